@@ -1,0 +1,31 @@
+# headroom_proto(NAME FILE path/in/proto/x.proto [DEPS headroom::proto_y…] [GRPC])
+# one library per .proto; generated headers are included by their path below proto/, e.g. "headroom/v1/llm.grpc.pb.h".
+function(headroom_proto name)
+  cmake_parse_arguments(ARG "GRPC" "FILE" "DEPS" ${ARGN})
+  set(out ${PROJECT_BINARY_DIR}/proto)
+  string(REGEX REPLACE "\\.proto$" "" stem ${ARG_FILE})
+  set(outputs ${out}/${stem}.pb.cc ${out}/${stem}.pb.h)
+  set(options --cpp_out=${out})
+  if(ARG_GRPC)
+    list(APPEND outputs ${out}/${stem}.grpc.pb.cc ${out}/${stem}.grpc.pb.h)
+    list(APPEND options --grpc_out=${out} --plugin=protoc-gen-grpc=$<TARGET_FILE:gRPC::grpc_cpp_plugin>)
+  endif()
+  file(MAKE_DIRECTORY ${out})
+  add_custom_command(
+    OUTPUT ${outputs}
+    COMMAND protobuf::protoc -I ${PROJECT_SOURCE_DIR}/proto ${options} ${ARG_FILE}
+    DEPENDS ${PROJECT_SOURCE_DIR}/proto/${ARG_FILE}
+    COMMENT "protoc ${ARG_FILE}")
+  set(target headroom_${name})
+  add_library(${target} STATIC ${outputs})
+  add_library(headroom::${name} ALIAS ${target})
+  set_target_properties(${target} PROPERTIES HEADROOM_FOLDER proto)
+  target_include_directories(${target} SYSTEM PUBLIC ${out})
+  target_link_libraries(${target} PUBLIC protobuf::libprotobuf ${ARG_DEPS})
+  if(ARG_GRPC)
+    target_link_libraries(${target} PUBLIC gRPC::grpc++)
+  endif()
+  if(HEADROOM_SANITIZE)
+    target_compile_options(${target} PUBLIC -fsanitize=${HEADROOM_SANITIZE} -fno-omit-frame-pointer)
+  endif()
+endfunction()

@@ -1,0 +1,105 @@
+# headroom_library(), headroom_binary() and headroom_test(): every target of the project is made by one of these three, so that
+# warnings, include roots and the layer check are the same everywhere.
+
+# Layers, lowest first. A target may link targets of a lower layer, and targets of its own folder; never a higher layer and never
+# another folder of the same layer. That keeps the arrows of ARCHITECTURE.md true without a reviewer.
+set(HEADROOM_LAYERS
+    proto=0 common=1 model=2 memory=3 admission=4 runtime=4
+    vision-worker=5 llm-worker=5 scheduler=5 gateway=5 cli=6 tools=6 tests=7)
+
+function(headroom_layer folder out)
+  foreach(entry IN LISTS HEADROOM_LAYERS)
+    string(REPLACE "=" ";" pair ${entry})
+    list(GET pair 0 name)
+    if(name STREQUAL folder)
+      list(GET pair 1 layer)
+      set(${out} ${layer} PARENT_SCOPE)
+      return()
+    endif()
+  endforeach()
+  message(FATAL_ERROR "folder '${folder}' has no layer: add it to HEADROOM_LAYERS")
+endfunction()
+
+function(headroom_check_layers target)
+  get_target_property(folder ${target} HEADROOM_FOLDER)
+  headroom_layer(${folder} layer)
+  foreach(dependency IN LISTS ARGN)
+    if(NOT dependency MATCHES "^headroom::")
+      continue()
+    endif()
+    get_target_property(aliased ${dependency} ALIASED_TARGET)
+    get_target_property(other_folder ${aliased} HEADROOM_FOLDER)
+    headroom_layer(${other_folder} other_layer)
+    if(other_folder STREQUAL folder)
+      continue()
+    endif()
+    if(other_layer GREATER_EQUAL layer)
+      message(FATAL_ERROR "layer check: ${target} (${folder}, layer ${layer}) must not link ${dependency} "
+                          "(${other_folder}, layer ${other_layer})")
+    endif()
+  endforeach()
+endfunction()
+
+# Top-level folder that the current CMakeLists.txt belongs to.
+function(headroom_current_folder out)
+  file(RELATIVE_PATH path ${PROJECT_SOURCE_DIR} ${CMAKE_CURRENT_SOURCE_DIR})
+  string(REGEX REPLACE "/.*" "" path ${path})
+  set(${out} ${path} PARENT_SCOPE)
+endfunction()
+
+function(headroom_setup target)
+  headroom_current_folder(folder)
+  set_target_properties(${target} PROPERTIES HEADROOM_FOLDER ${folder})
+  target_include_directories(${target} PUBLIC ${PROJECT_SOURCE_DIR})
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Werror)
+  if(HEADROOM_SANITIZE)
+    target_compile_options(${target} PUBLIC -fsanitize=${HEADROOM_SANITIZE} -fno-omit-frame-pointer)
+    target_link_options(${target} PUBLIC -fsanitize=${HEADROOM_SANITIZE})
+  endif()
+endfunction()
+
+# headroom_library(NAME SOURCES a.cc… [PUBLIC dep…] [PRIVATE dep…])
+# makes target headroom_NAME with alias headroom::NAME. A dependency is PUBLIC only when a header of this library includes it.
+function(headroom_library name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;PUBLIC;PRIVATE" ${ARGN})
+  set(target headroom_${name})
+  add_library(${target} STATIC ${ARG_SOURCES})
+  add_library(headroom::${name} ALIAS ${target})
+  headroom_setup(${target})
+  headroom_check_layers(${target} ${ARG_PUBLIC} ${ARG_PRIVATE})
+  target_link_libraries(${target} PUBLIC ${ARG_PUBLIC} PRIVATE ${ARG_PRIVATE})
+endfunction()
+
+# headroom_binary(NAME SOURCES main.cc DEPS dep…) makes build/…/bin/NAME.
+function(headroom_binary name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  string(REPLACE "-" "_" suffix ${name})
+  set(target headroom_bin_${suffix})
+  add_executable(${target} ${ARG_SOURCES})
+  set_target_properties(${target} PROPERTIES OUTPUT_NAME ${name})
+  headroom_setup(${target})
+  headroom_check_layers(${target} ${ARG_DEPS})
+  target_link_libraries(${target} PRIVATE ${ARG_DEPS})
+endfunction()
+
+# headroom_test(NAME SOURCES a_test.cc… DEPS dep… [LABELS unit|integration|slow|concurrent…])
+# one GoogleTest program; default label: unit. Programs labelled `concurrent` also run under ThreadSanitizer.
+function(headroom_test name)
+  if(NOT HEADROOM_TESTS)
+    return()
+  endif()
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS;LABELS" ${ARGN})
+  if(NOT ARG_LABELS)
+    set(ARG_LABELS unit)
+  endif()
+  set(target headroom_test_${name})
+  add_executable(${target} ${ARG_SOURCES})
+  set_target_properties(${target} PROPERTIES
+    OUTPUT_NAME ${name} RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
+  headroom_setup(${target})
+  headroom_check_layers(${target} ${ARG_DEPS})
+  target_link_libraries(${target} PRIVATE ${ARG_DEPS} GTest::gmock GTest::gtest_main)
+  target_compile_definitions(${target} PRIVATE HEADROOM_SOURCE_DIR="${PROJECT_SOURCE_DIR}" HEADROOM_BINARY_DIR="${PROJECT_BINARY_DIR}")
+  add_test(NAME ${name} COMMAND ${target})
+  set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT 600)
+endfunction()
