@@ -1,0 +1,46 @@
+"""Which fonts teach and which only test. All come from Debian packages; see README.md for the list."""
+from functools import lru_cache
+from pathlib import Path
+
+from PIL import ImageFont
+
+ROOT = Path("/usr/share/fonts")
+
+# Training begins with these few plain faces.
+PLAIN = ["DejaVuSans", "LiberationSans-Regular", "Roboto-Regular"]
+# Then these join.
+COMMON = ["DejaVuSans-Bold", "LiberationSans-Bold", "FreeSans", "FreeSansBold", "Lato-Regular", "Lato-Bold",
+          "Roboto-Medium", "Cabin-Regular", "Andika-Regular"]
+# And at last these: serif, mono, slanted and rounded faces.
+ALL = ["DejaVuSerif", "DejaVuSerif-Bold", "DejaVuSansMono", "DejaVuSansMono-Bold", "DejaVuSans-Oblique",
+       "LiberationSerif-Regular", "LiberationSerif-Bold", "LiberationMono-Regular", "LiberationMono-Bold",
+       "LiberationSans-Italic", "FreeSerif", "FreeSerifBold", "FreeMonoBold", "FreeSansOblique", "Lato-Black",
+       "Lato-Heavy", "Lato-Medium", "Lato-Italic", "Roboto-Bold", "Roboto-Black", "Roboto-Italic",
+       "RobotoCondensed-Bold", "Cabin-Bold", "Cabin-Italic", "Andika-Bold", "Cantarell-Regular", "Cantarell-Bold",
+       "EBGaramond12-Bold", "EBGaramond12-Regular", "Inconsolata", "Play-Regular", "Play-Bold", "Quicksand-Medium",
+       "Quicksand-Bold", "DejaVuSansCondensed-Bold", "DejaVuSerifCondensed", "Junction"]
+# Never seen in training: four families, sans, serif, bold and mono.
+UNSEEN = ["OpenSans-Regular", "Carlito-Bold", "Caladea-Regular", "Hack-Regular"]
+STAGES = [PLAIN, PLAIN + COMMON, PLAIN + COMMON + ALL]
+
+
+@lru_cache(maxsize=1)
+def _files():
+    return {p.stem: p for p in sorted(ROOT.rglob("*")) if p.suffix in (".ttf", ".otf")}
+
+
+@lru_cache(maxsize=4096)
+def load(name, size):
+    """A font of the given face and size in pixels."""
+    return ImageFont.truetype(str(_files()[name]), size)
+
+
+@lru_cache(maxsize=65536)
+def advance(name, size, letter):
+    return load(name, size).getlength(letter)
+
+
+@lru_cache(maxsize=4096)
+def cap_height(name, size):
+    box = load(name, size).getbbox("H", anchor="ls")
+    return -box[1]
