@@ -1,0 +1,48 @@
+// Sums and activations, row by row. Every view may be strided. INVALID_ARGUMENT on shapes or dtypes; M = 0 does
+// nothing.
+#pragma once
+
+#include "common/status.h"
+#include "runtime/device.h"
+#include "runtime/matrix.h"
+
+namespace headroom::runtime {
+
+// y[M,N] f32 += x[M,N] (f32 | bf16).
+struct AddArgs {
+  ConstMatrix x;
+  Matrix y;
+};
+absl::Status Add(Device& device, const AddArgs& args);
+
+// y[M,N] f32 += bias[N] on every row.
+struct AddBiasArgs {
+  const float* bias = nullptr;
+  Matrix y;
+};
+absl::Status AddBias(Device& device, const AddBiasArgs& args);
+
+// y[M,N] (f32 | bf16) = gelu(x[M,N] f32), the tanh form: 0.5·x·(1 + tanh(√(2/π)·(x + 0.044715·x³))).
+// y may be x itself when f32.
+struct GeluTanhArgs {
+  ConstMatrix x;
+  Matrix y;
+};
+absl::Status GeluTanh(Device& device, const GeluTanhArgs& args);
+
+// y[M,I] (f32 | bf16) = silu(gate) · up, where gate_up [M,2I] f32 holds gate in its first I columns and up in the
+// others.
+struct SiluMulArgs {
+  ConstMatrix gate_up;
+  Matrix y;
+};
+absl::Status SiluMul(Device& device, const SiluMulArgs& args);
+
+// y[M,N] = x[M,N] between f32 and bf16 (round to nearest even; NaN stays NaN), or a copy where both are of one dtype.
+struct ConvertArgs {
+  ConstMatrix x;
+  Matrix y;
+};
+absl::Status Convert(Device& device, const ConvertArgs& args);
+
+}  // namespace headroom::runtime

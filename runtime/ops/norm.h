@@ -1,0 +1,32 @@
+// LayerNorm and RmsNorm over rows of the f32 residual stream. Statistics in f32 (one pass for the mean, one for the
+// squares).
+#pragma once
+
+#include "common/status.h"
+#include "runtime/device.h"
+#include "runtime/matrix.h"
+
+namespace headroom::runtime {
+
+struct LayerNormArgs {
+  ConstMatrix x;                // [M,D] f32
+  const float* gain = nullptr;  // [D]
+  const float* bias = nullptr;  // [D] or none
+  float eps = 1e-6f;
+  Matrix y;  // [M,D] f32 | bf16; may be x itself when f32
+};
+
+// y = (x − mean) / sqrt(variance + eps) · gain + bias, variance over D. INVALID_ARGUMENT on shapes or dtypes.
+absl::Status LayerNorm(Device& device, const LayerNormArgs& args);
+
+struct RmsNormArgs {
+  ConstMatrix x;                // [M,D] f32
+  const float* gain = nullptr;  // [D]
+  float eps = 1e-6f;
+  Matrix y;  // [M,D] f32 | bf16; may be x itself when f32
+};
+
+// y = x / sqrt(mean(x²) + eps) · gain. INVALID_ARGUMENT on shapes or dtypes.
+absl::Status RmsNorm(Device& device, const RmsNormArgs& args);
+
+}  // namespace headroom::runtime

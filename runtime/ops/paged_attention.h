@@ -1,0 +1,62 @@
+// The KV cache in blocks: writing a step's keys and values, and causal attention over a sequence's blocks.
+//
+// Inside a block, for one layer, K is [kv_heads, block_size, head_dim] and V the same (memory/kv_layout.h gives the
+// offsets).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "common/status.h"
+#include "runtime/device.h"
+#include "runtime/matrix.h"
+#include "runtime/ops/attention.h"  // AttentionScratchBytes
+
+namespace headroom::runtime {
+
+// One layer of the KV pool.
+struct KvView {
+  std::byte* base = nullptr;  // block 0
+  int64_t block_bytes = 0;    // from one block to the next
+  int64_t k_offset = 0;       // of this layer inside a block, bytes
+  int64_t v_offset = 0;
+  DType dtype = DType::kF32;  // f32 | bf16
+  int64_t blocks = 0;         // blocks in the pool: the bound that block numbers and slots are checked against
+  int64_t kv_heads = 0;
+  int64_t head_dim = 0;    // 1 … 512
+  int64_t block_size = 0;  // tokens
+};
+
+struct PagedKvWriteArgs {
+  ConstMatrix k;                   // [T, kv_heads · head_dim] f32
+  ConstMatrix v;                   // same
+  std::span<const int64_t> slots;  // [T]: block · block_size + offset in the block; each slot at most once
+  KvView kv;
+};
+
+// INVALID_ARGUMENT on shapes or a slot outside the pool (nothing is written then).
+absl::Status PagedKvWrite(Device& device, const PagedKvWriteArgs& args);
+
+struct PagedSequence {
+  int64_t q_begin = 0;      // first row of this sequence in q and out
+  int64_t q_count = 0;      // its rows in this step
+  int64_t context_len = 0;  // keys in the cache, those of this step included: row i of the sequence sees the first
+                            // context_len − q_count + i + 1 keys
+  std::span<const int32_t> blocks;  // ≥ ceil(context_len / block_size) block numbers
+};
+
+struct PagedAttentionArgs {
+  ConstMatrix q;  // [T, heads · head_dim] f32; heads a multiple of kv.kv_heads: head j uses kv head j / group
+  std::span<const PagedSequence> sequences;
+  int64_t heads = 0;
+  KvView kv;
+  float scale = 1.0f;
+  Matrix out;                    // [T, heads · head_dim] f32 | bf16; rows of no sequence are left alone
+  std::span<std::byte> scratch;  // AttentionScratchBytes(kv.head_dim, threads), 64-byte aligned
+};
+
+// Products as in Attention. INVALID_ARGUMENT on shapes, dtypes, block numbers outside the pool or too little scratch.
+absl::Status PagedAttention(Device& device, const PagedAttentionArgs& args);
+
+}  // namespace headroom::runtime
