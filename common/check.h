@@ -1,5 +1,6 @@
-// HEADROOM_CHECK(condition) << "…" is always on, in every build: it stands for programmer errors (a block freed twice), never for
-// anything that input can reach. It logs file, line, condition and message, then aborts; grants held by the process become void.
+// HEADROOM_CHECK(condition) << "…" is always on, in every build: it stands for programmer errors (a block freed twice),
+// never for anything that input can reach. It logs file, line, condition and message, then aborts; grants held by the
+// process become void.
 #pragma once
 
 #include <sstream>
@@ -23,7 +24,7 @@ struct Voidify {
 
 }  // namespace headroom::internal
 
-#define HEADROOM_CHECK(condition)                     \
-  (condition) ? (void)0                               \
-              : ::headroom::internal::Voidify() &     \
-                    ::headroom::internal::CheckFailure(__FILE__, __LINE__, #condition).stream()
+#define HEADROOM_CHECK(condition) \
+  (condition)                     \
+      ? (void)0                   \
+      : ::headroom::internal::Voidify() & ::headroom::internal::CheckFailure(__FILE__, __LINE__, #condition).stream()

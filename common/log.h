@@ -29,8 +29,7 @@ class Log {
   Log& With(const char* key, const std::string& value);
   Log& With(const char* key, const char* value) { return With(key, std::string(value)); }
   template <typename T>
-    requires std::integral<T> || std::floating_point<T>
-  Log& With(const char* key, T value) {
+  requires std::integral<T> || std::floating_point<T> Log& With(const char* key, T value) {
     std::ostringstream text;
     text << std::boolalpha << value;
     return With(key, text.str());

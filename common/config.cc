@@ -1,0 +1,239 @@
+#include "common/config.h"
+
+#include <yaml-cpp/yaml.h>
+
+#include <fstream>
+#include <set>
+#include <sstream>
+
+namespace headroom {
+namespace {
+
+constexpr int64_t kFileBytesMax = int64_t{1} << 20;
+constexpr int64_t kMillion = 1'000'000;
+constexpr int64_t kHourMs = 3'600'000;
+constexpr int64_t kMiB = int64_t{1} << 20;
+constexpr int64_t kTiB = int64_t{1} << 40;
+
+std::string Where(const std::string& name, const YAML::Mark& mark) { return absl::StrCat(name, ":", mark.line + 1); }
+
+absl::Status ApplySection(const YAML::Node& node, const std::string& name, ClusterConfig::Section& section) {
+  if (!node.IsMap()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(Where(name, node.Mark()), ": section '", section.name, "' must be a mapping of key: value"));
+  }
+  std::set<std::string> seen;
+  for (const auto& entry : node) {
+    const std::string where = Where(name, entry.first.Mark());
+    if (!entry.first.IsScalar()) return absl::InvalidArgumentError(where + ": a key must be a plain name");
+    const std::string key = entry.first.Scalar();
+    const std::string full_name = section.name + "." + key;
+    const ConfigFields::Field* field = section.fields.Find(key);
+    if (field == nullptr) return absl::InvalidArgumentError(where + ": unknown key '" + full_name + "'");
+    if (!seen.insert(key).second) return absl::InvalidArgumentError(where + ": key '" + full_name + "' stands twice");
+    if (!entry.second.IsScalar()) {
+      return absl::InvalidArgumentError(where + ": '" + full_name + "' wants a " + field->type +
+                                        ", not a list or mapping");
+    }
+    // yaml-cpp tags quoted scalars "!".
+    HEADROOM_RETURN_IF_ERROR(field->parse({entry.second.Scalar(), where, entry.second.Tag() == "!"}));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ApplyYaml(const YAML::Node& root, const std::string& name, std::vector<ClusterConfig::Section>& sections) {
+  if (!root.IsDefined() || root.IsNull()) return absl::OkStatus();
+  if (!root.IsMap()) return absl::InvalidArgumentError(name + ":1: the file must be a mapping of sections");
+  std::set<std::string> seen;
+  for (const auto& entry : root) {
+    const std::string where = Where(name, entry.first.Mark());
+    const std::string key = entry.first.IsScalar() ? entry.first.Scalar() : "";
+    if (!seen.insert(key).second) return absl::InvalidArgumentError(where + ": section '" + key + "' stands twice");
+    bool found = false;
+    for (ClusterConfig::Section& section : sections) {
+      if (section.name != key) continue;
+      found = true;
+      HEADROOM_RETURN_IF_ERROR(ApplySection(entry.second, name, section));
+    }
+    if (!found) return absl::InvalidArgumentError(where + ": unknown section '" + key + "'");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ApplyOverride(const std::string& text, std::vector<ClusterConfig::Section>& sections) {
+  const size_t dot = text.find('.');
+  const size_t equals = text.find('=');
+  if (dot == std::string::npos || equals == std::string::npos || dot > equals) {
+    return absl::InvalidArgumentError("--set " + text + ": wanted section.key=value");
+  }
+  const std::string section_name = text.substr(0, dot);
+  const std::string key = text.substr(dot + 1, equals - dot - 1);
+  for (const ClusterConfig::Section& section : sections) {
+    if (section.name != section_name) continue;
+    const ConfigFields::Field* field = section.fields.Find(key);
+    if (field == nullptr) break;
+    return field->parse({text.substr(equals + 1), "--set", false});
+  }
+  return absl::InvalidArgumentError("--set " + text + ": unknown key '" + section_name + "." + key + "'");
+}
+
+}  // namespace
+
+void ClusterSection::Declare(ConfigFields& fields) {
+  fields.Text("id", &id, "name of the cluster; epochs of another cluster are refused");
+}
+
+void LogSection::Declare(ConfigFields& fields) {
+  fields.Choice("level", &level, {"debug", "info", "warning", "error"}, "lowest level that is written");
+}
+
+void ModelSection::Declare(ConfigFields& fields) {
+  fields.Text("path", &path, "directory in Hugging Face layout (config.json, *.safetensors, tokenizer.json)");
+  fields.Choice("dtype", &dtype, {"bf16", "fp32"}, "number format of weights and matrix products");
+}
+
+void DeviceSection::Declare(ConfigFields& fields) {
+  fields.Choice("kind", &kind, {"cpu", "cuda"}, "backend of the workers in this process");
+  fields.Choice("isa", &isa, {"auto", "avx2", "avx512", "avx512_bf16", "amx"},
+                "instruction set of the CPU backend; auto takes the fastest present");
+  fields.Integer("threads", &threads, 0, 1024, "threads of the CPU backend; 0 takes one per core");
+  fields.Bytes("memory", &memory, 16 * kMiB, 64 * kTiB,
+               "memory that the device promises; all of it is reserved at start");
+}
+
+void KnobsSection::Declare(ConfigFields& fields) {
+  fields.OptionalInteger("max_num_seqs", &max_num_seqs, 1, 65'536, "sequences in an llm-worker at once");
+  fields.OptionalInteger("max_model_len", &max_model_len, 1, 16 * kMillion, "tokens of a sequence, prompt and answer");
+  fields.OptionalInteger("max_num_batched_tokens", &max_num_batched_tokens, 1, kMillion, "tokens of one llm step");
+  fields.OptionalNumber(
+      "gpu_memory_utilization", &gpu_memory_utilization, 0, 1, true,
+      "share of device.memory that is used; 1 unless given, since other users have lines of their own");
+  fields.OptionalInteger("block_size", &block_size, 1, 1024, "tokens of a KV block");
+  fields.OptionalInteger("max_patches_per_step", &max_patches_per_step, 1, 16 * kMillion,
+                         "patches of one vision step; a piece above it is refused");
+  fields.OptionalInteger("embedding_store_pieces", &embedding_store_pieces, 1, kMillion,
+                         "pieces whose embeddings a vision-worker can hold");
+  fields.Choice("kv_cache_dtype", &kv_cache_dtype, {"auto", "bf16", "fp32"},
+                "number format of the KV cache; auto is model.dtype");
+}
+
+void SchedulerSection::Declare(ConfigFields& fields) {
+  fields.Text("listen", &listen, "address for gateways and workers");
+  fields.Text("metrics_listen", &metrics_listen, "address of /metrics; empty: none");
+  fields.Integer("queue_entries_max", &queue_entries_max, 1, kMillion, "requests that may wait for room");
+  fields.Integer("grant_ttl_ms", &grant_ttl_ms, 100, kHourMs, "life of a grant that is neither activated nor renewed");
+  fields.Integer("heartbeat_ms", &heartbeat_ms, 10, 60'000, "how often workers report");
+  fields.Integer("worker_lost_ms", &worker_lost_ms, 100, kHourMs, "silence after which a worker gets no new grants");
+  fields.Integer("overtakes_max", &overtakes_max, 0, kMillion,
+                 "smaller requests that may pass one that waits for room, before all wait for it");
+}
+
+void VisionWorkerSection::Declare(ConfigFields& fields) {
+  fields.Text("name", &name, "unique in the cluster");
+  fields.Text("listen", &listen, "address for gateways and llm-workers");
+  fields.Text("advertise", &advertise, "address that others dial; empty: the listen address");
+  fields.Text("metrics_listen", &metrics_listen, "address of /metrics; empty: none");
+  fields.Text("scheduler", &scheduler, "address of the scheduler");
+  fields.Integer("images_in_flight_max", &images_in_flight_max, 1, 65'536, "images of open requests (its slots)");
+  fields.Integer("patches_in_flight_max", &patches_in_flight_max, 1, 1024 * kMillion, "patches of open requests");
+  fields.Bytes("host_bytes_max", &host_bytes_max, kMiB, 64 * kTiB, "compressed and decoded pixels of open requests");
+  fields.Integer("decoders", &decoders, 1, 64, "sandboxed image decoder processes");
+  fields.Integer("decode_timeout_ms", &decode_timeout_ms, 10, kHourMs, "time for one image");
+  fields.Boolean("allow_unsandboxed", &allow_unsandboxed, "start even where the kernel refuses a seccomp filter");
+}
+
+void LlmWorkerSection::Declare(ConfigFields& fields) {
+  fields.Text("name", &name, "unique in the cluster");
+  fields.Text("listen", &listen, "address for gateways");
+  fields.Text("advertise", &advertise, "address that others dial; empty: the listen address");
+  fields.Text("metrics_listen", &metrics_listen, "address of /metrics; empty: none");
+  fields.Text("scheduler", &scheduler, "address of the scheduler");
+  fields.Integer("waiting_requests_max", &waiting_requests_max, 1, kMillion,
+                 "activated requests that wait for embeddings or a step");
+  fields.Bytes("host_bytes_max", &host_bytes_max, kMiB, 64 * kTiB, "fetched embeddings and token ids of open requests");
+  fields.Integer("unread_ms_max", &unread_ms_max, 100, kHourMs, "a stream that nobody reads for so long is cancelled");
+  fields.Integer("fetch_threads", &fetch_threads, 1, 256, "requests that pull embeddings at once");
+}
+
+void GatewaySection::Declare(ConfigFields& fields) {
+  fields.Text("listen", &listen, "public address (a maintained HTTP/2 proxy belongs in front of it)");
+  fields.Text("metrics_listen", &metrics_listen, "address of /metrics; empty: none");
+  fields.Text("scheduler", &scheduler, "address of the scheduler");
+  fields.Boolean("reflection", &reflection, "gRPC server reflection on the public port");
+  fields.Integer("max_tokens_default", &max_tokens_default, 1, kMillion, "max_tokens of a request that names none");
+  fields.Integer("requests_running_max", &requests_running_max, 1, 65'536, "requests at once; one more is refused");
+  fields.Bytes("host_bytes_max", &host_bytes_max, kMiB, 64 * kTiB, "compressed images of open requests");
+  fields.Bytes("receive_bytes_max", &receive_bytes_max, 4096, 1024 * kMiB, "one request message");
+  fields.Integer("images_max", &images_max, 0, 4096, "images of a request");
+  fields.Integer("image_pixels_max", &image_pixels_max, 1, 1024 * kMillion, "width x height of an image");
+  fields.Integer("image_side_max", &image_side_max, 1, 65'535, "longer side of an image, in pixels");
+  fields.Integer("deadline_ms_default", &deadline_ms_default, 1, 24 * kHourMs,
+                 "deadline of a request that brings none");
+  fields.Integer("queue_wait_ms_max", &queue_wait_ms_max, 1, 24 * kHourMs, "longest wait for admission");
+  fields.Integer("unread_ms_max", &unread_ms_max, 100, kHourMs, "a client that does not read for so long is cancelled");
+}
+
+std::vector<ClusterConfig::Section> ClusterConfig::Sections() {
+  std::vector<Section> sections;
+  auto add = [&sections](const std::string& name, auto& section, const std::string& help) {
+    sections.push_back({name, help, {}});
+    section.Declare(sections.back().fields);
+  };
+  add("cluster", cluster, "the cluster as a whole");
+  add("log", log, "structured logs on stderr");
+  add("model", model, "what is served");
+  add("device", device, "the device of the workers in this process");
+  add("knobs", knobs, "sizes that the memory plan works with; all optional");
+  add("scheduler", scheduler, "admission");
+  add("vision_worker", vision_worker, "images to embeddings");
+  add("llm_worker", llm_worker, "tokens to tokens");
+  add("gateway", gateway, "the public API");
+  return sections;
+}
+
+absl::StatusOr<ClusterConfig> ParseConfig(const std::string& yaml, const std::string& name,
+                                          const std::vector<std::string>& overrides) {
+  ClusterConfig config;
+  std::vector<ClusterConfig::Section> sections = config.Sections();
+  try {
+    HEADROOM_RETURN_IF_ERROR(ApplyYaml(YAML::Load(yaml), name, sections));
+  } catch (const YAML::Exception& error) {
+    return absl::InvalidArgumentError(Where(name, error.mark) + ": not YAML: " + error.msg);
+  }
+  for (const std::string& text : overrides) HEADROOM_RETURN_IF_ERROR(ApplyOverride(text, sections));
+  return config;
+}
+
+absl::StatusOr<ClusterConfig> LoadConfig(const std::string& path, const std::vector<std::string>& overrides) {
+  if (path.empty()) return ParseConfig("", "", overrides);
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return absl::NotFoundError(path + ": cannot be opened");
+  std::string yaml(kFileBytesMax + 1, '\0');
+  file.read(yaml.data(), static_cast<std::streamsize>(yaml.size()));
+  if (file.bad() || (file.gcount() == 0 && !file.eof())) return absl::InvalidArgumentError(path + ": cannot be read");
+  if (file.gcount() > kFileBytesMax) {
+    return absl::InvalidArgumentError(absl::StrCat(path, ": larger than ", kFileBytesMax, " bytes"));
+  }
+  yaml.resize(static_cast<size_t>(file.gcount()));
+  return ParseConfig(yaml, path, overrides);
+}
+
+std::string ConfigReference() {
+  ClusterConfig defaults;
+  std::ostringstream page;
+  page << "# Configuration reference\n\nGenerated by `headroom config`; do not edit. One YAML file, a section per "
+          "service. Every key is optional "
+          "unless it has no default and the service needs it.\n";
+  for (const ClusterConfig::Section& section : defaults.Sections()) {
+    page << "\n## " << section.name << "\n\n"
+         << section.help << "\n\n| key | type | default | allowed | meaning |\n| --- | --- | --- | --- | --- |\n";
+    for (const ConfigFields::Field& field : section.fields.fields()) {
+      page << "| `" << field.name << "` | " << field.type << " | "
+           << (field.default_value.empty() ? "–" : field.default_value) << " | "
+           << (field.bounds.empty() ? "any" : field.bounds) << " | " << field.help << " |\n";
+    }
+  }
+  return page.str();
+}
+
+}  // namespace headroom

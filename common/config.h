@@ -1,0 +1,141 @@
+// The one configuration file of a cluster: YAML, a section per service. Every binary checks all of it and reads its own
+// section, so a typo in one section is found by whichever service starts first. Unknown sections and keys, wrong types
+// and out-of-range values are errors with file and line. docs/configuration.md lists every key (generated from the
+// declarations in config.cc by `headroom config`).
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/config_fields.h"
+#include "common/status.h"
+
+namespace headroom {
+
+struct ClusterSection {
+  std::string id = "headroom";
+  void Declare(ConfigFields& fields);
+};
+
+struct LogSection {
+  std::string level = "info";
+  void Declare(ConfigFields& fields);
+};
+
+struct ModelSection {
+  std::string path;
+  std::string dtype = "bf16";
+  void Declare(ConfigFields& fields);
+};
+
+struct DeviceSection {
+  std::string kind = "cpu";
+  std::string isa = "auto";
+  int64_t threads = 0;
+  int64_t memory = int64_t{2} << 30;
+  void Declare(ConfigFields& fields);
+};
+
+// The knobs keep the names that users of vLLM know. Absent ones are filled in by the memory plan.
+struct KnobsSection {
+  std::optional<int64_t> max_num_seqs;
+  std::optional<int64_t> max_model_len;
+  std::optional<int64_t> max_num_batched_tokens;
+  std::optional<double> gpu_memory_utilization;
+  std::optional<int64_t> block_size;
+  std::optional<int64_t> max_patches_per_step;
+  std::optional<int64_t> embedding_store_pieces;
+  std::string kv_cache_dtype = "auto";
+  void Declare(ConfigFields& fields);
+};
+
+struct SchedulerSection {
+  std::string listen = "127.0.0.1:7701";
+  std::string metrics_listen = "127.0.0.1:7711";
+  int64_t queue_entries_max = 1024;
+  int64_t grant_ttl_ms = 10'000;
+  int64_t heartbeat_ms = 500;
+  int64_t worker_lost_ms = 5'000;
+  int64_t overtakes_max = 16;
+  void Declare(ConfigFields& fields);
+};
+
+struct VisionWorkerSection {
+  std::string name = "vision-0";
+  std::string listen = "127.0.0.1:7702";
+  std::string advertise;  // empty: the listen address
+  std::string metrics_listen = "127.0.0.1:7712";
+  std::string scheduler = "127.0.0.1:7701";
+  int64_t images_in_flight_max = 64;
+  int64_t patches_in_flight_max = 65'536;
+  int64_t host_bytes_max = int64_t{1} << 30;
+  int64_t decoders = 1;
+  int64_t decode_timeout_ms = 10'000;
+  bool allow_unsandboxed = false;
+  void Declare(ConfigFields& fields);
+};
+
+struct LlmWorkerSection {
+  std::string name = "llm-0";
+  std::string listen = "127.0.0.1:7703";
+  std::string advertise;  // empty: the listen address
+  std::string metrics_listen = "127.0.0.1:7713";
+  std::string scheduler = "127.0.0.1:7701";
+  int64_t waiting_requests_max = 1024;
+  int64_t host_bytes_max = int64_t{1} << 30;
+  int64_t unread_ms_max = 60'000;
+  int64_t fetch_threads = 4;
+  void Declare(ConfigFields& fields);
+};
+
+struct GatewaySection {
+  std::string listen = "127.0.0.1:7700";
+  std::string metrics_listen = "127.0.0.1:7710";
+  std::string scheduler = "127.0.0.1:7701";
+  bool reflection = false;
+  int64_t max_tokens_default = 512;
+  int64_t requests_running_max = 256;
+  int64_t host_bytes_max = int64_t{1} << 30;
+  int64_t receive_bytes_max = int64_t{20} << 20;
+  int64_t images_max = 32;
+  int64_t image_pixels_max = 40'000'000;
+  int64_t image_side_max = 32'768;
+  int64_t deadline_ms_default = 600'000;
+  int64_t queue_wait_ms_max = 60'000;
+  int64_t unread_ms_max = 60'000;
+  void Declare(ConfigFields& fields);
+};
+
+struct ClusterConfig {
+  ClusterSection cluster;
+  LogSection log;
+  ModelSection model;
+  DeviceSection device;
+  KnobsSection knobs;
+  SchedulerSection scheduler;
+  VisionWorkerSection vision_worker;
+  LlmWorkerSection llm_worker;
+  GatewaySection gateway;
+
+  struct Section {
+    std::string name;
+    std::string help;
+    ConfigFields fields;
+  };
+  // The declared sections, bound to this object, in file order.
+  std::vector<Section> Sections();
+};
+
+// Reads `path` (empty: defaults only), then applies overrides of the form "section.key=value", in order. The file may
+// have at most 1 MiB.
+absl::StatusOr<ClusterConfig> LoadConfig(const std::string& path, const std::vector<std::string>& overrides);
+// The same from text; `name` stands in error positions.
+absl::StatusOr<ClusterConfig> ParseConfig(const std::string& yaml, const std::string& name,
+                                          const std::vector<std::string>& overrides);
+
+// The reference page in Markdown.
+std::string ConfigReference();
+
+}  // namespace headroom

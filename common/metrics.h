@@ -1,0 +1,94 @@
+// Prometheus metrics of one process. Families are made at start, from one thread; after that every method is
+// thread-safe. Names begin with headroom_, units last (_seconds, _bytes, _total, _ratio); label values come from closed
+// sets.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/status.h"
+
+namespace prometheus {
+class Counter;
+class Gauge;
+class Histogram;
+}  // namespace prometheus
+
+namespace headroom {
+
+using MetricLabels = std::map<std::string, std::string>;
+
+// Handles are small and copyable; they are good as long as their Metrics lives.
+class Counter {
+ public:
+  explicit Counter(prometheus::Counter* counter) : counter_(counter) {}
+  void Increment(double by = 1);
+
+ private:
+  prometheus::Counter* counter_;
+};
+
+class Gauge {
+ public:
+  explicit Gauge(prometheus::Gauge* gauge) : gauge_(gauge) {}
+  void Set(double value);
+  void Add(double by);
+
+ private:
+  prometheus::Gauge* gauge_;
+};
+
+class Histogram {
+ public:
+  explicit Histogram(prometheus::Histogram* histogram) : histogram_(histogram) {}
+  void Observe(double value);
+
+ private:
+  prometheus::Histogram* histogram_;
+};
+
+// A gauge value read at scrape time.
+struct MetricSample {
+  std::string name;
+  std::string help;
+  MetricLabels labels;
+  double value = 0;
+};
+
+class Metrics {
+ public:
+  // Serves /metrics on `listen` (host:port, port 0 takes a free one); empty: no port, Render() only. UNAVAILABLE when
+  // it cannot bind.
+  static absl::StatusOr<std::unique_ptr<Metrics>> Create(const std::string& listen);
+  ~Metrics();
+
+  // The same name may be added again with other labels.
+  Counter AddCounter(const std::string& name, const std::string& help, const MetricLabels& labels = {});
+  Gauge AddGauge(const std::string& name, const std::string& help, const MetricLabels& labels = {});
+  // `buckets`: ascending upper bounds.
+  Histogram AddHistogram(const std::string& name, const std::string& help, const std::vector<double>& buckets,
+                         const MetricLabels& labels = {});
+
+  // `collect` runs once per scrape, so that numbers which belong together come from one snapshot. It must not block for
+  // long. The returned token must be dropped before anything that `collect` reads dies; dropping waits for a scrape
+  // that is running it.
+  [[nodiscard]] std::shared_ptr<void> AddCollector(std::function<std::vector<MetricSample>()> collect);
+
+  // The exposition text, as a scrape would get it.
+  std::string Render() const;
+  // 0 without a port.
+  int port() const;
+
+ private:
+  struct Impl;
+  explicit Metrics(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+// Upper bounds in seconds that suit request and step times, 0.5 ms to 2 min.
+const std::vector<double>& LatencyBuckets();
+
+}  // namespace headroom

@@ -1,0 +1,34 @@
+#include "common/random.h"
+
+#include <sys/random.h>
+
+#include "common/check.h"
+
+namespace headroom {
+namespace {
+
+class KernelRandom : public Random {
+ public:
+  uint64_t Next() override {
+    uint64_t bits = 0;
+    // Requests of up to 256 bytes are never cut short once the kernel's pool is ready (getrandom(2)).
+    HEADROOM_CHECK(getrandom(&bits, sizeof bits, 0) == sizeof bits) << "getrandom failed";
+    return bits;
+  }
+};
+
+}  // namespace
+
+Random& SystemRandom() {
+  static KernelRandom random;
+  return random;
+}
+
+uint64_t SeededRandom::Next() {
+  uint64_t z = (state_ += 0x9e3779b97f4a7c15);
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
+  return z ^ (z >> 31);
+}
+
+}  // namespace headroom

@@ -1,0 +1,70 @@
+#include "common/rpc/server_host.h"
+
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/grpcpp.h>
+#include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/resource_quota.h>
+
+#include <mutex>
+
+namespace headroom::rpc {
+namespace {
+
+// Both switches are global in gRPC: health is always on; reflection is registered once any server of the process wants
+// it.
+void EnablePlugins(bool reflection) {
+  static std::once_flag health_once;
+  std::call_once(health_once, [] { grpc::EnableDefaultHealthCheckService(true); });
+  static std::once_flag reflection_once;
+  if (reflection) std::call_once(reflection_once, [] { grpc::reflection::InitProtoReflectionServerBuilderPlugin(); });
+}
+
+}  // namespace
+
+ServerHost::~ServerHost() { Shutdown(Duration::zero()); }
+
+absl::Status ServerHost::Start(const std::vector<grpc::Service*>& services) {
+  EnablePlugins(options_.reflection);
+  grpc::ServerBuilder builder;
+  int port = 0;
+  if (!options_.listen.empty()) {
+    builder.AddListeningPort(options_.listen, grpc::InsecureServerCredentials(), &port);
+  }
+  builder.SetMaxReceiveMessageSize(static_cast<int>(options_.receive_bytes_max));
+  grpc::ResourceQuota quota("headroom");
+  quota.Resize(static_cast<size_t>(options_.memory_bytes_max));
+  builder.SetResourceQuota(quota);
+  // Two processes on one port would share connections at random: refuse instead.
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, 1024);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 20'000);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 5'000);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  for (grpc::Service* service : services) builder.RegisterService(service);
+  server_ = builder.BuildAndStart();
+  if (server_ == nullptr || (!options_.listen.empty() && port == 0)) {
+    server_.reset();
+    return absl::UnavailableError("cannot listen on " + options_.listen + ": address in use or not valid");
+  }
+  if (!options_.listen.empty()) {
+    address_ = absl::StrCat(options_.listen.substr(0, options_.listen.rfind(':')), ":", port);
+  }
+  SetServing(false);
+  return absl::OkStatus();
+}
+
+void ServerHost::SetServing(bool serving) {
+  if (server_ == nullptr) return;
+  if (auto* health = server_->GetHealthCheckService()) health->SetServingStatus(serving);
+}
+
+void ServerHost::Shutdown(Duration deadline) {
+  if (server_ == nullptr) return;
+  server_->Shutdown(std::chrono::system_clock::now() +
+                    std::chrono::duration_cast<std::chrono::system_clock::duration>(deadline));
+  server_->Wait();
+  server_.reset();
+}
+
+}  // namespace headroom::rpc

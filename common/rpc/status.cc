@@ -1,0 +1,86 @@
+#include "common/rpc/status.h"
+
+#include "google/rpc/error_details.pb.h"
+#include "google/rpc/status.pb.h"
+
+namespace headroom::rpc {
+namespace {
+
+const char kTypePrefix[] = "type.googleapis.com/";
+const char kErrorInfoUrl[] = "type.googleapis.com/google.rpc.ErrorInfo";
+const char kRetryInfoUrl[] = "type.googleapis.com/google.rpc.RetryInfo";
+
+// Bounds what a peer's trailer may make us copy.
+constexpr int kDetailsMax = 8;
+
+}  // namespace
+
+absl::Status WithDetails(absl::Status status, const ErrorDetails& details) {
+  if (status.ok()) return status;
+  if (!details.reason.empty()) {
+    google::rpc::ErrorInfo info;
+    info.set_reason(details.reason);
+    info.set_domain("headroom");
+    for (const auto& [key, value] : details.metadata) (*info.mutable_metadata())[key] = value;
+    status.SetPayload(kErrorInfoUrl, absl::Cord(info.SerializeAsString()));
+  }
+  if (details.retry_delay) {
+    google::rpc::RetryInfo retry;
+    const int64_t ms = details.retry_delay->count();
+    retry.mutable_retry_delay()->set_seconds(ms / 1000);
+    retry.mutable_retry_delay()->set_nanos(static_cast<int32_t>(ms % 1000 * 1'000'000));
+    status.SetPayload(kRetryInfoUrl, absl::Cord(retry.SerializeAsString()));
+  }
+  return status;
+}
+
+ErrorDetails GetDetails(const absl::Status& status) {
+  ErrorDetails details;
+  if (auto payload = status.GetPayload(kErrorInfoUrl)) {
+    google::rpc::ErrorInfo info;
+    if (info.ParseFromString(std::string(*payload))) {
+      details.reason = info.reason();
+      details.metadata.insert(info.metadata().begin(), info.metadata().end());
+    }
+  }
+  if (auto payload = status.GetPayload(kRetryInfoUrl)) {
+    google::rpc::RetryInfo retry;
+    if (retry.ParseFromString(std::string(*payload))) {
+      details.retry_delay = std::chrono::seconds(retry.retry_delay().seconds()) +
+                            std::chrono::milliseconds(retry.retry_delay().nanos() / 1'000'000);
+    }
+  }
+  return details;
+}
+
+grpc::Status ToGrpc(const absl::Status& status) {
+  if (status.ok()) return grpc::Status::OK;
+  // The code numbers of absl and gRPC are the same by design of both.
+  const auto code = static_cast<grpc::StatusCode>(status.code());
+  const std::string message(status.message().data(), status.message().size());
+  google::rpc::Status wire;
+  wire.set_code(code);
+  wire.set_message(message);
+  status.ForEachPayload([&wire](auto url, const absl::Cord& payload) {
+    google::protobuf::Any* detail = wire.add_details();
+    detail->set_type_url(std::string(url.data(), url.size()));
+    detail->set_value(std::string(payload));
+  });
+  return grpc::Status(code, message, wire.details_size() == 0 ? "" : wire.SerializeAsString());
+}
+
+absl::Status FromGrpc(const grpc::Status& status) {
+  if (status.ok()) return absl::OkStatus();
+  absl::Status result(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
+  google::rpc::Status wire;
+  if (!status.error_details().empty() && wire.ParseFromString(status.error_details())) {
+    for (int i = 0; i < wire.details_size() && i < kDetailsMax; ++i) {
+      const google::protobuf::Any& detail = wire.details(i);
+      if (detail.type_url().rfind(kTypePrefix, 0) == 0)
+        result.SetPayload(detail.type_url(), absl::Cord(detail.value()));
+    }
+  }
+  return result;
+}
+
+}  // namespace headroom::rpc
