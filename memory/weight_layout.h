@@ -1,0 +1,59 @@
+// Where each weight lies inside the memory of its part (vision, resampler, llm, head), and the loader that fills it.
+// The plan prices the weights with the same layout.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/dtype.h"
+#include "memory/component.h"
+#include "model/checkpoint.h"
+#include "model/config.h"
+#include "model/weights.h"
+
+namespace headroom::memory {
+
+Component WeightComponent(model::WeightPart part);
+
+struct WeightRegion {
+  model::WeightPart part = model::WeightPart::kLlm;
+  DType dtype = DType::kF32;
+  int64_t rows = 0, cols = 0;  // row-major, no padding between rows
+  int64_t offset = 0;          // in the memory of the part; multiple of 64
+  int64_t bytes = 0;
+};
+
+class WeightLayout {
+ public:
+  // compute: kF32 or kBF16.
+  static absl::StatusOr<WeightLayout> Make(const model::ModelConfig& config, DType compute);
+  WeightLayout() = default;
+
+  // Names as in model/weights.h. Aborts when there is none: which names exist follows from the config.
+  const WeightRegion& operator[](const std::string& name) const;
+  bool Has(const std::string& name) const { return regions_.contains(name); }
+  // Of the whole part, a multiple of 64.
+  int64_t Bytes(model::WeightPart part) const { return bytes_[static_cast<int>(part)]; }
+  DType compute() const { return compute_; }
+
+  // Streams all tensors of one part from the checkpoint into `destination` (Bytes(part) bytes), converting as it reads,
+  // and fills llm.rope.inv_freq. `progress` is called after each tensor with the bytes placed so far, from this thread;
+  // may be null.
+  absl::Status Load(const model::Checkpoint& checkpoint, model::WeightPart part, std::span<std::byte> destination,
+                    void (*progress)(void* context, int64_t bytes) = nullptr, void* context = nullptr) const;
+
+ private:
+  DType compute_ = DType::kBF16;
+  double rope_theta_ = 0;
+  std::vector<model::HeldTensor> held_;
+  std::map<std::string, WeightRegion> regions_;
+  std::array<int64_t, model::kWeightParts> bytes_{};
+};
+
+}  // namespace headroom::memory

@@ -1,0 +1,15 @@
+// Two processes serve the same model when their fingerprints are equal: SHA-256 over config, tokenizer and preprocessor
+// files and the headers of the checkpoint. Tensor data is not read.
+#pragma once
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "model/checkpoint.h"
+
+namespace headroom::model {
+
+// 64 lower-case hex digits.
+absl::StatusOr<std::string> ModelFingerprint(const std::string& directory, const Checkpoint& checkpoint);
+
+}  // namespace headroom::model
