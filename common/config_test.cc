@@ -1,0 +1,113 @@
+#include "common/config.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace headroom {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::string Message(const absl::Status& status) {
+  return std::string(status.message().data(), status.message().size());
+}
+
+TEST(ConfigTest, ReadsEverySectionAndKeepsDefaults) {
+  auto config = ParseConfig(
+      "cluster: {id: blue}\n"
+      "device:\n  memory: 3GiB\n"
+      "knobs:\n  max_num_seqs: 8\n  gpu_memory_utilization: 0.5\n"
+      "gateway:\n  reflection: true\n",
+      "a.yaml", {"knobs.max_model_len=4096", "gateway.listen=127.0.0.1:0"});
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->cluster.id, "blue");
+  EXPECT_EQ(config->device.memory, int64_t{3} << 30);
+  EXPECT_EQ(config->knobs.max_num_seqs, 8);
+  EXPECT_EQ(config->knobs.max_model_len, 4096);
+  EXPECT_DOUBLE_EQ(config->knobs.gpu_memory_utilization.value(), 0.5);
+  EXPECT_FALSE(config->knobs.block_size.has_value());
+  EXPECT_TRUE(config->gateway.reflection);
+  EXPECT_EQ(config->gateway.listen, "127.0.0.1:0");
+  EXPECT_EQ(config->scheduler.queue_entries_max, 1024);
+}
+
+TEST(ConfigTest, EmptyFileIsTheDefaults) { EXPECT_TRUE(ParseConfig("", "a.yaml", {}).ok()); }
+
+struct BadCase {
+  const char* yaml;
+  const char* expected;
+};
+
+class BadConfigTest : public ::testing::TestWithParam<BadCase> {};
+
+TEST_P(BadConfigTest, NamesPlaceAndProblem) {
+  auto config = ParseConfig(GetParam().yaml, "a.yaml", {});
+  ASSERT_FALSE(config.ok()) << GetParam().yaml;
+  EXPECT_THAT(Message(config.status()), HasSubstr(GetParam().expected));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, BadConfigTest,
+    ::testing::Values(
+        BadCase{"gatway: {}\n", "a.yaml:1: unknown section 'gatway'"},
+        BadCase{"log:\n  level: info\n  levle: info\n", "a.yaml:3: unknown key 'log.levle'"},
+        BadCase{"log:\n  level: loud\n", "a.yaml:2: level: wanted one of debug, info, warning, error, got 'loud'"},
+        BadCase{"knobs:\n  max_num_seqs: many\n",
+                "a.yaml:2: max_num_seqs: wanted an integer in [1, 65536], got 'many'"},
+        BadCase{"knobs:\n  max_num_seqs: 0\n", "got '0'"}, BadCase{"knobs:\n  max_num_seqs: -1\n", "got '-1'"},
+        BadCase{"knobs:\n  max_num_seqs: 99999999999999999999\n", "wanted an integer"},
+        BadCase{"knobs:\n  max_num_seqs: \"8\"\n", "wanted an integer"},
+        BadCase{"knobs:\n  max_num_seqs: 8.5\n", "wanted an integer"},
+        BadCase{"knobs:\n  gpu_memory_utilization: 0\n", "a number in (0, 1]"},
+        BadCase{"knobs:\n  gpu_memory_utilization: nan\n", "a number in (0, 1]"},
+        BadCase{"knobs:\n  gpu_memory_utilization: 1.5\n", "a number in (0, 1]"},
+        BadCase{"device:\n  memory: 4 gigs\n", "a byte count"},
+        BadCase{"device:\n  memory: 99999999999TiB\n", "a byte count"},
+        BadCase{"device:\n  memory: -4GiB\n", "a byte count"},
+        BadCase{"gateway:\n  reflection: yes\n", "wanted true or false"},
+        BadCase{"gateway: 5\n", "section 'gateway' must be a mapping"},
+        BadCase{"gateway:\n  listen: [a, b]\n", "not a list or mapping"},
+        BadCase{"log: {level: info}\nlog: {level: info}\n", "a.yaml:2: section 'log' stands twice"},
+        BadCase{"log:\n  level: info\n  level: info\n", "a.yaml:3: key 'log.level' stands twice"},
+        BadCase{"- a\n- b\n", "must be a mapping of sections"}, BadCase{"log: {level: \"info\n", "not YAML"}));
+
+TEST(ConfigTest, BadOverrides) {
+  for (const char* text : {"", "log", "log.level", "=", "log=level.info", "log.levle=info", "nolog.level=info"}) {
+    EXPECT_FALSE(ParseConfig("", "a.yaml", {text}).ok()) << text;
+  }
+}
+
+TEST(ConfigTest, FileThatIsNotThere) {
+  EXPECT_EQ(LoadConfig("/no/such/file", {}).status().code(), absl::StatusCode::kNotFound);
+}
+
+TEST(ConfigTest, DirectoryIsNotAFile) { EXPECT_FALSE(LoadConfig(HEADROOM_SOURCE_DIR, {}).ok()); }
+
+TEST(ConfigTest, DefaultsPassTheirOwnBounds) {
+  ClusterConfig defaults;
+  for (const auto& section : defaults.Sections()) {
+    for (const auto& field : section.fields.fields()) {
+      if (field.default_value.empty() || field.type == "bytes") continue;
+      EXPECT_TRUE(field.parse({field.default_value, "default", false}).ok()) << section.name << "." << field.name;
+    }
+  }
+}
+
+TEST(ParseBytesTest, Units) {
+  EXPECT_EQ(*ParseBytes("17"), 17);
+  EXPECT_EQ(*ParseBytes("2 KiB"), 2048);
+  EXPECT_EQ(*ParseBytes("8388607TiB"), 8388607LL << 40);
+  for (const char* bad : {"", "KiB", "1.5GiB", "1GB", "9223372036854775808", "8388608TiB", "1 GiB ", "+1"}) {
+    EXPECT_FALSE(ParseBytes(bad).ok()) << bad;
+  }
+}
+
+TEST(FormatBytesTest, PicksTheUnit) {
+  EXPECT_EQ(FormatBytes(0), "0 B");
+  EXPECT_EQ(FormatBytes(1023), "1023 B");
+  EXPECT_EQ(FormatBytes(int64_t{4} << 30), "4.00 GiB");
+  EXPECT_EQ(FormatBytes(-2048), "-2.00 KiB");
+}
+
+}  // namespace
+}  // namespace headroom

@@ -1,0 +1,60 @@
+#include <gtest/gtest.h>
+
+#include "common/rpc/channel_directory.h"
+#include "common/rpc/server_host.h"
+#include "common/rpc/status.h"
+
+namespace headroom::rpc {
+namespace {
+
+TEST(StatusTest, DetailsSurviveTheWire) {
+  ErrorDetails details;
+  details.reason = "BUDGET_EXHAUSTED";
+  details.metadata = {{"budget", "kv_blocks"}, {"needed", "12"}};
+  details.retry_delay = std::chrono::milliseconds(1500);
+  const absl::Status sent = WithDetails(absl::ResourceExhaustedError("12 blocks wanted, 3 free"), details);
+  const absl::Status received = FromGrpc(ToGrpc(sent));
+  EXPECT_EQ(received.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(std::string(received.message()), "12 blocks wanted, 3 free");
+  const ErrorDetails got = GetDetails(received);
+  EXPECT_EQ(got.reason, details.reason);
+  EXPECT_EQ(got.metadata, details.metadata);
+  EXPECT_EQ(got.retry_delay, details.retry_delay);
+}
+
+TEST(StatusTest, EveryCodeKeepsItsNumber) {
+  for (int code = 1; code <= 16; ++code) {
+    const absl::Status status(static_cast<absl::StatusCode>(code), "x");
+    EXPECT_EQ(ToGrpc(status).error_code(), code);
+    EXPECT_EQ(FromGrpc(ToGrpc(status)), status);
+  }
+  EXPECT_TRUE(ToGrpc(absl::OkStatus()).ok());
+  EXPECT_TRUE(FromGrpc(grpc::Status::OK).ok());
+}
+
+TEST(StatusTest, GarbageDetailsAreDropped) {
+  const absl::Status status = FromGrpc(grpc::Status(grpc::StatusCode::INTERNAL, "x", "\xff\xff garbage"));
+  EXPECT_EQ(GetDetails(status).reason, "");
+}
+
+TEST(ServerHostTest, TakesAFreePortAndRefusesATakenOne) {
+  ServerHost host({.listen = "127.0.0.1:0"});
+  ASSERT_TRUE(host.Start({}).ok());
+  EXPECT_NE(host.address(), "127.0.0.1:0");
+  ServerHost second({.listen = host.address()});
+  EXPECT_EQ(second.Start({}).code(), absl::StatusCode::kUnavailable);
+}
+
+TEST(ChannelDirectoryTest, InProcessNamesMustBeRegistered) {
+  ChannelDirectory directory;
+  EXPECT_EQ(directory.Get("inproc:nobody").status().code(), absl::StatusCode::kNotFound);
+  ServerHost host({.listen = ""});
+  ASSERT_TRUE(host.Start({}).ok());
+  directory.Register("inproc:somebody", host.server());
+  EXPECT_TRUE(directory.Get("inproc:somebody").ok());
+  directory.Unregister("inproc:somebody");
+  EXPECT_FALSE(directory.Get("inproc:somebody").ok());
+}
+
+}  // namespace
+}  // namespace headroom::rpc
