@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "model/image/pieces.h"
 
 namespace headroom::model {
 
@@ -58,12 +59,6 @@ struct ResamplerConfig {
   int64_t query_num = 64;
   int64_t heads = 0;
   double layer_norm_eps = 1e-6;
-};
-
-struct SliceConfig {
-  int64_t max_slice_nums = 9;      // most slices of a picture, without the overview
-  int64_t scale_resolution = 448;  // pixels a side
-  int64_t patch_size = 14;
 };
 
 struct MarkerStrings {
