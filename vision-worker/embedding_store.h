@@ -1,0 +1,140 @@
+// Embeddings of encoded images, in the arena's embedding region. An entry is one image: `pieces` slots of
+// rows_per_piece × columns numbers in the compute dtype. All slots have the same size, so the region never fragments.
+//
+// An entry is pinned while an Encode stream holds it; nothing evicts it then. Pinned entries are covered by their
+// grant's embedding_bytes, and the gate's capacity is capacity_bytes(), so an allocation under an active leg always
+// succeeds. When the last pin goes, the entry stays as cache and yields to any allocation: the cheapest to make again
+// per byte goes first, old before new (GreedyDual-Size, Cao and Irani 1997: priority = inflation + cost / size,
+// inflation = priority of the last victim).
+//
+// Thread-safe. Writing the bytes of a pinned, unpublished entry is its owner's business and needs no lock.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "common/status.h"
+
+namespace headroom::vision_worker {
+
+struct EmbeddingStoreStats {
+  int64_t capacity_pieces = 0;
+  int64_t used_pieces = 0;  // pinned or cached
+  int64_t pinned_pieces = 0;
+  int64_t entries = 0;
+  int64_t hits = 0;
+  int64_t misses = 0;
+  int64_t evictions = 0;
+};
+
+class EmbeddingStore;
+
+// Keeps one entry from being evicted. Must not outlive its store.
+class EmbeddingPin {
+ public:
+  EmbeddingPin() = default;
+  ~EmbeddingPin() { Release(); }
+  EmbeddingPin(EmbeddingPin&& other) noexcept
+      : store_(std::exchange(other.store_, nullptr)), id_(other.id_), pieces_(other.pieces_) {}
+  EmbeddingPin& operator=(EmbeddingPin&& other) noexcept;
+
+  uint64_t id() const { return id_; }
+  int64_t pieces() const { return pieces_; }
+  // piece_bytes() bytes to write to; only before Publish().
+  std::span<std::byte> Piece(int64_t piece) const;
+  // Every piece is written: the entry can be read, and found by its key unless another entry got there first. `cost`:
+  // seconds of compute.
+  void Publish(double cost);
+  // An entry that was not published is gone with its last pin.
+  void Release();
+
+ private:
+  friend class EmbeddingStore;
+  EmbeddingPin(EmbeddingStore* store, uint64_t id, int64_t pieces) : store_(store), id_(id), pieces_(pieces) {}
+
+  EmbeddingStore* store_ = nullptr;
+  uint64_t id_ = 0;
+  int64_t pieces_ = 0;
+};
+
+class EmbeddingStore {
+ public:
+  // Called with the change of used bytes, under the store's lock.
+  using UsedListener = std::function<void(int64_t bytes)>;
+
+  // `region` outlives the store; what does not fill a whole piece stays unused. Ids count up from first_id, so that
+  // references of an earlier process do not hit by accident when first_id is random.
+  EmbeddingStore(std::span<std::byte> region, int64_t piece_bytes, uint64_t first_id);
+  ~EmbeddingStore();
+  EmbeddingStore(const EmbeddingStore&) = delete;
+  EmbeddingStore& operator=(const EmbeddingStore&) = delete;
+
+  void ListenToUsed(UsedListener listener);
+
+  int64_t piece_bytes() const { return piece_bytes_; }
+  int64_t capacity_bytes() const { return static_cast<int64_t>(slots_) * piece_bytes_; }
+
+  // The published entry with this key and number of pieces, pinned. Counts a hit or a miss.
+  std::optional<EmbeddingPin> Find(const std::string& key, int64_t pieces);
+
+  // A new, unpublished entry, evicting cache as needed. An empty key is never found. RESOURCE_EXHAUSTED when pinned
+  // entries leave no room (nothing is evicted then); INVALID_ARGUMENT for pieces < 1.
+  absl::StatusOr<EmbeddingPin> Allocate(const std::string& key, int64_t pieces);
+
+  // Copies one piece of a published entry into `data`. NOT_FOUND: unknown, evicted or not yet published.
+  // INVALID_ARGUMENT: no such piece.
+  absl::Status ReadPiece(uint64_t id, int64_t piece, std::string* data) const;
+
+  // Pieces of a published entry. NOT_FOUND as above.
+  absl::StatusOr<int64_t> Pieces(uint64_t id) const;
+
+  EmbeddingStoreStats Stats() const;
+
+ private:
+  friend class EmbeddingPin;
+  struct Entry {
+    std::string key;
+    std::vector<uint32_t> slots;
+    int64_t pins = 0;
+    bool published = false;
+    bool findable = false;
+    double cost = 0;
+    double priority = 0;
+  };
+
+  std::span<std::byte> Slot(uint32_t slot) const {
+    return region_.subspan(static_cast<size_t>(slot) * piece_bytes_, piece_bytes_);
+  }
+  std::span<std::byte> PieceOf(uint64_t id, int64_t piece) const;
+  void PublishEntry(uint64_t id, double cost);
+  void Unpin(uint64_t id);
+  void PinLocked(uint64_t id, Entry& entry);
+  void FreeLocked(uint64_t id);
+  void ReportUsedLocked(int64_t pieces);
+
+  const std::span<std::byte> region_;
+  const int64_t piece_bytes_;
+  const size_t slots_;
+  UsedListener listener_;
+
+  mutable std::mutex mutex_;
+  std::unordered_map<uint64_t, Entry> entries_;
+  std::unordered_map<std::string, uint64_t> by_key_;
+  std::set<std::pair<double, uint64_t>> evictable_;  // (priority, id) of published entries without pins
+  std::vector<uint32_t> free_slots_;
+  int64_t evictable_pieces_ = 0;
+  uint64_t next_id_;
+  double inflation_ = 0;
+  int64_t hits_ = 0, misses_ = 0, evictions_ = 0;
+};
+
+}  // namespace headroom::vision_worker
