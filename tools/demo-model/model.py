@@ -69,7 +69,7 @@ class Vision(nn.Module):
         if grid not in self.rows:
             self.rows[grid] = torch.from_numpy(geometry.position_rows(*grid))
         e = self.embeddings
-        x = F.linear((pixels.float() / 255 - 0.5) / 0.5, e.patch_embedding.weight.flatten(1), e.patch_embedding.bias)
+        x = F.linear(pixels.float().mul_(2 / 255).sub_(1), e.patch_embedding.weight.flatten(1), e.patch_embedding.bias)
         x = x + e.position_embedding.weight[self.rows[grid]]
         for layer in self.encoder.layers:
             x = layer(x)
@@ -121,25 +121,27 @@ class DecoderLayer(nn.Module):
         self.mlp = Bag(gate_proj=nn.Linear(width, inner, bias=False), up_proj=nn.Linear(width, inner, bias=False),
                        down_proj=nn.Linear(inner, width, bias=False))
 
-    def forward(self, x, cos, sin, mask):
+    def forward(self, x, cos, sin, mask, first=0):
+        """The layer's output at positions from `first` on."""
         y, a = self.input_layernorm(x), self.self_attn
-        q, k = rotate(split_heads(a.q_proj(y), self.heads), cos, sin), rotate(split_heads(a.k_proj(y), self.kv_heads), cos, sin)
-        v, times = split_heads(a.v_proj(y), self.kv_heads), self.heads // self.kv_heads
+        q = rotate(split_heads(a.q_proj(y[:, first:]), self.heads), cos[first:], sin[first:])
+        k, v = rotate(split_heads(a.k_proj(y), self.kv_heads), cos, sin), split_heads(a.v_proj(y), self.kv_heads)
+        times = self.heads // self.kv_heads
         k, v = k.repeat_interleave(times, 1), v.repeat_interleave(times, 1)
-        x = x + a.o_proj(merge_heads(F.scaled_dot_product_attention(q, k, v.to(q.dtype), attn_mask=mask)))
+        x = x[:, first:] + a.o_proj(merge_heads(F.scaled_dot_product_attention(q, k, v, attn_mask=mask[first:])))
         y, m = self.post_attention_layernorm(x), self.mlp
         return x + m.down_proj(F.silu(m.gate_proj(y)) * m.up_proj(y))
 
 
 def rotate(x, cos, sin):
     half = x.shape[-1] // 2
-    return x * cos.to(x.dtype) + torch.cat([-x[..., half:], x[..., :half]], -1) * sin.to(x.dtype)
+    return x * cos + torch.cat([-x[..., half:], x[..., :half]], -1) * sin
 
 
 class MiniCPMV(nn.Module):
     def __init__(self, config=CONFIG):
         super().__init__()
-        c, self.config = config, config
+        c, self.config, self.image_token = config, config, IMAGE_TOKEN
         width = c["hidden_size"]
         self.vpm = Vision(c["vision_config"])
         self.resampler = Resampler(width, c["vision_config"]["hidden_size"], c["query_num"])
@@ -164,14 +166,15 @@ class MiniCPMV(nn.Module):
         """Embeddings of ids [batch, length] with images [batch, tokens, width] over the placeholders."""
         x = self.llm.model.embed_tokens(ids)
         if images is not None:
-            x = x.to(images.dtype).masked_scatter((ids == IMAGE_TOKEN)[..., None], images)
+            x = x.masked_scatter((ids == self.image_token)[..., None], images)
         return x
 
-    def decode(self, x, positions, mask):
-        """Final hidden states of embedded sequences; mask is true where a row may look."""
+    def decode(self, x, positions, mask, first=0):
+        """Final hidden states of embedded sequences from position `first` on; mask is true where a row may look."""
         cos, sin = self.angles(positions)
-        for layer in self.llm.model.layers:
+        for layer in self.llm.model.layers[:-1]:
             x = layer(x, cos, sin, mask)
+        x = self.llm.model.layers[-1](x, cos, sin, mask, first)
         return self.llm.model.norm(x)
 
 

@@ -129,7 +129,7 @@ def answer_logits(model, batch, images):
     head = torch.from_numpy(batch["head"]).expand(size, -1)
     positions, mask = architecture.packed_mask(head.shape[1], questions, length)
     x = model.embed(torch.cat([head, ids.flatten(1)], 1), images)
-    hidden = model.decode(x, positions, mask)[:, head.shape[1]:].unflatten(1, (questions, length))
+    hidden = model.decode(x, positions, mask, head.shape[1]).unflatten(1, (questions, length))
     return model.llm.lm_head(hidden[targets != batches.NO_LABEL]).float(), targets
 
 
@@ -142,6 +142,7 @@ def main():
     parser.add_argument("--save-every", type=float, default=150, help="seconds between checkpoints")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    torch.set_flush_denormal(True)      # moments of unused position rows fade to denormal numbers, which are slow
     options.out.mkdir(parents=True, exist_ok=True)
     Trainer(options.out, options.total).train(options.save_every, options.until or options.total)
 
