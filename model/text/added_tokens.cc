@@ -1,0 +1,112 @@
+#include "model/text/added_tokens.h"
+
+#include "model/text/unicode.h"
+#include "model/text/utf8.h"
+
+namespace headroom::model {
+namespace {
+
+// Start of the last character of the non-empty `text`.
+size_t LastCharacter(std::string_view text) {
+  size_t position = text.size() - 1;
+  while (position > 0 && (static_cast<uint8_t>(text[position]) & 0xC0) == 0x80) --position;
+  return position;
+}
+
+bool EndsWithWord(std::string_view text) {
+  if (text.empty()) return false;
+  size_t position = LastCharacter(text);
+  return IsWordCharacter(NextCodePoint(text, &position));
+}
+
+bool StartsWithWord(std::string_view text) {
+  size_t position = 0;
+  return !text.empty() && IsWordCharacter(NextCodePoint(text, &position));
+}
+
+size_t TrailingSpaceBytes(std::string_view text) {
+  size_t end = text.size();
+  while (end > 0) {
+    const size_t start = LastCharacter(text.substr(0, end));
+    size_t position = start;
+    if (!IsWhiteSpace(NextCodePoint(text, &position))) break;
+    end = start;
+  }
+  return text.size() - end;
+}
+
+size_t LeadingSpaceBytes(std::string_view text) {
+  size_t spaces = 0;
+  for (size_t position = 0; position < text.size(); spaces = position) {
+    if (!IsWhiteSpace(NextCodePoint(text, &position))) break;
+  }
+  return spaces;
+}
+
+}  // namespace
+
+AddedTokenMatcher::AddedTokenMatcher(std::vector<AddedToken> tokens) : tokens_(std::move(tokens)), nodes_(1) {
+  for (size_t i = 0; i < tokens_.size(); ++i) {
+    int32_t node = 0;
+    for (char c : tokens_[i].content) {
+      const uint8_t byte = static_cast<uint8_t>(c);
+      int32_t child = Child(node, byte);
+      if (child < 0) {
+        child = static_cast<int32_t>(nodes_.size());
+        nodes_[static_cast<size_t>(node)].children.emplace_back(byte, child);
+        nodes_.emplace_back();
+      }
+      node = child;
+    }
+    nodes_[static_cast<size_t>(node)].token = static_cast<int32_t>(i);
+    starts_token_[static_cast<uint8_t>(tokens_[i].content[0])] = true;
+  }
+}
+
+int32_t AddedTokenMatcher::Child(int32_t node, uint8_t byte) const {
+  for (const auto& [edge, child] : nodes_[static_cast<size_t>(node)].children) {
+    if (edge == byte) return child;
+  }
+  return -1;
+}
+
+int32_t AddedTokenMatcher::LongestAt(std::string_view text) const {
+  int32_t longest = -1;
+  int32_t node = 0;
+  for (char c : text) {
+    node = Child(node, static_cast<uint8_t>(c));
+    if (node < 0) break;
+    const int32_t token = nodes_[static_cast<size_t>(node)].token;
+    if (token >= 0) longest = token;
+  }
+  return longest;
+}
+
+std::vector<TextPart> AddedTokenMatcher::Split(std::string_view text, bool skip_special) const {
+  std::vector<TextPart> parts;
+  size_t done = 0;  // all before is in `parts`
+  for (size_t position = 0; position < text.size();) {
+    const int32_t index = starts_token_[static_cast<uint8_t>(text[position])] ? LongestAt(text.substr(position)) : -1;
+    if (index < 0) {
+      ++position;
+      continue;
+    }
+    const AddedToken& token = tokens_[static_cast<size_t>(index)];
+    size_t begin = position;
+    size_t end = position + token.content.size();
+    position = end;
+    if (skip_special && token.special) continue;
+    if (token.single_word && (EndsWithWord(text.substr(0, begin)) || StartsWithWord(text.substr(end)))) continue;
+    // White space that an earlier token took stays with it.
+    if (token.lstrip) begin -= TrailingSpaceBytes(text.substr(done, begin - done));
+    if (token.rstrip) end += LeadingSpaceBytes(text.substr(end));
+    position = end;
+    if (begin > done) parts.push_back({-1, text.substr(done, begin - done)});
+    parts.push_back({token.id, text.substr(begin, end - begin)});
+    done = end;
+  }
+  if (done < text.size()) parts.push_back({-1, text.substr(done)});
+  return parts;
+}
+
+}  // namespace headroom::model

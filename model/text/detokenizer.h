@@ -1,0 +1,29 @@
+// Text of a stream of ids, as early as it is certain: no result splits a UTF-8 sequence, and all results together are
+// what Tokenizer::Decode gives for all ids. Not thread-safe; one object per stream.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "model/text/tokenizer.h"
+#include "model/text/utf8.h"
+
+namespace headroom::model {
+
+class Detokenizer {
+ public:
+  // `tokenizer` must outlive this. `skip_special` leaves special tokens out.
+  Detokenizer(const Tokenizer* tokenizer, bool skip_special) : tokenizer_(tokenizer), skip_special_(skip_special) {}
+
+  // Text that `id` completes; may be empty.
+  std::string Add(int32_t id);
+  // What is left at the end: U+FFFD for an unfinished character, else nothing. Add may follow and starts afresh.
+  std::string Flush();
+
+ private:
+  const Tokenizer* tokenizer_;
+  bool skip_special_;
+  Utf8Stream stream_;
+};
+
+}  // namespace headroom::model

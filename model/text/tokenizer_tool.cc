@@ -1,0 +1,44 @@
+// headroom-tokenize TOKENIZER_JSON all|non-special|none
+//
+// Reads JSON strings, one a line, from stdin; writes one JSON object a line: {"ids": […], "decoded": "…"} or {"error":
+// "…"}. Made to compare this tokenizer with others (tests/tokenizer/compare_with_hf.py) and to look at ids by hand.
+#include <iostream>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "model/text/tokenizer.h"
+
+namespace {
+
+using headroom::model::AddedTokens;
+using headroom::model::Tokenizer;
+
+nlohmann::json Answer(const Tokenizer& tokenizer, AddedTokens added, const std::string& line) {
+  const nlohmann::json text = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+  if (!text.is_string()) return {{"error", "the line is not a JSON string"}};
+  const auto ids = tokenizer.Encode(text.get_ref<const std::string&>(), added);
+  if (!ids.ok()) return {{"error", std::string(ids.status().message())}};
+  return {{"ids", *ids}, {"decoded", tokenizer.Decode(*ids, /*skip_special=*/false)}};
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::map<std::string, AddedTokens> modes = {
+      {"all", AddedTokens::kAll}, {"non-special", AddedTokens::kNonSpecial}, {"none", AddedTokens::kNone}};
+  const auto mode = modes.find(argc == 3 ? argv[2] : "");
+  if (mode == modes.end()) {
+    std::cerr << "usage: headroom-tokenize TOKENIZER_JSON all|non-special|none < JSON-LINES\n";
+    return 2;
+  }
+  const auto tokenizer = Tokenizer::FromFile(argv[1]);
+  if (!tokenizer.ok()) {
+    std::cerr << tokenizer.status().ToString() << "\n";
+    return 1;
+  }
+  std::ios::sync_with_stdio(false);
+  std::string line;
+  while (std::getline(std::cin, line)) std::cout << Answer(**tokenizer, mode->second, line).dump() << "\n";
+  return std::cout.flush() ? 0 : 1;
+}
