@@ -1,0 +1,74 @@
+#include "admission/price.h"
+
+#include <string>
+
+namespace headroom::admission {
+namespace {
+
+absl::Status CheckRange(const char* name, int64_t value, int64_t min, int64_t max) {
+  if (value >= min && value <= max) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(name, " is ", value, ", allowed ", min, " to ", max));
+}
+
+absl::Status CheckInput(const PriceInput& input) {
+  HEADROOM_RETURN_IF_ERROR(CheckRange("prompt_tokens", input.prompt_tokens, 1, kSequenceTokensMax));
+  HEADROOM_RETURN_IF_ERROR(CheckRange("max_tokens", input.max_tokens, 1, kSequenceTokensMax));
+  HEADROOM_RETURN_IF_ERROR(
+      CheckRange("prompt and answer tokens", input.prompt_tokens + input.max_tokens, 2, kSequenceTokensMax));
+  HEADROOM_RETURN_IF_ERROR(CheckRange("block_size", input.block_size, 1, kSequenceTokensMax));
+  HEADROOM_RETURN_IF_ERROR(CheckRange("images", input.images, 0, kImagesMax));
+  if (input.images == 0) {
+    if (input.pieces == 0 && input.patches == 0 && input.compressed_bytes == 0) return absl::OkStatus();
+    return absl::InvalidArgumentError("pieces, patches or image bytes without an image");
+  }
+  HEADROOM_RETURN_IF_ERROR(CheckRange("pieces", input.pieces, input.images, kPatchesMax));
+  HEADROOM_RETURN_IF_ERROR(CheckRange("patches", input.patches, input.pieces, kPatchesMax));
+  HEADROOM_RETURN_IF_ERROR(CheckRange("patches of the largest piece", input.largest_piece_patches, 1, input.patches));
+  HEADROOM_RETURN_IF_ERROR(CheckRange("embedding bytes per piece", input.embedding_bytes_per_piece, 1, kDimensionMax));
+  HEADROOM_RETURN_IF_ERROR(CheckRange("compressed bytes", input.compressed_bytes, 1, kDimensionMax));
+  return CheckRange("decoded bytes", input.decoded_bytes, 0, kDimensionMax);
+}
+
+}  // namespace
+
+absl::StatusOr<Price> ComputePrice(const PriceInput& input) {
+  HEADROOM_RETURN_IF_ERROR(CheckInput(input));
+  Price price;
+  price.sequence_tokens = input.prompt_tokens + input.max_tokens;
+  int64_t embedding_bytes = 0;
+  if (input.images > 0) {
+    if (__builtin_mul_overflow(input.pieces, input.embedding_bytes_per_piece, &embedding_bytes)) {
+      return absl::InvalidArgumentError(absl::StrCat("embeddings of ", input.pieces, " pieces of ",
+                                                     input.embedding_bytes_per_piece, " bytes are too large"));
+    }
+    price.largest_piece_patches = input.largest_piece_patches;
+    price.vision = Resources{.slots = input.images,
+                             .patches = input.patches,
+                             .embedding_bytes = embedding_bytes,
+                             .host_bytes = input.compressed_bytes + input.decoded_bytes};
+    HEADROOM_RETURN_IF_ERROR(ValidateResources(*price.vision));
+  }
+  // In bounds: tokens ≤ 2^31 and embedding_bytes ≤ kDimensionMax.
+  price.llm = Resources{.slots = 1,
+                        .kv_blocks = (price.sequence_tokens + input.block_size - 1) / input.block_size,
+                        .host_bytes = embedding_bytes + price.sequence_tokens * int64_t{sizeof(int32_t)} +
+                                      input.max_tokens * kTokenEventBytes};
+  HEADROOM_RETURN_IF_ERROR(ValidateResources(*price.llm));
+  return price;
+}
+
+absl::Status ValidatePrice(const Price& price) {
+  if (!price.vision && !price.llm) return absl::InvalidArgumentError("the price names no role");
+  for (Role role : {Role::kVision, Role::kLlm}) {
+    const std::optional<Resources>& need = price.ForRole(role);
+    if (!need) continue;
+    HEADROOM_RETURN_IF_ERROR(ValidateResources(*need));
+    if (need->slots < 1) {
+      return absl::InvalidArgumentError(absl::StrCat("the ", RoleName(role), " price takes ", need->slots, " slots"));
+    }
+  }
+  HEADROOM_RETURN_IF_ERROR(CheckRange("largest_piece_patches", price.largest_piece_patches, 0, kPatchesMax));
+  return CheckRange("sequence_tokens", price.sequence_tokens, 0, kSequenceTokensMax);
+}
+
+}  // namespace headroom::admission

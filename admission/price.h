@@ -1,0 +1,53 @@
+// The price of a request under policy `guaranteed`: the worst case, reserved before any work is done, so that an
+// admitted request can always finish. It follows from numbers that the gateway knows before a pixel is decoded. Pure.
+//
+//   role    dimension        formula
+//   llm     slots            1
+//           kv_blocks        ceil((prompt_tokens + max_tokens) / block_size); a shared prefix counts in full
+//           host_bytes       pieces · embedding_bytes_per_piece (fetched embeddings wait in host memory for prefill)
+//                            + (prompt_tokens + max_tokens) · 4 (ids) + max_tokens · kTokenEventBytes (unread events)
+//   vision  slots            images
+//           patches          patches over all pieces
+//           embedding_bytes  pieces · embedding_bytes_per_piece
+//           host_bytes       compressed_bytes + decoded_bytes
+//
+// So an llm-worker must offer slots, kv_blocks and host_bytes; a vision-worker slots, patches, embedding_bytes and
+// host_bytes. A dimension that a worker does not offer is 0 and nothing that needs it fits.
+#pragma once
+
+#include <cstdint>
+
+#include "admission/grant.h"
+#include "common/status.h"
+
+namespace headroom::admission {
+
+// Host memory that one answer token may hold until the client has read it.
+inline constexpr int64_t kTokenEventBytes = 64;
+
+inline constexpr int64_t kSequenceTokensMax = int64_t{1} << 31;
+inline constexpr int64_t kImagesMax = int64_t{1} << 20;
+inline constexpr int64_t kPatchesMax = int64_t{1} << 40;
+
+struct PriceInput {
+  int64_t prompt_tokens = 0;  // image tokens included; ≥ 1
+  int64_t max_tokens = 0;     // ≥ 1
+  int64_t block_size = 0;     // tokens of a KV block, ≥ 1; workers of one model agree on it
+  // All 0 for a text-only request.
+  int64_t images = 0;
+  int64_t pieces = 0;
+  int64_t patches = 0;                    // over all pieces of all images
+  int64_t largest_piece_patches = 0;      // of one piece
+  int64_t embedding_bytes_per_piece = 0;  // rows · columns · bytes of an element
+  int64_t compressed_bytes = 0;           // of all images
+  int64_t decoded_bytes = 0;  // pixels that the vision-worker holds at once: width · height · 3 of all images
+};
+
+// INVALID_ARGUMENT with the value and the limit when a number is out of its bounds or a product overflows.
+absl::StatusOr<Price> ComputePrice(const PriceInput& input);
+
+// What the scheduler checks of a price that came over the wire: at least one role, every role takes at least one slot,
+// every dimension and number in bounds.
+absl::Status ValidatePrice(const Price& price);
+
+}  // namespace headroom::admission
