@@ -124,7 +124,8 @@ class Translator {
       AppendLiteral(*item.literal, &out_);
     } else {
       last_caseless_ = 0;
-      absl::StrAppend(&out_, item.negated ? "[^" : "[", item.items, "]");
+      const bool single = !item.negated && item.items.find('}') == item.items.size() - 1;
+      absl::StrAppend(&out_, single ? "" : item.negated ? "[^" : "[", item.items, single ? "" : "]");
     }
     return absl::OkStatus();
   }
@@ -268,6 +269,7 @@ class Translator {
       out_ += '-';
       AppendLiteral(*high.literal, &out_);
     }
+    out_ += ']';
     return absl::OkStatus();
   }
 
