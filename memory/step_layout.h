@@ -57,8 +57,8 @@ struct VisionStepLayout {
   Region kv;                // f32 [P rows, E]      X·Wkvᵀ
   Region values_in;         // compute [P rows, E]  LN_kv(kv), input of the value product
   Region keys_in;           // compute [P rows, E]  the same plus positions, input of the key product
-  Region keys;              // f32 [P rows, E]      (shares nothing with kv, values_in, keys_in)
-  Region values;            // f32 [P rows, E]
+  Region keys;              // f32 [P rows, E]
+  Region values;            // f32 [P rows, E]      = kv, which is free once values_in and keys_in are there
   Region pooled;            // compute [B·Q rows, E]  attention output, input of out_proj
   Region projected;         // f32 [B·Q rows, E]      out_proj's output
   Region projected_normed;  // compute [B·Q rows, E]  LN_post(projected), input of proj

@@ -49,6 +49,8 @@ class WeightLayout {
                     void (*progress)(void* context, int64_t bytes) = nullptr, void* context = nullptr) const;
 
  private:
+  void FillInverseFrequencies(const WeightRegion& region, std::span<std::byte> destination) const;
+
   DType compute_ = DType::kBF16;
   double rope_theta_ = 0;
   std::vector<model::HeldTensor> held_;

@@ -33,9 +33,8 @@ struct DecoderConfig {
   int64_t vocab_size = 0;
   bool tie_word_embeddings = false;  // the head is the embedding table
   bool qkv_bias = false;
-  bool output_bias = false;             // bias on o_proj: Llama with attention_bias has it, Qwen2 never
-  std::optional<int64_t> bos_token_id;  // never prepended; kept for completeness
-  std::vector<int64_t> eos_token_ids;   // of config.json and generation_config.json, without repeats; may be empty
+  bool output_bias = false;            // bias on o_proj: Llama with attention_bias has it, Qwen2 never
+  std::vector<int64_t> eos_token_ids;  // of config.json and generation_config.json, without repeats; may be empty
 };
 
 // SigLIP tower without pooling head. The post layer norm always applies.

@@ -1,0 +1,55 @@
+#include "model/fingerprint.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "common/status.h"
+#include "model/files.h"
+#include "model/sha256.h"
+
+namespace headroom::model {
+namespace {
+
+constexpr int64_t kChunkBytes = 256 << 10;
+constexpr int64_t kFileBytesMax = 256 << 20;
+constexpr const char* kFiles[] = {"config.json", "preprocessor_config.json", "generation_config.json", "tokenizer.json",
+                                  "tokenizer_config.json"};
+
+// A file that is absent hashes differently from one that is empty.
+absl::Status HashFile(const std::string& directory, const std::string& name, Sha256& hash) {
+  hash.UpdateField(name);
+  const absl::StatusOr<InputFile> file = InputFile::Open(directory, name);
+  if (absl::IsNotFound(file.status())) {
+    hash.UpdateField("absent");
+    return absl::OkStatus();
+  }
+  if (!file.ok()) return file.status();
+  if (file->bytes() > kFileBytesMax) {
+    return absl::InvalidArgumentError(absl::StrCat(name, ": ", file->bytes(), " bytes, the limit is ", kFileBytesMax));
+  }
+  hash.UpdateField(std::to_string(file->bytes()));
+  std::vector<std::byte> chunk(kChunkBytes);
+  for (int64_t offset = 0; offset < file->bytes(); offset += kChunkBytes) {
+    const std::span<std::byte> part(chunk.data(), std::min(kChunkBytes, file->bytes() - offset));
+    HEADROOM_RETURN_IF_ERROR(file->ReadAt(offset, part));
+    hash.Update(part.data(), part.size());
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> ModelFingerprint(const std::string& directory, const Checkpoint& checkpoint) {
+  Sha256 hash;
+  for (const char* name : kFiles) HEADROOM_RETURN_IF_ERROR(HashFile(directory, name, hash));
+  hash.UpdateField(checkpoint.header_digest());
+  std::string hex;
+  for (const unsigned char byte : hash.Finish()) {
+    constexpr char kDigits[] = "0123456789abcdef";
+    hex += kDigits[byte >> 4];
+    hex += kDigits[byte & 15];
+  }
+  return hex;
+}
+
+}  // namespace headroom::model
