@@ -32,6 +32,7 @@ def main():
     options.to.mkdir(parents=True, exist_ok=True)
     tensors = {k: t.to(torch.bfloat16).contiguous() for k, t in state["average"].items()}
     save_file(tensors, options.to / "model.safetensors", metadata={"format": "pt", "step": str(state["step"])})
+    (options.to / "model.safetensors").chmod(0o644)
     generation = {"eos_token_id": [CONFIG["eos_token_id"], CONFIG["bos_token_id"]], "pad_token_id": CONFIG["bos_token_id"],
                   "do_sample": False}
     for name, value in (("config.json", CONFIG), ("preprocessor_config.json", PREPROCESSOR),

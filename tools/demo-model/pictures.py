@@ -85,7 +85,7 @@ class Canvas:
     def mark(self, x, y, name, colour):
         self.marks.append((x / self.frame[0], y / self.frame[1], v.MARK_ID[name], v.COLOUR_ID[colour]))
 
-    def word(self, rng, text, face, box, ink, colour, pitch_limit=26.0):
+    def word(self, rng, text, face, box, ink, colour, pitch_limit=21.0):
         """One word inside box (x0, y0, x1, y1): letters at least PITCH apart on average."""
         x0, y0, x1, y1 = box
         room = (x1 - x0) - 4

@@ -3,8 +3,10 @@ import fonts
 from batches import LONG, OBLONG, TALL, WIDE
 from pictures import Level
 
-VISION_ONLY = 700       # steps with dense labels alone
-GROWTH = 1000           # steps over which strings grow once the decoder has joined
+VISION_ONLY = 700       # steps with dense labels alone; after them, every second step
+GROWTH = 2000           # steps over which strings grow once the decoder has joined
+TWO_LINES = 2200        # step from which text may have two lines
+SEVERAL = 2900          # step from which pictures may have several pieces
 
 
 def stage(step):
@@ -12,15 +14,22 @@ def stage(step):
     return fonts.STAGES[0 if step < 250 else 1 if step < VISION_ONLY else 2]
 
 
+def dense_only(step):
+    """Whether the decoder sits this step out: telling letters apart takes the most steps, and these are cheap."""
+    return step < VISION_ONLY or step % 2 == 1
+
+
 def schedule(step):
     """Level, batch size and shares of frames at a step. Each entry of frames: (frames, share, pictures, text only)."""
-    if step < VISION_ONLY:
-        level = Level(stage(step), longest=7, two_lines=0.6, shares=(0.85, 0.1, 0.05), reverse=0.0)
-        return {"level": level, "batch": 64, "frames": [(OBLONG, 0.12, 64, False)]}
     since = step - VISION_ONLY
-    level = Level(stage(step), longest=2 + min(5, since * 5 // GROWTH), two_lines=0.3 if since > 600 else 0.0,
-                  shares=(0.6, 0.27, 0.13), reverse=min(0.3, since / 4000))
-    frames = [(OBLONG, 0.12, 64, False)]
-    if since > 1200:
-        frames = [(OBLONG, 0.15, 64, False), (WIDE, 0.12, 20, True), (TALL, 0.12, 20, True), (LONG, 0.03, 12, True)]
+    reverse = min(0.3, max(0, since) / 4000)
+    several = [(WIDE, 0.12, 20, True), (TALL, 0.12, 20, True), (LONG, 0.03, 12, True)] if step > SEVERAL else []
+    if dense_only(step):
+        level = Level(stage(step), longest=7, two_lines=0.6, shares=(0.85, 0.1, 0.05), reverse=reverse)
+        share = 0.3
+    else:
+        level = Level(stage(step), longest=2 + min(5, since * 5 // GROWTH), two_lines=0.3 if step > TWO_LINES else 0.0,
+                      shares=(0.6, 0.27, 0.13), reverse=reverse)
+        share = 1.0
+    frames = [(OBLONG, 0.14, 64, False)] + [(f, p * share, n, t) for f, p, n, t in several]
     return {"level": level, "batch": 64, "frames": frames}

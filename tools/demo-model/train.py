@@ -1,6 +1,8 @@
 """Trains the demo model: python train.py --out DIR [--until STEP] [--threads N]. Resumes from DIR/state.pt."""
 import argparse
 import json
+import os
+import signal
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -12,11 +14,11 @@ import batches
 import model as architecture
 import start
 from losses import DenseHeads
-from schedule import VISION_ONLY, schedule
+from schedule import dense_only, schedule
 
 SEED = 20261122
 RATE, WARM_UP, FLOOR = 1.5e-3, 200, 0.02
-DENSE = 0.3             # weight of the dense losses once the decoder trains
+DENSE = 0.4             # weight of the dense losses beside the answers
 AVERAGE = 0.998         # of the shipped weights
 
 
@@ -70,10 +72,11 @@ class Trainer:
             dense = dense + loss / groups
             images.append(y.unflatten(0, (len(ground), times)))
             if grid == (8, 8) and groups == 1:
-                seen["tower"].append(tower.item())
-                seen["kept"].append(kept.item())
+                where = "dense only" if dense_only(self.step) else "with answers"
+                seen[f"tower, {where}"].append(tower.item())
+                seen[f"kept, {where}"].append(kept.item())
         seen["dense"].append(dense.item())
-        if self.step < VISION_ONLY:
+        if dense_only(self.step):
             return dense
         answers = self.answers(batch, torch.cat(images, 1).flatten(1, 2), seen)
         return answers + DENSE * dense
@@ -94,7 +97,8 @@ class Trainer:
     def train(self, save_every, until):
         log, seen = (self.out / "log.jsonl").open("a"), defaultdict(list)
         saved = began = time.monotonic()
-        before = self.seconds
+        before, asked = self.seconds, []
+        signal.signal(signal.SIGTERM, lambda *_: asked.append("stop"))
         for step, batch in batches.stream(self.step, schedule, SEED):
             assert step == self.step
             for group in self.optimizer.param_groups:
@@ -115,10 +119,11 @@ class Trainer:
                 line |= {k: round(sum(v) / len(v), 3) for k, v in sorted(seen.items())}
                 print(json.dumps(line), file=log, flush=True)
                 seen.clear()
-            if now - saved > save_every or self.step >= until:
+            done = asked or self.step >= until
+            if done or now - saved > save_every:
                 self.save()
                 saved = now
-            if self.step >= until:
+            if done:
                 return
 
 
@@ -144,6 +149,7 @@ def main():
     torch.set_num_threads(options.threads)
     torch.set_flush_denormal(True)      # moments of unused position rows fade to denormal numbers, which are slow
     options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "pid").write_text(str(os.getpid()))      # SIGTERM saves and stops
     Trainer(options.out, options.total).train(options.save_every, options.until or options.total)
 
 
