@@ -1,0 +1,239 @@
+#include "llm-worker/engine.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "common/check.h"
+#include "common/log.h"
+
+namespace headroom::llm_worker {
+
+Engine::Engine(const EngineOptions& options, ForwardPass forward, Clock& clock,
+               std::function<void(const EngineStep&)> on_step)
+    : options_(options),
+      forward_(std::move(forward)),
+      clock_(clock),
+      on_step_(std::move(on_step)),
+      pool_(static_cast<int32_t>(options.kv_blocks)),
+      sampler_(options.vocab_size) {
+  stats_.blocks = options.kv_blocks;
+}
+
+Engine::~Engine() { Stop(); }
+
+void Engine::Start() {
+  HEADROOM_CHECK(!thread_.joinable()) << "started twice";
+  thread_ = std::thread([this] { Run(); });
+}
+
+absl::Status Engine::Submit(SequenceRequest request, std::shared_ptr<TokenStream> stream, KvLease lease) {
+  auto sequence = std::make_unique<Sequence>(std::move(request), std::move(stream), std::move(lease), &pool_,
+                                             options_.limits.block_size);
+  {
+    std::lock_guard lock(mutex_);
+    if (stopping_) return absl::UnavailableError("the worker is shutting down");
+    if (stats_.waiting >= options_.waiting_max) {
+      return absl::ResourceExhaustedError(absl::StrCat("at most ", options_.waiting_max, " requests wait for a slot"));
+    }
+    ++stats_.waiting;
+    submitted_.push_back(std::move(sequence));
+  }
+  work_.notify_one();
+  return absl::OkStatus();
+}
+
+void Engine::Stop() {
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  work_.notify_all();
+  if (thread_.joinable()) {
+    thread_.join();
+  } else {
+    EndAll(Finish::kCancelled);
+  }
+}
+
+EngineStats Engine::Stats() const {
+  std::lock_guard lock(mutex_);
+  return stats_;
+}
+
+void Engine::Run() {
+  while (WaitForWork()) {
+    DropCancelled();
+    const StepPlan plan = Plan();
+    const std::vector<Row> rows = Admit(plan);
+    if (!rows.empty()) RunStep(rows);
+  }
+  EndAll(Finish::kCancelled);
+}
+
+// False when the engine shall stop. Publishes the counts of the moment.
+bool Engine::WaitForWork() {
+  std::unique_lock lock(mutex_);
+  auto update = [this] {
+    while (!submitted_.empty()) {
+      waiting_.push_back(std::move(submitted_.front()));
+      submitted_.pop_front();
+    }
+    stats_.running = static_cast<int64_t>(running_.size());
+    stats_.waiting = static_cast<int64_t>(waiting_.size());
+    stats_.blocks_used = pool_.used_blocks();
+    stats_.steps = step_;
+  };
+  update();
+  if (!running_.empty() || !waiting_.empty()) return !stopping_;
+  work_.wait(lock, [this] { return stopping_ || !submitted_.empty(); });
+  update();
+  return !stopping_;
+}
+
+void Engine::DropCancelled() {
+  DropCancelled(running_);
+  DropCancelled(waiting_);
+}
+
+void Engine::DropCancelled(std::deque<SequencePtr>& sequences) {
+  for (size_t i = 0; i < sequences.size();) {
+    if (sequences[i]->stream().cancelled()) {
+      End(sequences[i].get(), {.finish = Finish::kCancelled});
+    } else {
+      ++i;
+    }
+  }
+}
+
+StepPlan Engine::Plan() const {
+  std::vector<SequenceView> running, waiting;
+  for (const SequencePtr& sequence : running_) running.push_back(sequence->View());
+  for (const SequencePtr& sequence : waiting_) waiting.push_back(sequence->View());
+  return PlanStep(running, waiting, pool_.free_blocks(), options_.limits);
+}
+
+std::vector<Engine::Row> Engine::Admit(const StepPlan& plan) {
+  for (size_t i = 0; i < plan.admitted; ++i) {
+    running_.push_back(std::move(waiting_.front()));
+    waiting_.pop_front();
+  }
+  std::vector<Row> rows;
+  std::vector<std::pair<Sequence*, absl::Status>> failed;
+  for (const StepItem& item : plan.items) {
+    Sequence* sequence = running_[item.index].get();
+    if (absl::Status status = sequence->Grow(sequence->computed() + item.tokens); !status.ok()) {
+      failed.emplace_back(sequence, std::move(status));
+    } else {
+      rows.push_back({sequence, item.tokens, item.samples});
+    }
+  }
+  // Under the guaranteed policy something can always run. If not, the books are wrong: end the oldest rather than spin.
+  if (rows.empty() && failed.empty() && !running_.empty()) {
+    failed.emplace_back(running_.front().get(), absl::InternalError("no KV block for a sequence that was granted"));
+  }
+  for (auto& [sequence, status] : failed) End(sequence, {.error = std::move(status)});
+  return rows;
+}
+
+StepBatch Engine::BuildBatch(const std::vector<Row>& rows) const {
+  StepBatch batch;
+  int64_t first_row = 0;
+  for (const Row& row : rows) {
+    const Sequence& sequence = *row.sequence;
+    const auto tokens =
+        sequence.tokens().subspan(static_cast<size_t>(sequence.computed()), static_cast<size_t>(row.tokens));
+    batch.token_ids.insert(batch.token_ids.end(), tokens.begin(), tokens.end());
+    batch.sequences.push_back({.first_row = first_row,
+                               .rows = row.tokens,
+                               .cached = sequence.computed(),
+                               .blocks = sequence.blocks().blocks()});
+    AddEmbeddings(sequence, first_row, row.tokens, batch);
+    if (row.samples) batch.logit_rows.push_back(static_cast<int32_t>(first_row + row.tokens - 1));
+    first_row += row.tokens;
+  }
+  return batch;
+}
+
+// The parts of the sequence's runs that fall into its next `tokens` tokens.
+void Engine::AddEmbeddings(const Sequence& sequence, int64_t first_row, int64_t tokens, StepBatch& batch) const {
+  const int64_t begin = sequence.computed(), end = begin + tokens;
+  for (const EmbeddingRun& run : sequence.request().runs) {
+    const int64_t from = std::max(begin, run.begin), to = std::min(end, run.begin + run.rows);
+    if (from >= to) continue;
+    const runtime::ConstMatrix all(run.data.data(), options_.embedding_dtype, run.rows, options_.hidden_size,
+                                   options_.hidden_size);
+    batch.embeddings.push_back(
+        {.first_row = first_row + from - begin, .rows = all.RowRange(from - run.begin, to - from)});
+  }
+}
+
+void Engine::RunStep(const std::vector<Row>& rows) {
+  const TimePoint begin = clock_.Now();
+  const StepBatch batch = BuildBatch(rows);
+  const absl::StatusOr<runtime::ConstMatrix> logits = forward_(batch);
+  ++step_;
+  if (!logits.ok()) {
+    Log(LogLevel::kError, "llm-worker", "step failed").With("error", logits.status().ToString());
+    for (const Row& row : rows) End(row.sequence, {.error = absl::InternalError("the step failed")});
+    return;
+  }
+  EngineStep report{.sequences = static_cast<int64_t>(rows.size()),
+                    .tokens = static_cast<int64_t>(batch.token_ids.size()),
+                    .sampled = static_cast<int64_t>(batch.logit_rows.size())};
+  int64_t logit_row = 0;
+  for (const Row& row : rows) {
+    row.sequence->MarkComputed(row.tokens, step_);
+    if (!row.samples) continue;
+    Sample(*row.sequence, {logits->F32() + logit_row * logits->row_stride, static_cast<size_t>(logits->cols)});
+    ++logit_row;
+  }
+  report.seconds = Seconds(clock_.Now() - begin);
+  if (on_step_) on_step_(report);
+}
+
+void Engine::Sample(Sequence& sequence, std::span<const float> logits) {
+  const absl::StatusOr<int32_t> token = sampler_.Sample(logits, sequence.request().sampling, sequence.seen(), 0,
+                                                        static_cast<uint64_t>(sequence.answer_tokens()));
+  if (token.ok()) {
+    Publish(sequence, *token);
+  } else {
+    End(&sequence, {.error = token.status()});
+  }
+}
+
+void Engine::Publish(Sequence& sequence, int32_t token) {
+  AnswerEvent event{.index = sequence.answer_tokens(), .token = token, .has_token = true};
+  event.finish = sequence.Append(token);
+  if (event.last()) {
+    End(&sequence, std::move(event));
+  } else {
+    sequence.stream().Push(std::move(event));
+  }
+}
+
+void Engine::End(Sequence* sequence, AnswerEvent last) {
+  const std::shared_ptr<TokenStream> stream = sequence->shared_stream();
+  last.usage = sequence->Usage();
+  if (!last.has_token) last.index = sequence->answer_tokens();
+  auto is_it = [sequence](const SequencePtr& other) { return other.get() == sequence; };
+  if (std::erase_if(running_, is_it) + std::erase_if(waiting_, is_it) != 1) {
+    HEADROOM_CHECK(false) << "a sequence ends twice";
+  }
+  stream->Push(std::move(last));
+}
+
+void Engine::EndAll(Finish finish) {
+  while (!running_.empty()) End(running_.front().get(), {.finish = finish});
+  while (!waiting_.empty()) End(waiting_.front().get(), {.finish = finish});
+  std::unique_lock lock(mutex_);
+  while (!submitted_.empty()) {
+    waiting_.push_back(std::move(submitted_.front()));
+    submitted_.pop_front();
+  }
+  lock.unlock();
+  while (!waiting_.empty()) End(waiting_.front().get(), {.finish = finish});
+  lock.lock();
+  stats_ = {.blocks_used = pool_.used_blocks(), .blocks = options_.kv_blocks, .steps = step_};
+}
+
+}  // namespace headroom::llm_worker

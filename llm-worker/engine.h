@@ -1,0 +1,122 @@
+// Engine: continuous batching. One thread owns every sequence and runs steps:
+//
+//   wait for work ▸ take what was submitted, drop cancelled ▸ plan the step (pure) ▸ one forward pass ▸ sample ▸
+//   publish ▸ free finished
+//
+// Prefill is chunked, the KV cache is paged, and blocks are taken as a sequence grows, inside what its lease reserved:
+// nothing is ever preempted. An error of one sequence (a logit that is not a number) ends that sequence only; a forward
+// pass that fails ends those in it.
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "common/clock.h"
+#include "common/status.h"
+#include "llm-worker/decoder.h"
+#include "llm-worker/kv/block_pool.h"
+#include "llm-worker/sequence.h"
+#include "llm-worker/step_planner.h"
+
+namespace headroom::llm_worker {
+
+struct EngineOptions {
+  StepLimits limits;
+  int64_t waiting_max = 0;  // submitted and not running yet
+  int64_t kv_blocks = 0;
+  int64_t vocab_size = 0;
+  int64_t hidden_size = 0;
+  DType embedding_dtype = DType::kF32;  // of SequenceRequest::runs
+};
+
+// What one step did.
+struct EngineStep {
+  double seconds = 0;  // forward pass and sampling
+  int64_t sequences = 0;
+  int64_t tokens = 0;   // prompt and decode rows
+  int64_t sampled = 0;  // tokens of answers
+};
+
+struct EngineStats {
+  int64_t running = 0;
+  int64_t waiting = 0;
+  int64_t blocks_used = 0;
+  int64_t blocks = 0;
+  uint64_t steps = 0;
+};
+
+class Engine {
+ public:
+  // One forward pass, called on the engine's thread only: Decoder::Forward.
+  using ForwardPass = std::function<absl::StatusOr<runtime::ConstMatrix>(const StepBatch&)>;
+
+  // `on_step` runs on the engine's thread after each step; may be empty.
+  Engine(const EngineOptions& options, ForwardPass forward, Clock& clock,
+         std::function<void(const EngineStep&)> on_step);
+  // Stops.
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  void Start();
+
+  // Hands a request over; CheckSequenceRequest has passed and the data of its runs is there. The stream gets its events
+  // and, when blocks and lease are back, one last event. Any thread. RESOURCE_EXHAUSTED when too many wait; UNAVAILABLE
+  // after Stop.
+  absl::Status Submit(SequenceRequest request, std::shared_ptr<TokenStream> stream, KvLease lease);
+
+  // Ends every sequence as cancelled and joins. Idempotent.
+  void Stop();
+
+  EngineStats Stats() const;
+
+ private:
+  using SequencePtr = std::unique_ptr<Sequence>;
+
+  void Run();
+  bool WaitForWork();
+  void DropCancelled();
+  void DropCancelled(std::deque<SequencePtr>& sequences);
+  StepPlan Plan() const;
+  // The sequences of the step, in the order of their rows; those that could not get their blocks are ended.
+  struct Row {
+    Sequence* sequence;
+    int64_t tokens;
+    bool samples;
+  };
+  std::vector<Row> Admit(const StepPlan& plan);
+  StepBatch BuildBatch(const std::vector<Row>& rows) const;
+  void AddEmbeddings(const Sequence& sequence, int64_t first_row, int64_t tokens, StepBatch& batch) const;
+  void RunStep(const std::vector<Row>& rows);
+  void Sample(Sequence& sequence, std::span<const float> logits);
+  void Publish(Sequence& sequence, int32_t token);
+  // Frees the sequence, then tells its stream.
+  void End(Sequence* sequence, AnswerEvent last);
+  void EndAll(Finish finish);
+
+  const EngineOptions options_;
+  const ForwardPass forward_;
+  Clock& clock_;
+  const std::function<void(const EngineStep&)> on_step_;
+  BlockPool pool_;
+  Sampler sampler_;
+
+  // The engine thread's own.
+  std::deque<SequencePtr> running_, waiting_;
+  uint64_t step_ = 0;
+
+  mutable std::mutex mutex_;
+  std::condition_variable work_;
+  std::deque<SequencePtr> submitted_;
+  bool stopping_ = false;
+  EngineStats stats_;
+  std::thread thread_;
+};
+
+}  // namespace headroom::llm_worker

@@ -1,0 +1,447 @@
+#include "llm-worker/engine.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cmath>
+#include <limits>
+#include <random>
+
+#include "admission/worker_gate.h"
+#include "common/check.h"
+
+namespace headroom::llm_worker {
+namespace {
+
+constexpr int64_t kVocab = 50;
+constexpr int64_t kHidden = 2;
+constexpr int64_t kBlockSize = 4;
+constexpr int64_t kBlocks = 64;
+constexpr int64_t kBlockBytes = 128;
+constexpr int32_t kPoison = 49;  // a prompt that holds it gets logits that are not numbers
+
+uint64_t Mix(uint64_t hash, uint64_t value) { return (hash ^ (value + 0x9e3779b97f4a7c15)) * 0xff51afd7ed558ccd; }
+
+// A "model" whose next token is a hash of everything before it, read back through the block tables: a wrong slot,
+// position, chunk border or embedding row changes the answer.
+class HashModel {
+ public:
+  absl::StatusOr<runtime::ConstMatrix> Forward(const StepBatch& batch) {
+    while (steps >= steps_allowed) std::this_thread::yield();
+    ++steps;
+    tokens_max = std::max(tokens_max.load(), static_cast<int64_t>(batch.token_ids.size()));
+    if (fail) return absl::InternalError("broken device");
+    std::vector<uint64_t> rows(batch.token_ids.size());
+    for (size_t i = 0; i < rows.size(); ++i) rows[i] = static_cast<uint64_t>(batch.token_ids[i]);
+    for (const EmbeddingRows& run : batch.embeddings) {
+      for (int64_t r = 0; r < run.rows.rows; ++r) {
+        rows[static_cast<size_t>(run.first_row + r)] = 1000 + static_cast<uint64_t>(run.rows.RowRange(r, 1).F32()[0]);
+      }
+    }
+    logits_.assign(batch.logit_rows.size() * kVocab, 0);
+    size_t out = 0;
+    for (const StepSequence& sequence : batch.sequences) {
+      auto slot = [&](int64_t position) -> uint64_t& {
+        return cache_[static_cast<size_t>(sequence.blocks[position / kBlockSize] * kBlockSize + position % kBlockSize)];
+      };
+      for (int64_t r = 0; r < sequence.rows; ++r)
+        slot(sequence.cached + r) = rows[static_cast<size_t>(sequence.first_row + r)];
+      if (out == batch.logit_rows.size() || batch.logit_rows[out] != sequence.first_row + sequence.rows - 1) continue;
+      uint64_t hash = 1;
+      bool poison = false;
+      for (int64_t p = 0; p < sequence.cached + sequence.rows; ++p) {
+        hash = Mix(hash, slot(p));
+        poison |= slot(p) == kPoison;
+      }
+      float* row = &logits_[out++ * kVocab];
+      row[hash % (kVocab - 1)] = poison ? std::numeric_limits<float>::quiet_NaN() : 5.0f;
+    }
+    return runtime::ConstMatrix::F32(logits_.data(), static_cast<int64_t>(out), kVocab);
+  }
+
+  std::atomic<int64_t> steps = 0;
+  std::atomic<int64_t> steps_allowed = 1'000'000;
+  std::atomic<int64_t> tokens_max = 0;
+  std::atomic<bool> fail = false;
+
+ private:
+  std::vector<uint64_t> cache_ = std::vector<uint64_t>(kBlocks * kBlockSize);
+  std::vector<float> logits_;
+};
+
+SequenceRequest Request(std::vector<int32_t> prompt, int64_t max_tokens) {
+  SequenceRequest request;
+  request.prompt_ids = std::move(prompt);
+  request.max_tokens = max_tokens;
+  request.sampling.temperature = 0;
+  return request;
+}
+
+// What the model says to a request on its own.
+std::vector<int32_t> Expected(const SequenceRequest& request) {
+  std::vector<uint64_t> rows(request.prompt_ids.begin(), request.prompt_ids.end());
+  rows.insert(rows.end(), request.continued_ids.begin(), request.continued_ids.end());
+  for (const EmbeddingRun& run : request.runs) {
+    const auto* data = reinterpret_cast<const float*>(run.data.data());
+    for (int64_t r = 0; r < run.rows; ++r)
+      rows[static_cast<size_t>(run.begin + r)] = 1000 + static_cast<uint64_t>(data[r * kHidden]);
+  }
+  std::vector<int32_t> answer;
+  for (auto n = static_cast<int64_t>(request.continued_ids.size()); n < request.max_tokens; ++n) {
+    uint64_t hash = 1;
+    for (uint64_t row : rows) hash = Mix(hash, row);
+    answer.push_back(static_cast<int32_t>(hash % (kVocab - 1)));
+    rows.push_back(hash % (kVocab - 1));
+    if (std::count(request.stop_ids.begin(), request.stop_ids.end(), answer.back())) break;
+  }
+  return answer;
+}
+
+// Reads a stream from the test's thread.
+class Reader {
+ public:
+  Reader() : stream_(std::make_shared<TokenStream>(SystemClock(), [this] { Notify(); })) {}
+  std::shared_ptr<TokenStream> stream() { return stream_; }
+
+  AnswerEvent Next() {
+    std::unique_lock lock(mutex_);
+    std::optional<AnswerEvent> event;
+    ready_.wait(lock, [&] { return (event = stream_->Take()).has_value(); });
+    return *event;
+  }
+  std::vector<AnswerEvent> All() {
+    std::vector<AnswerEvent> events;
+    do events.push_back(Next());
+    while (!events.back().last());
+    return events;
+  }
+  std::vector<int32_t> Tokens() {
+    std::vector<int32_t> tokens;
+    last_ = All();
+    for (const AnswerEvent& event : last_) {
+      if (event.has_token) tokens.push_back(event.token);
+    }
+    return tokens;
+  }
+  const AnswerEvent& last() const { return last_.back(); }
+
+ private:
+  void Notify() {
+    std::lock_guard lock(mutex_);
+    ready_.notify_all();
+  }
+  std::mutex mutex_;
+  std::condition_variable ready_;
+  std::shared_ptr<TokenStream> stream_;
+  std::vector<AnswerEvent> last_;
+};
+
+class EngineTest : public testing::Test {
+ protected:
+  EngineTest() {
+    ledger_.SetPlanned(memory::Component::kKvPool, kBlocks * kBlockBytes);
+    gate_.SetState(admission::WorkerState::kReady, 1);
+  }
+
+  static EngineOptions Options() {
+    return {.limits = {.max_num_seqs = 8, .max_num_batched_tokens = 10, .block_size = kBlockSize},
+            .waiting_max = 100,
+            .kv_blocks = kBlocks,
+            .vocab_size = kVocab,
+            .hidden_size = kHidden};
+  }
+
+  KvLease Lease(const SequenceRequest& request) {
+    const int64_t tokens = static_cast<int64_t>(request.prompt_ids.size()) + request.max_tokens;
+    admission::Grant grant{.id = {1, ++grants_},
+                           .cluster_id = "c",
+                           .epoch = 1,
+                           .legs = {},
+                           .ttl = admission::milliseconds(10'000),
+                           .model = "m"};
+    admission::Leg leg;
+    leg.worker = "w";
+    leg.incarnation = 7;
+    leg.resources.slots = 1;
+    leg.resources.kv_blocks = BlocksFor(tokens, kBlockSize);
+    grant.legs.push_back(leg);
+    auto active = gate_.Activate(grant, admission::Role::kLlm);
+    HEADROOM_CHECK(active.ok()) << active.status();
+    return KvLease(std::move(*active), &ledger_, kBlockBytes);
+  }
+
+  void Submit(const SequenceRequest& request, Reader& reader) {
+    ASSERT_TRUE(CheckSequenceRequest(request, {.vocab_size = kVocab, .max_model_len = 1000}).ok());
+    const absl::Status status = engine_->Submit(request, reader.stream(), Lease(request));
+    ASSERT_TRUE(status.ok()) << status;
+  }
+
+  void ExpectAllFree() {
+    EXPECT_EQ(gate_.Snapshot().active.size(), 0u);
+    EXPECT_EQ(gate_.Snapshot().used, admission::Resources{});
+    EXPECT_EQ(ledger_.Snapshot()[memory::Component::kKvPool].used, 0);
+    EXPECT_EQ(ledger_.Snapshot()[memory::Component::kKvPool].reserved, 0);
+  }
+
+  void Make(EngineOptions options = Options()) {
+    engine_ = std::make_unique<Engine>(
+        options, [this](const StepBatch& batch) { return model_.Forward(batch); }, SystemClock(), nullptr);
+    engine_->Start();
+  }
+
+  HashModel model_;
+  memory::Ledger ledger_{kBlocks * kBlockBytes};
+  admission::WorkerGate gate_{{.worker = "w",
+                               .cluster_id = "c",
+                               .model = "m",
+                               .incarnation = 7,
+                               .capacity = {.slots = 1000, .kv_blocks = kBlocks}},
+                              SystemClock()};
+  uint64_t grants_ = 0;
+  std::unique_ptr<Engine> engine_;
+};
+
+TEST_F(EngineTest, OneRequest) {
+  Make();
+  Reader reader;
+  const SequenceRequest request = Request({1, 2, 3}, 6);
+  Submit(request, reader);
+  EXPECT_EQ(reader.Tokens(), Expected(request));
+  EXPECT_EQ(reader.last().finish, Finish::kLength);
+  EXPECT_EQ(reader.last().index, 5);
+  EXPECT_EQ(reader.last().usage.prompt_tokens, 3);
+  EXPECT_EQ(reader.last().usage.completion_tokens, 6);
+  ExpectAllFree();
+}
+
+TEST_F(EngineTest, StopIdEndsTheAnswerAndIsItsLastToken) {
+  Make();
+  SequenceRequest request = Request({1, 2, 3}, 6);
+  request.stop_ids = {Expected(request)[2]};
+  Reader reader;
+  Submit(request, reader);
+  EXPECT_EQ(reader.Tokens(), Expected(request));
+  EXPECT_EQ(reader.last().finish, Finish::kStop);
+  EXPECT_EQ(reader.last().usage.completion_tokens, 3);
+}
+
+TEST_F(EngineTest, LongPromptRunsInChunks) {
+  Make();
+  std::vector<int32_t> prompt;
+  for (int32_t i = 0; i < 95; ++i) prompt.push_back(i % 40);
+  const SequenceRequest request = Request(prompt, 5);
+  Reader reader;
+  Submit(request, reader);
+  EXPECT_EQ(reader.Tokens(), Expected(request));
+  EXPECT_EQ(model_.steps, 10 + 4);
+  EXPECT_EQ(model_.tokens_max, 10);
+}
+
+TEST_F(EngineTest, EmbeddingsReplaceTokensAcrossChunks) {
+  Make();
+  SequenceRequest request = Request(std::vector<int32_t>(40, 7), 4);
+  for (int64_t begin : {int64_t{3}, int64_t{20}}) {
+    std::vector<float> rows;
+    for (int i = 0; i < 13; ++i) rows.insert(rows.end(), {static_cast<float>(begin * 100 + i), 0.0f});
+    request.runs.push_back({begin, 13, std::string(reinterpret_cast<char*>(rows.data()), rows.size() * sizeof(float))});
+  }
+  Reader reader;
+  Submit(request, reader);
+  EXPECT_EQ(reader.Tokens(), Expected(request));
+  EXPECT_EQ(reader.last().usage.image_tokens, 26);
+}
+
+TEST_F(EngineTest, ContinuedIdsGoOnWhereTheyEnded) {
+  Make();
+  const SequenceRequest whole = Request({5, 6, 7, 8, 9}, 10);
+  const std::vector<int32_t> answer = Expected(whole);
+  SequenceRequest moved = whole;
+  moved.continued_ids.assign(answer.begin(), answer.begin() + 4);
+  Reader reader;
+  Submit(moved, reader);
+  const std::vector<AnswerEvent> events = reader.All();
+  ASSERT_EQ(events.size(), 6u);
+  for (size_t i = 0; i < 6; ++i) {
+    EXPECT_EQ(events[i].index, static_cast<int64_t>(i) + 4);
+    EXPECT_EQ(events[i].token, answer[i + 4]);
+  }
+  EXPECT_EQ(events.back().usage.completion_tokens, 10);
+}
+
+TEST_F(EngineTest, ManyTogetherAnswerAsAlone) {
+  for (uint64_t seed = 1; seed <= 5; ++seed) {
+    Make();
+    std::mt19937_64 random(seed);
+    std::deque<Reader> readers;
+    std::vector<SequenceRequest> requests;
+    int64_t blocks = 0;
+    while (true) {
+      std::vector<int32_t> prompt(1 + random() % 30);
+      for (auto& id : prompt) id = static_cast<int32_t>(random() % 40);
+      requests.push_back(Request(prompt, 1 + static_cast<int64_t>(random() % 12)));
+      blocks += BlocksFor(static_cast<int64_t>(prompt.size()) + requests.back().max_tokens, kBlockSize);
+      if (blocks > kBlocks) break;
+      Submit(requests.back(), readers.emplace_back());
+    }
+    for (size_t i = 0; i < readers.size(); ++i)
+      EXPECT_EQ(readers[i].Tokens(), Expected(requests[i])) << "seed " << seed;
+    ExpectAllFree();
+  }
+}
+
+TEST_F(EngineTest, CancelFreesBlocksAndLegWithinOneStep) {
+  Make();
+  model_.steps_allowed = 3;
+  Reader cancelled, other;
+  const SequenceRequest request = Request({1, 2, 3}, 120);
+  Submit(request, cancelled);
+  EXPECT_EQ(cancelled.Next().token, Expected(request)[0]);
+  cancelled.stream()->Cancel();
+  model_.steps_allowed = 1'000'000;
+  const std::vector<AnswerEvent> rest = cancelled.All();
+  EXPECT_EQ(rest.back().finish, Finish::kCancelled);
+  EXPECT_FALSE(rest.back().has_token);
+  EXPECT_LE(model_.steps, 4);
+  ExpectAllFree();
+  const SequenceRequest next = Request({4, 5}, 8);
+  Submit(next, other);
+  EXPECT_EQ(other.Tokens(), Expected(next));
+}
+
+TEST_F(EngineTest, NotANumberEndsOnlyItsOwnSequence) {
+  Make();
+  Reader good, bad;
+  const SequenceRequest request = Request({1, 2, 3}, 30);
+  Submit(request, good);
+  Submit(Request({1, kPoison, 3}, 30), bad);
+  EXPECT_EQ(bad.All().back().error.code(), absl::StatusCode::kInternal);
+  EXPECT_EQ(good.Tokens(), Expected(request));
+  ExpectAllFree();
+}
+
+TEST_F(EngineTest, FailedPassEndsItsSequencesAndTheEngineGoesOn) {
+  Make();
+  model_.fail = true;
+  Reader failed;
+  Submit(Request({1}, 3), failed);
+  EXPECT_EQ(failed.All().back().error.code(), absl::StatusCode::kInternal);
+  ExpectAllFree();
+  model_.fail = false;
+  Reader next;
+  Submit(Request({1}, 3), next);
+  EXPECT_EQ(next.Tokens(), Expected(Request({1}, 3)));
+}
+
+TEST_F(EngineTest, SlowReaderNeverStallsAStep) {
+  Make();
+  auto unread = std::make_shared<TokenStream>(SystemClock(), [] {});
+  const SequenceRequest slow = Request({9, 9}, 60), fast = Request({1, 2}, 50);
+  ASSERT_TRUE(engine_->Submit(slow, unread, Lease(slow)).ok());
+  Reader reader;
+  Submit(fast, reader);
+  EXPECT_EQ(reader.Tokens(), Expected(fast));
+  EXPECT_TRUE(unread->UnreadSince().has_value());
+}
+
+TEST_F(EngineTest, QueueIsBoundedAndStopEndsEverything) {
+  EngineOptions options = Options();
+  options.waiting_max = 2;
+  engine_ = std::make_unique<Engine>(
+      options, [this](const StepBatch& batch) { return model_.Forward(batch); }, SystemClock(), nullptr);
+  Reader a, b, c;
+  Submit(Request({1}, 3), a);
+  Submit(Request({2}, 3), b);
+  const SequenceRequest third = Request({3}, 3);
+  EXPECT_EQ(engine_->Submit(third, c.stream(), Lease(third)).code(), absl::StatusCode::kResourceExhausted);
+  engine_->Stop();
+  EXPECT_EQ(a.All().back().finish, Finish::kCancelled);
+  EXPECT_EQ(b.All().back().finish, Finish::kCancelled);
+  EXPECT_EQ(engine_->Submit(third, c.stream(), Lease(third)).code(), absl::StatusCode::kUnavailable);
+  ExpectAllFree();
+}
+
+TEST_F(EngineTest, ClientsComeAndGoAtRandom) {
+  EngineOptions options = Options();
+  options.limits.max_num_seqs = 3;
+  Make(options);
+  const uint64_t seed = 11;
+  std::mt19937_64 random(seed);
+  for (int round = 0; round < 20; ++round) {
+    std::deque<Reader> readers;
+    std::vector<SequenceRequest> requests;
+    for (int i = 0; i < 5; ++i) {
+      requests.push_back(Request({static_cast<int32_t>(random() % 40), 3}, 1 + static_cast<int64_t>(random() % 30)));
+      Submit(requests.back(), readers.emplace_back());
+      if (random() % 3 == 0) readers[random() % readers.size()].stream()->Cancel();
+    }
+    for (size_t i = 0; i < readers.size(); ++i) {
+      const std::vector<int32_t> got = readers[i].Tokens();
+      const std::vector<int32_t> expected = Expected(requests[i]);
+      if (readers[i].last().finish == Finish::kCancelled) {
+        EXPECT_TRUE(std::equal(got.begin(), got.end(), expected.begin())) << "seed " << seed;
+      } else {
+        EXPECT_EQ(got, expected) << "seed " << seed;
+      }
+    }
+    ExpectAllFree();
+  }
+}
+
+struct BadRequest {
+  const char* name;
+  std::function<void(SequenceRequest&)> spoil;
+};
+
+TEST(CheckSequenceRequest, RefusesEverythingOutOfBounds) {
+  const ModelLimits limits{.vocab_size = kVocab, .max_model_len = 30};
+  SequenceRequest good = Request(std::vector<int32_t>(20, 1), 10);
+  good.runs = {{2, 3, {}}, {5, 4, {}}};
+  good.stop_ids = {49};
+  ASSERT_TRUE(CheckSequenceRequest(good, limits).ok()) << CheckSequenceRequest(good, limits);
+  const BadRequest bad[] = {
+      {"no prompt", [](auto& r) { r.prompt_ids.clear(), r.runs.clear(); }},
+      {"id above", [](auto& r) { r.prompt_ids[4] = kVocab; }},
+      {"id below", [](auto& r) { r.prompt_ids[4] = -1; }},
+      {"continued id", [](auto& r) { r.continued_ids = {kVocab}; }},
+      {"stop id", [](auto& r) { r.stop_ids = {-5}; }},
+      {"many stop ids", [](auto& r) { r.stop_ids.assign(kStopIdsMax + 1, 1); }},
+      {"no max_tokens", [](auto& r) { r.max_tokens = 0; }},
+      {"model len + 1", [](auto& r) { r.max_tokens = 11; }},
+      {"max_tokens overflow", [](auto& r) { r.max_tokens = std::numeric_limits<int64_t>::max(); }},
+      {"nothing left", [](auto& r) { r.continued_ids.assign(10, 1); }},
+      {"span before", [](auto& r) { r.runs[0].begin = -1; }},
+      {"span after", [](auto& r) { r.runs[1].rows = 16; }},
+      {"span far", [](auto& r) { r.runs[1].begin = std::numeric_limits<int64_t>::max(); }},
+      {"span long", [](auto& r) { r.runs[1].rows = std::numeric_limits<int64_t>::max(); }},
+      {"span empty", [](auto& r) { r.runs[0].rows = 0; }},
+      {"overlap", [](auto& r) { r.runs[0].rows = 4; }},
+      {"temperature", [](auto& r) { r.sampling.temperature = std::nanf(""); }},
+      {"top_p", [](auto& r) { r.sampling.top_p = 0; }},
+      {"top_k", [](auto& r) { r.sampling.top_k = -1; }},
+      {"penalty", [](auto& r) { r.sampling.repetition_penalty = 0; }},
+  };
+  for (const BadRequest& entry : bad) {
+    SequenceRequest request = good;
+    entry.spoil(request);
+    EXPECT_EQ(CheckSequenceRequest(request, limits).code(), absl::StatusCode::kInvalidArgument) << entry.name;
+  }
+}
+
+TEST(TokenStream, KnowsSinceWhenNobodyReads) {
+  FakeClock clock;
+  TokenStream stream(clock, [] {});
+  EXPECT_FALSE(stream.UnreadSince().has_value());
+  stream.Push({});
+  const TimePoint first = clock.Now();
+  clock.Advance(std::chrono::seconds(5));
+  stream.Push({});
+  EXPECT_EQ(stream.UnreadSince(), first);
+  EXPECT_TRUE(stream.Take().has_value());
+  EXPECT_EQ(stream.UnreadSince(), clock.Now());
+  EXPECT_TRUE(stream.Take().has_value());
+  EXPECT_FALSE(stream.UnreadSince().has_value());
+  EXPECT_FALSE(stream.Take().has_value());
+}
+
+}  // namespace
+}  // namespace headroom::llm_worker
