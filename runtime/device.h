@@ -39,8 +39,8 @@ struct DeviceOptions {
   int threads = 0;           // 0: the processors that this process may run on
 };
 
-// Primitives that the CPU backend keeps between calls (runtime/cpu).
-struct CpuState;
+// The device-specific half of the operations (backend.h).
+class Backend;
 
 class Device {
  public:
@@ -57,16 +57,16 @@ class Device {
   // One compute lane per device: hold the lock for a whole step.
   std::unique_lock<std::mutex> EnterLane() { return std::unique_lock<std::mutex>(lane_); }
 
-  // For runtime/cpu only.
-  CpuState& cpu() { return *cpu_; }
+  // For runtime/ops only.
+  Backend& backend() { return *backend_; }
 
  private:
-  Device(Isa isa, int threads, std::unique_ptr<CpuState> cpu);
+  Device(Isa isa, int threads, std::unique_ptr<Backend> backend);
 
   const Isa isa_;
   const int threads_;
   std::mutex lane_;
-  std::unique_ptr<CpuState> cpu_;
+  std::unique_ptr<Backend> backend_;
 };
 
 // Call first thing in main(), before any thread exists: libgomp reads its settings before main, so where

@@ -45,11 +45,10 @@ absl::Status Attention(Device& device, const AttentionArgs& args);
 // Closed form: depends on head_dim and threads alone, not on the length of segments. Holds for Attention and
 // PagedAttention.
 constexpr int64_t AttentionScratchBytes(int64_t head_dim, int threads) {
+  // runtime/cpu/flash.h divides it: per thread three blocks of 128 keys, 256 rows of queries and of sums, 32 rows of
+  // scores and of weights, and two numbers per query row.
   const int64_t dim = (head_dim + 15) / 16 * 16;
-  // Per thread, f32: a block of keys and one of values, query rows, output rows, scores (kAttention… in runtime/cpu),
-  // and four numbers per query row; rounded up to whole pages so that threads share no line.
-  const int64_t floats = 2 * 128 * dim + 2 * 128 * dim + 128 * 128 + 4 * 128 + 64;
-  return (floats * 4 + 4095) / 4096 * 4096 * threads;
+  return 4 * (dim * (3 * 128 + 2 * 256) + 2 * 32 * 128 + 2 * 256) * threads;
 }
 
 }  // namespace headroom::runtime

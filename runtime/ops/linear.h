@@ -40,7 +40,7 @@ absl::Status Linear(Device& device, const LinearArgs& args);
 constexpr int64_t LinearRows(int64_t rows) {
   if (rows <= 8) return rows;
   int64_t step = 8;
-  while (step * 8 < rows && step < (int64_t{1} << 40)) step *= 2;
+  while (step * 16 < rows && step < (int64_t{1} << 40)) step *= 2;
   return (rows + step - 1) / step * step;
 }
 
@@ -52,6 +52,8 @@ struct LinearSpec {
   bool bias = false;
   bool accumulate = false;
   bool weight_is_kn = false;
+  int64_t x_row_stride = 0;  // elements; 0: k
+  int64_t y_row_stride = 0;  // elements; 0: n
 };
 
 // Builds what Linear needs for every M ≤ rows_max, so that no step does. Returns the scratch bytes that such calls need

@@ -1,0 +1,66 @@
+#include <algorithm>
+#include <vector>
+
+#include "runtime/cpu/compute.h"
+#include "runtime/cpu/flash.h"
+
+namespace headroom::runtime::cpu {
+namespace {
+
+// Query rows per unit: enough units for the team, but enough rows to repay packing the keys for each unit again.
+int64_t RowsPerUnit(const Context& context, const AttentionArgs& args) {
+  int64_t rows = kFlashRows;
+  const auto units = [&](int64_t per_unit) {
+    int64_t n = 0;
+    for (const AttentionSegment& s : args.segments) n += (s.q_count + per_unit - 1) / per_unit * args.heads;
+    return n;
+  };
+  while (rows > kFlashRows / 4 && units(rows) < int64_t{3} * context.threads) rows /= 2;
+  return rows;
+}
+
+struct Unit {
+  const AttentionSegment* segment;
+  int64_t head;
+  int64_t row;
+};
+
+void Run(const Context& context, const AttentionArgs& args, const Unit& unit, int64_t rows_per_unit, int thread) {
+  const AttentionSegment& s = *unit.segment;
+  const int64_t rows = std::min(rows_per_unit, s.q_count - unit.row);
+  const int64_t column = unit.head * args.head_dim;
+  const bool bf16 = args.out.dtype == DType::kBF16 && context.kernels->gemm_bf16 != nullptr;
+  Flash flash(context, bf16, kElementF32, args.head_dim, args.scale, FlashScratch(args.scratch, args.head_dim, thread));
+  flash.Start(rows);
+  for (int64_t r = 0; r < rows; ++r) {
+    flash.SetQuery(r, args.q.F32() + (s.q_begin + unit.row + r) * args.q.row_stride + column);
+  }
+  for (int64_t key = 0; key < s.k_count; key += kFlashKeys) {
+    const int64_t count = std::min(kFlashKeys, s.k_count - key);
+    const int64_t first = s.k_begin + key;
+    const KeyRun run = {args.k.F32() + first * args.k.row_stride + column,
+                        args.v.F32() + first * args.v.row_stride + column, args.k.row_stride, args.v.row_stride, count};
+    flash.AddKeys(std::span<const KeyRun>(&run, 1), Visible::All(count));
+  }
+  const int64_t out_row = (s.out_begin < 0 ? s.q_begin : s.out_begin) + unit.row;
+  for (int64_t r = 0; r < rows; ++r) {
+    const Matrix out = args.out.RowRange(out_row + r, 1).ColRange(column, args.head_dim);
+    flash.Finish(r, out.data, ElementOf(out.dtype));
+  }
+}
+
+}  // namespace
+
+void ComputeAttention(const Context& context, const AttentionArgs& args) {
+  const int64_t rows = RowsPerUnit(context, args);
+  std::vector<Unit> units;
+  for (const AttentionSegment& s : args.segments) {
+    for (int64_t head = 0; head < args.heads; ++head) {
+      for (int64_t row = 0; row < s.q_count; row += rows) units.push_back({&s, head, row});
+    }
+  }
+  ParallelUnits(context, static_cast<int64_t>(units.size()),
+                [&](int64_t unit, int thread) { Run(context, args, units[static_cast<size_t>(unit)], rows, thread); });
+}
+
+}  // namespace headroom::runtime::cpu

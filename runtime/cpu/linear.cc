@@ -1,0 +1,182 @@
+#include <algorithm>
+#include <cstring>
+
+#include "runtime/cpu/compute.h"
+
+namespace headroom::runtime::cpu {
+namespace {
+
+// Own product for any M: W goes tile by tile through a cache-sized f32 copy.
+constexpr int64_t kTileN = 64;
+constexpr int64_t kTileK = 256;
+constexpr int64_t kTileM = 48;
+constexpr int64_t kTiledFloats = 2 * kTileN * kTileK + kTileM * kTileK + kTileM * kTileN;
+static_assert(kTileN % kColumnQuantum == 0 && kTileK % 8 == 0);
+
+int64_t TiledScratchBytes(const Context& context) {
+  return kTiledFloats * static_cast<int64_t>(sizeof(float)) * context.threads;
+}
+
+// Which way a product goes.
+enum class Path { kGemv, kTiled, kOneDnn };
+
+Path PathFor(const Context& context, int64_t rows, DType dtype, bool weight_is_kn) {
+  if (rows <= kGemvRowsMax && !weight_is_kn) return Path::kGemv;
+  if (!Products::Available()) return Path::kTiled;
+  return dtype == DType::kBF16 && context.kernels->gemm_bf16 == nullptr ? Path::kTiled : Path::kOneDnn;
+}
+
+int64_t OutputsOf(const LinearArgs& args) { return args.y.cols; }
+
+void Gemv(const Context& context, const LinearArgs& args) {
+  const int64_t k = args.x.cols;
+  const int64_t weight_bytes = SizeOf(args.weight.dtype);
+  const auto kernel = context.kernels->gemv[ElementOf(args.x.dtype)];
+  // A part below about 64 KiB of weights is done before another thread is awake.
+  const int64_t grain = std::max<int64_t>(1, 65536 / (k * weight_bytes));
+  ParallelRanges(context, OutputsOf(args), grain, [&](int64_t begin, int64_t end) {
+    const ConstMatrix w = args.weight.RowRange(begin, end - begin);
+    kernel(w.data, w.row_stride, w.rows, k, args.x.data, args.x.row_stride, args.x.rows,
+           args.bias == nullptr ? nullptr : args.bias + begin, args.accumulate, args.y.F32() + begin,
+           args.y.row_stride);
+  });
+}
+
+// One thread's scratch of the tiled product.
+struct TiledScratch {
+  explicit TiledScratch(float* base)
+      : rows(base), packed(rows + kTileN * kTileK), x(packed + kTileN * kTileK), y(x + kTileM * kTileK) {}
+  float* rows;    // [kTileN][kTileK], W as stored
+  float* packed;  // [kTileK][kTileN]
+  float* x;       // [kTileM][kTileK]
+  float* y;       // [kTileM][kTileN]
+};
+
+// packed[k][kTileN] = W[n0 …, k0 …]ᵀ in f32, columns from `cols` on zero.
+void PackWeights(const Context& context, const LinearArgs& args, int64_t n0, int64_t cols, int64_t k0, int64_t depth,
+                 const TiledScratch& scratch) {
+  const auto widen = context.kernels->convert[ElementOf(args.weight.dtype)][kElementF32];
+  const ConstMatrix w = args.weight;
+  if (args.weight_is_kn) {
+    for (int64_t k = 0; k < depth; ++k) {
+      widen(w.RowRange(k0 + k, 1).ColRange(n0, cols).data, scratch.packed + k * kTileN, cols);
+      std::fill(scratch.packed + k * kTileN + cols, scratch.packed + (k + 1) * kTileN, 0.0f);
+    }
+    return;
+  }
+  const int64_t depth_padded = (depth + 7) / 8 * 8;
+  for (int64_t j = 0; j < kTileN; ++j) {
+    float* row = scratch.rows + j * kTileK;
+    const int64_t valid = j < cols ? depth : 0;
+    if (valid > 0) widen(w.RowRange(n0 + j, 1).ColRange(k0, depth).data, row, depth);
+    std::fill(row + valid, row + depth_padded, 0.0f);
+  }
+  context.kernels->transpose(reinterpret_cast<const uint32_t*>(scratch.rows), kTileK, kTileN, depth_padded,
+                             reinterpret_cast<uint32_t*>(scratch.packed), kTileN);
+}
+
+// y[m0 …][n0 …] += x[m0 …][k0 …] · packed for `rows` rows.
+void MultiplyTile(const Context& context, const LinearArgs& args, int64_t m0, int64_t rows, int64_t n0, int64_t cols,
+                  int64_t k0, int64_t depth, const TiledScratch& scratch) {
+  const Kernels& kernels = *context.kernels;
+  const float* x = args.x.F32() + m0 * args.x.row_stride + k0;
+  int64_t x_stride = args.x.row_stride;
+  if (args.x.dtype == DType::kBF16) {
+    for (int64_t r = 0; r < rows; ++r) {
+      kernels.convert[kElementBf16][kElementF32](args.x.RowRange(m0 + r, 1).ColRange(k0, depth).data,
+                                                 scratch.x + r * kTileK, depth);
+    }
+    x = scratch.x;
+    x_stride = kTileK;
+  }
+  float* y = args.y.F32() + m0 * args.y.row_stride + n0;
+  if (cols == kTileN) {
+    kernels.gemm_f32(rows, kTileN, depth, x, x_stride, scratch.packed, kTileN, true, y, args.y.row_stride);
+    return;
+  }
+  kernels.gemm_f32(rows, kTileN, depth, x, x_stride, scratch.packed, kTileN, false, scratch.y, kTileN);
+  for (int64_t r = 0; r < rows; ++r) {
+    kernels.add[kElementF32](scratch.y + r * kTileN, y + r * args.y.row_stride, cols);
+  }
+}
+
+// y = bias, 0, y + bias or y: what the tiles are added to.
+void StartTile(const Context& context, const LinearArgs& args, int64_t n0, int64_t cols) {
+  for (int64_t r = 0; r < args.x.rows; ++r) {
+    float* y = args.y.F32() + r * args.y.row_stride + n0;
+    if (!args.accumulate) std::fill(y, y + cols, 0.0f);
+    if (args.bias != nullptr) context.kernels->add[kElementF32](args.bias + n0, y, cols);
+  }
+}
+
+absl::Status Tiled(const Context& context, const LinearArgs& args) {
+  const int64_t needed = TiledScratchBytes(context);
+  if (static_cast<int64_t>(args.scratch.size()) < needed) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("Linear: scratch has ", args.scratch.size(), " bytes, needed: ", needed));
+  }
+  float* const scratch_base = reinterpret_cast<float*>(args.scratch.data());
+  const int64_t n = OutputsOf(args);
+  const int64_t k = args.x.cols;
+  ParallelUnits(context, (n + kTileN - 1) / kTileN, [&](int64_t unit, int thread) {
+    const TiledScratch scratch(scratch_base + kTiledFloats * thread);
+    const int64_t n0 = unit * kTileN;
+    const int64_t cols = std::min(kTileN, n - n0);
+    StartTile(context, args, n0, cols);
+    for (int64_t k0 = 0; k0 < k; k0 += kTileK) {
+      const int64_t depth = std::min(kTileK, k - k0);
+      PackWeights(context, args, n0, cols, k0, depth, scratch);
+      for (int64_t m0 = 0; m0 < args.x.rows; m0 += kTileM) {
+        MultiplyTile(context, args, m0, std::min(kTileM, args.x.rows - m0), n0, cols, k0, depth, scratch);
+      }
+    }
+  });
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status ComputeLinear(const Context& context, Products& products, const LinearArgs& args) {
+  switch (PathFor(context, args.x.rows, args.x.dtype, args.weight_is_kn)) {
+    case Path::kGemv:
+      Gemv(context, args);
+      return absl::OkStatus();
+    case Path::kTiled:
+      return Tiled(context, args);
+    case Path::kOneDnn:
+      break;
+  }
+  const ProductShape shape = {.rows = LinearRows(args.x.rows),
+                              .n = OutputsOf(args),
+                              .k = args.x.cols,
+                              .x_row_stride = args.x.row_stride,
+                              .y_row_stride = args.y.row_stride,
+                              .dtype = args.x.dtype,
+                              .bias = args.bias != nullptr,
+                              .accumulate = args.accumulate,
+                              .weight_is_kn = args.weight_is_kn};
+  return products.Run(shape, args.x.data, args.weight.data, args.bias, args.y.F32(), args.scratch);
+}
+
+absl::StatusOr<int64_t> PrepareLinear(const Context& context, Products& products, const LinearSpec& spec) {
+  int64_t scratch = 0;
+  for (int64_t rows = 1; rows <= LinearRows(spec.rows_max); rows = LinearRows(rows + 1)) {
+    const Path path = PathFor(context, rows, spec.dtype, spec.weight_is_kn);
+    if (path == Path::kTiled) scratch = std::max(scratch, TiledScratchBytes(context));
+    if (path != Path::kOneDnn) continue;
+    const ProductShape shape = {.rows = rows,
+                                .n = spec.n,
+                                .k = spec.k,
+                                .x_row_stride = spec.x_row_stride,
+                                .y_row_stride = spec.y_row_stride,
+                                .dtype = spec.dtype,
+                                .bias = spec.bias,
+                                .accumulate = spec.accumulate,
+                                .weight_is_kn = spec.weight_is_kn};
+    HEADROOM_ASSIGN_OR_RETURN(const int64_t bytes, products.Prepare(shape));
+    scratch = std::max(scratch, bytes);
+  }
+  return scratch;
+}
+
+}  // namespace headroom::runtime::cpu

@@ -1,0 +1,54 @@
+// Matrix products by oneDNN, one primitive per shape, built once and kept. The shapes of a model times the buckets of
+// LinearRows bound how many there are. Thread-safe.
+#pragma once
+
+#include <compare>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "common/dtype.h"
+#include "common/status.h"
+#include "runtime/device.h"
+
+namespace headroom::runtime::cpu {
+
+struct ProductShape {
+  int64_t rows = 0;
+  int64_t n = 0;
+  int64_t k = 0;
+  int64_t x_row_stride = 0;
+  int64_t y_row_stride = 0;
+  DType dtype = DType::kF32;
+  bool bias = false;
+  bool accumulate = false;
+  bool weight_is_kn = false;
+
+  auto operator<=>(const ProductShape&) const = default;
+};
+
+class Products {
+ public:
+  explicit Products(int threads);
+  ~Products();
+  Products(const Products&) = delete;
+  Products& operator=(const Products&) = delete;
+
+  // False in a build without oneDNN (ThreadSanitizer); nothing else may be called then.
+  static bool Available();
+  // See LimitLibraries.
+  static absl::Status Limit(Isa isa);
+
+  // Builds the primitive if it is new; returns its scratch bytes.
+  absl::StatusOr<int64_t> Prepare(const ProductShape& shape);
+  // INVALID_ARGUMENT when the scratch is too small; INTERNAL when oneDNN fails.
+  absl::Status Run(const ProductShape& shape, const void* x, const void* weight, const float* bias, float* y,
+                   std::span<std::byte> scratch);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace headroom::runtime::cpu

@@ -1,0 +1,118 @@
+#include <algorithm>
+#include <vector>
+
+#include "runtime/cpu/compute.h"
+#include "runtime/cpu/flash.h"
+
+namespace headroom::runtime::cpu {
+namespace {
+
+// Row of one token of one kv head, at offset `part` (of keys or values) in its block.
+std::byte* TokenRow(const KvView& kv, int64_t part, int64_t block, int64_t head, int64_t token) {
+  return kv.base + block * kv.block_bytes + part + (head * kv.block_size + token) * kv.head_dim * SizeOf(kv.dtype);
+}
+
+// The query rows of a unit are (token, head of the group) pairs of one kv head, tokens outermost: all of them read the
+// same keys.
+struct Unit {
+  const PagedSequence* sequence;
+  int64_t kv_head;
+  int64_t row;
+};
+
+// The keys [begin, begin + count) of a sequence, one run per block.
+std::span<const KeyRun> RunsOf(const PagedAttentionArgs& args, const Unit& unit, int64_t begin, int64_t count,
+                               KeyRun (&runs)[kFlashKeys]) {
+  const KvView& kv = args.kv;
+  size_t n = 0;
+  for (int64_t token = begin; token < begin + count;) {
+    const int64_t offset = token % kv.block_size;
+    const int64_t length = std::min(kv.block_size - offset, begin + count - token);
+    const int64_t block = unit.sequence->blocks[static_cast<size_t>(token / kv.block_size)];
+    runs[n++] = {TokenRow(kv, kv.k_offset, block, unit.kv_head, offset),
+                 TokenRow(kv, kv.v_offset, block, unit.kv_head, offset), kv.head_dim, kv.head_dim, length};
+    token += length;
+  }
+  return {runs, n};
+}
+
+void Run(const Context& context, const PagedAttentionArgs& args, const Unit& unit, int64_t rows_per_unit, int thread) {
+  const PagedSequence& s = *unit.sequence;
+  const int64_t dim = args.kv.head_dim;
+  const int64_t group = args.heads / args.kv.kv_heads;
+  const int64_t rows = std::min(rows_per_unit, s.q_count * group - unit.row);
+  const bool bf16 = args.out.dtype == DType::kBF16 && context.kernels->gemm_bf16 != nullptr;
+  Flash flash(context, bf16, ElementOf(args.kv.dtype), dim, args.scale, FlashScratch(args.scratch, dim, thread));
+  flash.Start(rows);
+  const auto token_of = [&](int64_t r) { return s.q_begin + (unit.row + r) / group; };
+  const auto column_of = [&](int64_t r) { return (unit.kv_head * group + (unit.row + r) % group) * dim; };
+  for (int64_t r = 0; r < rows; ++r) {
+    flash.SetQuery(r, args.q.F32() + token_of(r) * args.q.row_stride + column_of(r));
+  }
+  // Keys that the first row of the sequence in this step sees; row r of the unit sees (unit.row + r) / group more.
+  const int64_t seen_by_first = s.context_len - s.q_count + 1;
+  const int64_t keys = seen_by_first + (unit.row + rows - 1) / group;
+  KeyRun runs[kFlashKeys];
+  for (int64_t key = 0; key < keys; key += kFlashKeys) {
+    flash.AddKeys(RunsOf(args, unit, key, std::min(kFlashKeys, keys - key), runs),
+                  Visible{seen_by_first - key, unit.row, group});
+  }
+  for (int64_t r = 0; r < rows; ++r) {
+    const Matrix out = args.out.RowRange(token_of(r), 1).ColRange(column_of(r), dim);
+    flash.Finish(r, out.data, ElementOf(out.dtype));
+  }
+}
+
+int64_t RowsPerUnit(const Context& context, const PagedAttentionArgs& args) {
+  const int64_t group = args.heads / args.kv.kv_heads;
+  const auto units = [&](int64_t per_unit) {
+    int64_t n = 0;
+    for (const PagedSequence& s : args.sequences) n += (s.q_count * group + per_unit - 1) / per_unit * args.kv.kv_heads;
+    return n;
+  };
+  int64_t rows = kFlashRows;
+  while (rows > kFlashRows / 4 && units(rows) < int64_t{3} * context.threads) rows /= 2;
+  return rows;
+}
+
+}  // namespace
+
+void ComputePagedKvWrite(const Context& context, const PagedKvWriteArgs& args) {
+  const KvView& kv = args.kv;
+  const auto convert = context.kernels->convert[kElementF32][ElementOf(kv.dtype)];
+  const int64_t cols = kv.kv_heads * kv.head_dim;
+  ParallelRanges(context, args.k.rows, RowGrain(cols), [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      const int64_t slot = args.slots[static_cast<size_t>(row)];
+      const int64_t block = slot / kv.block_size;
+      const int64_t token = slot % kv.block_size;
+      for (int64_t head = 0; head < kv.kv_heads; ++head) {
+        const int64_t column = head * kv.head_dim;
+        convert(args.k.F32() + row * args.k.row_stride + column, TokenRow(kv, kv.k_offset, block, head, token),
+                kv.head_dim);
+        convert(args.v.F32() + row * args.v.row_stride + column, TokenRow(kv, kv.v_offset, block, head, token),
+                kv.head_dim);
+      }
+    }
+  });
+}
+
+void ComputePagedAttention(const Context& context, const PagedAttentionArgs& args) {
+  const int64_t group = args.heads / args.kv.kv_heads;
+  const int64_t rows = RowsPerUnit(context, args);
+  std::vector<Unit> units;
+  for (const PagedSequence& s : args.sequences) {
+    for (int64_t head = 0; head < args.kv.kv_heads; ++head) {
+      for (int64_t row = 0; row < s.q_count * group; row += rows) units.push_back({&s, head, row});
+    }
+  }
+  // Longest first, so that no thread is left with a long unit at the end.
+  std::stable_sort(units.begin(), units.end(), [&](const Unit& a, const Unit& b) {
+    const auto keys = [&](const Unit& u) { return u.sequence->context_len - u.sequence->q_count + u.row / group; };
+    return keys(a) > keys(b);
+  });
+  ParallelUnits(context, static_cast<int64_t>(units.size()),
+                [&](int64_t unit, int thread) { Run(context, args, units[static_cast<size_t>(unit)], rows, thread); });
+}
+
+}  // namespace headroom::runtime::cpu

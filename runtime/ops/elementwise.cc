@@ -1,0 +1,52 @@
+#include "runtime/ops/elementwise.h"
+
+#include "runtime/backend.h"
+#include "runtime/ops/check.h"
+
+namespace headroom::runtime {
+namespace {
+
+absl::Status CheckSameShape(const char* op, const ConstMatrix& x, const Matrix& y) {
+  HEADROOM_RETURN_IF_ERROR(CheckEqual(op, "columns of y", y.cols, x.cols));
+  return CheckEqual(op, "rows of y", y.rows, x.rows);
+}
+
+}  // namespace
+
+absl::Status Add(Device& device, const AddArgs& args) {
+  HEADROOM_RETURN_IF_ERROR(CheckView("Add", "x", args.x, {DType::kF32, DType::kBF16}));
+  HEADROOM_RETURN_IF_ERROR(CheckView("Add", "y", args.y, {DType::kF32}));
+  HEADROOM_RETURN_IF_ERROR(CheckSameShape("Add", args.x, args.y));
+  return device.backend().Add(args);
+}
+
+absl::Status AddBias(Device& device, const AddBiasArgs& args) {
+  HEADROOM_RETURN_IF_ERROR(CheckView("AddBias", "y", args.y, {DType::kF32}));
+  if (args.bias == nullptr) return ArgumentError("AddBias", "bias is missing");
+  return device.backend().AddBias(args);
+}
+
+absl::Status GeluTanh(Device& device, const GeluTanhArgs& args) {
+  HEADROOM_RETURN_IF_ERROR(CheckView("GeluTanh", "x", args.x, {DType::kF32}));
+  HEADROOM_RETURN_IF_ERROR(CheckView("GeluTanh", "y", args.y, {DType::kF32, DType::kBF16}));
+  HEADROOM_RETURN_IF_ERROR(CheckSameShape("GeluTanh", args.x, args.y));
+  return device.backend().GeluTanh(args);
+}
+
+absl::Status SiluMul(Device& device, const SiluMulArgs& args) {
+  constexpr char kOp[] = "SiluMul";
+  HEADROOM_RETURN_IF_ERROR(CheckView(kOp, "gate_up", args.gate_up, {DType::kF32}));
+  HEADROOM_RETURN_IF_ERROR(CheckView(kOp, "y", args.y, {DType::kF32, DType::kBF16}));
+  HEADROOM_RETURN_IF_ERROR(CheckEqual(kOp, "columns of gate_up", args.gate_up.cols, 2 * args.y.cols));
+  HEADROOM_RETURN_IF_ERROR(CheckEqual(kOp, "rows of y", args.y.rows, args.gate_up.rows));
+  return device.backend().SiluMul(args);
+}
+
+absl::Status Convert(Device& device, const ConvertArgs& args) {
+  HEADROOM_RETURN_IF_ERROR(CheckView("Convert", "x", args.x, {DType::kF32, DType::kBF16}));
+  HEADROOM_RETURN_IF_ERROR(CheckView("Convert", "y", args.y, {DType::kF32, DType::kBF16}));
+  HEADROOM_RETURN_IF_ERROR(CheckSameShape("Convert", args.x, args.y));
+  return device.backend().Convert(args);
+}
+
+}  // namespace headroom::runtime

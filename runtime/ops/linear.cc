@@ -1,0 +1,43 @@
+#include "runtime/ops/linear.h"
+
+#include "runtime/backend.h"
+#include "runtime/ops/check.h"
+
+namespace headroom::runtime {
+namespace {
+constexpr char kOp[] = "Linear";
+}  // namespace
+
+absl::Status Linear(Device& device, const LinearArgs& args) {
+  HEADROOM_RETURN_IF_ERROR(CheckView(kOp, "x", args.x, {DType::kF32, DType::kBF16}));
+  HEADROOM_RETURN_IF_ERROR(CheckView(kOp, "weight", args.weight, {args.x.dtype}));
+  HEADROOM_RETURN_IF_ERROR(CheckView(kOp, "y", args.y, {DType::kF32}));
+  const int64_t n = args.weight_is_kn ? args.weight.cols : args.weight.rows;
+  const int64_t k = args.weight_is_kn ? args.weight.rows : args.weight.cols;
+  HEADROOM_RETURN_IF_ERROR(CheckEqual(kOp, "columns of x", args.x.cols, k));
+  HEADROOM_RETURN_IF_ERROR(CheckEqual(kOp, "columns of y", args.y.cols, n));
+  HEADROOM_RETURN_IF_ERROR(CheckEqual(kOp, "rows of y", args.y.rows, args.x.rows));
+  HEADROOM_RETURN_IF_ERROR(CheckEqual(kOp, "row stride of weight", args.weight.row_stride, args.weight.cols));
+  if (args.x.rows == 0) return absl::OkStatus();
+  return device.backend().Linear(args);
+}
+
+absl::StatusOr<int64_t> PrepareLinear(Device& device, const LinearSpec& spec) {
+  if (spec.dtype != DType::kF32 && spec.dtype != DType::kBF16) {
+    return ArgumentError(kOp, absl::StrCat("dtype is ", DTypeName(spec.dtype)));
+  }
+  if (spec.n < 1 || spec.n > kExtentMax || spec.k < 1 || spec.k > kExtentMax || spec.rows_max < 0 ||
+      spec.rows_max > kExtentMax) {
+    return ArgumentError(kOp, absl::StrCat("n is ", spec.n, ", k is ", spec.k, ", rows_max is ", spec.rows_max));
+  }
+  LinearSpec dense = spec;
+  if (dense.x_row_stride == 0) dense.x_row_stride = spec.k;
+  if (dense.y_row_stride == 0) dense.y_row_stride = spec.n;
+  if (dense.x_row_stride < spec.k || dense.x_row_stride > kExtentMax || dense.y_row_stride < spec.n ||
+      dense.y_row_stride > kExtentMax) {
+    return ArgumentError(kOp, absl::StrCat("row strides are ", spec.x_row_stride, " and ", spec.y_row_stride));
+  }
+  return device.backend().PrepareLinear(dense);
+}
+
+}  // namespace headroom::runtime
