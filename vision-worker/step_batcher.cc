@@ -1,0 +1,183 @@
+#include "vision-worker/step_batcher.h"
+
+#include <cmath>
+#include <cstring>
+#include <utility>
+
+#include "common/check.h"
+
+namespace headroom::vision_worker {
+namespace {
+
+// Round to nearest even; the values are finite.
+uint16_t ToBFloat16(float value) {
+  uint32_t bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  return static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+}
+
+}  // namespace
+
+std::vector<size_t> ChooseStep(std::span<const int64_t> patches, const StepBounds& bounds) {
+  std::vector<size_t> chosen;
+  int64_t left = bounds.patches_max;
+  for (size_t i = 0; i < patches.size() && left > 0; ++i) {
+    if (static_cast<int64_t>(chosen.size()) == bounds.pieces_max) break;
+    if (!chosen.empty() && patches[i] > left) continue;
+    chosen.push_back(i);
+    left -= patches[i];
+  }
+  return chosen;
+}
+
+StepBatcher::StepBatcher(Options options, EncodePieces encode, Clock& clock,
+                         std::function<void(const StepReport&)> on_step)
+    : options_(options), encode_(std::move(encode)), clock_(clock), on_step_(std::move(on_step)) {
+  HEADROOM_CHECK(options_.bounds.patches_max > 0 && options_.bounds.pieces_max > 0 && options_.rows_per_piece > 0)
+      << "step bounds";
+  thread_ = std::thread([this] { Run(); });
+}
+
+StepBatcher::~StepBatcher() {
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  work_.notify_all();
+  thread_.join();
+}
+
+absl::Status StepBatcher::Submit(std::shared_ptr<ImageJob> job) {
+  const auto pieces = static_cast<int64_t>(job->pieces.size());
+  HEADROOM_CHECK(pieces > 0 && pieces == job->pin.pieces()) << "pieces " << pieces;
+  for (const PiecePixels& piece : job->pieces) {
+    if (piece.grid.patches() > options_.bounds.patches_max) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "a piece of ", piece.grid.patches(), " patches is above max_patches_per_step ", options_.bounds.patches_max));
+    }
+  }
+  {
+    std::lock_guard lock(mutex_);
+    if (stopping_) return absl::UnavailableError("the worker is shutting down");
+    if (pieces > options_.pieces_waiting_max - static_cast<int64_t>(waiting_.size())) {
+      return absl::ResourceExhaustedError(
+          absl::StrCat("at most ", options_.pieces_waiting_max, " pieces wait for the vision tower"));
+    }
+    job->pieces_left_ = pieces;
+    for (int64_t piece = 0; piece < pieces; ++piece) {
+      waiting_.push_back({job, piece, job->pieces[static_cast<size_t>(piece)].grid.patches()});
+    }
+  }
+  work_.notify_one();
+  return absl::OkStatus();
+}
+
+int64_t StepBatcher::pieces_waiting() const {
+  std::lock_guard lock(mutex_);
+  return static_cast<int64_t>(waiting_.size());
+}
+
+void StepBatcher::Run() {
+  while (true) {
+    {
+      std::unique_lock lock(mutex_);
+      work_.wait(lock, [this] { return stopping_ || !waiting_.empty(); });
+      if (stopping_) break;
+    }
+    if (std::vector<Waiting> step = NextStep(); !step.empty()) RunStep(std::move(step));
+  }
+  std::unique_lock lock(mutex_);
+  while (!waiting_.empty()) {
+    const std::shared_ptr<ImageJob> job = waiting_.front().job;
+    lock.unlock();
+    Finish(job, absl::CancelledError("the worker is shutting down"));
+    lock.lock();
+  }
+}
+
+std::vector<StepBatcher::Waiting> StepBatcher::NextStep() {
+  std::vector<std::shared_ptr<ImageJob>> cancelled;
+  std::vector<Waiting> step;
+  {
+    std::lock_guard lock(mutex_);
+    std::vector<int64_t> patches;
+    for (const Waiting& waiting : waiting_) {
+      patches.push_back(waiting.patches);
+      if (waiting.job->cancelled && (cancelled.empty() || cancelled.back() != waiting.job)) {
+        cancelled.push_back(waiting.job);
+      }
+    }
+    if (cancelled.empty()) {
+      const std::vector<size_t> chosen = ChooseStep(patches, options_.bounds);
+      for (size_t index : chosen) step.push_back(std::move(waiting_[index]));
+      std::erase_if(waiting_, [](const Waiting& waiting) { return waiting.job == nullptr; });
+    }
+  }
+  for (const auto& job : cancelled) Finish(job, absl::CancelledError("cancelled"));
+  return step;
+}
+
+void StepBatcher::RunStep(std::vector<Waiting> step) {
+  std::vector<const PiecePixels*> pieces;
+  StepReport report{.pieces = static_cast<int64_t>(step.size())};
+  for (const Waiting& waiting : step) {
+    pieces.push_back(&waiting.job->pieces[static_cast<size_t>(waiting.piece)]);
+    report.patches += waiting.patches;
+  }
+  const TimePoint begin = clock_.Now();
+  const absl::StatusOr<runtime::ConstMatrix> embeddings = encode_(pieces);
+  report.seconds = Seconds(clock_.Now() - begin);
+  if (embeddings.ok()) on_step_(report);
+
+  for (size_t i = 0; i < step.size(); ++i) {
+    const std::shared_ptr<ImageJob>& job = step[i].job;
+    if (job->pieces_left_ == 0) continue;  // an earlier piece of it failed
+    const absl::Status status =
+        embeddings.ok() ? Store(*embeddings, static_cast<int64_t>(i), step[i]) : embeddings.status();
+    if (!status.ok()) {
+      Finish(job, status);
+      continue;
+    }
+    job->pieces[static_cast<size_t>(step[i].piece)].rgb = {};
+    job->seconds_ += report.seconds * static_cast<double>(step[i].patches) / static_cast<double>(report.patches);
+    if (--job->pieces_left_ > 0) continue;
+    job->pin.Publish(job->seconds_);
+    Finish(job, absl::OkStatus());
+  }
+}
+
+// Row-major rows of one piece, in the store's type.
+absl::Status StepBatcher::Store(const runtime::ConstMatrix& embeddings, int64_t index, const Waiting& waiting) {
+  const int64_t rows = options_.rows_per_piece;
+  const std::span<std::byte> out = waiting.job->pin.Piece(waiting.piece);
+  const int64_t element_bytes = SizeOf(options_.store_dtype);
+  HEADROOM_CHECK(static_cast<int64_t>(out.size()) >= rows * embeddings.cols * element_bytes)
+      << "piece of " << out.size();
+  std::byte* to = out.data();
+  for (int64_t row = 0; row < rows; ++row) {
+    const float* from = embeddings.F32() + (index * rows + row) * embeddings.row_stride;
+    for (int64_t column = 0; column < embeddings.cols; ++column, to += element_bytes) {
+      if (!std::isfinite(from[column]))
+        return absl::InternalError("the vision tower gave a value that is not a number");
+      if (options_.store_dtype == DType::kF32) {
+        std::memcpy(to, &from[column], sizeof(float));
+      } else {
+        const uint16_t half = ToBFloat16(from[column]);
+        std::memcpy(to, &half, sizeof half);
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
+// Takes the job out of the queue and tells its owner.
+void StepBatcher::Finish(const std::shared_ptr<ImageJob>& job, absl::Status status) {
+  job->pieces_left_ = 0;
+  {
+    std::lock_guard lock(mutex_);
+    std::erase_if(waiting_, [&job](const Waiting& waiting) { return waiting.job == job; });
+  }
+  if (auto done = std::exchange(job->done, nullptr)) done(std::move(status), job->seconds_);
+}
+
+}  // namespace headroom::vision_worker

@@ -1,0 +1,224 @@
+#include "vision-worker/step_batcher.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <future>
+#include <limits>
+#include <random>
+
+#include "common/check.h"
+
+namespace headroom::vision_worker {
+namespace {
+
+constexpr int64_t kRows = 2, kColumns = 3;
+constexpr int64_t kPieceBytes = kRows * kColumns * sizeof(float);
+constexpr uint8_t kPoison = 255;
+
+TEST(ChooseStep, TheOldestAlwaysGoesAndOthersFillTheRest) {
+  const std::vector<int64_t> patches = {600, 500, 300, 100, 100};
+  EXPECT_EQ(ChooseStep(patches, {.patches_max = 1000, .pieces_max = 10}), (std::vector<size_t>{0, 2, 3}));
+  EXPECT_EQ(ChooseStep(patches, {.patches_max = 1000, .pieces_max = 2}), (std::vector<size_t>{0, 2}));
+  EXPECT_EQ(ChooseStep(patches, {.patches_max = 600, .pieces_max = 2}), (std::vector<size_t>{0}));
+  EXPECT_TRUE(ChooseStep({}, {.patches_max = 600, .pieces_max = 2}).empty());
+}
+
+TEST(ChooseStep, RandomQueuesDrainInBoundedSteps) {
+  for (uint64_t seed = 1; seed <= 200; ++seed) {
+    std::mt19937_64 random(seed);
+    const StepBounds bounds{.patches_max = 50 + static_cast<int64_t>(random() % 100),
+                            .pieces_max = 1 + static_cast<int64_t>(random() % 5)};
+    std::vector<int64_t> queue(random() % 40);
+    for (auto& patches : queue) patches = 1 + static_cast<int64_t>(random() % 50);
+    while (!queue.empty()) {
+      const std::vector<size_t> chosen = ChooseStep(queue, bounds);
+      ASSERT_FALSE(chosen.empty()) << seed;
+      ASSERT_EQ(chosen[0], 0u) << seed;
+      ASSERT_LE(static_cast<int64_t>(chosen.size()), bounds.pieces_max) << seed;
+      int64_t sum = 0;
+      for (size_t i = chosen.size(); i-- > 0;) {
+        ASSERT_TRUE(i == 0 || chosen[i - 1] < chosen[i]) << seed;
+        sum += queue[chosen[i]];
+        queue.erase(queue.begin() + static_cast<int64_t>(chosen[i]));
+      }
+      ASSERT_LE(sum, bounds.patches_max) << seed;
+    }
+  }
+}
+
+class StepBatcherTest : public testing::Test {
+ protected:
+  struct Result {
+    std::shared_ptr<ImageJob> job;
+    std::future<absl::Status> status;
+  };
+
+  // One row of patches per piece; its first byte names it.
+  Result Submit(const std::vector<std::pair<int, uint8_t>>& pieces) {
+    Result result{std::make_shared<ImageJob>(), {}};
+    for (const auto& [patches, name] : pieces) {
+      result.job->pieces.push_back({.grid = {.rows = 1, .cols = patches}, .patch_size = 1, .rgb = {name, 0, 0}});
+    }
+    auto pin = store_.Allocate(absl::StrCat("key", ++keys_), static_cast<int64_t>(pieces.size()));
+    HEADROOM_CHECK(pin.ok()) << pin.status();
+    result.job->pin = std::move(*pin);
+    auto promise = std::make_shared<std::promise<absl::Status>>();
+    result.status = promise->get_future();
+    result.job->done = [promise](absl::Status status, double) { promise->set_value(std::move(status)); };
+    if (absl::Status status = batcher_.Submit(result.job); !status.ok()) promise->set_value(status);
+    return result;
+  }
+
+  absl::StatusOr<runtime::ConstMatrix> Encode(std::span<const PiecePixels* const> pieces) {
+    std::unique_lock lock(mutex_);
+    open_.wait(lock, [this] { return !held_; });
+    int64_t patches = 0;
+    out_.assign(pieces.size() * kRows * kColumns, 0);
+    for (size_t i = 0; i < pieces.size(); ++i) {
+      patches += pieces[i]->grid.patches();
+      const uint8_t name = pieces[i]->rgb.at(0);
+      for (int64_t j = 0; j < kRows * kColumns; ++j) {
+        out_[i * kRows * kColumns + static_cast<size_t>(j)] =
+            name == kPoison ? std::numeric_limits<float>::infinity() : static_cast<float>(name * 100 + j);
+      }
+    }
+    steps_.push_back(patches);
+    if (fail_) return absl::InternalError("broken device");
+    return runtime::ConstMatrix::F32(out_.data(), static_cast<int64_t>(pieces.size()) * kRows, kColumns);
+  }
+
+  void Hold(bool held) {
+    {
+      std::lock_guard lock(mutex_);
+      held_ = held;
+    }
+    open_.notify_all();
+  }
+
+  void ExpectContents(const Result& result, int64_t piece, uint8_t name) {
+    std::string data;
+    ASSERT_TRUE(store_.ReadPiece(result.job->pin.id(), piece, &data).ok());
+    std::vector<float> rows(kRows * kColumns);
+    std::memcpy(rows.data(), data.data(), data.size());
+    for (size_t j = 0; j < rows.size(); ++j) EXPECT_EQ(rows[j], static_cast<float>(name * 100 + static_cast<int>(j)));
+  }
+
+  std::mutex mutex_;
+  std::condition_variable open_;
+  bool held_ = false;
+  bool fail_ = false;
+  std::vector<float> out_;
+  std::vector<int64_t> steps_;
+  int keys_ = 0;
+  std::vector<std::byte> region_ = std::vector<std::byte>(40 * kPieceBytes);
+  EmbeddingStore store_{region_, kPieceBytes, 1};
+  StepBatcher batcher_{
+      {.bounds = {.patches_max = 10, .pieces_max = 4}, .rows_per_piece = kRows, .pieces_waiting_max = 12},
+      [this](auto pieces) { return Encode(pieces); },
+      SystemClock(),
+      [](const StepReport&) {}};
+};
+
+TEST_F(StepBatcherTest, PiecesOfSeveralImagesShareSteps) {
+  Hold(true);
+  Result first = Submit({{9, 1}});  // keeps the thread busy
+  Result a = Submit({{4, 2}, {5, 3}});
+  Result b = Submit({{1, 4}, {10, 5}});
+  Hold(false);
+  for (Result* result : {&first, &a, &b}) EXPECT_TRUE(result->status.get().ok());
+  ExpectContents(a, 0, 2);
+  ExpectContents(a, 1, 3);
+  ExpectContents(b, 0, 4);
+  ExpectContents(b, 1, 5);
+  int64_t patches = 0;
+  for (int64_t step : steps_) {
+    EXPECT_LE(step, 10);
+    patches += step;
+  }
+  EXPECT_EQ(patches, 9 + 9 + 11);
+  EXPECT_LE(steps_.size(), 4u);
+}
+
+TEST_F(StepBatcherTest, BadValuesFailOnlyTheirImage) {
+  Hold(true);
+  Result good = Submit({{3, 1}}), bad = Submit({{3, kPoison}, {10, 2}}), other = Submit({{3, 3}});
+  Hold(false);
+  EXPECT_TRUE(good.status.get().ok());
+  EXPECT_EQ(bad.status.get().code(), absl::StatusCode::kInternal);
+  EXPECT_TRUE(other.status.get().ok());
+  ExpectContents(other, 0, 3);
+}
+
+TEST_F(StepBatcherTest, FailedStepFailsItsImagesAndLaterOnesRun) {
+  fail_ = true;
+  EXPECT_EQ(Submit({{3, 1}}).status.get().code(), absl::StatusCode::kInternal);
+  fail_ = false;
+  EXPECT_TRUE(Submit({{3, 1}}).status.get().ok());
+}
+
+TEST_F(StepBatcherTest, CancelledImageLeavesTheQueue) {
+  Hold(true);
+  Result first = Submit({{10, 1}});
+  Result cancelled = Submit({{10, 2}, {10, 3}});
+  Result last = Submit({{10, 4}});
+  cancelled.job->cancelled = true;
+  Hold(false);
+  EXPECT_EQ(cancelled.status.get().code(), absl::StatusCode::kCancelled);
+  EXPECT_TRUE(last.status.get().ok());
+  EXPECT_TRUE(first.status.get().ok());
+  EXPECT_EQ(batcher_.pieces_waiting(), 0);
+}
+
+TEST_F(StepBatcherTest, BoundsAreKept) {
+  EXPECT_EQ(Submit({{11, 1}}).status.get().code(), absl::StatusCode::kInvalidArgument);
+  Hold(true);
+  Result running = Submit({{10, 1}});
+  while (batcher_.pieces_waiting() > 0) std::this_thread::yield();
+  Result full = Submit(std::vector<std::pair<int, uint8_t>>(12, {1, 1}));
+  EXPECT_EQ(Submit({{1, 1}}).status.get().code(), absl::StatusCode::kResourceExhausted);
+  Hold(false);
+  EXPECT_TRUE(full.status.get().ok());
+  EXPECT_TRUE(running.status.get().ok());
+}
+
+TEST(StepBatcherStop, WhatWaitsIsCancelled) {
+  std::vector<std::byte> region(4 * kPieceBytes);
+  EmbeddingStore store(region, kPieceBytes, 1);
+  std::promise<void> entered, leave;
+  auto job = [&](std::promise<absl::Status>& promise) {
+    auto made = std::make_shared<ImageJob>();
+    made->pieces.push_back({.grid = {.rows = 1, .cols = 1}, .patch_size = 1, .rgb = {1, 2, 3}});
+    made->pin = std::move(*store.Allocate("", 1));
+    made->done = [&promise](absl::Status status, double) { promise.set_value(std::move(status)); };
+    return made;
+  };
+  std::promise<absl::Status> first, second;
+  std::vector<float> out(kRows * kColumns);
+  bool used = false;
+  auto batcher = std::make_unique<StepBatcher>(
+      StepBatcher::Options{
+          .bounds = {.patches_max = 1, .pieces_max = 1}, .rows_per_piece = kRows, .pieces_waiting_max = 4},
+      [&](auto) -> absl::StatusOr<runtime::ConstMatrix> {
+        if (!std::exchange(used, true)) {
+          entered.set_value();
+          leave.get_future().wait();
+        }
+        return runtime::ConstMatrix::F32(out.data(), kRows, kColumns);
+      },
+      SystemClock(), [](const StepReport&) {});
+  ASSERT_TRUE(batcher->Submit(job(first)).ok());
+  entered.get_future().wait();
+  ASSERT_TRUE(batcher->Submit(job(second)).ok());
+  std::thread stopper([&] { batcher.reset(); });
+  std::this_thread::yield();
+  leave.set_value();
+  stopper.join();
+  EXPECT_TRUE(first.get_future().get().ok());
+  // It was stopped before or after its turn; either way it was told.
+  const absl::Status status = second.get_future().get();
+  EXPECT_TRUE(status.ok() || status.code() == absl::StatusCode::kCancelled) << status;
+}
+
+}  // namespace
+}  // namespace headroom::vision_worker
