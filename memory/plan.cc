@@ -1,0 +1,297 @@
+#include "memory/plan.h"
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "common/status.h"
+#include "memory/arena.h"
+#include "memory/plan_sizing.h"
+
+namespace headroom::memory {
+namespace {
+
+constexpr int64_t kSequencesDefaultMax = 256;
+constexpr int64_t kStepTokensDefault = 2048;
+constexpr int64_t kStepTokensDefaultMin = 256;
+// A chosen max_num_seqs is at most what the pool feeds when each holds this many tokens (or max_model_len, if that is
+// less).
+constexpr int64_t kFedTokens = 1024;
+// A max_model_len of our choice does not go below this; the fewest tokens that are of any use.
+constexpr int64_t kModelLenChosenMin = 256;
+// Sequences that a plan with a reduced max_model_len is laid out for.
+constexpr int64_t kSequencesWhenTight = 8;
+constexpr int64_t kImagesInStore = 8;
+constexpr int64_t kPiecesDefault = 4;
+
+// The patches of a piece as a rule: scale_resolution squared over patch size squared.
+int64_t UsualPatches(const model::ModelConfig& config) {
+  const int64_t side = std::max<int64_t>(1, config.slice.scale_resolution / config.slice.patch_size);
+  return side * side;
+}
+
+// With an eighth more: what a piece of an aspect ratio up to 50 to 1 needs.
+int64_t PatchesWithMargin(const model::ModelConfig& config) { return UsualPatches(config) * 9 / 8 + 1; }
+
+// A piece never has fewer than about 0.6 of the usual patches, so this many pieces fill any step.
+int64_t PiecesFor(const model::ModelConfig& config, int64_t patches) {
+  return std::max<int64_t>(1, patches / std::max<int64_t>(1, UsualPatches(config) / 2));
+}
+
+// Largest value in [low, high] for which `holds`, or low - 1. `holds` must be true up to some point and false after it.
+template <typename Predicate>
+absl::StatusOr<int64_t> Largest(int64_t low, int64_t high, Predicate holds) {
+  int64_t good = low - 1;
+  while (good < high) {
+    const int64_t middle = good + (high - good + 1) / 2;
+    HEADROOM_ASSIGN_OR_RETURN(const bool held, holds(middle));
+    if (held) {
+      good = middle;
+    } else {
+      high = middle - 1;
+    }
+  }
+  return good;
+}
+
+class Solver {
+ public:
+  explicit Solver(const PlanBasis& basis) : basis_(basis), config_(basis.config), asked_(basis.request.knobs) {}
+
+  // A sizing that fits, or FAILED_PRECONDITION.
+  absl::StatusOr<Sizing> Solve() {
+    for (const ResolvedKnobs& start : Starts()) {
+      HEADROOM_ASSIGN_OR_RETURN(const Sizing sizing, WithMostSequences(start));
+      if (sizing.fits) return Noted(sizing);
+    }
+    HEADROOM_ASSIGN_OR_RETURN(const Sizing sizing, WithShorterSequences(Starts().back()));
+    if (sizing.fits) return Noted(sizing);
+    return Refusal(sizing);
+  }
+
+  std::vector<std::string> TakeNotes() { return std::move(notes_); }
+
+ private:
+  // From generous to tight; what was asked for is in all of them.
+  std::vector<ResolvedKnobs> Starts() const {
+    ResolvedKnobs knobs;
+    knobs.gpu_memory_utilization = asked_.gpu_memory_utilization.value_or(1);
+    knobs.block_size = basis_.kv.block_size();
+    knobs.kv_cache_dtype = basis_.kv.dtype();
+    knobs.max_model_len = asked_.max_model_len.value_or(config_.llm.max_position_embeddings);
+    knobs.max_num_seqs = asked_.max_num_seqs.value_or(1);
+    if (config_.vision) {
+      knobs.embedding_store_pieces =
+          asked_.embedding_store_pieces.value_or(kImagesInStore * (config_.slice.max_slice_nums + 1));
+    }
+    std::vector<ResolvedKnobs> starts;
+    const auto add = [&](int64_t pieces, int64_t tokens) {
+      if (config_.vision) {
+        knobs.max_patches_per_step = asked_.max_patches_per_step.value_or(pieces * PatchesWithMargin(config_));
+        knobs.max_pieces_per_step = PiecesFor(config_, knobs.max_patches_per_step);
+      }
+      knobs.max_num_batched_tokens = asked_.max_num_batched_tokens.value_or(std::max(tokens, knobs.max_num_seqs));
+      starts.push_back(knobs);
+    };
+    add(kPiecesDefault, kStepTokensDefault);
+    // Two pieces' worth also lets a single piece of an aspect ratio of 4000 to 1 pass.
+    for (int64_t tokens = kStepTokensDefault; tokens >= kStepTokensDefaultMin; tokens /= 2) add(2, tokens);
+    return starts;
+  }
+
+  absl::StatusOr<Sizing> WithMostSequences(ResolvedKnobs knobs) const {
+    if (asked_.max_num_seqs || !basis_.reads) return Size(basis_, knobs);
+    const int64_t fed_blocks = basis_.kv.BlocksFor(std::min(knobs.max_model_len, kFedTokens));
+    const int64_t most = std::min(kSequencesDefaultMax, knobs.max_num_batched_tokens);
+    HEADROOM_ASSIGN_OR_RETURN(const int64_t sequences, Largest(1, most, [&](int64_t count) -> absl::StatusOr<bool> {
+                                knobs.max_num_seqs = count;
+                                HEADROOM_ASSIGN_OR_RETURN(const Sizing sizing, Size(basis_, knobs));
+                                return sizing.fits && sizing.kv_blocks >= count * fed_blocks;
+                              }));
+    knobs.max_num_seqs = std::max<int64_t>(1, sequences);
+    return Size(basis_, knobs);
+  }
+
+  absl::StatusOr<Sizing> WithShorterSequences(ResolvedKnobs knobs) const {
+    if (asked_.max_model_len || !basis_.reads) return Size(basis_, knobs);
+    const int64_t longest = config_.llm.max_position_embeddings;
+    const int64_t shortest = std::min(kModelLenChosenMin, longest);
+    for (int64_t sequences = kSequencesWhenTight; sequences >= 1; sequences /= 2) {
+      knobs.max_num_seqs = asked_.max_num_seqs.value_or(std::min(sequences, knobs.max_num_batched_tokens));
+      HEADROOM_ASSIGN_OR_RETURN(int64_t length, LongestThatFits(knobs, shortest, longest));
+      if (length < shortest) continue;
+      knobs.max_model_len = std::max(shortest, length / basis_.kv.block_size() * basis_.kv.block_size());
+      return Size(basis_, knobs);
+    }
+    knobs.max_model_len = shortest;
+    return Size(basis_, knobs);
+  }
+
+  absl::StatusOr<int64_t> LongestThatFits(ResolvedKnobs knobs, int64_t shortest, int64_t longest) const {
+    return Largest(shortest, longest, [&](int64_t length) -> absl::StatusOr<bool> {
+      knobs.max_model_len = length;
+      HEADROOM_ASSIGN_OR_RETURN(const Sizing sizing, Size(basis_, knobs));
+      return sizing.fits;
+    });
+  }
+
+  Sizing Noted(const Sizing& sizing) {
+    const int64_t own_length = config_.llm.max_position_embeddings;
+    if (basis_.reads && !asked_.max_model_len && sizing.knobs.max_model_len < own_length) {
+      notes_.push_back(absl::StrCat("max_model_len reduced from the model's ", own_length, " to ",
+                                    sizing.knobs.max_model_len, ", so that ", asked_.min_full_length_seqs,
+                                    " sequence(s) of that length fit"));
+    }
+    if (basis_.reads && !asked_.max_num_batched_tokens && sizing.knobs.max_num_batched_tokens < kStepTokensDefault) {
+      notes_.push_back(absl::StrCat("max_num_batched_tokens reduced from ", kStepTokensDefault, " to ",
+                                    sizing.knobs.max_num_batched_tokens, " to make room"));
+    }
+    const int64_t patches = kPiecesDefault * PatchesWithMargin(config_);
+    if (basis_.sees && !asked_.max_patches_per_step && sizing.knobs.max_patches_per_step < patches) {
+      notes_.push_back(absl::StrCat("max_patches_per_step reduced from ", patches, " to ",
+                                    sizing.knobs.max_patches_per_step, " to make room"));
+    }
+    return sizing;
+  }
+
+  // Which line does not fit any more when they are laid down one after the other, the hardest to give up first.
+  absl::Status Refusal(const Sizing& sizing) const {
+    constexpr Component kOrder[] = {
+        Component::kContextFloor, Component::kOtherProcesses, Component::kLibraries,        Component::kLlmWeights,
+        Component::kHeadWeights,  Component::kVisionWeights,  Component::kResamplerWeights, Component::kCommunication,
+        Component::kAlignment,    Component::kEmbeddingStore, Component::kVisionWorkspace,  Component::kLlmWorkspace};
+    int64_t left = basis_.usable_bytes - (kPageBytes - 1);
+    for (const Component component : kOrder) {
+      const int64_t bytes = sizing.bytes[static_cast<int>(component)];
+      if (bytes > left) return RefusalOf(sizing, ComponentTitle(component), bytes, left);
+      left -= bytes;
+    }
+    const std::string line = absl::StrCat("KV pool for ", asked_.min_full_length_seqs, " sequence(s) of ",
+                                          sizing.knobs.max_model_len, " tokens");
+    return RefusalOf(sizing, line, sizing.kv_bytes_min, left);
+  }
+
+  absl::Status RefusalOf(const Sizing& sizing, const std::string& line, int64_t needed, int64_t available) const {
+    std::string message =
+        absl::StrCat("plan: does not fit on ", basis_.request.device.name, ": ", line, " needs ", needed, " bytes, ",
+                     std::max<int64_t>(0, available), " of ", basis_.usable_bytes, " are left");
+    std::string would_fit;
+    for (const std::string& choice : Choices(sizing.knobs))
+      absl::StrAppend(&would_fit, would_fit.empty() ? "" : ", or ", choice);
+    int64_t total = 0;
+    if (!__builtin_add_overflow(sizing.fixed_bytes, sizing.kv_bytes_min, &total)) {
+      const double device = static_cast<double>(total) / sizing.knobs.gpu_memory_utilization;
+      absl::StrAppend(&would_fit, would_fit.empty() ? "" : ", or ", "a device of ", static_cast<int64_t>(device) + 1,
+                      " bytes");
+    }
+    return absl::FailedPreconditionError(absl::StrCat(message, "; would fit: ", would_fit));
+  }
+
+  // For each knob that was asked for: the largest value with which everything would fit, if there is one.
+  std::vector<std::string> Choices(const ResolvedKnobs& knobs) const {
+    struct Choice {
+      const char* name;
+      bool asked;
+      int64_t ResolvedKnobs::*field;
+    };
+    const Choice choices[] = {
+        {"max_model_len", asked_.max_model_len.has_value(), &ResolvedKnobs::max_model_len},
+        {"max_num_seqs", asked_.max_num_seqs.has_value(), &ResolvedKnobs::max_num_seqs},
+        {"max_num_batched_tokens", asked_.max_num_batched_tokens.has_value(), &ResolvedKnobs::max_num_batched_tokens},
+        {"max_patches_per_step", asked_.max_patches_per_step.has_value(), &ResolvedKnobs::max_patches_per_step},
+        {"embedding_store_pieces", asked_.embedding_store_pieces.has_value(), &ResolvedKnobs::embedding_store_pieces}};
+    std::vector<std::string> fitting;
+    for (const Choice& choice : choices) {
+      if (!choice.asked) continue;
+      const int64_t lowest = choice.field == &ResolvedKnobs::max_num_batched_tokens ? knobs.max_num_seqs : 1;
+      const auto largest = Largest(lowest, knobs.*choice.field - 1, [&](int64_t value) -> absl::StatusOr<bool> {
+        ResolvedKnobs changed = knobs;
+        changed.*choice.field = value;
+        if (config_.vision) changed.max_pieces_per_step = PiecesFor(config_, changed.max_patches_per_step);
+        HEADROOM_ASSIGN_OR_RETURN(const Sizing sizing, Size(basis_, changed));
+        return sizing.fits;
+      });
+      if (largest.ok() && *largest >= lowest) fitting.push_back(absl::StrCat(choice.name, " ", *largest));
+    }
+    return fitting;
+  }
+
+  const PlanBasis& basis_;
+  const model::ModelConfig& config_;
+  const Knobs& asked_;
+  std::vector<std::string> notes_;
+};
+
+std::string WeightDetail(const PlanBasis& basis, model::WeightPart part) {
+  return absl::StrCat(model::ParameterCount(basis.config, part), " parameters in ", DTypeName(basis.request.compute));
+}
+
+void Describe(const PlanBasis& basis, Plan& plan) {
+  const auto detail = [&](Component component, std::string text) {
+    PlanLine& line = plan.lines[static_cast<int>(component)];
+    if (line.bytes > 0) line.detail = std::move(text);
+  };
+  const ResolvedKnobs& knobs = plan.knobs;
+  for (int i = 0; i < model::kWeightParts; ++i) {
+    const auto part = static_cast<model::WeightPart>(i);
+    detail(WeightComponent(part), WeightDetail(basis, part));
+  }
+  detail(Component::kKvPool, absl::StrCat(plan.kv_blocks, " blocks of ", plan.kv.block_size(), " tokens in ",
+                                          DTypeName(plan.kv.dtype()), ", ", plan.kv.BlockBytes(), " bytes each"));
+  detail(Component::kLlmWorkspace, absl::StrCat("a step of ", knobs.max_num_batched_tokens, " tokens, logits of ",
+                                                knobs.max_num_seqs, " sequences"));
+  detail(Component::kVisionWorkspace, absl::StrCat("a step of ", knobs.max_patches_per_step, " patches in at most ",
+                                                   knobs.max_pieces_per_step, " pieces"));
+  detail(Component::kEmbeddingStore,
+         absl::StrCat(basis.stores, " × ", knobs.embedding_store_pieces, " pieces of ", plan.piece_bytes, " bytes"));
+}
+
+Plan Assemble(PlanBasis& basis, const Sizing& sizing) {
+  const PlanRequest& request = basis.request;
+  Plan plan;
+  plan.device = request.device.name;
+  plan.device_bytes = request.device.memory_bytes;
+  plan.roles = request.roles;
+  plan.compute = request.compute;
+  plan.knobs = sizing.knobs;
+  plan.weights = std::move(basis.weights);
+  plan.vision_step = sizing.vision_step;
+  plan.llm_step = sizing.llm_step;
+  plan.kv = basis.kv;
+  plan.kv_blocks = sizing.kv_blocks;
+  plan.full_length_seqs = sizing.kv_blocks / plan.kv.BlocksFor(std::max<int64_t>(1, sizing.knobs.max_model_len));
+  plan.piece_bytes = basis.piece_bytes;
+
+  int64_t total = 0;
+  for (const Component component : AllComponents()) {
+    PlanLine& line = plan.lines[static_cast<int>(component)];
+    line.component = component;
+    line.bytes = sizing.bytes[static_cast<int>(component)];
+    if (component == Component::kKvPool) line.bytes = plan.kv_blocks * plan.kv.BlockBytes();
+    total += line.bytes;
+    if (InArena(component)) plan.arena_bytes += line.bytes;
+  }
+  const int64_t padding = (kPageBytes - plan.arena_bytes % kPageBytes) % kPageBytes;
+  plan.lines[static_cast<int>(Component::kAlignment)].bytes += padding;
+  plan.arena_bytes += padding;
+  plan.lines[static_cast<int>(Component::kHeadroom)].bytes = plan.device_bytes - total - padding;
+  Describe(basis, plan);
+  return plan;
+}
+
+}  // namespace
+
+absl::StatusOr<Plan> MakePlan(const model::ModelConfig& config, const PlanRequest& request) {
+  HEADROOM_ASSIGN_OR_RETURN(PlanBasis basis, MakeBasis(config, request));
+  Solver solver(basis);
+  HEADROOM_ASSIGN_OR_RETURN(const Sizing sizing, solver.Solve());
+  Plan plan = Assemble(basis, sizing);
+  plan.notes = solver.TakeNotes();
+  return plan;
+}
+
+void Plan::Register(Ledger& ledger) const {
+  for (const PlanLine& line : lines) ledger.SetPlanned(line.component, line.bytes);
+}
+
+}  // namespace headroom::memory

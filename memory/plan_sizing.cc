@@ -1,0 +1,186 @@
+#include "memory/plan_sizing.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <limits>
+#include <string>
+
+#include "common/status.h"
+#include "memory/arena.h"
+
+namespace headroom::memory {
+namespace {
+
+constexpr int64_t kDeviceBytesMax = int64_t{1} << 46;
+constexpr int64_t kSequencesMax = 1 << 16;
+constexpr int64_t kStepTokensMax = 1 << 22;
+constexpr int64_t kStepPatchesMax = 1 << 22;
+constexpr int64_t kStorePiecesMax = 1 << 20;
+
+absl::Status CheckRange(const std::string& name, int64_t value, int64_t min, int64_t max) {
+  if (value >= min && value <= max) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(name, ": ", value, " is not between ", min, " and ", max));
+}
+
+absl::Status CheckRange(const std::string& name, const std::optional<int64_t>& value, int64_t min, int64_t max) {
+  return value ? CheckRange(name, *value, min, max) : absl::OkStatus();
+}
+
+absl::Status CheckKnobs(const model::ModelConfig& config, const Knobs& knobs) {
+  HEADROOM_RETURN_IF_ERROR(CheckRange("max_num_seqs", knobs.max_num_seqs, 1, kSequencesMax));
+  HEADROOM_RETURN_IF_ERROR(CheckRange("max_model_len", knobs.max_model_len, 1, config.llm.max_position_embeddings));
+  HEADROOM_RETURN_IF_ERROR(CheckRange("max_num_batched_tokens", knobs.max_num_batched_tokens, 1, kStepTokensMax));
+  HEADROOM_RETURN_IF_ERROR(CheckRange("max_patches_per_step", knobs.max_patches_per_step, 1, kStepPatchesMax));
+  HEADROOM_RETURN_IF_ERROR(CheckRange("embedding_store_pieces", knobs.embedding_store_pieces, 1, kStorePiecesMax));
+  HEADROOM_RETURN_IF_ERROR(CheckRange("min_full_length_seqs", knobs.min_full_length_seqs, 1, kSequencesMax));
+  HEADROOM_RETURN_IF_ERROR(CheckRange("block_size", knobs.block_size, 8, 256));
+  if (knobs.block_size && !std::has_single_bit(static_cast<uint64_t>(*knobs.block_size))) {
+    return absl::InvalidArgumentError(absl::StrCat("block_size: ", *knobs.block_size, " is not a power of two"));
+  }
+  if (knobs.tensor_parallel_size.value_or(1) != 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("tensor_parallel_size: not supported: ", *knobs.tensor_parallel_size, " (only 1)"));
+  }
+  const double utilization = knobs.gpu_memory_utilization.value_or(1);
+  if (!(utilization > 0 && utilization <= 1)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("gpu_memory_utilization: ", utilization, " is not above 0 and at most 1"));
+  }
+  const int64_t tokens = knobs.max_num_batched_tokens.value_or(kStepTokensMax);
+  if (knobs.max_num_seqs.value_or(1) > tokens) {
+    return absl::InvalidArgumentError(absl::StrCat("max_num_seqs: ", *knobs.max_num_seqs,
+                                                   " is above max_num_batched_tokens ", tokens,
+                                                   ", and each sequence takes a token of the step"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckDevice(const DeviceSpec& device, const KernelNeeds& kernels) {
+  HEADROOM_RETURN_IF_ERROR(CheckRange("device memory", device.memory_bytes, 1, kDeviceBytesMax));
+  HEADROOM_RETURN_IF_ERROR(CheckRange("context floor", device.context_floor_bytes, 0, kDeviceBytesMax));
+  HEADROOM_RETURN_IF_ERROR(CheckRange("other processes", device.other_processes_bytes, 0, kDeviceBytesMax));
+  HEADROOM_RETURN_IF_ERROR(CheckRange("libraries", kernels.library_bytes, 0, kDeviceBytesMax));
+  HEADROOM_RETURN_IF_ERROR(CheckRange("communication", kernels.communication_bytes, 0, kDeviceBytesMax));
+  if (kernels.rows == nullptr) return absl::InvalidArgumentError("kernels: no row bucket function");
+  return absl::OkStatus();
+}
+
+template <typename Function>
+absl::StatusOr<int64_t> Scratch(const Function& function, int64_t first, int64_t second) {
+  if (!function) return int64_t{0};
+  return function(first, second);
+}
+
+absl::Status SizeVision(const PlanBasis& basis, Sizing& sizing) {
+  const KernelNeeds& kernels = basis.request.kernels;
+  VisionStepLayout::Limits limits{.patches = sizing.knobs.max_patches_per_step,
+                                  .pieces = sizing.knobs.max_pieces_per_step,
+                                  .compute = basis.request.compute,
+                                  .rows = kernels.rows,
+                                  .linear_scratch_bytes = 0,
+                                  .attention_scratch_bytes = 0};
+  HEADROOM_ASSIGN_OR_RETURN(limits.linear_scratch_bytes,
+                            Scratch(kernels.vision_linear_scratch, limits.patches, limits.pieces));
+  HEADROOM_ASSIGN_OR_RETURN(limits.attention_scratch_bytes,
+                            Scratch(kernels.vision_attention_scratch, limits.patches, limits.pieces));
+  HEADROOM_ASSIGN_OR_RETURN(sizing.vision_step, VisionStepLayout::Make(basis.config, limits));
+  sizing.bytes[static_cast<int>(Component::kVisionWorkspace)] = sizing.vision_step.bytes;
+  return absl::OkStatus();
+}
+
+absl::Status SizeLlm(const PlanBasis& basis, Sizing& sizing) {
+  const KernelNeeds& kernels = basis.request.kernels;
+  LlmStepLayout::Limits limits{.tokens = sizing.knobs.max_num_batched_tokens,
+                               .sequences = sizing.knobs.max_num_seqs,
+                               .blocks_per_sequence = basis.kv.BlocksFor(sizing.knobs.max_model_len),
+                               .compute = basis.request.compute,
+                               .rows = kernels.rows,
+                               .linear_scratch_bytes = 0,
+                               .attention_scratch_bytes = 0};
+  HEADROOM_ASSIGN_OR_RETURN(limits.linear_scratch_bytes,
+                            Scratch(kernels.llm_linear_scratch, limits.tokens, limits.sequences));
+  HEADROOM_ASSIGN_OR_RETURN(limits.attention_scratch_bytes,
+                            Scratch(kernels.llm_attention_scratch, limits.tokens, limits.sequences));
+  HEADROOM_ASSIGN_OR_RETURN(sizing.llm_step, LlmStepLayout::Make(basis.config, limits));
+  sizing.bytes[static_cast<int>(Component::kLlmWorkspace)] = sizing.llm_step.bytes;
+  return absl::OkStatus();
+}
+
+// Largest number of bytes ≤ memory that the utilization leaves.
+int64_t UsableBytes(int64_t memory, double utilization) {
+  return std::min(memory, static_cast<int64_t>(std::floor(static_cast<double>(memory) * utilization)));
+}
+
+}  // namespace
+
+absl::StatusOr<PlanBasis> MakeBasis(const model::ModelConfig& config, const PlanRequest& request) {
+  const Knobs& knobs = request.knobs;
+  HEADROOM_RETURN_IF_ERROR(CheckKnobs(config, knobs));
+  HEADROOM_RETURN_IF_ERROR(CheckDevice(request.device, request.kernels));
+  if (!request.roles.vision && !request.roles.llm) return absl::InvalidArgumentError("roles: neither vision nor llm");
+  if (!request.roles.llm && !config.vision) return absl::InvalidArgumentError("roles: the model has no vision tower");
+  PlanBasis basis{.config = config, .request = request, .weights = {}, .kv = {}};
+  basis.sees = request.roles.vision && config.vision.has_value();
+  basis.reads = request.roles.llm;
+  basis.stores = config.vision ? static_cast<int>(request.roles.vision) + static_cast<int>(request.roles.llm) : 0;
+  HEADROOM_ASSIGN_OR_RETURN(basis.weights, WeightLayout::Make(config, request.compute));
+  HEADROOM_ASSIGN_OR_RETURN(
+      basis.kv, KvLayout::Make(config.llm.layers, config.llm.kv_heads, config.llm.head_dim,
+                               knobs.block_size.value_or(16), knobs.kv_cache_dtype.value_or(request.compute)));
+  if (config.vision) {
+    basis.piece_bytes = AlignUp(config.resampler.query_num * config.llm.hidden_size * SizeOf(request.compute));
+  }
+  basis.usable_bytes = UsableBytes(request.device.memory_bytes, knobs.gpu_memory_utilization.value_or(1));
+  return basis;
+}
+
+absl::StatusOr<Sizing> Size(const PlanBasis& basis, const ResolvedKnobs& knobs) {
+  Sizing sizing;
+  sizing.knobs = knobs;
+  auto& bytes = sizing.bytes;
+  const auto set = [&](Component component, int64_t value) { bytes[static_cast<int>(component)] = value; };
+  if (basis.sees) {
+    set(Component::kVisionWeights, basis.weights.Bytes(model::WeightPart::kVision));
+    set(Component::kResamplerWeights, basis.weights.Bytes(model::WeightPart::kResampler));
+    HEADROOM_RETURN_IF_ERROR(SizeVision(basis, sizing));
+  }
+  if (basis.reads) {
+    set(Component::kLlmWeights, basis.weights.Bytes(model::WeightPart::kLlm));
+    set(Component::kHeadWeights, basis.weights.Bytes(model::WeightPart::kHead));
+    HEADROOM_RETURN_IF_ERROR(SizeLlm(basis, sizing));
+    const int64_t blocks = basis.kv.BlocksFor(knobs.max_model_len);
+    if (__builtin_mul_overflow(basis.request.knobs.min_full_length_seqs * blocks, basis.kv.BlockBytes(),
+                               &sizing.kv_bytes_min)) {
+      sizing.kv_bytes_min = std::numeric_limits<int64_t>::max();
+    }
+  }
+  int64_t store_bytes = 0;
+  if (__builtin_mul_overflow(basis.stores * knobs.embedding_store_pieces, basis.piece_bytes, &store_bytes)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("embedding_store_pieces: ", knobs.embedding_store_pieces, " is too large"));
+  }
+  const int64_t communication = basis.request.kernels.communication_bytes;
+  set(Component::kEmbeddingStore, store_bytes);
+  set(Component::kCommunication, communication);
+  set(Component::kAlignment, AlignUp(communication) - communication);  // every other line is a multiple already
+  set(Component::kLibraries, basis.request.kernels.library_bytes);
+  set(Component::kContextFloor, basis.request.device.context_floor_bytes);
+  set(Component::kOtherProcesses, basis.request.device.other_processes_bytes);
+
+  sizing.fixed_bytes = kPageBytes - 1;
+  for (const int64_t value : bytes) {
+    if (__builtin_add_overflow(sizing.fixed_bytes, value, &sizing.fixed_bytes)) {
+      return absl::InvalidArgumentError("plan: the lines together leave 64 bits");
+    }
+  }
+  const int64_t rest = basis.usable_bytes - sizing.fixed_bytes;
+  sizing.fits = rest >= 0 && rest >= sizing.kv_bytes_min;
+  if (sizing.fits && basis.reads) {
+    // Block ids are 32 bits wide.
+    sizing.kv_blocks = std::min<int64_t>(rest / basis.kv.BlockBytes(), std::numeric_limits<int32_t>::max());
+  }
+  return sizing;
+}
+
+}  // namespace headroom::memory

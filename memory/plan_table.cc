@@ -1,0 +1,32 @@
+#include <cstdio>
+
+#include "common/status.h"
+#include "memory/plan.h"
+
+namespace headroom::memory {
+namespace {
+
+std::string Row(const std::string& title, int64_t bytes, const std::string& detail) {
+  char text[160];
+  std::snprintf(text, sizeof(text), "%-18s %18lld %10.3f GiB", title.c_str(), static_cast<long long>(bytes),
+                static_cast<double>(bytes) / (1 << 30));
+  return std::string(text) + (detail.empty() ? "" : "  " + detail) + "\n";
+}
+
+}  // namespace
+
+std::string Plan::ToTable() const {
+  std::string table = absl::StrCat("plan for ", device, ", ", DTypeName(compute), "\n");
+  for (const PlanLine& line : lines) {
+    if (line.bytes != 0) table += Row(ComponentTitle(line.component), line.bytes, line.detail);
+  }
+  table += Row("device", device_bytes, "");
+  if (roles.llm) {
+    absl::StrAppend(&table, "the KV pool promises ", full_length_seqs, " sequence(s) of ", knobs.max_model_len,
+                    " tokens; max_num_seqs is ", knobs.max_num_seqs, "\n");
+  }
+  for (const std::string& note : notes) absl::StrAppend(&table, "note: ", note, "\n");
+  return table;
+}
+
+}  // namespace headroom::memory
