@@ -1,0 +1,89 @@
+// The waiting requests of the scheduler, in serving order: higher priority classes first; inside a class fair between
+// tenants by a virtual token counter (Sheng et al., OSDI 2024): the backlogged tenant that was served least goes first,
+// a grant charges its cost, and a tenant that comes back after a pause starts at the counter of the last one served, so
+// that idling saves up nothing. Inside a tenant in order of arrival. Pure; not thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <list>
+#include <map>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "admission/grant.h"
+#include "common/clock.h"
+
+namespace headroom::admission {
+
+// Names one Reserve call inside a scheduler process.
+using Ticket = uint64_t;
+
+// Priorities outside are clamped: the number of classes is bounded.
+inline constexpr int32_t kPriorityMin = -8;
+inline constexpr int32_t kPriorityMax = 8;
+
+struct Waiting {
+  Ticket ticket = 0;
+  std::string tenant;
+  int32_t priority = 0;
+  int64_t cost = 1;   // charged to the tenant when served: tokens; 0 for a request that was charged before
+  TimePoint arrival;  // moved back by the time that it had waited elsewhere
+  TimePoint give_up_at;
+  std::string model;
+  Price price;
+  std::vector<std::string> exclude_workers;
+
+  // The scheduler's notes.
+  int64_t overtaken = 0;         // later ones that were served first
+  bool protects_vision = false;  // nobody behind may take room of this role of this model
+  bool protects_llm = false;
+};
+
+class FairQueue {
+ public:
+  struct Options {
+    size_t entries_max = 1024;
+    size_t bytes_max = size_t{16} << 20;  // what the entries hold, estimated
+    // Counters of tenants that wait for nothing are kept up to so many per class; beyond, the least served are
+    // forgotten.
+    size_t idle_tenants_max = 1024;
+  };
+  explicit FairQueue(Options options) : options_(options) {}
+
+  // False when entries or bytes would go over their bound; nothing changes then. The ticket must be new.
+  bool Push(Waiting waiting);
+  // All entries, next to be served first. Pointers are good until that entry leaves.
+  std::vector<Waiting*> Order();
+  // Null when the ticket is not waiting.
+  Waiting* Find(Ticket ticket);
+  // Takes it out; Serve also charges its tenant.
+  void Serve(Ticket ticket);
+  void Remove(Ticket ticket);
+
+  size_t size() const { return index_.size(); }
+  size_t bytes() const { return bytes_; }
+  const Options& options() const { return options_; }
+
+ private:
+  struct Tenant {
+    int64_t served = 0;
+    std::list<Waiting> waiting;  // by arrival
+  };
+  struct Class {
+    std::map<std::string, Tenant> tenants;
+    int64_t served_floor = 0;  // counter of the tenant served last, before that charge
+  };
+  using Position = std::list<Waiting>::iterator;
+
+  static size_t BytesOf(const Waiting& waiting);
+  void AppendOrder(Class& priority_class, std::vector<Waiting*>& order);
+  void ForgetIdle(Class& priority_class);
+
+  Options options_;
+  std::map<int32_t, Class, std::greater<>> classes_;
+  std::unordered_map<Ticket, Position> index_;
+  size_t bytes_ = 0;
+};
+
+}  // namespace headroom::admission

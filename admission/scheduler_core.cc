@@ -1,0 +1,205 @@
+#include "admission/scheduler_core.h"
+
+#include <algorithm>
+
+#include "admission/price.h"
+
+namespace headroom::admission {
+namespace {
+
+constexpr size_t kExcludeMax = 64;
+constexpr milliseconds kQueuedMax{24 * 3600 * 1000};
+constexpr milliseconds kRetryNoWorker{1'000};
+
+}  // namespace
+
+SchedulerCore::SchedulerCore(Options options, Random& random, TimePoint now)
+    : options_(std::move(options)),
+      random_(random),
+      started_at_(now),
+      table_(options_.workers),
+      queue_(options_.queue) {}
+
+std::vector<Action> SchedulerCore::Apply(const Event& event, TimePoint now) {
+  Actions actions;
+  std::visit([&](const auto& kind) { On(kind, now, actions); }, event);
+  // An activation turns a pending leg into an active one: no new room, so nobody who waits can go.
+  if (!std::holds_alternative<LegActivated>(event)) Schedule(now, actions);
+  return actions;
+}
+
+// ---- from workers
+
+void SchedulerCore::On(const WorkerHello& event, TimePoint now, Actions& actions) {
+  std::optional<LinkId> replaced;
+  const absl::Status status = table_.Hello(event, now, replaced);
+  if (replaced) {
+    actions.push_back(CloseLink{*replaced, absl::AbortedError("another link speaks for this worker now")});
+  }
+  if (!status.ok()) {
+    actions.push_back(CloseLink{event.link, status});
+    return;
+  }
+  Worker& worker = *table_.Find(event.link);
+  // An epoch at or above ours that we never told this worker comes from another leader.
+  if (event.highest_epoch > worker.told_epoch && event.highest_epoch >= epoch_) {
+    AdoptEpoch(event.highest_epoch + 1, actions);
+  } else {
+    GreetWorker(worker, actions);
+  }
+}
+
+void SchedulerCore::On(const LegActivated& event, TimePoint now, Actions& actions) {
+  Check(table_.Activated(event, now), event.link, actions);
+}
+
+void SchedulerCore::On(const LegSettled& event, TimePoint now, Actions& actions) {
+  Check(table_.Settled(event, now), event.link, actions);
+}
+
+void SchedulerCore::On(const StateChanged& event, TimePoint now, Actions& actions) {
+  Check(table_.State(event, now), event.link, actions);
+}
+
+void SchedulerCore::On(const Heartbeat& event, TimePoint now, Actions& actions) {
+  const absl::Status status = table_.Beat(event, now);
+  Check(status, event.link, actions);
+  if (status.ok() && event.highest_epoch > epoch_) AdoptEpoch(event.highest_epoch + 1, actions);
+}
+
+void SchedulerCore::On(const LinkLost& event, TimePoint, Actions&) { table_.Lost(event.link); }
+
+void SchedulerCore::Check(const absl::Status& status, LinkId link, Actions& actions) {
+  if (status.ok()) return;
+  table_.Lost(link);
+  actions.push_back(CloseLink{link, status});
+}
+
+void SchedulerCore::AdoptEpoch(uint64_t epoch, Actions& actions) {
+  epoch_ = epoch;
+  for (auto& [name, worker] : table_.workers()) {
+    if (worker.link) GreetWorker(worker, actions);
+  }
+}
+
+void SchedulerCore::GreetWorker(Worker& worker, Actions& actions) {
+  worker.told_epoch = epoch_;
+  actions.push_back(Greet{*worker.link, epoch_});
+}
+
+// ---- from gateways
+
+absl::Status SchedulerCore::CheckReserve(const Reserve& event) const {
+  HEADROOM_RETURN_IF_ERROR(ValidatePrice(event.price));
+  if (event.tenant.size() > kNameBytesMax || event.model.size() > kNameBytesMax) {
+    return absl::InvalidArgumentError(absl::StrCat("tenant or model has more than ", kNameBytesMax, " bytes"));
+  }
+  if (event.exclude_workers.size() > kExcludeMax) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("exclude_workers has ", event.exclude_workers.size(), " entries, at most ", kExcludeMax));
+  }
+  for (const std::string& name : event.exclude_workers) {
+    if (name.size() > kNameBytesMax) {
+      return absl::InvalidArgumentError(absl::StrCat("a worker name has more than ", kNameBytesMax, " bytes"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+void SchedulerCore::On(const CancelReserve& event, TimePoint, Actions&) { queue_.Remove(event.ticket); }
+
+void SchedulerCore::On(const Renew& event, TimePoint now, Actions& actions) {
+  // Older epochs: their legs that are not active yet never will be.
+  const bool known = event.epoch == epoch_ && table_.RenewGrant(event.id, event.epoch, ReclaimAt(now));
+  actions.push_back(Renewed{event.call, known, known ? options_.grant_ttl : milliseconds(0)});
+}
+
+void SchedulerCore::On(const Void& event, TimePoint, Actions&) { table_.VoidGrant(event.id); }
+
+void SchedulerCore::On(const Reserve& event, TimePoint now, Actions& actions) {
+  auto refuse = [&](Refusal refusal) { actions.push_back(Refused{event.ticket, std::move(refusal)}); };
+  if (absl::Status status = CheckReserve(event); !status.ok()) return refuse({status, "INVALID_PRICE", {}, {}});
+  if (draining_) {
+    return refuse({absl::UnavailableError("the scheduler is draining"), "DRAINING", {}, kRetryNoWorker});
+  }
+  const WorkerPools pools(table_, now, epoch_);
+  if (auto never = WhyNever(event.model, event.price, event.exclude_workers, pools, now)) return refuse(*never);
+  const milliseconds wait =
+      event.wait_max.count() > 0 ? std::min(event.wait_max, options_.wait_max) : options_.wait_max;
+  const bool pushed = queue_.Push({.ticket = event.ticket,
+                                   .tenant = event.tenant,
+                                   .priority = event.priority,
+                                   .cost = event.resume ? 0 : std::max<int64_t>(1, event.price.sequence_tokens),
+                                   .arrival = now - std::clamp(event.queued, milliseconds(0), kQueuedMax),
+                                   .give_up_at = now + wait,
+                                   .model = event.model,
+                                   .price = event.price,
+                                   .exclude_workers = event.exclude_workers});
+  if (pushed) return;
+  const auto size = static_cast<int64_t>(queue_.size());
+  refuse({absl::ResourceExhaustedError(absl::StrCat("the queue is full: ", size, " requests wait")), "QUEUE_FULL",
+          Shortfall{"queue", "", size + 1, 0, static_cast<int64_t>(options_.queue.entries_max)}, RetryDelay()});
+}
+
+// ---- from the process
+
+void SchedulerCore::On(const Drain&, TimePoint, Actions& actions) {
+  draining_ = true;
+  for (const Waiting* waiting : queue_.Order()) {
+    const Ticket ticket = waiting->ticket;
+    queue_.Remove(ticket);
+    actions.push_back(
+        Refused{ticket, {absl::UnavailableError("the scheduler is draining"), "DRAINING", {}, kRetryNoWorker}});
+  }
+}
+
+void SchedulerCore::On(const Tick&, TimePoint now, Actions& actions) {
+  for (LinkId link : table_.Expire(now, epoch_)) {
+    actions.push_back(CloseLink{link, absl::DeadlineExceededError("the worker was silent for too long")});
+  }
+  RefuseHopeless(now, actions);
+}
+
+// ---- views
+
+absl::StatusOr<AdmitAnswer> SchedulerCore::CanAdmit(const std::string& model, const Price& price, TimePoint now) const {
+  HEADROOM_RETURN_IF_ERROR(ValidatePrice(price));
+  const WorkerPools pools(table_, now, epoch_);
+  AdmitAnswer answer;
+  if (auto never = WhyNever(model, price, {}, pools, now)) {
+    if (never->shortfall) answer.shortfalls.push_back(*never->shortfall);
+    return answer;
+  }
+  answer.fits_ever = true;
+  const std::vector<LegChoice> legs = pools.Choices(model, price, {}, Against::kRoom);
+  if (Place(legs, Against::kRoom)) {
+    answer.fits_now = !draining_ && !Held(model, price);
+  } else {
+    answer.shortfalls = LeastShortfalls(legs, Against::kRoom);
+  }
+  return answer;
+}
+
+ClusterStatus SchedulerCore::Status(TimePoint now) const {
+  ClusterStatus status{.epoch = epoch_,
+                       .workers = {},
+                       .queue_entries = static_cast<int64_t>(queue_.size()),
+                       .queue_entries_max = static_cast<int64_t>(options_.queue.entries_max),
+                       .grants_pending = static_cast<int64_t>(table_.pending_grants()),
+                       .grants_active = static_cast<int64_t>(table_.active_grants())};
+  for (const auto& [name, worker] : table_.workers()) {
+    status.workers.push_back({.info = worker.info,
+                              .incarnation = worker.incarnation,
+                              .state = worker.state,
+                              .load_progress = worker.load_progress,
+                              .linked = worker.link.has_value(),
+                              .placeable = table_.Placeable(worker, now, epoch_),
+                              .reserved = worker.active_sum + worker.pending_sum,
+                              .active_legs = static_cast<int64_t>(worker.active.size()),
+                              .pending_legs = static_cast<int64_t>(worker.pending.size()),
+                              .silent = milliseconds(Milliseconds(now - worker.last_heard))});
+  }
+  return status;
+}
+
+}  // namespace headroom::admission

@@ -1,0 +1,141 @@
+// The scheduler's decisions as a pure state machine: (event, now) → actions. No threads, no gRPC, no clock of its own;
+// the only chance is in grant ids. Policy `guaranteed`: the whole price is reserved before any work, and nothing is
+// preempted.
+//
+// How a Reserve ends (reason in brackets; the code is that of Refusal.status):
+//   granted              all legs at once, or none is held
+//   INVALID_ARGUMENT     [INVALID_PRICE] malformed; [MODEL_LIMIT] above max_model_len or max_patches_per_step
+//   everywhere FAILED_PRECONDITION  [NEVER_FITS] above the capacity of every worker, with the line that it breaks and
+//   by how much UNAVAILABLE          [NO_WORKER] no worker of a needed role serves the model; [DRAINING] all of them,
+//   or the scheduler, drain RESOURCE_EXHAUSTED   [QUEUE_FULL] DEADLINE_EXCEEDED    [WAIT_TOO_LONG] did not fit within
+//   its time
+// What is impossible is refused at once, and what becomes impossible while it waits at the next tick. Loading workers
+// count: requests wait for them. For `startup_grace` after the core's start requests also wait for workers that it has
+// not met yet, so that a scheduler's restart refuses nobody.
+//
+// Waiting requests are served in the order of FairQueue. One that does not fit lets later ones pass, at most
+// `overtakes_max` times; from then on it protects the roles that it is short of: nobody behind it takes room there (of
+// the same model), so it cannot starve. A role once protected stays so until it is served.
+//
+// Epochs without an election service: the highest that any worker reports + 1. Every worker must acknowledge it before
+// it gets a grant of it.
+#pragma once
+
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "admission/scheduler_events.h"
+#include "admission/worker_pools.h"
+#include "admission/worker_table.h"
+#include "common/random.h"
+
+namespace headroom::admission {
+
+struct WorkerStatus {
+  WorkerInfo info;
+  uint64_t incarnation = 0;
+  WorkerState state = WorkerState::kLoading;
+  double load_progress = 0;
+  bool linked = false;
+  bool placeable = false;
+  Resources reserved;  // active as last reported, plus pending
+  int64_t active_legs = 0;
+  int64_t pending_legs = 0;
+  milliseconds silent{0};
+};
+
+struct ClusterStatus {
+  uint64_t epoch = 0;
+  std::vector<WorkerStatus> workers;
+  int64_t queue_entries = 0;
+  int64_t queue_entries_max = 0;
+  int64_t grants_pending = 0;  // at least one leg pending
+  int64_t grants_active = 0;   // at least one leg active
+};
+
+struct AdmitAnswer {
+  bool fits_ever = false;
+  bool fits_now = false;
+  std::vector<Shortfall> shortfalls;  // of the least short worker of each role that is short
+};
+
+class SchedulerCore {
+ public:
+  struct Options {
+    WorkerTable::Options workers;
+    FairQueue::Options queue;
+    milliseconds grant_ttl{10'000};
+    milliseconds round_trip{1'000};  // longest trip of a message that the protocol allows for
+    milliseconds wait_max{600'000};  // of any request
+    milliseconds startup_grace{3'000};
+    int64_t overtakes_max = 16;
+  };
+
+  SchedulerCore(Options options, Random& random, TimePoint now);
+
+  std::vector<Action> Apply(const Event& event, TimePoint now);
+
+  // What Reserve would answer, without reserving or waiting. INVALID_ARGUMENT for a malformed price.
+  absl::StatusOr<AdmitAnswer> CanAdmit(const std::string& model, const Price& price, TimePoint now) const;
+  ClusterStatus Status(TimePoint now) const;
+  uint64_t epoch() const { return epoch_; }
+  const WorkerTable& table() const { return table_; }
+  const Options& options() const { return options_; }
+
+ private:
+  using Actions = std::vector<Action>;
+
+  void On(const WorkerHello& event, TimePoint now, Actions& actions);
+  void On(const LegActivated& event, TimePoint now, Actions& actions);
+  void On(const LegSettled& event, TimePoint now, Actions& actions);
+  void On(const StateChanged& event, TimePoint now, Actions& actions);
+  void On(const Heartbeat& event, TimePoint now, Actions& actions);
+  void On(const LinkLost& event, TimePoint now, Actions& actions);
+  void On(const Reserve& event, TimePoint now, Actions& actions);
+  void On(const CancelReserve& event, TimePoint now, Actions& actions);
+  void On(const Renew& event, TimePoint now, Actions& actions);
+  void On(const Void& event, TimePoint now, Actions& actions);
+  void On(const Drain& event, TimePoint now, Actions& actions);
+  void On(const Tick& event, TimePoint now, Actions& actions);
+
+  void AdoptEpoch(uint64_t epoch, Actions& actions);
+  void GreetWorker(Worker& worker, Actions& actions);
+  // Closes the link where the table says so.
+  void Check(const absl::Status& status, LinkId link, Actions& actions);
+
+  absl::Status CheckReserve(const Reserve& event) const;
+  // Why a request can never be granted as things stand; empty when waiting makes sense.
+  std::optional<Refusal> WhyNever(const std::string& model, const Price& price, const std::vector<std::string>& exclude,
+                                  const WorkerPools& pools, TimePoint now) const;
+  Refusal NeverFits(const std::vector<LegChoice>& legs) const;
+  Refusal WaitedTooLong(const Waiting& waiting, const WorkerPools& pools) const;
+  // Grants what can go, in order.
+  void Schedule(TimePoint now, Actions& actions);
+  void GrantTo(const Waiting& waiting, const std::vector<LegChoice>& legs, const std::vector<size_t>& chosen,
+               WorkerPools& pools, TimePoint now, Actions& actions);
+  // For a request that was overtaken often enough: adds the roles that it is short of to held_.
+  void Protect(Waiting& waiting, const WorkerPools& pools);
+  bool Held(const std::string& model, const Price& price) const;
+  // Those who waited too long and those who wait for what has become impossible.
+  void RefuseHopeless(TimePoint now, Actions& actions);
+  milliseconds RetryDelay() const;
+  TimePoint ReclaimAt(TimePoint now) const;
+
+  const Options options_;
+  Random& random_;
+  const TimePoint started_at_;
+  WorkerTable table_;
+  FairQueue queue_;
+  uint64_t epoch_ = 1;
+  bool draining_ = false;
+  // Model and role of which only requests in protection may take room; of the last pass.
+  std::set<std::pair<std::string, Role>> held_;
+  // Smoothed time between grants, for retry delays.
+  double grant_interval_ms_ = 0;
+  std::optional<TimePoint> last_grant_at_;
+};
+
+}  // namespace headroom::admission

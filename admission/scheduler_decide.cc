@@ -1,0 +1,191 @@
+// The half of SchedulerCore that decides who goes, who waits and who never can.
+#include <algorithm>
+
+#include "admission/scheduler_core.h"
+#include "common/check.h"
+
+namespace headroom::admission {
+namespace {
+
+constexpr milliseconds kRetryMin{100};
+constexpr milliseconds kRetryMax{30'000};
+constexpr milliseconds kRetryNoWorker{1'000};
+// Weight of the newest interval between grants.
+constexpr double kSmoothing = 0.2;
+
+bool SharesRole(const Waiting& a, const Waiting& b) {
+  return a.model == b.model && ((a.price.vision && b.price.vision) || (a.price.llm && b.price.llm));
+}
+
+Refusal Unavailable(const std::string& text, const std::string& reason) {
+  return {absl::UnavailableError(text), reason, {}, kRetryNoWorker};
+}
+
+Refusal AboveModelLimit(Role role, const Price& price, const std::vector<const Candidate*>& serving) {
+  Shortfall shortfall;
+  for (const Candidate* candidate : serving) {
+    const int64_t limit = role == Role::kVision ? candidate->max_patches_per_step : candidate->max_model_len;
+    shortfall.capacity = std::max(shortfall.capacity, limit);
+  }
+  shortfall.free = shortfall.capacity;
+  shortfall.budget = role == Role::kVision ? "max_patches_per_step" : "model_len";
+  shortfall.needed = role == Role::kVision ? price.largest_piece_patches : price.sequence_tokens;
+  const std::string text =
+      role == Role::kVision
+          ? absl::StrCat("a piece has ", shortfall.needed, " patches, at most ", shortfall.capacity, " are allowed")
+          : absl::StrCat("prompt and max_tokens are ", shortfall.needed, " tokens, at most ", shortfall.capacity,
+                         " are allowed");
+  return {absl::InvalidArgumentError(text), "MODEL_LIMIT", shortfall, {}};
+}
+
+}  // namespace
+
+std::optional<Refusal> SchedulerCore::WhyNever(const std::string& model, const Price& price,
+                                               const std::vector<std::string>& exclude, const WorkerPools& pools,
+                                               TimePoint now) const {
+  for (Role role : {Role::kVision, Role::kLlm}) {
+    if (!price.ForRole(role)) continue;
+    const WorkerPools::Pool& pool = pools.For(model, role);
+    if (Without(pool.present, exclude).empty()) {
+      if (now - started_at_ < options_.startup_grace) return std::nullopt;
+      return Unavailable(absl::StrCat("no ", RoleName(role), " worker serves this model now"), "NO_WORKER");
+    }
+    if (Without(pool.serving, exclude).empty()) {
+      return Unavailable(absl::StrCat("every ", RoleName(role), " worker of this model is draining"), "DRAINING");
+    }
+  }
+  const std::vector<LegChoice> legs = pools.Choices(model, price, exclude, Against::kCapacity);
+  for (const LegChoice& leg : legs) {
+    if (leg.candidates.empty()) {
+      return AboveModelLimit(leg.role, price, Without(pools.For(model, leg.role).serving, exclude));
+    }
+  }
+  if (Place(legs, Against::kCapacity)) return std::nullopt;
+  return NeverFits(legs);
+}
+
+Refusal SchedulerCore::NeverFits(const std::vector<LegChoice>& legs) const {
+  const std::vector<Shortfall> shortfalls = LeastShortfalls(legs, Against::kCapacity);
+  HEADROOM_CHECK(!shortfalls.empty());
+  return {absl::FailedPreconditionError("the request is larger than any worker: " + Describe(shortfalls.front())),
+          "NEVER_FITS", shortfalls.front(), milliseconds(0)};
+}
+
+Refusal SchedulerCore::WaitedTooLong(const Waiting& waiting, const WorkerPools& pools) const {
+  const std::vector<LegChoice> legs =
+      pools.Choices(waiting.model, waiting.price, waiting.exclude_workers, Against::kRoom);
+  const std::vector<Shortfall> shortfalls = LeastShortfalls(legs, Against::kRoom);
+  Refusal refusal{absl::DeadlineExceededError("no room within the time that the request may wait"),
+                  "WAIT_TOO_LONG",
+                  {},
+                  RetryDelay()};
+  if (!shortfalls.empty()) {
+    refusal.shortfall = shortfalls.front();
+    refusal.status = absl::DeadlineExceededError("no room within the time that the request may wait: " +
+                                                 Describe(shortfalls.front()));
+  }
+  return refusal;
+}
+
+void SchedulerCore::Schedule(TimePoint now, Actions& actions) {
+  held_.clear();
+  if (queue_.size() == 0) return;
+  WorkerPools pools(table_, now, epoch_);
+  std::vector<Waiting*> passed;
+  for (Waiting* waiting : queue_.Order()) {
+    // Refused at the next tick; room must not go to a caller that is not there any more.
+    if (waiting->give_up_at <= now) continue;
+    std::optional<std::vector<size_t>> chosen;
+    const bool held = Held(waiting->model, waiting->price);
+    std::vector<LegChoice> legs;
+    if (!held) {
+      legs = pools.Choices(waiting->model, waiting->price, waiting->exclude_workers, Against::kRoom);
+      chosen = Place(legs, Against::kRoom);
+    }
+    if (!chosen) {
+      passed.push_back(waiting);
+      if (waiting->overtaken >= options_.overtakes_max) Protect(*waiting, pools);
+      continue;
+    }
+    for (Waiting* other : passed) {
+      if (!SharesRole(*other, *waiting)) continue;
+      ++other->overtaken;
+      if (other->overtaken == options_.overtakes_max) Protect(*other, pools);
+    }
+    GrantTo(*waiting, legs, *chosen, pools, now, actions);
+  }
+}
+
+void SchedulerCore::GrantTo(const Waiting& waiting, const std::vector<LegChoice>& legs,
+                            const std::vector<size_t>& chosen, WorkerPools& pools, TimePoint now, Actions& actions) {
+  Grant grant{.id = {random_.Next(), random_.Next()},
+              .cluster_id = options_.workers.cluster_id,
+              .epoch = epoch_,
+              .legs = {},
+              .ttl = options_.grant_ttl,
+              .model = waiting.model};
+  for (size_t i = 0; i < legs.size(); ++i) {
+    const Candidate& candidate = *legs[i].candidates[chosen[i]];
+    grant.legs.push_back({.role = legs[i].role,
+                          .worker = candidate.worker,
+                          .endpoint = candidate.endpoint,
+                          .incarnation = table_.workers().at(candidate.worker).incarnation,
+                          .rank = 0,
+                          .resources = legs[i].need});
+    pools.Take(candidate.worker, legs[i].need);
+  }
+  table_.AddGrant(grant, ReclaimAt(now));
+  if (last_grant_at_) {
+    const double interval =
+        std::min<double>(static_cast<double>(Milliseconds(now - *last_grant_at_)), kRetryMax.count());
+    grant_interval_ms_ += kSmoothing * (interval - grant_interval_ms_);
+  }
+  last_grant_at_ = now;
+  actions.push_back(Granted{waiting.ticket, std::move(grant), milliseconds(Milliseconds(now - waiting.arrival))});
+  queue_.Serve(waiting.ticket);
+}
+
+void SchedulerCore::Protect(Waiting& waiting, const WorkerPools& pools) {
+  const std::vector<LegChoice> legs =
+      pools.Choices(waiting.model, waiting.price, waiting.exclude_workers, Against::kRoom);
+  // Waiting alone will not help where no worker that is ready could ever take it (a larger one may be loading): then it
+  // must not keep others from those that are.
+  if (!Place(legs, Against::kCapacity)) return;
+  if (!Place(legs, Against::kRoom)) {
+    for (Role role : ShortRoles(legs, Against::kRoom)) {
+      (role == Role::kVision ? waiting.protects_vision : waiting.protects_llm) = true;
+    }
+  }
+  if (waiting.protects_vision) held_.emplace(waiting.model, Role::kVision);
+  if (waiting.protects_llm) held_.emplace(waiting.model, Role::kLlm);
+}
+
+bool SchedulerCore::Held(const std::string& model, const Price& price) const {
+  if (held_.empty()) return false;
+  return (price.vision && held_.contains({model, Role::kVision})) || (price.llm && held_.contains({model, Role::kLlm}));
+}
+
+void SchedulerCore::RefuseHopeless(TimePoint now, Actions& actions) {
+  if (queue_.size() == 0) return;
+  const WorkerPools pools(table_, now, epoch_);
+  for (const Waiting* waiting : queue_.Order()) {
+    std::optional<Refusal> refusal =
+        waiting->give_up_at <= now ? WaitedTooLong(*waiting, pools)
+                                   : WhyNever(waiting->model, waiting->price, waiting->exclude_workers, pools, now);
+    if (!refusal) continue;
+    const Ticket ticket = waiting->ticket;
+    queue_.Remove(ticket);
+    actions.push_back(Refused{ticket, std::move(*refusal)});
+  }
+}
+
+milliseconds SchedulerCore::RetryDelay() const {
+  const double wait = grant_interval_ms_ * static_cast<double>(queue_.size() + 1);
+  return milliseconds(std::clamp(static_cast<int64_t>(wait), kRetryMin.count(), kRetryMax.count()));
+}
+
+TimePoint SchedulerCore::ReclaimAt(TimePoint now) const {
+  return now + options_.grant_ttl * 11 / 10 + options_.round_trip;
+}
+
+}  // namespace headroom::admission
