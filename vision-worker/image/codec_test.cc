@@ -1,0 +1,183 @@
+#include "vision-worker/image/codec.h"
+
+#include <gtest/gtest.h>
+#include <zlib.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <random>
+#include <string>
+#include <vector>
+
+namespace headroom::vision_worker {
+namespace {
+
+namespace fs = std::filesystem;
+using model::ImageFormat;
+
+std::string ReadFile(const fs::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  return std::string(std::istreambuf_iterator<char>(in), {});
+}
+
+std::vector<fs::path> Fixtures() {
+  std::vector<fs::path> paths;
+  for (const auto& entry : fs::directory_iterator(HEADROOM_SOURCE_DIR "/vision-worker/image/testdata")) {
+    std::string kind = entry.path().extension();
+    if (kind == ".png" || kind == ".jpg" || kind == ".webp") paths.push_back(entry.path());
+  }
+  return paths;
+}
+
+DecodeOutcome Decode(ImageFormat format, const std::string& bytes, int width, int height, std::vector<uint8_t>* out) {
+  // An exact heap copy, so that AddressSanitizer sees a read past the end.
+  std::vector<uint8_t> exact(bytes.begin(), bytes.end());
+  out->assign(size_t{3} * width * height, 0);
+  return DecodeImage(format, exact.data(), exact.size(), width, height, out->data());
+}
+
+model::ImageHeader Probe(const std::string& bytes) {
+  absl::StatusOr<model::ImageHeader> header = model::ProbeImage(bytes, {});
+  EXPECT_TRUE(header.ok()) << header.status();
+  return header.ok() ? *header : model::ImageHeader{ImageFormat::kPng, 1, 1};
+}
+
+// NAME.rgb is what Pillow makes of NAME.png, NAME.jpg or NAME.webp (testdata/make_fixtures.py).
+TEST(CodecTest, EqualToPillow) {
+  int count = 0;
+  for (const fs::path& path : Fixtures()) {
+    SCOPED_TRACE(path.filename().string());
+    std::string bytes = ReadFile(path);
+    std::string want = ReadFile(fs::path(path).replace_extension(".rgb"));
+    model::ImageHeader header = Probe(bytes);
+    uint32_t size[2];
+    ASSERT_GE(want.size(), sizeof(size));
+    std::memcpy(size, want.data(), sizeof(size));
+    EXPECT_EQ(header.width, int(size[0]));
+    EXPECT_EQ(header.height, int(size[1]));
+    std::vector<uint8_t> got;
+    ASSERT_EQ(Decode(header.format, bytes, header.width, header.height, &got), DecodeOutcome::kOk);
+    ASSERT_EQ(got.size() + 8, want.size());
+    // Another libjpeg may round its transform differently; PNG and lossless WebP are exact by definition.
+    int tolerance = header.format == ImageFormat::kJpeg ? 2 : 0;
+    for (size_t i = 0; i < got.size(); ++i) {
+      ASSERT_LE(std::abs(got[i] - int(uint8_t(want[i + 8]))), tolerance) << "byte " << i;
+    }
+    ++count;
+  }
+  EXPECT_GE(count, 48);
+}
+
+TEST(CodecTest, JpegOfThePhotoIsCloseToItsPng) {
+  const fs::path images = HEADROOM_SOURCE_DIR "/tests/golden/minicpmv/images";
+  std::vector<uint8_t> png, jpeg;
+  ASSERT_EQ(Decode(ImageFormat::kPng, ReadFile(images / "photo.png"), 800, 533, &png), DecodeOutcome::kOk);
+  ASSERT_EQ(Decode(ImageFormat::kJpeg, ReadFile(images / "photo.jpg"), 800, 533, &jpeg), DecodeOutcome::kOk);
+  double sum = 0;
+  for (size_t i = 0; i < png.size(); ++i) sum += std::abs(png[i] - jpeg[i]);
+  EXPECT_LE(sum / double(png.size()), 1.0);
+}
+
+TEST(CodecTest, EveryPrefixIsAnError) {
+  for (const fs::path& path : Fixtures()) {
+    SCOPED_TRACE(path.filename().string());
+    std::string bytes = ReadFile(path);
+    model::ImageHeader header = Probe(bytes);
+    std::vector<uint8_t> out;
+    for (size_t length = 0; length < bytes.size(); ++length) {
+      ASSERT_NE(Decode(header.format, bytes.substr(0, length), header.width, header.height, &out), DecodeOutcome::kOk)
+          << length << " of " << bytes.size();
+    }
+  }
+}
+
+TEST(CodecTest, AnotherSizeThanProbedIsRefused) {
+  for (const fs::path& path : Fixtures()) {
+    SCOPED_TRACE(path.filename().string());
+    std::string bytes = ReadFile(path);
+    model::ImageHeader header = Probe(bytes);
+    std::vector<uint8_t> out;
+    EXPECT_EQ(Decode(header.format, bytes, header.width + 1, header.height, &out), DecodeOutcome::kWrongSize);
+    EXPECT_EQ(Decode(header.format, bytes, header.width, header.height - 1, &out), DecodeOutcome::kWrongSize);
+  }
+}
+
+TEST(CodecTest, AnotherFormatThanProbedIsRefused) {
+  std::vector<uint8_t> out;
+  std::string png = ReadFile(HEADROOM_SOURCE_DIR "/tests/golden/minicpmv/images/dot.png");
+  EXPECT_NE(Decode(ImageFormat::kJpeg, png, 2, 2, &out), DecodeOutcome::kOk);
+  EXPECT_NE(Decode(ImageFormat::kWebp, png, 2, 2, &out), DecodeOutcome::kOk);
+  EXPECT_EQ(Decode(static_cast<ImageFormat>(9), png, 2, 2, &out), DecodeOutcome::kUnsupported);
+}
+
+TEST(CodecTest, RandomMutationsDoNotCrash) {
+  unsigned seed = std::random_device{}();
+  RecordProperty("seed", std::to_string(seed));
+  std::mt19937 random(seed);
+  std::vector<uint8_t> out;
+  for (const fs::path& path : Fixtures()) {
+    SCOPED_TRACE("seed " + std::to_string(seed) + " " + path.filename().string());
+    std::string bytes = ReadFile(path);
+    model::ImageHeader header = Probe(bytes);
+    for (int i = 0; i < 100; ++i) {
+      std::string mutated = bytes;
+      for (unsigned flips = 1 + random() % 5; flips > 0; --flips) mutated[random() % mutated.size()] = char(random());
+      DecodeOutcome outcome = Decode(header.format, mutated, header.width, header.height, &out);
+      ASSERT_LE(outcome, kDecodeOutcomeLast);
+    }
+  }
+}
+
+std::string Be32(uint32_t value) { return {char(value >> 24), char(value >> 16), char(value >> 8), char(value)}; }
+
+std::string Chunk(const std::string& name, const std::string& body) {
+  std::string named = name + body;
+  auto crc = crc32(0, reinterpret_cast<const Bytef*>(named.data()), uInt(named.size()));
+  return Be32(uint32_t(body.size())) + named + Be32(uint32_t(crc));
+}
+
+std::string Deflate(const std::string& data) {
+  uLongf size = compressBound(data.size());
+  std::string out(size, '\0');
+  EXPECT_EQ(compress2(reinterpret_cast<Bytef*>(out.data()), &size, reinterpret_cast<const Bytef*>(data.data()),
+                      data.size(), 9),
+            Z_OK);
+  out.resize(size);
+  return out;
+}
+
+std::string GreyPng(uint32_t width, uint32_t height, const std::string& before_data, const std::string& rows) {
+  return "\x89PNG\r\n\x1a\n" + Chunk("IHDR", Be32(width) + Be32(height) + std::string("\x08\0\0\0\0", 5)) +
+         before_data + Chunk("IDAT", Deflate(rows)) + Chunk("IEND", "");
+}
+
+TEST(CodecTest, PngWithTooFewOrTooManyRows) {
+  std::vector<uint8_t> out;
+  std::string row(1 + 16, '\0');
+  EXPECT_EQ(Decode(ImageFormat::kPng, GreyPng(16, 1, "", row), 16, 1, &out), DecodeOutcome::kOk);
+  EXPECT_NE(Decode(ImageFormat::kPng, GreyPng(16, 2, "", row), 16, 2, &out), DecodeOutcome::kOk);
+  // 64 MiB of rows behind a header of one row: nothing beyond the picture is inflated or written.
+  Decode(ImageFormat::kPng, GreyPng(16, 1, "", std::string(64 << 20, '\0')), 16, 1, &out);
+}
+
+TEST(CodecTest, CompressedTextOfPngIsNotInflated) {
+  std::vector<uint8_t> out;
+  std::string bomb = std::string("key\0\0", 5) + Deflate(std::string(64 << 20, 'x'));
+  std::string profile = Deflate(std::string(64 << 20, 'x'));
+  std::string extras;
+  for (int i = 0; i < 50; ++i) extras += Chunk("zTXt", bomb);
+  extras += Chunk("iCCP", std::string("name\0\0", 6) + profile);
+  EXPECT_EQ(Decode(ImageFormat::kPng, GreyPng(16, 1, extras, std::string(17, '\0')), 16, 1, &out), DecodeOutcome::kOk);
+}
+
+TEST(CodecTest, ScratchBoundGrowsWithThePicture) {
+  EXPECT_GE(DecodeScratchBytesMax(1, 1), 32 << 20);
+  EXPECT_GE(DecodeScratchBytesMax(8000, 5000), int64_t{400'000'000});
+  EXPECT_GT(DecodeScratchBytesMax(65535, 65535), int64_t{40} << 30);
+}
+
+}  // namespace
+}  // namespace headroom::vision_worker

@@ -1,0 +1,107 @@
+#include "vision-worker/image/cut.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "common/status.h"
+#include "vision-worker/image/resize.h"
+
+namespace headroom::vision_worker {
+namespace {
+
+PiecePixels EmptyPiece(const model::PatchGrid& grid, int patch_size) {
+  PiecePixels piece{grid, patch_size, {}};
+  piece.rgb.resize(static_cast<size_t>(grid.patches()) * 3 * patch_size * patch_size);
+  return piece;
+}
+
+// Calls visit(patch, y, x, rgb) for the pixels of every patch; rgb points at the three bytes of pixel (y, x) inside the
+// patch.
+template <typename Visit>
+void ForEachPixel(const PiecePixels& piece, Visit visit) {
+  const int64_t side = piece.patch_size;
+  const int64_t width = piece.grid.cols * side;
+  for (int64_t patch = 0; patch < piece.grid.patches(); ++patch) {
+    const int64_t top = patch / piece.grid.cols * side;
+    const int64_t left = patch % piece.grid.cols * side;
+    for (int64_t y = 0; y < side; ++y) {
+      const uint8_t* rgb = piece.rgb.data() + ((top + y) * width + left) * 3;
+      for (int64_t x = 0; x < side; ++x) visit(patch, y, x, rgb + x * 3);
+    }
+  }
+}
+
+int64_t SheetBytes(const model::PieceGeometry& geometry) {
+  return int64_t{geometry.slice_width} * geometry.grid_cols * geometry.slice_height * geometry.grid_rows * 3;
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<PiecePixels>> CutPieces(const RgbImage& image, const model::PieceGeometry& geometry) {
+  if (image.width != geometry.image_width || image.height != geometry.image_height) {
+    return absl::InvalidArgumentError(absl::StrCat("decoded image is ", image.width, "x", image.height, " pixels, not ",
+                                                   geometry.image_width, "x", geometry.image_height, " as priced"));
+  }
+  std::vector<PiecePixels> pieces;
+  pieces.reserve(geometry.pieces.size());
+  pieces.push_back(EmptyPiece(geometry.pieces[0], geometry.patch_size));
+  ResizeBicubic(image.pixels.get(), image.width, image.height, pieces[0].rgb.data(), geometry.overview_width,
+                geometry.overview_height);
+  if (!geometry.sliced()) return pieces;
+
+  const int sheet_width = geometry.slice_width * geometry.grid_cols;
+  const int sheet_height = geometry.slice_height * geometry.grid_rows;
+  std::vector<uint8_t> sheet(static_cast<size_t>(SheetBytes(geometry)));
+  ResizeBicubic(image.pixels.get(), image.width, image.height, sheet.data(), sheet_width, sheet_height);
+  const size_t row_bytes = static_cast<size_t>(geometry.slice_width) * 3;
+  for (int row = 0; row < geometry.grid_rows; ++row) {
+    for (int col = 0; col < geometry.grid_cols; ++col) {
+      PiecePixels piece = EmptyPiece(geometry.pieces[pieces.size()], geometry.patch_size);
+      for (int y = 0; y < geometry.slice_height; ++y) {
+        const size_t from = (static_cast<size_t>(row) * geometry.slice_height + y) * geometry.grid_cols + col;
+        std::memcpy(piece.rgb.data() + y * row_bytes, sheet.data() + from * row_bytes, row_bytes);
+      }
+      pieces.push_back(std::move(piece));
+    }
+  }
+  return pieces;
+}
+
+int64_t CutPeakBytes(const model::PieceGeometry& geometry) {
+  int64_t scratch = ResizeScratchBytes(geometry.image_width, geometry.image_height, geometry.overview_width,
+                                       geometry.overview_height);
+  if (geometry.sliced()) {
+    scratch = std::max(scratch, ResizeScratchBytes(geometry.image_width, geometry.image_height,
+                                                   geometry.slice_width * geometry.grid_cols,
+                                                   geometry.slice_height * geometry.grid_rows));
+  }
+  return geometry.pixel_bytes() + SheetBytes(geometry) + scratch;
+}
+
+void WritePatchMatrix(const PiecePixels& piece, const PixelNorm& norm, float* matrix) {
+  float table[3][256];
+  for (int channel = 0; channel < 3; ++channel) {
+    for (int value = 0; value < 256; ++value) {
+      table[channel][value] = (static_cast<float>(value) / 255.0f - norm.mean[channel]) / norm.std[channel];
+    }
+  }
+  const int64_t side = piece.patch_size;
+  const int64_t plane = side * side;
+  ForEachPixel(piece, [&](int64_t patch, int64_t y, int64_t x, const uint8_t* rgb) {
+    float* out = matrix + patch * 3 * plane + y * side + x;
+    for (int channel = 0; channel < 3; ++channel) out[channel * plane] = table[channel][rgb[channel]];
+  });
+}
+
+std::vector<uint8_t> PieceStrip(const PiecePixels& piece) {
+  const int64_t side = piece.patch_size;
+  const int64_t width = piece.grid.patches() * side;
+  std::vector<uint8_t> strip(static_cast<size_t>(3 * side * width));
+  ForEachPixel(piece, [&](int64_t patch, int64_t y, int64_t x, const uint8_t* rgb) {
+    for (int64_t channel = 0; channel < 3; ++channel)
+      strip[(channel * side + y) * width + patch * side + x] = rgb[channel];
+  });
+  return strip;
+}
+
+}  // namespace headroom::vision_worker

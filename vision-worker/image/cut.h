@@ -1,0 +1,43 @@
+// From a decoded picture to the pieces that pass through the vision tower (MiniCPM-V 2.6 spec, sections 3.2 to 3.4).
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "model/image/pieces.h"
+#include "vision-worker/image/rgb_image.h"
+
+namespace headroom::vision_worker {
+
+// The resized pixels of one piece.
+struct PiecePixels {
+  model::PatchGrid grid;
+  int patch_size = 0;
+  std::vector<uint8_t> rgb;  // [grid.rows·patch_size, grid.cols·patch_size, 3]
+};
+
+// Per-channel normalisation from preprocessor_config.json: (x / 255 − mean) / std in float32. std is not 0.
+struct PixelNorm {
+  std::array<float, 3> mean = {0.5f, 0.5f, 0.5f};
+  std::array<float, 3> std = {0.5f, 0.5f, 0.5f};
+};
+
+// All pieces in geometry order (overview, then slices row by row). INVALID_ARGUMENT when the picture is not of the
+// geometry's width × height. Thread-safe; holds at most CutPeakBytes() besides the picture, of which
+// geometry.pixel_bytes() are the result.
+absl::StatusOr<std::vector<PiecePixels>> CutPieces(const RgbImage& image, const model::PieceGeometry& geometry);
+
+// The pieces, the resized picture that slices are cut from, and the scratch of the larger resize.
+int64_t CutPeakBytes(const model::PieceGeometry& geometry);
+
+// Writes the normalised patches of a piece as a row-major matrix [patches, 3·patch_size²], patches in row-major order,
+// columns in the order (channel, y, x): a product with the convolution weight [hidden, 3·patch_size²] embeds them.
+void WritePatchMatrix(const PiecePixels& piece, const PixelNorm& norm, float* matrix);
+
+// The 8-bit pixels in the layout of the published processor: [3, patch_size, patch_size·patches], patches side by side.
+// Golden data holds hashes of it.
+std::vector<uint8_t> PieceStrip(const PiecePixels& piece);
+
+}  // namespace headroom::vision_worker
