@@ -1,0 +1,160 @@
+// headroom ask: one question, with pictures or without, to a running cluster.
+#include <grpcpp/client_context.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+
+#include "cli/commands.h"
+#include "cli/connection.h"
+#include "common/flags.h"
+
+namespace headroom::cli {
+namespace {
+
+constexpr char kName[] = "headroom ask";
+// The gateway's default receive limit; a larger file cannot be an image that it takes.
+constexpr int64_t kFileBytesMax = int64_t{20} << 20;
+
+struct AskOptions {
+  std::string gateway = kDefaultGateway;
+  std::vector<std::string> images;
+  std::vector<std::string> stop;
+  std::string system;
+  std::optional<int64_t> max_tokens, top_k, seed, max_slice_nums;
+  std::optional<double> temperature, top_p, timeout_seconds;
+  bool stream = false;
+  bool usage = false;
+};
+
+absl::StatusOr<std::string> ReadImage(const std::string& path) {
+  struct stat info {};
+  if (stat(path.c_str(), &info) != 0) return absl::NotFoundError(path + ": no such file");
+  if (!S_ISREG(info.st_mode)) return absl::InvalidArgumentError(path + ": not a file");
+  if (info.st_size > kFileBytesMax) {
+    return absl::InvalidArgumentError(absl::StrCat(path, ": ", info.st_size, " bytes; the limit is ", kFileBytesMax));
+  }
+  std::ifstream file(path, std::ios::binary);
+  std::string bytes((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  if (!file.good() && !file.eof()) return absl::UnknownError(path + ": cannot be read");
+  return bytes;
+}
+
+absl::StatusOr<v1::GenerateRequest> BuildRequest(const AskOptions& options, const std::string& prompt) {
+  v1::GenerateRequest request;
+  if (!options.system.empty()) {
+    v1::Message* system = request.add_messages();
+    system->set_role("system");
+    system->add_content()->set_text(options.system);
+  }
+  v1::Message* user = request.add_messages();
+  user->set_role("user");
+  for (const std::string& path : options.images) {
+    HEADROOM_ASSIGN_OR_RETURN(*user->add_content()->mutable_image()->mutable_data(), ReadImage(path));
+  }
+  if (!prompt.empty()) user->add_content()->set_text(prompt);
+  for (const std::string& stop : options.stop) request.add_stop(stop);
+  auto in_range = [](const char* name, std::optional<int64_t> value) {
+    const bool bad = value && (*value < INT32_MIN || *value > INT32_MAX);
+    return bad ? absl::InvalidArgumentError(absl::StrCat("--", name, " ", *value, " is out of range"))
+               : absl::OkStatus();
+  };
+  HEADROOM_RETURN_IF_ERROR(in_range("max-tokens", options.max_tokens));
+  HEADROOM_RETURN_IF_ERROR(in_range("top-k", options.top_k));
+  HEADROOM_RETURN_IF_ERROR(in_range("max-slices", options.max_slice_nums));
+  if (options.max_tokens) request.set_max_tokens(static_cast<int32_t>(*options.max_tokens));
+  if (options.max_slice_nums) request.set_max_slice_nums(static_cast<int32_t>(*options.max_slice_nums));
+  if (options.temperature) request.mutable_sampling()->set_temperature(static_cast<float>(*options.temperature));
+  if (options.top_p) request.mutable_sampling()->set_top_p(static_cast<float>(*options.top_p));
+  if (options.top_k) request.mutable_sampling()->set_top_k(static_cast<int32_t>(*options.top_k));
+  if (options.seed) request.mutable_sampling()->set_seed(static_cast<uint64_t>(*options.seed));
+  return request;
+}
+
+void PrintUsage(const v1::Finish& finish, double first_text_seconds, double total_seconds) {
+  const v1::Usage& usage = finish.usage();
+  fprintf(stderr,
+          "%lld prompt tokens (%lld of %lld image pieces), %lld answer tokens; first text after %.3f s, all after %.3f "
+          "s%s\n",
+          static_cast<long long>(usage.prompt_tokens()), static_cast<long long>(usage.image_tokens()),
+          static_cast<long long>(usage.pieces()), static_cast<long long>(usage.completion_tokens()), first_text_seconds,
+          total_seconds, finish.reason() == v1::FINISH_REASON_LENGTH ? "; cut at max_tokens" : "");
+}
+
+int Run(const AskOptions& options, const v1::GenerateRequest& request) {
+  const auto stub = Connect(options.gateway);
+  grpc::ClientContext context;
+  if (options.timeout_seconds) {
+    context.set_deadline(std::chrono::system_clock::now() +
+                         std::chrono::milliseconds(static_cast<int64_t>(*options.timeout_seconds * 1000)));
+  }
+  const auto start = std::chrono::steady_clock::now();
+  auto elapsed = [start] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(); };
+  double first_text_seconds = 0;
+  std::string answer;
+  v1::Finish finish;
+  const auto reader = stub->Generate(&context, request);
+  v1::GenerateResponse response;
+  while (reader->Read(&response)) {
+    if (first_text_seconds == 0 && !response.text_delta().empty()) first_text_seconds = elapsed();
+    if (options.stream) {
+      fputs(response.text_delta().c_str(), stdout);
+      fflush(stdout);
+    } else {
+      answer += response.text_delta();
+    }
+    if (response.has_finish()) finish = response.finish();
+  }
+  const grpc::Status status = reader->Finish();
+  if (!status.ok()) {
+    if (options.stream) fputc('\n', stdout);
+    return Fail(kName, Explain(status, options.gateway), 1);
+  }
+  fputs((answer + "\n").c_str(), stdout);
+  if (options.usage) PrintUsage(finish, first_text_seconds, elapsed());
+  return 0;
+}
+
+}  // namespace
+
+int Ask(const std::vector<std::string>& arguments) {
+  AskOptions options;
+  Flags flags("headroom ask [flags] [PROMPT…]",
+              "Asks a running cluster. Without PROMPT, or with -, the prompt is read from standard input.");
+  flags.Text("gateway", &options.gateway, "address of the gateway");
+  flags.Repeated("image", &options.images, "picture (PNG, JPEG or WebP) that the question is about");
+  flags.Text("system", &options.system, "system message");
+  flags.Switch("stream", &options.stream, "print the answer as it comes");
+  flags.Switch("usage", &options.usage, "print tokens and times on standard error");
+  flags.OptionalInteger("max-tokens", &options.max_tokens, "longest answer, tokens");
+  flags.OptionalInteger("max-slices", &options.max_slice_nums, "most slices of a picture");
+  flags.OptionalNumber("temperature", &options.temperature, "0 is greedy");
+  flags.OptionalNumber("top-p", &options.top_p, "nucleus");
+  flags.OptionalInteger("top-k", &options.top_k, "most likely tokens that may be drawn");
+  flags.OptionalInteger("seed", &options.seed, "makes sampling repeatable");
+  flags.Repeated("stop", &options.stop, "text that ends the answer");
+  flags.OptionalNumber("timeout", &options.timeout_seconds, "seconds to wait for the whole answer");
+  const auto rest = flags.Parse(arguments);
+  if (absl::IsCancelled(rest.status())) {
+    fputs(flags.Help().c_str(), stdout);
+    return 0;
+  }
+  if (!rest.ok()) return Fail(kName, std::string(rest.status().message()), 2);
+  std::string prompt;
+  for (const std::string& word : *rest) prompt += (prompt.empty() ? "" : " ") + word;
+  if (prompt == "-" || (prompt.empty() && !isatty(STDIN_FILENO))) {
+    prompt.assign(std::istreambuf_iterator<char>(std::cin), {});
+    while (!prompt.empty() && prompt.back() == '\n') prompt.pop_back();
+  }
+  if (prompt.empty() && options.images.empty())
+    return Fail(kName, "nothing to ask: give a PROMPT, an --image, or both", 2);
+  const auto request = BuildRequest(options, prompt);
+  if (!request.ok()) return Fail(kName, std::string(request.status().message()), 2);
+  return Run(options, *request);
+}
+
+}  // namespace headroom::cli

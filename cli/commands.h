@@ -1,0 +1,15 @@
+// Subcommands of `headroom`. Each takes the arguments after its name and returns the exit status: 0 done, 1 failed, 2
+// wrong arguments.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace headroom::cli {
+
+int Ask(const std::vector<std::string>& arguments);
+int Status(const std::vector<std::string>& arguments);
+int Config(const std::vector<std::string>& arguments);
+int Up(const std::vector<std::string>& arguments);
+
+}  // namespace headroom::cli

@@ -1,0 +1,54 @@
+#include "cli/connection.h"
+
+#include <grpcpp/create_channel.h>
+#include <grpcpp/security/credentials.h>
+
+#include <cstdio>
+
+#include "common/rpc/status.h"
+
+namespace headroom::cli {
+
+std::unique_ptr<v1::Gateway::Stub> Connect(const std::string& address) {
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  return v1::Gateway::NewStub(grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments));
+}
+
+std::string Explain(const grpc::Status& status, const std::string& address) {
+  const rpc::ErrorDetails details = rpc::GetDetails(rpc::FromGrpc(status));
+  std::string text;
+  switch (status.error_code()) {
+    case grpc::StatusCode::UNAVAILABLE:
+      if (status.error_message().find("connect") != std::string::npos) {
+        return "no gateway answers at " + address +
+               ": is the cluster running? `headroom up --config FILE` or tools/demo starts one; --gateway names "
+               "another address";
+      }
+      text = "the cluster cannot take the request now: " + status.error_message();
+      break;
+    case grpc::StatusCode::INVALID_ARGUMENT:
+      text = "the request is not valid: " + status.error_message();
+      break;
+    case grpc::StatusCode::FAILED_PRECONDITION:
+      text = "the request can never fit: " + status.error_message();
+      break;
+    case grpc::StatusCode::RESOURCE_EXHAUSTED:
+      text = "the cluster is full: " + status.error_message();
+      break;
+    case grpc::StatusCode::DEADLINE_EXCEEDED:
+      text = "no answer within the time limit";
+      break;
+    default:
+      text = status.error_message();
+  }
+  if (details.retry_delay) text += absl::StrCat("; try again in ", (details.retry_delay->count() + 999) / 1000, " s");
+  return text;
+}
+
+int Fail(const std::string& name, const std::string& message, int exit_status) {
+  fprintf(stderr, "%s: %s\n", name.c_str(), message.c_str());
+  return exit_status;
+}
+
+}  // namespace headroom::cli

@@ -1,0 +1,45 @@
+#include "cli/memory_table.h"
+
+#include <array>
+#include <cstdio>
+#include <set>
+
+#include "common/config_fields.h"
+
+namespace headroom::cli {
+namespace {
+
+std::string Row(const std::string& name, const std::string& planned, const std::string& reserved,
+                const std::string& used, const std::string& high_water) {
+  std::array<char, 160> line{};
+  snprintf(line.data(), line.size(), "  %-20s %12s %12s %12s %12s\n", name.c_str(), planned.c_str(), reserved.c_str(),
+           used.c_str(), high_water.c_str());
+  return line.data();
+}
+
+std::string Table(const v1::DeviceLedger& ledger) {
+  std::string table = "memory of " + ledger.device() + ", " + FormatBytes(ledger.total_bytes()) +
+                      " promised, high water " + FormatBytes(ledger.high_water_bytes()) + "\n";
+  table += Row("", "planned", "reserved", "used", "high water");
+  for (const v1::LedgerLine& line : ledger.lines()) {
+    if (line.planned_bytes() == 0) continue;
+    table += Row(line.component(), FormatBytes(line.planned_bytes()), FormatBytes(line.reserved_bytes()),
+                 FormatBytes(line.used_bytes()), FormatBytes(line.high_water_bytes()));
+  }
+  return table;
+}
+
+}  // namespace
+
+std::string MemoryTables(const v1::ClusterState& cluster) {
+  std::string tables;
+  // Roles of one process report the same ledger under the same incarnation.
+  std::set<uint64_t> shown;
+  for (const v1::WorkerView& worker : cluster.workers()) {
+    if (!worker.has_ledger() || !shown.insert(worker.incarnation()).second) continue;
+    tables += Table(worker.ledger());
+  }
+  return tables;
+}
+
+}  // namespace headroom::cli

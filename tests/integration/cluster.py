@@ -1,0 +1,151 @@
+"""Starts real Headroom processes on loopback for a test, as one process or as four binaries, and stops them again."""
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import time
+
+import grpc
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+DEMO_MODEL = ROOT / "models" / "demo"
+# A state that a test waits for comes within this or never: sanitizer builds on a loaded machine are slow.
+PATIENCE_S = 120
+
+
+def binary_dir():
+    return pathlib.Path(os.environ["HEADROOM_BINARY_DIR"]) / "bin"
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_for(condition, what, patience_s=PATIENCE_S):
+    """Polls until condition() is truthy and returns its value."""
+    end = time.monotonic() + patience_s
+    while time.monotonic() < end:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.02)
+    raise AssertionError(f"waited {patience_s} s in vain for: {what}")
+
+
+class Process:
+    """One Headroom process; its log goes to a file that failing tests can show."""
+
+    def __init__(self, name, arguments, log_dir):
+        self.name = name
+        self.log_path = log_dir / f"{name}.log"
+        self.log_file = open(self.log_path, "ab")
+        self.popen = subprocess.Popen(
+            [str(binary_dir() / arguments[0]), *arguments[1:]],
+            stdout=self.log_file, stderr=self.log_file, stdin=subprocess.DEVNULL)
+
+    def log(self):
+        return self.log_path.read_text(errors="replace")
+
+    def alive(self):
+        return self.popen.poll() is None
+
+    def terminate(self):
+        """SIGTERM, as an orchestrator would; returns the exit status."""
+        if self.alive():
+            self.popen.send_signal(signal.SIGTERM)
+        status = self.popen.wait(PATIENCE_S)
+        self.log_file.close()
+        return status
+
+    def kill(self):
+        self.popen.kill()
+        self.popen.wait(PATIENCE_S)
+        self.log_file.close()
+
+
+class Cluster:
+    """mode "up": one process. mode "binaries": gateway, scheduler, vision-worker and llm-worker."""
+
+    SERVICES = ("scheduler", "vision-worker", "llm-worker", "gateway")
+
+    def __init__(self, mode, log_dir, model=DEMO_MODEL, settings=()):
+        self.mode = mode
+        self.log_dir = log_dir
+        self.model = model
+        self.ports = {name: free_port() for name in self.SERVICES}
+        self.metrics_ports = {name: free_port() for name in self.SERVICES}
+        self.settings = list(settings)
+        self.processes = {}
+
+    @property
+    def address(self):
+        return f"127.0.0.1:{self.ports['gateway']}"
+
+    def flags(self):
+        scheduler = f"127.0.0.1:{self.ports['scheduler']}"
+        sections = {"gateway": "gateway", "scheduler": "scheduler", "vision-worker": "vision_worker", "llm-worker": "llm_worker"}
+        settings = [f"model.path={self.model}", "log.level=info"]
+        for name, section in sections.items():
+            settings.append(f"{section}.listen=127.0.0.1:{self.ports[name]}")
+            settings.append(f"{section}.metrics_listen=127.0.0.1:{self.metrics_ports[name]}")
+            if name != "scheduler":
+                settings.append(f"{section}.scheduler={scheduler}")
+        flags = ["--config", str(ROOT / "deploy" / "demo.yaml")]
+        for setting in settings + self.settings:
+            flags += ["--set", setting]
+        return flags
+
+    def start(self):
+        if self.mode == "up":
+            self.processes["up"] = Process("up", ["headroom", "up", *self.flags()], self.log_dir)
+        else:
+            for name in self.SERVICES:
+                self.start_service(name)
+        self.wait_ready()
+        return self
+
+    def start_service(self, name):
+        self.processes[name] = Process(name, [name, *self.flags()], self.log_dir)
+
+    def check_alive(self):
+        for process in self.processes.values():
+            assert process.alive(), f"{process.name} died with {process.popen.returncode}:\n{process.log()[-4000:]}"
+
+    def status(self):
+        import headroom_api as api
+        try:
+            return api.gateway(self.address).GetStatus(api.gateway_pb2.GetStatusRequest(), timeout=5)
+        except grpc.RpcError:
+            return None
+
+    def wait_ready(self):
+        def ready():
+            self.check_alive()
+            status = self.status()
+            return status is not None and status.ready
+        wait_for(ready, "the cluster to be ready")
+
+    def wait_idle(self):
+        """No grant, leg, request or host byte is left anywhere: what must hold after every request, however it ended."""
+        def idle():
+            self.check_alive()
+            status = self.status()
+            if status is None or status.requests_running or status.host_bytes_used:
+                return False
+            cluster = status.cluster
+            if cluster.grants_pending or cluster.grants_active or cluster.queue_entries:
+                return False
+            return all(not worker.active_legs and not worker.pending_legs and worker.reserved.ByteSize() == 0
+                       for worker in cluster.workers)
+        wait_for(idle, "the cluster to be idle")
+
+    def metrics_port(self, name):
+        return self.metrics_ports["gateway" if self.mode == "up" else name]
+
+    def stop(self):
+        """SIGTERM to everything; returns the exit statuses by name."""
+        order = ["gateway", "llm-worker", "vision-worker", "scheduler", "up"]
+        return {name: self.processes[name].terminate() for name in order if name in self.processes}

@@ -1,0 +1,165 @@
+"""Bad requests get a clear error, nothing is left behind, and the next request works."""
+import io
+import struct
+import zlib
+
+import grpc
+import headroom_api as api
+import pytest
+from PIL import Image
+
+INVALID = grpc.StatusCode.INVALID_ARGUMENT
+
+
+def png(width, height, **options):
+    out = io.BytesIO()
+    Image.new("RGB", (width, height), (200, 30, 30)).save(out, "PNG", **options)
+    return out.getvalue()
+
+
+def lying_png(width, height):
+    """A PNG of 8×8 pixels whose header says otherwise, with a right CRC."""
+    data = bytearray(png(8, 8))
+    data[16:24] = struct.pack(">II", width, height)
+    data[29:33] = struct.pack(">I", zlib.crc32(bytes(data[12:29])))
+    return bytes(data)
+
+
+def encoded(image_format, size=(64, 48)):
+    out = io.BytesIO()
+    Image.new("RGB", size, (10, 200, 90)).save(out, image_format)
+    return out.getvalue()
+
+
+def image_request(*images, **fields):
+    return api.ask("What is this?", images, max_tokens=4, **fields)
+
+
+def with_sampling(**values):
+    request = api.ask("Hello", max_tokens=4)
+    for name, value in values.items():
+        setattr(request.sampling, name, value)
+    return request
+
+
+def with_messages(*messages):
+    request = api.gateway_pb2.GenerateRequest(max_tokens=4)
+    for role, text in messages:
+        request.messages.add(role=role).content.add(text=text)
+    return request
+
+
+BAD = {
+    "no bytes": lambda: image_request(b""),
+    "one byte": lambda: image_request(b"\x89"),
+    "not an image": lambda: image_request(b"hello world, this is text" * 10),
+    "truncated png header": lambda: image_request(png(100, 100)[:20]),
+    "truncated png data": lambda: image_request(png(100, 100)[:60]),
+    "truncated jpeg": lambda: image_request(encoded("JPEG")[:100]),
+    "truncated webp": lambda: image_request(encoded("WEBP")[:40]),
+    "gif": lambda: image_request(encoded("GIF")),
+    "bmp": lambda: image_request(encoded("BMP")),
+    "tiff": lambda: image_request(encoded("TIFF")),
+    "svg": lambda: image_request(b"<svg xmlns='http://www.w3.org/2000/svg'/>"),
+    "60000x60000 header": lambda: image_request(lying_png(60000, 60000)),
+    "2^31 wide header": lambda: image_request(lying_png(2**31 - 1, 1)),
+    "zero wide header": lambda: image_request(lying_png(0, 8)),
+    "header lies small": lambda: image_request(lying_png(9, 9)),
+    "header lies large": lambda: image_request(lying_png(2000, 2000)),
+    "100 images": lambda: image_request(*[png(8, 8)] * 100),
+    "extreme aspect ratio": lambda: image_request(png(20000, 1)),
+    "negative slice limit": lambda: image_request(png(8, 8), max_slice_nums=-1),
+    "zero slice limit": lambda: image_request(png(8, 8), max_slice_nums=0),
+    "huge slice limit": lambda: image_request(png(8, 8), max_slice_nums=2**31 - 1),
+    "empty prompt": lambda: api.ask(""),
+    "no messages": lambda: api.gateway_pb2.GenerateRequest(),
+    "message without content": lambda: api.gateway_pb2.GenerateRequest(messages=[api.gateway_pb2.Message(role="user")]),
+    "part without anything": lambda: api.gateway_pb2.GenerateRequest(
+        messages=[api.gateway_pb2.Message(role="user", content=[api.gateway_pb2.ContentPart()])]),
+    "over-long prompt": lambda: api.ask("word " * 20000),
+    "unknown role": lambda: with_messages(("wizard", "Hello")),
+    "system message later": lambda: with_messages(("user", "Hello"), ("system", "Be brief."), ("user", "Hello")),
+    "last message from the assistant": lambda: with_messages(("user", "Hello"), ("assistant", "Hi")),
+    "max_tokens 0": lambda: api.ask("Hello", max_tokens=0),
+    "max_tokens negative": lambda: api.ask("Hello", max_tokens=-5),
+    "max_tokens huge": lambda: api.ask("Hello", max_tokens=2**31 - 1),
+    "temperature negative": lambda: with_sampling(temperature=-1),
+    "temperature nan": lambda: with_sampling(temperature=float("nan")),
+    "temperature infinite": lambda: with_sampling(temperature=float("inf")),
+    "top_p 0": lambda: with_sampling(top_p=0),
+    "top_p above 1": lambda: with_sampling(top_p=1.5),
+    "top_k negative": lambda: with_sampling(top_k=-1),
+    "repetition penalty 0": lambda: with_sampling(repetition_penalty=0),
+    "stop string empty": lambda: api.ask("Hello", stop=[""]),
+    "stop string long": lambda: api.ask("Hello", stop=["x" * 1000]),
+    "stop strings many": lambda: api.ask("Hello", stop=["x"] * 100),
+    "several choices": lambda: api.ask("Hello", n=2),
+    "unknown model": lambda: api.ask("Hello", model="gpt-17"),
+    "priority out of range": lambda: api.ask("Hello", priority=10**6),
+}
+
+
+def check_next_request_works(gateway):
+    text, _ = api.collect(gateway.Generate(api.ask("Hello", max_tokens=2)))
+    assert isinstance(text, str)
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_request(name, gateway):
+    with pytest.raises(grpc.RpcError) as error:
+        api.collect(gateway.Generate(BAD[name]()))
+    assert error.value.code() in (INVALID, grpc.StatusCode.FAILED_PRECONDITION), error.value
+    details = error.value.details()
+    assert len(details) > 10, details
+    assert "/" not in details.replace("w/h", "") or "://" in details, f"no paths in messages to clients: {details}"
+    assert "0x" not in details
+    check_next_request_works(gateway)
+
+
+def test_message_above_the_receive_limit(gateway):
+    with pytest.raises(grpc.RpcError) as error:
+        api.collect(gateway.Generate(image_request(b"\x89PNG" + bytes(30 << 20))))
+    assert error.value.code() in (grpc.StatusCode.RESOURCE_EXHAUSTED, INVALID)
+    check_next_request_works(gateway)
+
+
+def raw_generate(cluster, message):
+    call = api.channel(cluster.address).unary_stream(
+        "/headroom.v1.Gateway/Generate", request_serializer=lambda raw: raw, response_deserializer=lambda raw: raw)
+    return list(call(message, timeout=60))
+
+
+@pytest.mark.parametrize("raw", [
+    b"\xff\xff\xff\xff",                                # no protobuf
+    b"\x12\x0b\x0a\x04user\x12\x03\x0a\x01\xff",        # text that is not UTF-8
+], ids=["garbage", "invalid UTF-8"])
+def test_message_that_is_not_ours(cluster, gateway, raw):
+    with pytest.raises(grpc.RpcError) as error:
+        raw_generate(cluster, raw)
+    assert error.value.code() in (INVALID, grpc.StatusCode.INTERNAL)
+    check_next_request_works(gateway)
+
+
+def test_good_formats_are_read(gateway):
+    for image_format in ("PNG", "JPEG", "WEBP"):
+        _, finish = api.collect(gateway.Generate(image_request(encoded(image_format))))
+        assert finish.usage.images == 1
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 1), (1, 3), (200, 8), (8, 200), (113, 112)])
+def test_small_and_thin_images_work(gateway, size):
+    _, finish = api.collect(gateway.Generate(image_request(png(*size))))
+    assert finish.usage.pieces >= 1
+
+
+def test_prompt_that_just_fits(gateway):
+    """One token below the limit of deploy/demo.yaml (2048) works, one above is refused."""
+    used = gateway.Complete(api.ask("a b", max_tokens=1)).finish.usage.prompt_tokens
+    per_word = gateway.Complete(api.ask("a b b", max_tokens=1)).finish.usage.prompt_tokens - used
+    words = (2048 - 1 - used) // per_word
+    fits = api.ask("a b" + " b" * words, max_tokens=1)
+    assert gateway.Complete(fits).finish.usage.prompt_tokens <= 2047
+    with pytest.raises(grpc.RpcError) as error:
+        gateway.Complete(api.ask("a b" + " b" * (words + 2), max_tokens=1))
+    assert error.value.code() == INVALID
+    assert "2048" in error.value.details()
