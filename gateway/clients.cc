@@ -1,0 +1,149 @@
+#include "gateway/clients.h"
+
+#include <algorithm>
+
+#include "common/rpc/status.h"
+
+namespace headroom::gateway {
+namespace {
+
+// proto/README.md: images travel in chunks of at most 1 MiB.
+constexpr size_t kChunkBytes = size_t{1} << 20;
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<v1::Scheduler::Stub>> SchedulerClient::Stub() {
+  HEADROOM_ASSIGN_OR_RETURN(std::shared_ptr<grpc::Channel> channel, channels_.Get(endpoint_));
+  return v1::Scheduler::NewStub(channel);
+}
+
+absl::StatusOr<v1::ReserveResponse> SchedulerClient::Reserve(const v1::ReserveRequest& request,
+                                                             const CallScope& scope) {
+  HEADROOM_ASSIGN_OR_RETURN(auto stub, Stub());
+  grpc::ClientContext context;
+  context.set_deadline(scope.deadline);
+  const std::stop_callback on_stop(scope.stop, [&context] { context.TryCancel(); });
+  v1::ReserveResponse response;
+  HEADROOM_RETURN_IF_ERROR(rpc::FromGrpc(stub->Reserve(&context, request, &response)));
+  return response;
+}
+
+absl::StatusOr<v1::ClusterState> SchedulerClient::GetClusterState(std::chrono::milliseconds timeout) {
+  HEADROOM_ASSIGN_OR_RETURN(auto stub, Stub());
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + timeout);
+  v1::ClusterState response;
+  HEADROOM_RETURN_IF_ERROR(rpc::FromGrpc(stub->GetClusterState(&context, v1::GetClusterStateRequest(), &response)));
+  return response;
+}
+
+absl::StatusOr<v1::RenewResponse> SchedulerClient::Renew(const v1::RenewRequest& request,
+                                                         std::chrono::milliseconds timeout) {
+  HEADROOM_ASSIGN_OR_RETURN(auto stub, Stub());
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + timeout);
+  v1::RenewResponse response;
+  HEADROOM_RETURN_IF_ERROR(rpc::FromGrpc(stub->Renew(&context, request, &response)));
+  return response;
+}
+
+absl::Status SchedulerClient::Void(const v1::VoidRequest& request, std::chrono::milliseconds timeout) {
+  HEADROOM_ASSIGN_OR_RETURN(auto stub, Stub());
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + timeout);
+  v1::VoidResponse response;
+  return rpc::FromGrpc(stub->Void(&context, request, &response));
+}
+
+VisionEncoding::VisionEncoding(std::unique_ptr<v1::Vision::Stub> stub, const CallScope& scope)
+    : stub_(std::move(stub)), on_stop_(scope.stop, [this] { context_.TryCancel(); }) {
+  context_.set_deadline(scope.deadline);
+  stream_ = stub_->Encode(&context_);
+}
+
+absl::StatusOr<std::unique_ptr<VisionEncoding>> VisionEncoding::Open(rpc::ChannelDirectory& channels,
+                                                                     const std::string& endpoint,
+                                                                     const v1::EncodeStart& start,
+                                                                     const CallScope& scope) {
+  HEADROOM_ASSIGN_OR_RETURN(std::shared_ptr<grpc::Channel> channel, channels.Get(endpoint));
+  std::unique_ptr<VisionEncoding> encoding(new VisionEncoding(v1::Vision::NewStub(channel), scope));
+  v1::EncodeRequest request;
+  *request.mutable_start() = start;
+  if (!encoding->stream_->Write(request)) return encoding->End();
+  return encoding;
+}
+
+VisionEncoding::~VisionEncoding() {
+  if (closed_) return;
+  context_.TryCancel();
+  stream_->Finish();
+}
+
+// The stream broke: its status, which is never OK here.
+absl::Status VisionEncoding::End() {
+  closed_ = true;
+  const absl::Status status = rpc::FromGrpc(stream_->Finish());
+  return status.ok() ? absl::InternalError("the vision-worker ended the stream early") : status;
+}
+
+absl::Status VisionEncoding::Encode(const std::vector<const std::string*>& images) {
+  for (size_t i = 0; i < images.size(); ++i) {
+    for (size_t begin = 0; begin < images[i]->size(); begin += kChunkBytes) {
+      v1::EncodeRequest request;
+      request.mutable_chunk()->set_image(static_cast<int32_t>(i));
+      request.mutable_chunk()->set_data(images[i]->substr(begin, kChunkBytes));
+      if (!stream_->Write(request)) return End();
+    }
+  }
+  v1::EncodeResponse response;
+  while (encoded_.size() < images.size()) {
+    if (!stream_->Read(&response)) return End();
+    if (response.encoded().image() != static_cast<int32_t>(encoded_.size())) {
+      return absl::InternalError("the vision-worker answered for another image");
+    }
+    encoded_.push_back(response.encoded());
+  }
+  return absl::OkStatus();
+}
+
+void VisionEncoding::Close() {
+  if (closed_) return;
+  closed_ = true;
+  stream_->WritesDone();
+  v1::EncodeResponse rest;
+  while (stream_->Read(&rest)) {
+  }
+  stream_->Finish();
+}
+
+TokenStream::TokenStream(std::unique_ptr<v1::Llm::Stub> stub, const v1::LlmGenerateRequest& request,
+                         const CallScope& scope)
+    : stub_(std::move(stub)), on_stop_(scope.stop, [this] { context_.TryCancel(); }) {
+  context_.set_deadline(scope.deadline);
+  reader_ = stub_->Generate(&context_, request);
+}
+
+absl::StatusOr<std::unique_ptr<TokenStream>> TokenStream::Open(rpc::ChannelDirectory& channels,
+                                                               const std::string& endpoint,
+                                                               const v1::LlmGenerateRequest& request,
+                                                               const CallScope& scope) {
+  HEADROOM_ASSIGN_OR_RETURN(std::shared_ptr<grpc::Channel> channel, channels.Get(endpoint));
+  return std::unique_ptr<TokenStream>(new TokenStream(v1::Llm::NewStub(channel), request, scope));
+}
+
+TokenStream::~TokenStream() {
+  if (finished_) return;
+  context_.TryCancel();
+  // Nobody waits for how a stream ended that was let go of.
+  Finish().IgnoreError();
+}
+
+absl::Status TokenStream::Finish() {
+  finished_ = true;
+  v1::TokenEvent rest;
+  while (reader_->Read(&rest)) {
+  }
+  return rpc::FromGrpc(reader_->Finish());
+}
+
+}  // namespace headroom::gateway

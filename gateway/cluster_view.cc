@@ -1,0 +1,87 @@
+#include "gateway/cluster_view.h"
+
+#include <algorithm>
+
+namespace headroom::gateway {
+namespace {
+
+constexpr std::chrono::milliseconds kRefreshReady(500);
+constexpr std::chrono::milliseconds kRefreshWaiting(50);
+constexpr std::chrono::milliseconds kCallTimeout(2'000);
+
+bool Has(const v1::WorkerView& worker, v1::Role role) {
+  return std::find(worker.roles().begin(), worker.roles().end(), role) != worker.roles().end();
+}
+
+}  // namespace
+
+ClusterView::ClusterView(SchedulerClient& scheduler, std::string fingerprint, bool needs_vision)
+    : scheduler_(scheduler),
+      fingerprint_(std::move(fingerprint)),
+      needs_vision_(needs_vision),
+      thread_([this] { Run(); }) {}
+
+ClusterView::~ClusterView() {
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  changed_.notify_all();
+  thread_.join();
+}
+
+void ClusterView::Run() {
+  std::unique_lock lock(mutex_);
+  while (!stopping_) {
+    lock.unlock();
+    auto state = scheduler_.GetClusterState(kCallTimeout);
+    lock.lock();
+    reached_ = state.ok();
+    if (state.ok()) state_ = *std::move(state);
+    changed_.notify_all();
+    changed_.wait_for(lock, LimitsLocked().ok() ? kRefreshReady : kRefreshWaiting, [this] { return stopping_; });
+  }
+}
+
+absl::StatusOr<ClusterLimits> ClusterView::LimitsLocked() const {
+  if (!reached_) return absl::UnavailableError("the scheduler cannot be reached");
+  ClusterLimits limits;
+  bool vision = false;
+  bool other_model = false;
+  for (const v1::WorkerView& worker : state_.workers()) {
+    if (worker.state() != v1::WORKER_STATE_READY) continue;
+    if (worker.model().sha256() != fingerprint_) {
+      other_model = true;
+      continue;
+    }
+    if (Has(worker, v1::ROLE_LLM)) {
+      limits.block_size = worker.block_size();
+      limits.max_model_len = std::max(limits.max_model_len, worker.max_model_len());
+    }
+    if (Has(worker, v1::ROLE_VISION)) {
+      vision = true;
+      limits.max_patches_per_step = std::max(limits.max_patches_per_step, worker.max_patches_per_step());
+    }
+  }
+  const std::string hint = other_model ? " (ready workers serve another model)" : "";
+  if (limits.block_size == 0) return absl::UnavailableError("no llm-worker is ready" + hint);
+  if (needs_vision_ && !vision) return absl::UnavailableError("no vision-worker is ready" + hint);
+  return limits;
+}
+
+absl::StatusOr<ClusterLimits> ClusterView::Limits() const {
+  std::lock_guard lock(mutex_);
+  return LimitsLocked();
+}
+
+v1::ClusterState ClusterView::State() const {
+  std::lock_guard lock(mutex_);
+  return state_;
+}
+
+bool ClusterView::WaitReady(std::chrono::milliseconds timeout) {
+  std::unique_lock lock(mutex_);
+  return changed_.wait_for(lock, timeout, [this] { return LimitsLocked().ok(); });
+}
+
+}  // namespace headroom::gateway

@@ -1,0 +1,49 @@
+// What the gateway knows of the cluster, refreshed from the scheduler by one thread: readiness, and the limits that
+// prices are made of. It may be a second old; the scheduler and the workers check everything again.
+#pragma once
+
+#include <condition_variable>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "common/status.h"
+#include "gateway/clients.h"
+
+namespace headroom::gateway {
+
+struct ClusterLimits {
+  int64_t block_size = 0;            // tokens
+  int64_t max_model_len = 0;         // tokens; the largest of any llm-worker
+  int64_t max_patches_per_step = 0;  // the largest of any vision-worker; 0 without one
+};
+
+class ClusterView {
+ public:
+  // `fingerprint`: of the model that this gateway serves; `needs_vision`: whether readiness needs a vision-worker.
+  ClusterView(SchedulerClient& scheduler, std::string fingerprint, bool needs_vision);
+  ~ClusterView();
+
+  // UNAVAILABLE, saying what is missing, until a READY worker of every needed role has registered.
+  absl::StatusOr<ClusterLimits> Limits() const;
+  // The last state that the scheduler sent.
+  v1::ClusterState State() const;
+  // Waits until Limits() is OK or `timeout` has passed; says which.
+  bool WaitReady(std::chrono::milliseconds timeout);
+
+ private:
+  void Run();
+  absl::StatusOr<ClusterLimits> LimitsLocked() const;
+
+  SchedulerClient& scheduler_;
+  const std::string fingerprint_;
+  const bool needs_vision_;
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  v1::ClusterState state_;
+  bool reached_ = false;
+  bool stopping_ = false;
+  std::thread thread_;
+};
+
+}  // namespace headroom::gateway

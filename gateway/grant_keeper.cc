@@ -1,0 +1,119 @@
+#include "gateway/grant_keeper.h"
+
+#include "admission/link/convert.h"
+#include "common/log.h"
+
+namespace headroom::gateway {
+namespace {
+
+// Shorter than any sensible grant_ttl_ms / 2, so that a renewal is never late by much.
+constexpr std::chrono::milliseconds kTick(50);
+constexpr std::chrono::milliseconds kCallTimeout(2'000);
+
+}  // namespace
+
+HeldGrant::HeldGrant(GrantKeeper* keeper, admission::Grant grant, TimePoint received_at)
+    : keeper_(keeper), holder_(std::move(grant), received_at) {}
+
+HeldGrant::~HeldGrant() { keeper_->Drop(this); }
+
+absl::StatusOr<v1::Grant> HeldGrant::Forward() {
+  std::lock_guard lock(mutex_);
+  const TimePoint now = keeper_->clock_.Now();
+  if (holder_.Expired(now)) return absl::UnavailableError("the grant expired before the worker saw it");
+  return admission::ToProto(holder_.Forward(now));
+}
+
+void HeldGrant::MarkActivated(admission::Role role) {
+  std::lock_guard lock(mutex_);
+  if (!holder_.IsActivated(role)) holder_.MarkActivated(role);
+}
+
+GrantKeeper::GrantKeeper(SchedulerClient& scheduler, Clock& clock)
+    : scheduler_(scheduler), clock_(clock), thread_([this] { Run(); }) {}
+
+GrantKeeper::~GrantKeeper() {
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  wake_.notify_all();
+  thread_.join();
+}
+
+std::unique_ptr<HeldGrant> GrantKeeper::Hold(admission::Grant grant, TimePoint received_at) {
+  auto held = std::make_unique<HeldGrant>(this, std::move(grant), received_at);
+  std::lock_guard lock(mutex_);
+  held_.insert(held.get());
+  wake_.notify_all();
+  return held;
+}
+
+void GrantKeeper::Drop(HeldGrant* held) {
+  {
+    // RenewDue() holds this lock while it looks at grants, so after this line nobody else uses `held`.
+    std::lock_guard lock(mutex_);
+    held_.erase(held);
+  }
+  if (!held->holder_.NeedsVoid()) return;
+  v1::VoidRequest request;
+  *request.mutable_id() = admission::ToProto(held->holder_.grant().id);
+  request.mutable_epoch()->set_cluster_id(held->holder_.grant().cluster_id);
+  request.mutable_epoch()->set_number(held->holder_.grant().epoch);
+  request.set_reason("request ended");
+  const absl::Status status = scheduler_.Void(request, kCallTimeout);
+  // The scheduler reclaims it at its expiry all the same.
+  if (!status.ok()) Log(LogLevel::kWarning, "gateway", "void failed").With("error", status.ToString());
+}
+
+void GrantKeeper::Run() {
+  std::unique_lock lock(mutex_);
+  while (!stopping_) {
+    if (held_.empty()) {
+      wake_.wait(lock, [this] { return stopping_ || !held_.empty(); });
+    } else {
+      wake_.wait_for(lock, kTick, [this] { return stopping_; });
+    }
+    if (stopping_) return;
+    lock.unlock();
+    RenewDue();
+    lock.lock();
+  }
+}
+
+void GrantKeeper::RenewDue() {
+  struct Due {
+    admission::GrantId id;
+    v1::RenewRequest request;
+  };
+  std::vector<Due> due;
+  const TimePoint now = clock_.Now();
+  {
+    std::lock_guard lock(mutex_);
+    for (HeldGrant* held : held_) {
+      std::lock_guard held_lock(held->mutex_);
+      if (now < held->holder_.RenewAt() || held->holder_.Expired(now)) continue;
+      Due one;
+      one.id = held->holder_.grant().id;
+      *one.request.mutable_id() = admission::ToProto(one.id);
+      one.request.mutable_epoch()->set_cluster_id(held->holder_.grant().cluster_id);
+      one.request.mutable_epoch()->set_number(held->holder_.grant().epoch);
+      due.push_back(std::move(one));
+    }
+  }
+  for (const Due& one : due) {
+    const TimePoint sent_at = clock_.Now();
+    const auto renewed = scheduler_.Renew(one.request, kCallTimeout);
+    // A grant that cannot be renewed runs out by its own clock; the next Forward() says so.
+    if (!renewed.ok()) continue;
+    std::lock_guard lock(mutex_);
+    for (HeldGrant* held : held_) {
+      std::lock_guard held_lock(held->mutex_);
+      if (held->holder_.grant().id == one.id) {
+        held->holder_.Renewed(sent_at, std::chrono::milliseconds(renewed->ttl_ms()));
+      }
+    }
+  }
+}
+
+}  // namespace headroom::gateway

@@ -1,0 +1,180 @@
+#include "gateway/pipeline.h"
+
+#include <algorithm>
+
+#include "admission/link/convert.h"
+#include "common/log.h"
+#include "common/rpc/status.h"
+#include "gateway/text_stream.h"
+
+namespace headroom::gateway {
+
+// One request on its way, over all workers that it meets.
+struct Pipeline::Attempt {
+  const v1::GenerateRequest& request;
+  const std::string& request_id;
+  const CallScope& scope;
+  const TextSink& sink;
+  RequestTimes* times;
+  TimePoint started;
+  TextStream text;
+  std::vector<int32_t> answer_ids;           // tokens so far: what a new worker continues from
+  std::vector<std::string> exclude_workers;  // lost ones
+  std::string failed_worker;                 // set when a worker ended this round
+  bool failed_before_work = false;           // it refused on purpose, so the request is not to blame
+  bool moved = false;
+  v1::FinishReason reason = v1::FINISH_REASON_UNSPECIFIED;
+
+  v1::RequestContext Context() const {
+    v1::RequestContext context;
+    context.set_request_id(request_id);
+    context.set_priority(request.priority());
+    return context;
+  }
+
+  // Notes which worker failed; a refusal of the worker's own carries a reason, a broken connection does not.
+  absl::Status Failed(const admission::Leg& leg, absl::Status status) {
+    failed_worker = leg.worker;
+    failed_before_work = !rpc::GetDetails(status).reason.empty();
+    return status;
+  }
+
+  // A request moves at most once: away from a worker that refused it before working on it, or that was lost while
+  // decoding. One lost during prefill may have been killed by this very request, which must not meet a second worker.
+  bool MayMove(const absl::Status& status) const {
+    return !moved && absl::IsUnavailable(status) && !failed_worker.empty() && !scope.stop.stop_requested() &&
+           (failed_before_work || !answer_ids.empty());
+  }
+};
+
+absl::StatusOr<v1::Finish> Pipeline::Run(const v1::GenerateRequest& request, const std::string& request_id,
+                                         const CallScope& scope, const TextSink& sink, RequestTimes* times) {
+  HEADROOM_ASSIGN_OR_RETURN(const ClusterLimits limits, parts_.cluster.Limits());
+  HEADROOM_ASSIGN_OR_RETURN(const HostBudget::Share host_share, parts_.host_budget.Take(ImageBytes(request)));
+  HEADROOM_ASSIGN_OR_RETURN(const PreparedRequest prepared, Prepare(request, parts_.model, parts_.config, limits));
+
+  Attempt attempt{.request = request,
+                  .request_id = request_id,
+                  .scope = scope,
+                  .sink = sink,
+                  .times = times,
+                  .started = parts_.clock.Now(),
+                  .text = TextStream(*parts_.model.tokenizer, prepared.stop_strings)};
+  while (true) {
+    attempt.failed_worker.clear();
+    absl::Status status;
+    {
+      HEADROOM_ASSIGN_OR_RETURN(std::unique_ptr<HeldGrant> grant, Reserve(prepared, attempt));
+      absl::StatusOr<std::unique_ptr<VisionEncoding>> encoding = Encode(prepared, *grant, attempt);
+      status = encoding.ok() ? Generate(prepared, *grant, encoding->get(), attempt) : encoding.status();
+    }
+    if (status.ok()) break;
+    if (scope.stop.stop_requested()) return absl::CancelledError("the request was cancelled");
+    if (!attempt.MayMove(status)) return status;
+    Log(LogLevel::kWarning, "gateway", "request moves to another worker")
+        .With("request", request_id)
+        .With("from", attempt.failed_worker)
+        .With("tokens", attempt.answer_ids.size());
+    attempt.moved = true;
+    attempt.exclude_workers.push_back(attempt.failed_worker);
+  }
+
+  v1::Finish finish;
+  finish.set_reason(attempt.reason);
+  *finish.mutable_usage() = prepared.usage;
+  finish.mutable_usage()->set_completion_tokens(static_cast<int64_t>(attempt.answer_ids.size()));
+  finish.set_seed(prepared.sampling.seed());
+  finish.set_request_id(request_id);
+  return finish;
+}
+
+absl::StatusOr<std::unique_ptr<HeldGrant>> Pipeline::Reserve(const PreparedRequest& prepared, Attempt& attempt) {
+  v1::ReserveRequest reserve;
+  *reserve.mutable_context() = attempt.Context();
+  reserve.mutable_model()->set_sha256(parts_.model.fingerprint);
+  *reserve.mutable_price() = admission::ToProto(prepared.price);
+  reserve.set_queued_ms(attempt.moved ? Milliseconds(parts_.clock.Now() - attempt.started) : 0);
+  for (const std::string& worker : attempt.exclude_workers) reserve.add_exclude_workers(worker);
+  reserve.set_resume(attempt.moved);
+  reserve.set_wait_ms_max(parts_.config.queue_wait_ms_max);
+  HEADROOM_ASSIGN_OR_RETURN(const v1::ReserveResponse response, parts_.scheduler.Reserve(reserve, attempt.scope));
+  const TimePoint received_at = parts_.clock.Now();
+  if (!attempt.moved) attempt.times->queued_seconds = Seconds(received_at - attempt.started);
+  HEADROOM_ASSIGN_OR_RETURN(admission::Grant grant, admission::FromProto(response.grant()));
+  return parts_.grants.Hold(std::move(grant), received_at);
+}
+
+// nullptr for a request without images.
+absl::StatusOr<std::unique_ptr<VisionEncoding>> Pipeline::Encode(const PreparedRequest& prepared, HeldGrant& grant,
+                                                                 Attempt& attempt) {
+  if (prepared.images.empty()) return nullptr;
+  const admission::Leg* leg = grant.Find(admission::Role::kVision);
+  if (leg == nullptr) return absl::InternalError("the grant has no vision leg");
+  v1::EncodeStart start;
+  *start.mutable_context() = attempt.Context();
+  HEADROOM_ASSIGN_OR_RETURN(*start.mutable_grant(), grant.Forward());
+  start.mutable_model()->set_sha256(parts_.model.fingerprint);
+  start.mutable_images()->Assign(prepared.images.begin(), prepared.images.end());
+  auto encoding = VisionEncoding::Open(parts_.channels, leg->endpoint, start, attempt.scope);
+  if (!encoding.ok()) return attempt.Failed(*leg, encoding.status());
+  if (absl::Status status = (*encoding)->Encode(prepared.image_bytes); !status.ok())
+    return attempt.Failed(*leg, status);
+  grant.MarkActivated(admission::Role::kVision);
+  return std::move(*encoding);
+}
+
+absl::Status Pipeline::Generate(const PreparedRequest& prepared, HeldGrant& grant, VisionEncoding* encoding,
+                                Attempt& attempt) {
+  const admission::Leg* leg = grant.Find(admission::Role::kLlm);
+  if (leg == nullptr) return absl::InternalError("the grant has no llm leg");
+  v1::LlmGenerateRequest generate;
+  *generate.mutable_context() = attempt.Context();
+  HEADROOM_ASSIGN_OR_RETURN(*generate.mutable_grant(), grant.Forward());
+  generate.mutable_model()->set_sha256(parts_.model.fingerprint);
+  generate.mutable_prompt_ids()->Assign(prepared.prompt_ids.begin(), prepared.prompt_ids.end());
+  generate.mutable_continued_ids()->Assign(attempt.answer_ids.begin(), attempt.answer_ids.end());
+  if (encoding != nullptr) {
+    for (const v1::ImageEncoded& image : encoding->encoded()) *generate.add_refs() = image.ref();
+    generate.mutable_spans()->Assign(prepared.spans.begin(), prepared.spans.end());
+  }
+  *generate.mutable_sampling() = prepared.sampling;
+  generate.set_max_tokens(prepared.max_tokens);
+  generate.mutable_stop_ids()->Assign(parts_.model.stop_ids.begin(), parts_.model.stop_ids.end());
+
+  auto opened = TokenStream::Open(parts_.channels, leg->endpoint, generate, attempt.scope);
+  if (!opened.ok()) return attempt.Failed(*leg, opened.status());
+  TokenStream& tokens = **opened;
+  v1::TokenEvent event;
+  while (attempt.reason == v1::FINISH_REASON_UNSPECIFIED) {
+    if (!tokens.Read(&event)) {
+      const absl::Status status = tokens.Finish();
+      return attempt.Failed(*leg, status.ok() ? absl::InternalError("the llm-worker ended the stream early") : status);
+    }
+    grant.MarkActivated(admission::Role::kLlm);
+    // The first token says that the whole prompt has been read: the embeddings are no longer needed.
+    if (encoding != nullptr) encoding->Close();
+    if (event.has_token()) {
+      if (attempt.answer_ids.empty())
+        attempt.times->first_token_seconds = Seconds(parts_.clock.Now() - attempt.started);
+      attempt.answer_ids.push_back(event.token());
+    }
+    std::string shown;
+    const bool is_text = event.has_token() && event.finish() != v1::FINISH_REASON_STOP;
+    if (is_text) shown = attempt.text.Push(event.token());
+    if (event.finish() != v1::FINISH_REASON_UNSPECIFIED) shown += attempt.text.Flush();
+    if (!shown.empty() && !attempt.sink(shown)) {
+      tokens.Cancel();
+      return absl::CancelledError("the client reads no more");
+    }
+    attempt.reason = attempt.text.stopped() ? v1::FINISH_REASON_STOP : event.finish();
+  }
+  // After a stop string the worker is still at work: cancel it and drop the overrun.
+  if (attempt.text.stopped()) tokens.Cancel();
+  // The answer is complete; how the stream closes after it changes nothing.
+  tokens.Finish().IgnoreError();
+  if (attempt.reason == v1::FINISH_REASON_CANCELLED) return absl::CancelledError("the request was cancelled");
+  if (attempt.reason == v1::FINISH_REASON_ERROR) return absl::InternalError("the llm-worker failed on this request");
+  return absl::OkStatus();
+}
+
+}  // namespace headroom::gateway

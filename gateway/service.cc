@@ -1,0 +1,211 @@
+#include "gateway/service.h"
+
+#include <algorithm>
+
+#include "common/log.h"
+#include "common/random.h"
+#include "common/rpc/status.h"
+#include "common/version.h"
+#include "gateway/answer_call.h"
+
+namespace headroom::gateway {
+namespace {
+
+constexpr size_t kRequestIdBytesMax = 128;
+
+// As the client gave it when it is fit for logs and headers, else 128 random bits.
+std::string RequestId(const std::string& given) {
+  const bool usable = !given.empty() && given.size() <= kRequestIdBytesMax &&
+                      std::all_of(given.begin(), given.end(), [](unsigned char c) { return c > ' ' && c < 0x7f; });
+  if (usable) return given;
+  return absl::StrCat(absl::Hex(SystemRandom().Next(), absl::kZeroPad16),
+                      absl::Hex(SystemRandom().Next(), absl::kZeroPad16));
+}
+
+// What a unary call needs beyond gRPC's own reactor: a stop token that fires on cancellation.
+class CompleteCall : public grpc::ServerUnaryReactor {
+ public:
+  std::stop_token stop_token() const { return stop_.get_token(); }
+  void OnCancel() override { stop_.request_stop(); }
+  void OnDone() override { delete this; }
+
+ private:
+  std::stop_source stop_;
+};
+
+const std::map<absl::StatusCode, const char*>& OutcomeNames() {
+  static const std::map<absl::StatusCode, const char*> names = {
+      {absl::StatusCode::kOk, "ok"},
+      {absl::StatusCode::kCancelled, "cancelled"},
+      {absl::StatusCode::kInvalidArgument, "invalid_argument"},
+      {absl::StatusCode::kDeadlineExceeded, "deadline_exceeded"},
+      {absl::StatusCode::kResourceExhausted, "resource_exhausted"},
+      {absl::StatusCode::kFailedPrecondition, "failed_precondition"},
+      {absl::StatusCode::kUnavailable, "unavailable"},
+      {absl::StatusCode::kInternal, "internal"},
+  };
+  return names;
+}
+
+}  // namespace
+
+GatewayMetrics::GatewayMetrics(Metrics& metrics)
+    : running(metrics.AddGauge("headroom_gateway_requests_running", "Requests between arrival and last byte.")),
+      queue_seconds_(
+          metrics.AddHistogram("headroom_gateway_queue_seconds", "Time from arrival to grant.", LatencyBuckets())),
+      first_token_seconds_(metrics.AddHistogram("headroom_gateway_time_to_first_token_seconds",
+                                                "Time from arrival to first token.", LatencyBuckets())),
+      duration_seconds_(metrics.AddHistogram("headroom_gateway_request_seconds", "Time from arrival to last byte.",
+                                             LatencyBuckets())),
+      prompt_tokens_(metrics.AddCounter("headroom_gateway_prompt_tokens_total",
+                                        "Prompt tokens of finished requests, image tokens included.")),
+      completion_tokens_(
+          metrics.AddCounter("headroom_gateway_completion_tokens_total", "Tokens generated for finished requests.")),
+      images_(metrics.AddCounter("headroom_gateway_images_total", "Images of finished requests.")),
+      pieces_(metrics.AddCounter("headroom_gateway_pieces_total", "Pieces of images of finished requests.")) {
+  for (const auto& [code, name] : OutcomeNames()) {
+    outcomes_.emplace(
+        code, metrics.AddCounter("headroom_gateway_requests_total", "Requests by outcome.", {{"outcome", name}}));
+  }
+}
+
+Counter& GatewayMetrics::Outcome(absl::StatusCode code) {
+  const auto found = outcomes_.find(code);
+  return found == outcomes_.end() ? outcomes_.at(absl::StatusCode::kInternal) : found->second;
+}
+
+void GatewayMetrics::Record(const absl::Status& status, const v1::Usage& usage, const RequestTimes& times,
+                            double seconds) {
+  Outcome(status.code()).Increment();
+  duration_seconds_.Observe(seconds);
+  if (times.queued_seconds) queue_seconds_.Observe(*times.queued_seconds);
+  if (times.first_token_seconds) first_token_seconds_.Observe(*times.first_token_seconds);
+  prompt_tokens_.Increment(static_cast<double>(usage.prompt_tokens()));
+  completion_tokens_.Increment(static_cast<double>(usage.completion_tokens()));
+  images_.Increment(static_cast<double>(usage.images()));
+  pieces_.Increment(static_cast<double>(usage.pieces()));
+}
+
+GatewayService::GatewayService(const PipelineParts& parts, Metrics& metrics)
+    : parts_(parts),
+      metrics_(metrics),
+      pipeline_(parts),
+      pool_("gateway", static_cast<int>(parts.config.requests_running_max),
+            static_cast<size_t>(parts.config.requests_running_max)) {}
+
+GatewayService::~GatewayService() { pool_.Shutdown(); }
+
+absl::Status GatewayService::Enter() {
+  if (draining_) return absl::UnavailableError("the gateway is draining");
+  if (++running_ > parts_.config.requests_running_max) {
+    --running_;
+    return rpc::WithDetails(
+        absl::ResourceExhaustedError(absl::StrCat("the gateway runs ", parts_.config.requests_running_max,
+                                                  " requests, its limit (requests_running_max)")),
+        {.reason = "GATEWAY_FULL",
+         .metadata = {{"budget", "requests_running"}},
+         .retry_delay = std::chrono::seconds(1)});
+  }
+  metrics_.running.Add(1);
+  return absl::OkStatus();
+}
+
+void GatewayService::Leave() {
+  metrics_.running.Add(-1);
+  --running_;
+}
+
+absl::Status GatewayService::Submit(std::function<void()> task) {
+  HEADROOM_RETURN_IF_ERROR(Enter());
+  const bool accepted = pool_.TrySubmit([this, task = std::move(task)] {
+    task();
+    Leave();
+  });
+  if (accepted) return absl::OkStatus();
+  Leave();
+  return absl::UnavailableError("the gateway is stopping");
+}
+
+CallScope GatewayService::Scope(const grpc::CallbackServerContext& context, std::stop_token stop) const {
+  const auto latest = std::chrono::system_clock::now() + std::chrono::milliseconds(parts_.config.deadline_ms_default);
+  const auto given = context.deadline();
+  // A client that sets no deadline shows as the end of time.
+  const bool has_deadline = given != std::chrono::system_clock::time_point::max();
+  return {has_deadline ? given : latest, std::move(stop)};
+}
+
+absl::StatusOr<v1::Finish> GatewayService::RunRequest(const v1::GenerateRequest& request, const CallScope& scope,
+                                                      const Pipeline::TextSink& sink) {
+  const TimePoint started = parts_.clock.Now();
+  const std::string request_id = RequestId(request.request_id());
+  RequestTimes times;
+  absl::StatusOr<v1::Finish> finish = pipeline_.Run(request, request_id, scope, sink, &times);
+  const double seconds = Seconds(parts_.clock.Now() - started);
+  const v1::Usage usage = finish.ok() ? finish->usage() : v1::Usage();
+  metrics_.Record(finish.status(), usage, times, seconds);
+  Log(LogLevel::kInfo, "gateway", "request")
+      .With("request", request_id)
+      .With("status", absl::StatusCodeToString(finish.status().code()))
+      .With("seconds", seconds)
+      .With("first_token_seconds", times.first_token_seconds.value_or(0))
+      .With("prompt_tokens", usage.prompt_tokens())
+      .With("completion_tokens", usage.completion_tokens())
+      .With("pieces", usage.pieces());
+  return finish;
+}
+
+grpc::ServerWriteReactor<v1::GenerateResponse>* GatewayService::Generate(grpc::CallbackServerContext* context,
+                                                                         const v1::GenerateRequest* request) {
+  const std::shared_ptr<AnswerCall> call =
+      AnswerCall::Create(context, std::chrono::milliseconds(parts_.config.unread_ms_max));
+  AnswerCall* const reactor = call.get();
+  const CallScope scope = Scope(*context, call->stop_token());
+  const absl::Status submitted = Submit([this, call, request, scope] {
+    const auto finish = RunRequest(*request, scope, [&call](const std::string& text) {
+      v1::GenerateResponse response;
+      response.set_text_delta(text);
+      return call->Send(std::move(response));
+    });
+    if (finish.ok()) {
+      v1::GenerateResponse last;
+      *last.mutable_finish() = *finish;
+      call->Send(std::move(last));
+    }
+    call->End(rpc::ToGrpc(finish.status()));
+  });
+  if (!submitted.ok()) reactor->End(rpc::ToGrpc(submitted));
+  return reactor;
+}
+
+grpc::ServerUnaryReactor* GatewayService::Complete(grpc::CallbackServerContext* context,
+                                                   const v1::GenerateRequest* request, v1::CompleteResponse* response) {
+  auto* const call = new CompleteCall;
+  const CallScope scope = Scope(*context, call->stop_token());
+  const absl::Status submitted = Submit([this, call, request, response, scope] {
+    const auto finish = RunRequest(*request, scope, [response](const std::string& text) {
+      response->mutable_text()->append(text);
+      return true;
+    });
+    if (finish.ok()) *response->mutable_finish() = *finish;
+    call->Finish(rpc::ToGrpc(finish.status()));
+  });
+  if (!submitted.ok()) call->Finish(rpc::ToGrpc(submitted));
+  return call;
+}
+
+grpc::ServerUnaryReactor* GatewayService::GetStatus(grpc::CallbackServerContext* context, const v1::GetStatusRequest*,
+                                                    v1::GetStatusResponse* response) {
+  response->set_version(kVersion);
+  response->set_model(parts_.model.name);
+  response->mutable_fingerprint()->set_sha256(parts_.model.fingerprint);
+  response->set_ready(parts_.cluster.Limits().ok() && !draining_);
+  *response->mutable_cluster() = parts_.cluster.State();
+  response->set_requests_running(running_);
+  response->set_host_bytes_used(parts_.host_budget.used_bytes());
+  response->set_host_bytes_capacity(parts_.host_budget.capacity_bytes());
+  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+  reactor->Finish(grpc::Status::OK);
+  return reactor;
+}
+
+}  // namespace headroom::gateway

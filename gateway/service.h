@@ -1,0 +1,66 @@
+// headroom.v1.Gateway over gRPC: bounds the number of requests, hands each to the pool, translates the result. Holds no
+// state of requests.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+
+#include "common/metrics.h"
+#include "common/thread_pool.h"
+#include "gateway/pipeline.h"
+#include "headroom/v1/gateway.grpc.pb.h"
+
+namespace headroom::gateway {
+
+class GatewayMetrics {
+ public:
+  explicit GatewayMetrics(Metrics& metrics);
+  void Record(const absl::Status& status, const v1::Usage& usage, const RequestTimes& times, double seconds);
+
+  Gauge running;
+
+ private:
+  Counter& Outcome(absl::StatusCode code);
+
+  std::map<absl::StatusCode, Counter> outcomes_;
+  Histogram queue_seconds_, first_token_seconds_, duration_seconds_;
+  Counter prompt_tokens_, completion_tokens_, images_, pieces_;
+};
+
+class GatewayService : public v1::Gateway::CallbackService {
+ public:
+  GatewayService(const PipelineParts& parts, Metrics& metrics);
+  // All calls must be over.
+  ~GatewayService() override;
+
+  // From now on new requests are refused (UNAVAILABLE); running ones go on.
+  void Drain() { draining_ = true; }
+  int64_t running() const { return running_; }
+
+  grpc::ServerWriteReactor<v1::GenerateResponse>* Generate(grpc::CallbackServerContext* context,
+                                                           const v1::GenerateRequest* request) override;
+  grpc::ServerUnaryReactor* Complete(grpc::CallbackServerContext* context, const v1::GenerateRequest* request,
+                                     v1::CompleteResponse* response) override;
+  grpc::ServerUnaryReactor* GetStatus(grpc::CallbackServerContext* context, const v1::GetStatusRequest* request,
+                                      v1::GetStatusResponse* response) override;
+
+ private:
+  // Takes one of the requests_running_max places; the task must call Leave().
+  absl::Status Enter();
+  void Leave();
+  // Runs `task` on the pool, or says why not.
+  absl::Status Submit(std::function<void()> task);
+  CallScope Scope(const grpc::CallbackServerContext& context, std::stop_token stop) const;
+  absl::StatusOr<v1::Finish> RunRequest(const v1::GenerateRequest& request, const CallScope& scope,
+                                        const Pipeline::TextSink& sink);
+
+  const PipelineParts parts_;
+  GatewayMetrics metrics_;
+  Pipeline pipeline_;
+  std::atomic<bool> draining_ = false;
+  std::atomic<int64_t> running_ = 0;
+  ThreadPool pool_;
+};
+
+}  // namespace headroom::gateway
