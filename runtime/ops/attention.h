@@ -35,8 +35,8 @@ struct AttentionArgs {
   int64_t heads = 0;
   int64_t head_dim = 0;  // 1 … 512
   float scale = 1.0f;
-  Matrix out;                    // [To, heads · head_dim] f32 | bf16; rows of no segment are left alone
-  std::span<std::byte> scratch;  // AttentionScratchBytes, 64-byte aligned
+  Matrix out;                         // [To, heads · head_dim] f32 | bf16; rows of no segment are left alone
+  std::span<std::byte> scratch = {};  // AttentionScratchBytes, 64-byte aligned
 };
 
 // INVALID_ARGUMENT on shapes, dtypes, segments outside the matrices or too little scratch.

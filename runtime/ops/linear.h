@@ -25,7 +25,7 @@ struct LinearArgs {
   Matrix y;                     // [M,N] f32; must not overlap x
   bool accumulate = false;      // y += instead of y =
   bool weight_is_kn = false;
-  std::span<std::byte> scratch;  // at least what PrepareLinear answered for this N, K, dtype; 64-byte aligned
+  std::span<std::byte> scratch = {};  // at least what PrepareLinear answered for this N, K, dtype; 64-byte aligned
 };
 
 // INVALID_ARGUMENT on shapes, dtypes, strides or a scratch that do not fit the contract; INTERNAL when oneDNN fails.

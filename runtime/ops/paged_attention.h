@@ -52,8 +52,8 @@ struct PagedAttentionArgs {
   int64_t heads = 0;
   KvView kv;
   float scale = 1.0f;
-  Matrix out;                    // [T, heads · head_dim] f32 | bf16; rows of no sequence are left alone
-  std::span<std::byte> scratch;  // AttentionScratchBytes(kv.head_dim, threads), 64-byte aligned
+  Matrix out;                         // [T, heads · head_dim] f32 | bf16; rows of no sequence are left alone
+  std::span<std::byte> scratch = {};  // AttentionScratchBytes(kv.head_dim, threads), 64-byte aligned
 };
 
 // Products as in Attention. INVALID_ARGUMENT on shapes, dtypes, block numbers outside the pool or too little scratch.

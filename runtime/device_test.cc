@@ -1,0 +1,77 @@
+#include "runtime/device.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "runtime/ops/attention.h"
+#include "runtime/ops/linear.h"
+#include "runtime/testing.h"
+
+namespace headroom::runtime {
+namespace {
+
+TEST(DeviceTest, TakesTheFastestInstructionSetAndRefusesAnother) {
+  const auto present = DetectIsa();
+  if (!present.ok()) GTEST_SKIP() << std::string(present.status().message());
+  const auto device = Device::Create({});
+  ASSERT_TRUE(device.ok()) << device.status();
+  EXPECT_EQ((*device)->isa(), *present);
+  EXPECT_GE((*device)->threads(), 1);
+  EXPECT_TRUE(Device::Create({.isa = IsaName(*present)}).ok());
+  for (const Isa isa : {Isa::kAvx2, Isa::kAvx512, Isa::kAvx512Bf16, Isa::kAmx}) {
+    if (isa == *present) continue;
+    const auto other = Device::Create({.isa = IsaName(isa)});
+    EXPECT_EQ(other.status().code(), absl::StatusCode::kFailedPrecondition) << IsaName(isa);
+  }
+}
+
+TEST(DeviceTest, RefusesWhatItDoesNotKnow) {
+  EXPECT_EQ(Device::Create({.kind = "cuda"}).status().code(), absl::StatusCode::kUnimplemented);
+  EXPECT_EQ(Device::Create({.kind = "tpu"}).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(Device::Create({.isa = "sse2"}).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(Device::Create({.threads = -1}).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(Device::Create({.threads = 1025}).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+using LaneTest = OpTest;
+
+// Two roles of one process: steps take turns on the lane, primitives are built and found by both.
+TEST_F(LaneTest, TwoThreadsComputeInTurn) {
+  const int64_t n = 96, k = 64;
+  Storage w(DType::kF32, n, k);
+  w.Fill(Random(n * k));
+  std::vector<Storage> inputs;
+  for (int i = 0; i < 2; ++i) {
+    inputs.emplace_back(DType::kF32, 40, k);
+    inputs.back().Fill(Random(40 * k));
+  }
+  std::atomic<int> wrong = 0;
+  const auto role = [&](Storage* x) {
+    for (int64_t step = 0; step < 20; ++step) {
+      const int64_t rows = LinearRows(step % 4 == 0 ? 1 : 9 + step);
+      const auto bytes = PrepareLinear(device(), {.n = n, .k = k, .dtype = DType::kF32, .rows_max = rows});
+      if (!bytes.ok()) return static_cast<void>(++wrong);
+      const Scratch scratch(*bytes);
+      Storage y(DType::kF32, rows, n);
+      const auto lane = device().EnterLane();
+      const Matrix in = x->view().RowRange(0, rows);
+      if (!Linear(device(), {.x = in, .weight = w.view(), .y = y.view(), .scratch = scratch.span()}).ok()) ++wrong;
+      for (int64_t j = 0; j < n; ++j) {
+        double want = 0;
+        for (int64_t c = 0; c < k; ++c) want += double{x->Get(rows - 1, c)} * w.Get(j, c);
+        if (!(std::abs(y.Get(rows - 1, j) - want) < 1e-3)) ++wrong;
+      }
+    }
+  };
+  std::thread other(role, &inputs[0]);
+  role(&inputs[1]);
+  other.join();
+  EXPECT_EQ(wrong, 0);
+}
+
+}  // namespace
+}  // namespace headroom::runtime

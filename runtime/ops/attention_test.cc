@@ -1,0 +1,145 @@
+#include "runtime/ops/attention.h"
+
+#include "runtime/testing.h"
+
+namespace headroom::runtime {
+namespace {
+
+struct Shape {
+  int64_t heads, dim;
+  std::vector<AttentionSegment> segments;
+  int64_t queries, keys, outputs;
+};
+
+class AttentionTest : public OpTest {
+ protected:
+  void Check(const Shape& s, DType dtype, float scale) {
+    SCOPED_TRACE(absl::StrCat("heads=", s.heads, " dim=", s.dim, " ", DTypeName(dtype), " scale=", scale));
+    const int64_t cols = s.heads * s.dim;
+    Storage q(DType::kF32, s.queries, cols, 5), k(DType::kF32, s.keys, cols, 2), v(DType::kF32, s.keys, cols, 9);
+    Storage out(dtype, s.outputs, cols, 4);
+    q.Fill(Random(s.queries * cols));
+    k.Fill(Random(s.keys * cols));
+    v.Fill(Random(s.keys * cols));
+    std::vector<double> want(static_cast<size_t>(s.outputs * cols), double{Storage::kSentinel});
+    for (const AttentionSegment& segment : s.segments) {
+      for (int64_t i = 0; i < segment.q_count; ++i) Reference(s, segment, i, scale, q, k, v, &want);
+    }
+    const Scratch scratch(AttentionScratchBytes(s.dim, device().threads()));
+    const absl::Status status = Attention(device(), {.q = q.view(),
+                                                     .k = k.view(),
+                                                     .v = v.view(),
+                                                     .segments = s.segments,
+                                                     .heads = s.heads,
+                                                     .head_dim = s.dim,
+                                                     .scale = scale,
+                                                     .out = out.view(),
+                                                     .scratch = scratch.span()});
+    ASSERT_TRUE(status.ok()) << status;
+    // bf16 rounds q, k, v and the weights on top of the result.
+    EXPECT_LT(RelativeError(out, want), dtype == DType::kF32 ? 2e-6 : 8e-3);
+    EXPECT_TRUE(out.GapsUntouched());
+  }
+
+  static void Reference(const Shape& s, const AttentionSegment& segment, int64_t i, float scale, const Storage& q,
+                        const Storage& k, const Storage& v, std::vector<double>* want) {
+    const int64_t row = (segment.out_begin < 0 ? segment.q_begin : segment.out_begin) + i;
+    for (int64_t head = 0; head < s.heads; ++head) {
+      std::vector<double> weights(static_cast<size_t>(segment.k_count));
+      double largest = -INFINITY, sum = 0;
+      for (int64_t j = 0; j < segment.k_count; ++j) {
+        double score = 0;
+        for (int64_t c = head * s.dim; c < (head + 1) * s.dim; ++c) {
+          score += double{q.Get(segment.q_begin + i, c)} * k.Get(segment.k_begin + j, c);
+        }
+        weights[static_cast<size_t>(j)] = score * scale;
+        largest = std::max(largest, score * scale);
+      }
+      for (double& w : weights) sum += w = std::exp(w - largest);
+      for (int64_t c = head * s.dim; c < (head + 1) * s.dim; ++c) {
+        double value = 0;
+        for (int64_t j = 0; j < segment.k_count; ++j) {
+          value += weights[static_cast<size_t>(j)] * v.Get(segment.k_begin + j, c);
+        }
+        (*want)[static_cast<size_t>(row * s.heads * s.dim + c)] = value / sum;
+      }
+    }
+  }
+};
+
+TEST_F(AttentionTest, OneSegmentOfEachSize) {
+  for (const int64_t dim : {1, 8, 17, 48, 72, 128}) {
+    for (const int64_t n : {1, 7, 8, 9, 15, 17, 63, 100}) {
+      const Shape shape = {2, dim, {{0, n, 0, n}}, n, n, n};
+      for (const DType dtype : {DType::kF32, DType::kBF16})
+        Check(shape, dtype, 1.0f / std::sqrt(static_cast<float>(dim)));
+    }
+  }
+}
+
+TEST_F(AttentionTest, LongSegmentsCrossBlocksAndUnits) {
+  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    Check({3, 72, {{0, 300, 0, 300}}, 300, 300, 300}, dtype, 0.1f);
+    Check({1, 128, {{0, 5, 0, 700}}, 5, 700, 5}, dtype, 0.08f);
+    Check({1, 512, {{0, 40, 0, 130}}, 40, 130, 40}, dtype, 0.04f);
+  }
+}
+
+TEST_F(AttentionTest, PackedSegmentsDoNotSeeEachOther) {
+  // Rows 40 and 41 of the output belong to no segment and keep their contents; one segment is empty.
+  const std::vector<AttentionSegment> segments = {{0, 33, 0, 33}, {33, 7, 33, 7}, {42, 100, 40, 100}, {40, 0, 0, 0}};
+  for (const DType dtype : {DType::kF32, DType::kBF16}) Check({2, 48, segments, 142, 140, 142}, dtype, 0.15f);
+}
+
+TEST_F(AttentionTest, SegmentsMayShareQueries) {
+  const std::vector<AttentionSegment> segments = {{0, 16, 0, 20, 0}, {0, 16, 20, 150, 16}, {0, 16, 5, 1, 32}};
+  for (const DType dtype : {DType::kF32, DType::kBF16}) Check({2, 128, segments, 16, 170, 48}, dtype, 0.09f);
+}
+
+TEST_F(AttentionTest, SharpScoresStayFinite) {
+  // Scores of some hundreds: the weights of all keys but one vanish.
+  Check({1, 64, {{0, 20, 0, 200}}, 20, 200, 20}, DType::kF32, 20.0f);
+  Check({1, 64, {{0, 20, 0, 200}}, 20, 200, 20}, DType::kF32, -1.0f);
+}
+
+TEST_F(AttentionTest, WrongArgumentsAreRefused) {
+  Storage q(DType::kF32, 4, 16), out(DType::kF32, 4, 16), narrow(DType::kF32, 4, 8);
+  const Scratch scratch(AttentionScratchBytes(8, device().threads()));
+  const auto code = [&](std::vector<AttentionSegment> segments, int64_t heads, int64_t dim, Matrix k, float scale,
+                        std::span<std::byte> memory) {
+    return Attention(device(), {.q = q.view(),
+                                .k = k,
+                                .v = q.view(),
+                                .segments = segments,
+                                .heads = heads,
+                                .head_dim = dim,
+                                .scale = scale,
+                                .out = out.view(),
+                                .scratch = memory})
+        .code();
+  };
+  constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
+  constexpr int64_t kHuge = INT64_MAX;
+  EXPECT_EQ(code({{0, 4, 0, 4}}, 2, 8, q.view(), 1, scratch.span()), absl::StatusCode::kOk);
+  EXPECT_EQ(code({}, 2, 8, q.view(), 1, scratch.span()), absl::StatusCode::kOk);
+  for (const AttentionSegment& bad : {AttentionSegment{0, 5, 0, 4},
+                                      {0, 4, 0, 5},
+                                      {-1, 2, 0, 4},
+                                      {2, 3, 0, 4},
+                                      {0, 4, 0, 0},
+                                      {0, 4, 0, 4, 1},
+                                      {kHuge, 4, 0, 4},
+                                      {0, kHuge, 0, 4},
+                                      {0, 4, kHuge, kHuge}}) {
+    EXPECT_EQ(code({bad}, 2, 8, q.view(), 1, scratch.span()), kInvalid);
+  }
+  EXPECT_EQ(code({{0, 4, 0, 4}}, 3, 8, q.view(), 1, scratch.span()), kInvalid);
+  EXPECT_EQ(code({{0, 4, 0, 4}}, 0, 8, q.view(), 1, scratch.span()), kInvalid);
+  EXPECT_EQ(code({{0, 4, 0, 4}}, 2, 8, narrow.view(), 1, scratch.span()), kInvalid);
+  EXPECT_EQ(code({{0, 4, 0, 4}}, 2, 8, q.view(), NAN, scratch.span()), kInvalid);
+  EXPECT_EQ(code({{0, 4, 0, 4}}, 2, 8, q.view(), 1, scratch.span().first(64)), kInvalid);
+  EXPECT_EQ(code({{0, 4, 0, 4}}, 2, 8, q.view(), 1, scratch.span().subspan(4)), kInvalid);
+}
+
+}  // namespace
+}  // namespace headroom::runtime

@@ -1,0 +1,175 @@
+#include "runtime/ops/linear.h"
+
+#include <string>
+
+#include "runtime/testing.h"
+
+namespace headroom::runtime {
+namespace {
+
+struct Case {
+  int64_t m, n, k;
+  DType dtype;
+  bool bias, accumulate, kn;
+};
+
+class LinearTest : public OpTest {
+ protected:
+  void Check(const Case& c) {
+    SCOPED_TRACE(absl::StrCat("m=", c.m, " n=", c.n, " k=", c.k, " ", DTypeName(c.dtype), " bias=", c.bias,
+                              " accumulate=", c.accumulate, " kn=", c.kn));
+    const int64_t spare = LinearRows(c.m) - c.m;
+    Storage x(c.dtype, c.m, c.k, 0, spare), y(DType::kF32, c.m, c.n, 0, spare);
+    Storage w(c.dtype, c.kn ? c.k : c.n, c.kn ? c.n : c.k);
+    x.Fill(Random(c.m * c.k));
+    w.Fill(Random(c.n * c.k));
+    y.Fill(Random(c.m * c.n));
+    const std::vector<float> bias = Random(c.n);
+    std::vector<double> want(static_cast<size_t>(c.m * c.n));
+    for (int64_t i = 0; i < c.m; ++i) {
+      for (int64_t j = 0; j < c.n; ++j) {
+        double sum = (c.bias ? bias[static_cast<size_t>(j)] : 0.0) + (c.accumulate ? y.Get(i, j) : 0.0);
+        for (int64_t k = 0; k < c.k; ++k) sum += double{x.Get(i, k)} * (c.kn ? w.Get(k, j) : w.Get(j, k));
+        want[static_cast<size_t>(i * c.n + j)] = sum;
+      }
+    }
+    auto bytes = PrepareLinear(device(), {.n = c.n,
+                                          .k = c.k,
+                                          .dtype = c.dtype,
+                                          .rows_max = c.m,
+                                          .bias = c.bias,
+                                          .accumulate = c.accumulate,
+                                          .weight_is_kn = c.kn});
+    ASSERT_TRUE(bytes.ok()) << bytes.status();
+    const Scratch scratch(*bytes);
+    const absl::Status status = Linear(device(), {.x = x.view(),
+                                                  .weight = w.view(),
+                                                  .bias = c.bias ? bias.data() : nullptr,
+                                                  .y = y.view(),
+                                                  .accumulate = c.accumulate,
+                                                  .weight_is_kn = c.kn,
+                                                  .scratch = scratch.span()});
+    ASSERT_TRUE(status.ok()) << status;
+    // Products of bf16 are exact in f32, so both types sum with f32 error alone.
+    EXPECT_LT(RelativeError(y, want), 1e-6);
+  }
+};
+
+TEST_F(LinearTest, AgreesWithDoubleOnOddShapes) {
+  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    for (const int64_t m : {1, 2, 3, 4, 5, 6, 7, 8, 9, 15, 17, 63, 100}) {
+      Check({m, 63, 100, dtype, true, false, false});
+      Check({m, 100, 33, dtype, false, true, false});
+      Check({m, 17, 515, dtype, true, true, false});
+      Check({m, 1, 1, dtype, false, false, false});
+      Check({m, 130, 257, dtype, false, false, true});
+      Check({m, 63, 100, dtype, true, true, true});
+    }
+  }
+}
+
+TEST_F(LinearTest, AgreesWithDoubleOnModelLikeShapes) {
+  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    Check({1, 512, 3584, dtype, true, false, false});
+    Check({8, 1152, 4304, dtype, true, true, false});
+    Check({70, 304, 1152, dtype, true, true, false});
+  }
+}
+
+TEST_F(LinearTest, RowsDoNotDependOnOtherRows) {
+  const int64_t n = 96, k = 200, m = 40;
+  Storage x(DType::kBF16, m, k), w(DType::kBF16, n, k), y(DType::kF32, m, n);
+  x.Fill(Random(m * k));
+  w.Fill(Random(n * k));
+  auto bytes = PrepareLinear(device(), {.n = n, .k = k, .dtype = DType::kBF16, .rows_max = m});
+  ASSERT_TRUE(bytes.ok()) << bytes.status();
+  const Scratch scratch(*bytes);
+  ASSERT_TRUE(Linear(device(), {.x = x.view(), .weight = w.view(), .y = y.view(), .scratch = scratch.span()}).ok());
+  for (int64_t i = 0; i < m; ++i) {
+    Storage one(DType::kF32, 1, n);
+    ASSERT_TRUE(
+        Linear(device(), {.x = x.view().RowRange(i, 1), .weight = w.view(), .y = one.view(), .scratch = scratch.span()})
+            .ok());
+    std::vector<double> want;
+    for (int64_t j = 0; j < n; ++j) want.push_back(y.Get(i, j));
+    EXPECT_LT(RelativeError(one, want), 1e-6) << "row " << i;
+  }
+}
+
+TEST_F(LinearTest, StridedRowsWork) {
+  for (const int64_t m : {int64_t{5}, int64_t{24}}) {
+    for (const DType dtype : {DType::kF32, DType::kBF16}) {
+      const int64_t n = 40, k = 72;
+      Storage x(dtype, m, k, 8), w(dtype, n, k), y(DType::kF32, m, n, 3);
+      x.Fill(Random(m * k));
+      w.Fill(Random(n * k));
+      auto bytes = PrepareLinear(
+          device(), {.n = n, .k = k, .dtype = dtype, .rows_max = m, .x_row_stride = k + 8, .y_row_stride = n + 3});
+      ASSERT_TRUE(bytes.ok()) << bytes.status();
+      const Scratch scratch(*bytes);
+      ASSERT_TRUE(Linear(device(), {.x = x.view(), .weight = w.view(), .y = y.view(), .scratch = scratch.span()}).ok());
+      std::vector<double> want;
+      for (int64_t i = 0; i < m; ++i) {
+        for (int64_t j = 0; j < n; ++j) {
+          double sum = 0;
+          for (int64_t c = 0; c < k; ++c) sum += double{x.Get(i, c)} * w.Get(j, c);
+          want.push_back(sum);
+        }
+      }
+      EXPECT_LT(RelativeError(y, want), 1e-6);
+      EXPECT_TRUE(y.GapsUntouched());
+    }
+  }
+}
+
+TEST_F(LinearTest, NoRowsIsNoWork) {
+  Storage x(DType::kF32, 0, 4), w(DType::kF32, 3, 4), y(DType::kF32, 0, 3);
+  EXPECT_TRUE(Linear(device(), {.x = x.view(), .weight = w.view(), .y = y.view()}).ok());
+}
+
+TEST_F(LinearTest, WrongArgumentsAreRefused) {
+  Storage x(DType::kF32, 2, 4), w(DType::kF32, 3, 4), y(DType::kF32, 2, 3), narrow(DType::kF32, 2, 2);
+  Storage half(DType::kBF16, 2, 4), strided(DType::kF32, 3, 4, 2), short_y(DType::kF32, 1, 3);
+  const auto code = [&](const LinearArgs& args) { return Linear(device(), args).code(); };
+  constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
+  EXPECT_EQ(code({.x = half.view(), .weight = w.view(), .y = y.view()}), kInvalid);
+  EXPECT_EQ(code({.x = narrow.view(), .weight = w.view(), .y = y.view()}), kInvalid);
+  EXPECT_EQ(code({.x = x.view(), .weight = w.view(), .y = narrow.view()}), kInvalid);
+  EXPECT_EQ(code({.x = x.view(), .weight = w.view(), .y = short_y.view()}), kInvalid);
+  EXPECT_EQ(code({.x = x.view(), .weight = strided.view(), .y = y.view()}), kInvalid);
+  EXPECT_EQ(code({.x = x.view(), .weight = w.view(), .y = half.view()}), kInvalid);
+  EXPECT_EQ(code({.x = ConstMatrix{}, .weight = w.view(), .y = y.view()}), kInvalid);
+  EXPECT_EQ(PrepareLinear(device(), {.n = 0, .k = 4}).status().code(), kInvalid);
+  EXPECT_EQ(PrepareLinear(device(), {.n = 3, .k = 4, .dtype = DType::kI32}).status().code(), kInvalid);
+  EXPECT_EQ(PrepareLinear(device(), {.n = 3, .k = int64_t{1} << 40}).status().code(), kInvalid);
+}
+
+TEST_F(LinearTest, TooLittleScratchIsRefused) {
+  const int64_t m = 64, n = 256, k = 512;
+  auto bytes = PrepareLinear(device(), {.n = n, .k = k, .dtype = DType::kBF16, .rows_max = m});
+  ASSERT_TRUE(bytes.ok()) << bytes.status();
+  if (*bytes == 0) GTEST_SKIP() << "this product needs no scratch";
+  Storage x(DType::kBF16, m, k), w(DType::kBF16, n, k), y(DType::kF32, m, n);
+  EXPECT_EQ(Linear(device(), {.x = x.view(), .weight = w.view(), .y = y.view()}).code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
+TEST(LinearRowsTest, IsAFixedPointRisingWithLittleWaste) {
+  int64_t last = 0;
+  for (int64_t m = 0; m < 70000; ++m) {
+    const int64_t rows = LinearRows(m);
+    ASSERT_GE(rows, m);
+    ASSERT_EQ(LinearRows(rows), rows);
+    ASSERT_GE(rows, last);
+    if (m <= 8) {
+      ASSERT_EQ(rows, m);
+    }
+    if (m > 64) {
+      ASSERT_LE((rows - m) * 8, m);
+    }
+    last = rows;
+  }
+}
+
+}  // namespace
+}  // namespace headroom::runtime

@@ -1,0 +1,232 @@
+#include "runtime/ops/paged_attention.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "runtime/testing.h"
+
+namespace headroom::runtime {
+namespace {
+
+struct Sequence {
+  int64_t q_count, context_len;
+};
+
+struct Shape {
+  int64_t heads, kv_heads, dim, block_size;
+  DType cache, out;
+  std::vector<Sequence> sequences;
+};
+
+class PagedAttentionTest : public OpTest {
+ protected:
+  // Writes every sequence's keys and values into shuffled blocks of the second of three layers, then compares the last
+  // q_count rows with the definition.
+  void Check(const Shape& s) {
+    SCOPED_TRACE(absl::StrCat("heads=", s.heads, "/", s.kv_heads, " dim=", s.dim, " block=", s.block_size,
+                              " cache=", DTypeName(s.cache), " out=", DTypeName(s.out)));
+    Layout(s);
+    const float scale = 1.0f / std::sqrt(static_cast<float>(s.dim));
+    Storage q(DType::kF32, rows_, s.heads * s.dim, 3), out(s.out, rows_ + 1, s.heads * s.dim, 1);
+    q.Fill(Random(rows_ * s.heads * s.dim));
+    std::vector<double> want;
+    int64_t row = 0;
+    for (size_t i = 0; i < s.sequences.size(); ++i) {
+      Storage k = Tokens(s, s.sequences[i].context_len), v = Tokens(s, s.sequences[i].context_len);
+      Write(i, k, v);
+      for (int64_t r = 0; r < s.sequences[i].q_count; ++r, ++row) {
+        Reference(s, q, row, s.sequences[i].context_len - s.sequences[i].q_count + r + 1, scale, k, v, &want);
+      }
+    }
+    want.resize(want.size() + static_cast<size_t>(s.heads * s.dim), double{Storage::kSentinel});
+    const Scratch scratch(AttentionScratchBytes(s.dim, device().threads()));
+    Matrix out_view = out.view();
+    out_view.rows = rows_;
+    const absl::Status status = PagedAttention(device(), {.q = q.view(),
+                                                          .sequences = sequences_,
+                                                          .heads = s.heads,
+                                                          .kv = kv_,
+                                                          .scale = scale,
+                                                          .out = out_view,
+                                                          .scratch = scratch.span()});
+    ASSERT_TRUE(status.ok()) << status;
+    EXPECT_LT(RelativeError(out, want), s.out == DType::kF32 ? 2e-6 : 8e-3);
+    EXPECT_TRUE(out.GapsUntouched());
+    EXPECT_TRUE(OtherLayersUntouched());
+  }
+
+  void Layout(const Shape& s) {
+    const int64_t part = s.kv_heads * s.block_size * s.dim * SizeOf(s.cache);
+    kv_ = {.base = nullptr,
+           .block_bytes = 6 * part,
+           .k_offset = 2 * part,
+           .v_offset = 3 * part,
+           .dtype = s.cache,
+           .blocks = 2,
+           .kv_heads = s.kv_heads,
+           .head_dim = s.dim,
+           .block_size = s.block_size};
+    for (const Sequence& sequence : s.sequences) kv_.blocks += (sequence.context_len + s.block_size - 1) / s.block_size;
+    pool_.assign(static_cast<size_t>(kv_.blocks * kv_.block_bytes), std::byte{0xee});
+    kv_.base = pool_.data();
+    std::vector<int32_t> free(static_cast<size_t>(kv_.blocks));
+    std::iota(free.begin(), free.end(), 0);
+    std::shuffle(free.begin(), free.end(), random_);
+    tables_.clear();
+    for (const Sequence& sequence : s.sequences) {
+      tables_.emplace_back();
+      for (int64_t n = 0; n < sequence.context_len; n += s.block_size) {
+        tables_.back().push_back(free.back());
+        free.pop_back();
+      }
+    }
+    sequences_.clear();
+    rows_ = 0;
+    for (size_t i = 0; i < s.sequences.size(); ++i) {
+      sequences_.push_back({rows_, s.sequences[i].q_count, s.sequences[i].context_len, tables_[i]});
+      rows_ += s.sequences[i].q_count;
+    }
+  }
+
+  // Keys or values as the cache will hold them.
+  Storage Tokens(const Shape& s, int64_t tokens) {
+    Storage t(DType::kF32, tokens, s.kv_heads * s.dim, 2);
+    t.Fill(Random(tokens * s.kv_heads * s.dim));
+    if (s.cache == DType::kBF16) {
+      for (int64_t r = 0; r < t.rows(); ++r) {
+        for (int64_t c = 0; c < t.cols(); ++c) t.Set(r, c, FromBf16(ToBf16(t.Get(r, c))));
+      }
+    }
+    return t;
+  }
+
+  void Write(size_t sequence, Storage& k, Storage& v) {
+    std::vector<int64_t> slots;
+    for (int64_t t = 0; t < k.rows(); ++t) {
+      slots.push_back(tables_[sequence][static_cast<size_t>(t / kv_.block_size)] * kv_.block_size + t % kv_.block_size);
+    }
+    ASSERT_TRUE(PagedKvWrite(device(), {.k = k.view(), .v = v.view(), .slots = slots, .kv = kv_}).ok());
+  }
+
+  static void Reference(const Shape& s, const Storage& q, int64_t row, int64_t keys, float scale, const Storage& k,
+                        const Storage& v, std::vector<double>* want) {
+    for (int64_t head = 0; head < s.heads; ++head) {
+      const int64_t kv = head / (s.heads / s.kv_heads) * s.dim;
+      std::vector<double> weights(static_cast<size_t>(keys));
+      double largest = -INFINITY, sum = 0;
+      for (int64_t j = 0; j < keys; ++j) {
+        double score = 0;
+        for (int64_t c = 0; c < s.dim; ++c) score += double{q.Get(row, head * s.dim + c)} * k.Get(j, kv + c);
+        weights[static_cast<size_t>(j)] = score * scale;
+        largest = std::max(largest, score * scale);
+      }
+      for (double& w : weights) sum += w = std::exp(w - largest);
+      for (int64_t c = 0; c < s.dim; ++c) {
+        double value = 0;
+        for (int64_t j = 0; j < keys; ++j) value += weights[static_cast<size_t>(j)] * v.Get(j, kv + c);
+        want->push_back(value / sum);
+      }
+    }
+  }
+
+  bool OtherLayersUntouched() const {
+    const int64_t part = kv_.v_offset - kv_.k_offset;
+    for (int64_t block = 0; block < kv_.blocks; ++block) {
+      for (int64_t i = 0; i < kv_.block_bytes; ++i) {
+        const bool own = i >= kv_.k_offset && i < kv_.v_offset + part;
+        if (!own && pool_[static_cast<size_t>(block * kv_.block_bytes + i)] != std::byte{0xee}) return false;
+      }
+    }
+    return true;
+  }
+
+  KvView kv_;
+  std::vector<std::byte> pool_;
+  std::vector<std::vector<int32_t>> tables_;
+  std::vector<PagedSequence> sequences_;
+  int64_t rows_ = 0;
+};
+
+constexpr DType kF32 = DType::kF32;
+constexpr DType kBF16 = DType::kBF16;
+
+TEST_F(PagedAttentionTest, DecodeAndPrefillTogether) {
+  const std::vector<Sequence> mixed = {{1, 1}, {1, 37}, {5, 5}, {3, 20}, {33, 150}, {1, 260}};
+  for (const DType out : {kF32, kBF16}) {
+    for (const DType cache : {kF32, kBF16}) {
+      Check({14, 2, 128, 16, cache, out, mixed});
+      Check({4, 4, 48, 16, cache, out, mixed});
+      Check({4, 1, 72, 16, cache, out, mixed});
+    }
+  }
+}
+
+TEST_F(PagedAttentionTest, ContextsThatCrossBlockBorders) {
+  for (const int64_t block_size : {1, 7, 16, 128, 300}) {
+    for (const int64_t context : {15, 16, 17, 127, 128, 129, 257}) {
+      Check({7, 1, 48, block_size, kBF16, kBF16, {{1, context}, {std::min<int64_t>(9, context), context}}});
+      Check({2, 1, 20, block_size, kF32, kF32, {{1, context}, {context, context}}});
+    }
+  }
+}
+
+TEST_F(PagedAttentionTest, GroupsOfSevenOverManyUnits) {
+  Check({28, 4, 128, 16, kF32, kF32, {{90, 90}}});
+  Check({28, 4, 128, 16, kBF16, kBF16, {{90, 200}}});
+}
+
+TEST_F(PagedAttentionTest, RandomBatches) {
+  for (int i = 0; i < 12; ++i) {
+    Shape s = {0, RandomInt(1, 4), RandomInt(1, 130), RandomInt(1, 40), kF32, kF32, {}};
+    s.heads = s.kv_heads * RandomInt(1, 7);
+    if (i % 2 == 1) s.cache = s.out = kBF16;
+    for (int64_t n = RandomInt(1, 5); n > 0; --n) {
+      const int64_t context = RandomInt(1, 300);
+      s.sequences.push_back({RandomInt(1, std::min<int64_t>(context, 40)), context});
+    }
+    Check(s);
+  }
+}
+
+TEST_F(PagedAttentionTest, WrongArgumentsAreRefused) {
+  const Shape shape = {4, 2, 8, 4, kF32, kF32, {{2, 6}}};
+  Layout(shape);
+  Storage q(kF32, 2, 32), out(kF32, 2, 32), k(kF32, 1, 16);
+  const Scratch scratch(AttentionScratchBytes(8, device().threads()));
+  constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
+  const auto code = [&](const PagedSequence& sequence, int64_t heads, const KvView& kv) {
+    const std::vector<PagedSequence> sequences = {sequence};
+    return PagedAttention(device(), {.q = q.view(),
+                                     .sequences = sequences,
+                                     .heads = heads,
+                                     .kv = kv,
+                                     .out = out.view(),
+                                     .scratch = scratch.span()})
+        .code();
+  };
+  const std::vector<int32_t> good = {0, 1}, outside = {0, static_cast<int32_t>(kv_.blocks)}, negative = {-1, 0},
+                             few = {0};
+  EXPECT_EQ(code({0, 2, 6, good}, 4, kv_), absl::StatusCode::kOk);
+  EXPECT_EQ(code({0, 2, 6, outside}, 4, kv_), kInvalid);
+  EXPECT_EQ(code({0, 2, 6, negative}, 4, kv_), kInvalid);
+  EXPECT_EQ(code({0, 2, 6, few}, 4, kv_), kInvalid);
+  EXPECT_EQ(code({0, 3, 6, good}, 4, kv_), kInvalid);
+  EXPECT_EQ(code({1, 2, 6, good}, 4, kv_), kInvalid);
+  EXPECT_EQ(code({0, 2, 1, good}, 4, kv_), kInvalid);
+  EXPECT_EQ(code({0, 2, INT64_MAX, good}, 4, kv_), kInvalid);
+  EXPECT_EQ(code({0, 2, 6, good}, 3, kv_), kInvalid);
+  EXPECT_EQ(code({0, 2, 6, good}, 2, kv_), kInvalid);
+  KvView wrong = kv_;
+  wrong.block_bytes /= 2;
+  EXPECT_EQ(code({0, 2, 6, good}, 4, wrong), kInvalid);
+  wrong = kv_;
+  wrong.base = nullptr;
+  EXPECT_EQ(code({0, 2, 6, good}, 4, wrong), kInvalid);
+  for (const int64_t slot : {int64_t{-1}, kv_.blocks * kv_.block_size}) {
+    const std::vector<int64_t> slots = {slot};
+    EXPECT_EQ(PagedKvWrite(device(), {.k = k.view(), .v = k.view(), .slots = slots, .kv = kv_}).code(), kInvalid);
+  }
+}
+
+}  // namespace
+}  // namespace headroom::runtime

@@ -1,0 +1,248 @@
+// Norms, activations, sums, gathers, rope: each against its formula in double.
+#include <functional>
+
+#include "runtime/ops/elementwise.h"
+#include "runtime/ops/gather.h"
+#include "runtime/ops/norm.h"
+#include "runtime/ops/rope.h"
+#include "runtime/testing.h"
+
+namespace headroom::runtime {
+namespace {
+
+constexpr int64_t kWidths[] = {1, 7, 8, 9, 15, 16, 17, 63, 64, 100, 1152, 3584};
+constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
+
+class RowsTest : public OpTest {
+ protected:
+  // want(row, col) for every element of y.
+  void Expect(const Storage& y, DType dtype, const std::function<double(int64_t, int64_t)>& want) {
+    std::vector<double> values;
+    for (int64_t r = 0; r < y.rows(); ++r) {
+      for (int64_t c = 0; c < y.cols(); ++c) values.push_back(want(r, c));
+    }
+    EXPECT_LT(RelativeError(y, values), Tolerance(dtype));
+    EXPECT_TRUE(y.GapsUntouched());
+  }
+};
+
+TEST_F(RowsTest, LayerNorm) {
+  for (const int64_t d : kWidths) {
+    for (const DType dtype : {DType::kF32, DType::kBF16}) {
+      SCOPED_TRACE(absl::StrCat("d=", d, " ", DTypeName(dtype)));
+      Storage x(DType::kF32, 5, d, 3), y(dtype, 5, d, 5);
+      x.Fill(Random(5 * d, 3.0f));
+      for (int64_t c = 0; c < d; ++c) x.Set(1, c, x.Get(1, c) + 50.0f);
+      const std::vector<float> gain = Random(d), bias = Random(d);
+      ASSERT_TRUE(
+          LayerNorm(device(), {.x = x.view(), .gain = gain.data(), .bias = bias.data(), .eps = 1e-6f, .y = y.view()})
+              .ok());
+      std::vector<double> mean(5), factor(5);
+      for (int64_t r = 0; r < 5; ++r) {
+        double sum = 0, squares = 0;
+        for (int64_t c = 0; c < d; ++c) sum += x.Get(r, c);
+        mean[r] = sum / d;
+        for (int64_t c = 0; c < d; ++c) squares += (x.Get(r, c) - mean[r]) * (x.Get(r, c) - mean[r]);
+        factor[r] = 1 / std::sqrt(squares / d + 1e-6);
+      }
+      // A mean far from 0 costs digits in any f32 arithmetic: the error is that of x, not of the normed value.
+      const double slack = 10;
+      std::vector<double> want;
+      for (int64_t r = 0; r < 5; ++r) {
+        for (int64_t c = 0; c < d; ++c) want.push_back((x.Get(r, c) - mean[r]) * factor[r] * gain[c] + bias[c]);
+      }
+      EXPECT_LT(RelativeError(y, want), dtype == DType::kF32 ? slack * 1e-6 : Tolerance(dtype));
+      EXPECT_TRUE(y.GapsUntouched());
+    }
+  }
+}
+
+TEST_F(RowsTest, RmsNorm) {
+  for (const int64_t d : kWidths) {
+    for (const DType dtype : {DType::kF32, DType::kBF16}) {
+      SCOPED_TRACE(absl::StrCat("d=", d, " ", DTypeName(dtype)));
+      Storage x(DType::kF32, 4, d, 1), y(dtype, 4, d, 2);
+      x.Fill(Random(4 * d, 2.0f));
+      const std::vector<float> gain = Random(d);
+      ASSERT_TRUE(RmsNorm(device(), {.x = x.view(), .gain = gain.data(), .eps = 1e-6f, .y = y.view()}).ok());
+      Expect(y, dtype, [&](int64_t r, int64_t c) {
+        double squares = 0;
+        for (int64_t i = 0; i < d; ++i) squares += double{x.Get(r, i)} * x.Get(r, i);
+        return x.Get(r, c) / std::sqrt(squares / d + 1e-6) * gain[c];
+      });
+    }
+  }
+}
+
+TEST_F(RowsTest, NormsInPlace) {
+  Storage x(DType::kF32, 3, 100);
+  const std::vector<float> values = Random(300), gain = Random(100);
+  x.Fill(values);
+  Storage y(DType::kF32, 3, 100);
+  ASSERT_TRUE(RmsNorm(device(), {.x = x.view(), .gain = gain.data(), .y = y.view()}).ok());
+  ASSERT_TRUE(RmsNorm(device(), {.x = x.view(), .gain = gain.data(), .y = x.view()}).ok());
+  for (int64_t r = 0; r < 3; ++r) {
+    for (int64_t c = 0; c < 100; ++c) ASSERT_EQ(x.Get(r, c), y.Get(r, c));
+  }
+}
+
+TEST_F(RowsTest, GeluTanhOverItsWholeRange) {
+  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    const int64_t n = 4001;
+    Storage x(DType::kF32, 1, n), y(dtype, 1, n);
+    for (int64_t i = 0; i < n; ++i) x.Set(0, i, static_cast<float>(i - 2000) * 0.005f);
+    ASSERT_TRUE(GeluTanh(device(), {.x = x.view(), .y = y.view()}).ok());
+    for (int64_t i = 0; i < n; ++i) {
+      const double v = x.Get(0, i);
+      const double u = std::sqrt(2 / M_PI) * (v + 0.044715 * v * v * v);
+      const double want = v / (1 + std::exp(-2 * u));
+      // In the far negative tail the argument of the exponential is large and its rounding counts.
+      const double bound = dtype == DType::kBF16 ? 8e-3 : 4e-7 + 3e-7 * std::max(0.0, -u);
+      ASSERT_NEAR(y.Get(0, i), want, bound * std::abs(want) + 1e-30) << v;
+    }
+  }
+}
+
+TEST_F(RowsTest, ActivationsAtTheExtremes) {
+  const float values[] = {0.0f, -0.0f, 1e-20f, -1e-20f, 100.0f, -100.0f, 1e30f, -1e30f, INFINITY};
+  const int64_t n = std::size(values);
+  Storage x(DType::kF32, 1, n), y(DType::kF32, 1, n), gate_up(DType::kF32, 1, 2 * n), z(DType::kF32, 1, n);
+  for (int64_t i = 0; i < n; ++i) {
+    x.Set(0, i, values[i]);
+    gate_up.Set(0, i, values[i]);
+    gate_up.Set(0, n + i, 1.0f);
+  }
+  ASSERT_TRUE(GeluTanh(device(), {.x = x.view(), .y = y.view()}).ok());
+  ASSERT_TRUE(SiluMul(device(), {.gate_up = gate_up.view(), .y = z.view()}).ok());
+  for (int64_t i = 0; i < n; ++i) {
+    const float want = values[i] > 50 ? values[i] : values[i] * 0.5f;
+    if (values[i] < -50) {
+      EXPECT_NEAR(y.Get(0, i), 0, 1e-6);
+      EXPECT_NEAR(z.Get(0, i), 0, 1e-6);
+    } else {
+      EXPECT_EQ(y.Get(0, i), want);
+      EXPECT_EQ(z.Get(0, i), want);
+    }
+  }
+  x.Set(0, 3, NAN);
+  ASSERT_TRUE(GeluTanh(device(), {.x = x.view(), .y = y.view()}).ok());
+  EXPECT_TRUE(std::isnan(y.Get(0, 3)));
+}
+
+TEST_F(RowsTest, SiluMul) {
+  for (const int64_t d : kWidths) {
+    for (const DType dtype : {DType::kF32, DType::kBF16}) {
+      Storage x(DType::kF32, 6, 2 * d, 4), y(dtype, 6, d, 1);
+      x.Fill(Random(12 * d, 4.0f));
+      ASSERT_TRUE(SiluMul(device(), {.gate_up = x.view(), .y = y.view()}).ok());
+      Expect(y, dtype, [&](int64_t r, int64_t c) {
+        const double g = x.Get(r, c);
+        return g / (1 + std::exp(-g)) * x.Get(r, d + c);
+      });
+    }
+  }
+}
+
+TEST_F(RowsTest, AddAndAddBias) {
+  for (const int64_t d : kWidths) {
+    for (const DType dtype : {DType::kF32, DType::kBF16}) {
+      Storage x(dtype, 70, d, 2), y(DType::kF32, 70, d, 3);
+      const std::vector<float> start = Random(70 * d), bias = Random(d);
+      x.Fill(Random(70 * d));
+      y.Fill(start);
+      ASSERT_TRUE(Add(device(), {.x = x.view(), .y = y.view()}).ok());
+      ASSERT_TRUE(AddBias(device(), {.bias = bias.data(), .y = y.view()}).ok());
+      Expect(y, DType::kF32, [&](int64_t r, int64_t c) { return double{start[r * d + c]} + x.Get(r, c) + bias[c]; });
+    }
+  }
+}
+
+TEST_F(RowsTest, ConvertRoundsToNearestEven) {
+  std::vector<float> values = {0.0f,         -0.0f,   1.0f,   1.00390625f, 1.01171875f,
+                               -1.00390625f, 3.4e38f, 1e-40f, INFINITY,    -INFINITY};
+  for (const float v : Random(500, 100.0f)) values.push_back(v);
+  const int64_t n = static_cast<int64_t>(values.size());
+  Storage x(DType::kF32, 1, n), half(DType::kBF16, 1, n), back(DType::kF32, 1, n);
+  x.Fill(values);
+  ASSERT_TRUE(Convert(device(), {.x = x.view(), .y = half.view()}).ok());
+  ASSERT_TRUE(Convert(device(), {.x = half.view(), .y = back.view()}).ok());
+  for (int64_t i = 0; i < n; ++i) {
+    const float want = FromBf16(ToBf16(values[i]));
+    // The processor's own conversion takes subnormal numbers for 0.
+    if (std::abs(values[i]) < 1e-37f) {
+      EXPECT_NEAR(back.Get(0, i), values[i], 1e-38f);
+    } else {
+      EXPECT_EQ(back.Get(0, i), want) << values[i];
+    }
+  }
+  x.Set(0, 0, NAN);
+  ASSERT_TRUE(Convert(device(), {.x = x.view(), .y = half.view()}).ok());
+  EXPECT_TRUE(std::isnan(half.Get(0, 0)));
+}
+
+TEST_F(RowsTest, EmbeddingGatherAndAddGathered) {
+  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    for (const int64_t d : {int64_t{9}, int64_t{100}}) {
+      Storage table(dtype, 11, d), y(DType::kF32, 4, d, 1);
+      table.Fill(Random(11 * d));
+      const std::vector<int32_t> ids = {10, 0, 3, 3};
+      ASSERT_TRUE(EmbeddingGather(device(), {.ids = ids, .table = table.view(), .y = y.view()}).ok());
+      for (int64_t r = 0; r < 4; ++r) {
+        for (int64_t c = 0; c < d; ++c) ASSERT_EQ(y.Get(r, c), table.Get(ids[r], c));
+      }
+      ASSERT_TRUE(AddGathered(device(), {.index = ids, .table = table.view(), .y = y.view()}).ok());
+      for (int64_t r = 0; r < 4; ++r) {
+        for (int64_t c = 0; c < d; ++c) ASSERT_EQ(y.Get(r, c), 2 * table.Get(ids[r], c));
+      }
+      for (const int32_t bad : {-1, 11}) {
+        const std::vector<int32_t> wrong = {0, 1, 2, bad};
+        EXPECT_EQ(EmbeddingGather(device(), {.ids = wrong, .table = table.view(), .y = y.view()}).code(), kInvalid);
+        EXPECT_EQ(AddGathered(device(), {.index = wrong, .table = table.view(), .y = y.view()}).code(), kInvalid);
+      }
+    }
+  }
+}
+
+TEST_F(RowsTest, Rope) {
+  for (const int64_t dim : {2, 18, 48, 72, 128}) {
+    const int64_t heads = 3, rows = 5, half = dim / 2;
+    std::vector<float> inv_freq;
+    for (int64_t i = 0; i < half; ++i) inv_freq.push_back(static_cast<float>(std::pow(1e6, -2.0 * i / dim)));
+    const std::vector<int32_t> positions = {0, 1, 17, 4095, 32767};
+    Storage x(DType::kF32, rows, heads * dim, 7);
+    const std::vector<float> before = Random(rows * heads * dim);
+    x.Fill(before);
+    ASSERT_TRUE(Rope(device(), {.x = x.view(), .positions = positions, .inv_freq = inv_freq, .heads = heads}).ok());
+    Expect(x, DType::kF32, [&](int64_t r, int64_t c) {
+      const int64_t i = c % dim % half;
+      const int64_t first = r * heads * dim + c / dim * dim + i;
+      const double angle = static_cast<float>(positions[r]) * inv_freq[i];
+      const double a = before[first], b = before[first + half];
+      return c % dim < half ? a * std::cos(angle) - b * std::sin(angle) : b * std::cos(angle) + a * std::sin(angle);
+    });
+  }
+}
+
+TEST_F(RowsTest, WrongArgumentsAreRefused) {
+  Storage a(DType::kF32, 2, 8), b(DType::kF32, 2, 6), c(DType::kF32, 3, 8), half(DType::kBF16, 2, 8);
+  const std::vector<float> gain(8, 1.0f);
+  const std::vector<int32_t> two = {0, 1};
+  EXPECT_EQ(LayerNorm(device(), {.x = a.view(), .gain = gain.data(), .y = b.view()}).code(), kInvalid);
+  EXPECT_EQ(LayerNorm(device(), {.x = a.view(), .y = a.view()}).code(), kInvalid);
+  EXPECT_EQ(RmsNorm(device(), {.x = half.view(), .gain = gain.data(), .y = a.view()}).code(), kInvalid);
+  EXPECT_EQ(RmsNorm(device(), {.x = a.view(), .gain = gain.data(), .eps = NAN, .y = a.view()}).code(), kInvalid);
+  EXPECT_EQ(Add(device(), {.x = a.view(), .y = c.view()}).code(), kInvalid);
+  EXPECT_EQ(Add(device(), {.x = a.view(), .y = half.view()}).code(), kInvalid);
+  EXPECT_EQ(AddBias(device(), {.y = a.view()}).code(), kInvalid);
+  EXPECT_EQ(GeluTanh(device(), {.x = a.view(), .y = b.view()}).code(), kInvalid);
+  EXPECT_EQ(SiluMul(device(), {.gate_up = a.view(), .y = b.view()}).code(), kInvalid);
+  EXPECT_EQ(Convert(device(), {.x = a.view(), .y = c.view()}).code(), kInvalid);
+  EXPECT_EQ(Rope(device(), {.x = a.view(), .positions = two, .inv_freq = {}, .heads = 1}).code(), kInvalid);
+  const std::vector<float> freq(2, 1.0f);
+  EXPECT_EQ(Rope(device(), {.x = a.view(), .positions = two, .inv_freq = freq, .heads = 3}).code(), kInvalid);
+  const std::vector<int32_t> negative = {0, -1};
+  EXPECT_EQ(Rope(device(), {.x = a.view(), .positions = negative, .inv_freq = freq, .heads = 2}).code(), kInvalid);
+}
+
+}  // namespace
+}  // namespace headroom::runtime
