@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "model/text/detokenizer.h"
 #include "model/text/tokenizer.h"
 
 namespace {
@@ -14,9 +15,20 @@ namespace {
 using headroom::model::AddedTokens;
 using headroom::model::Tokenizer;
 
+nlohmann::json DecodeStream(const Tokenizer& tokenizer, const nlohmann::json& ids) {
+  headroom::model::Detokenizer detokenizer(&tokenizer, /*skip_special=*/false);
+  std::string decoded;
+  for (const nlohmann::json& id : ids) {
+    if (!id.is_number_integer()) return {{"error", "an id is not a whole number"}};
+    decoded += detokenizer.Add(id.get<int32_t>());
+  }
+  return {{"decoded", decoded + detokenizer.Flush()}};
+}
+
 nlohmann::json Answer(const Tokenizer& tokenizer, AddedTokens added, const std::string& line) {
   const nlohmann::json text = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
-  if (!text.is_string()) return {{"error", "the line is not a JSON string"}};
+  if (text.is_array()) return DecodeStream(tokenizer, text);
+  if (!text.is_string()) return {{"error", "the line is neither a JSON string nor a list of ids"}};
   const auto ids = tokenizer.Encode(text.get_ref<const std::string&>(), added);
   if (!ids.ok()) return {{"error", std::string(ids.status().message())}};
   return {{"ids", *ids}, {"decoded", tokenizer.Decode(*ids, /*skip_special=*/false)}};
