@@ -121,9 +121,15 @@ void SchedulerSection::Declare(ConfigFields& fields) {
   fields.Text("listen", &listen, "address for gateways and workers");
   fields.Text("metrics_listen", &metrics_listen, "address of /metrics; empty: none");
   fields.Integer("queue_entries_max", &queue_entries_max, 1, kMillion, "requests that may wait for room");
+  fields.Bytes("queue_bytes_max", &queue_bytes_max, kMiB, kTiB, "memory of the requests that wait");
+  fields.Integer("queue_wait_ms_max", &queue_wait_ms_max, 1, 24 * kHourMs, "longest wait that a request may ask for");
   fields.Integer("grant_ttl_ms", &grant_ttl_ms, 100, kHourMs, "life of a grant that is neither activated nor renewed");
   fields.Integer("heartbeat_ms", &heartbeat_ms, 10, 60'000, "how often workers report");
   fields.Integer("worker_lost_ms", &worker_lost_ms, 100, kHourMs, "silence after which a worker gets no new grants");
+  fields.Integer("worker_forget_ms", &worker_forget_ms, 1000, 24 * kHourMs,
+                 "silence after which a worker and its legs leave the books");
+  fields.Integer("startup_grace_ms", &startup_grace_ms, 0, kHourMs,
+                 "after a start, requests wait so long for workers that have not come yet");
   fields.Integer("overtakes_max", &overtakes_max, 0, kMillion,
                  "smaller requests that may pass one that waits for room, before all wait for it");
 }

@@ -55,9 +55,13 @@ struct SchedulerSection {
   std::string listen = "127.0.0.1:7701";
   std::string metrics_listen = "127.0.0.1:7711";
   int64_t queue_entries_max = 1024;
+  int64_t queue_bytes_max = int64_t{16} << 20;
+  int64_t queue_wait_ms_max = 600'000;
   int64_t grant_ttl_ms = 10'000;
   int64_t heartbeat_ms = 500;
   int64_t worker_lost_ms = 5'000;
+  int64_t worker_forget_ms = 600'000;
+  int64_t startup_grace_ms = 3'000;
   int64_t overtakes_max = 16;
   void Declare(ConfigFields& fields);
 };

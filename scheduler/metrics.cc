@@ -1,0 +1,124 @@
+#include "scheduler/metrics.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "admission/resources.h"
+
+namespace headroom::scheduler {
+namespace {
+
+using admission::ClusterStatus;
+using admission::Role;
+using admission::WorkerState;
+using admission::WorkerStatus;
+
+// Every pair that SchedulerCore can answer with; reasons in lower case.
+std::vector<std::pair<std::string, std::string>> Outcomes() {
+  std::vector<std::pair<std::string, std::string>> outcomes = {
+      {"granted", "none"},     {"cancelled", "none"},        {"invalid_price", "none"},
+      {"no_worker", "none"},   {"draining", "none"},         {"wait_too_long", "none"},
+      {"queue_full", "queue"}, {"model_limit", "model_len"}, {"model_limit", "max_patches_per_step"}};
+  for (const admission::Dimension& dimension : admission::kDimensions) {
+    outcomes.emplace_back("never_fits", dimension.name);
+    outcomes.emplace_back("wait_too_long", dimension.name);
+  }
+  return outcomes;
+}
+
+double Value(int64_t number) { return static_cast<double>(number); }
+
+void AddWorkerCounts(const ClusterStatus& status, std::vector<MetricSample>& samples) {
+  for (Role role : {Role::kVision, Role::kLlm}) {
+    for (WorkerState state : {WorkerState::kLoading, WorkerState::kReady, WorkerState::kDraining}) {
+      const auto count = std::count_if(status.workers.begin(), status.workers.end(), [&](const WorkerStatus& worker) {
+        const auto& roles = worker.info.roles;
+        return worker.linked && worker.state == state && std::find(roles.begin(), roles.end(), role) != roles.end();
+      });
+      samples.push_back({"headroom_scheduler_workers",
+                         "Workers with an open link.",
+                         {{"role", RoleName(role)}, {"state", StateName(state)}},
+                         Value(count)});
+    }
+  }
+}
+
+void AddWorkerLoads(const ClusterStatus& status, std::vector<MetricSample>& samples) {
+  for (const WorkerStatus& worker : status.workers) {
+    samples.push_back({"headroom_scheduler_worker_placeable",
+                       "1 when the worker may get grants.",
+                       {{"worker", worker.info.worker}},
+                       worker.placeable ? 1.0 : 0.0});
+    for (const admission::Dimension& dimension : admission::kDimensions) {
+      const int64_t capacity = worker.info.capacity.*dimension.member;
+      if (capacity == 0) continue;
+      samples.push_back({"headroom_scheduler_worker_reserved_ratio",
+                         "Part of a worker's capacity that is active or pending.",
+                         {{"worker", worker.info.worker}, {"resource", dimension.name}},
+                         Value(worker.reserved.*dimension.member) / Value(capacity)});
+    }
+  }
+}
+
+std::vector<MetricSample> Samples(const ClusterStatus& status) {
+  std::vector<MetricSample> samples = {
+      {"headroom_scheduler_queue_entries", "Requests that wait for room.", {}, Value(status.queue_entries)},
+      {"headroom_scheduler_queue_entries_limit", "Requests that may wait.", {}, Value(status.queue_entries_max)},
+      {"headroom_scheduler_grants",
+       "Grants with at least one leg in that state.",
+       {{"state", "pending"}},
+       Value(status.grants_pending)},
+      {"headroom_scheduler_grants",
+       "Grants with at least one leg in that state.",
+       {{"state", "active"}},
+       Value(status.grants_active)},
+      {"headroom_scheduler_epoch", "Epoch that this scheduler leads with.", {}, static_cast<double>(status.epoch)},
+  };
+  AddWorkerCounts(status, samples);
+  AddWorkerLoads(status, samples);
+  return samples;
+}
+
+std::string LowerCase(std::string text) {
+  for (char& c : text) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  return text;
+}
+
+}  // namespace
+
+SchedulerMetrics::SchedulerMetrics(Metrics& metrics)
+    : queue_wait_(metrics.AddHistogram("headroom_scheduler_queue_wait_seconds",
+                                       "Time from arrival to grant, time waited elsewhere included.",
+                                       LatencyBuckets())) {
+  for (const auto& [outcome, budget] : Outcomes()) {
+    decisions_.emplace(std::pair(outcome, budget),
+                       metrics.AddCounter("headroom_scheduler_reserve_decisions_total",
+                                          "Reservations by outcome and by the budget that decided.",
+                                          {{"outcome", outcome}, {"budget", budget}}));
+  }
+}
+
+void SchedulerMetrics::Count(const std::string& outcome, const std::string& budget) {
+  auto found = decisions_.find({outcome, budget});
+  if (found == decisions_.end()) found = decisions_.find({outcome, "none"});
+  if (found != decisions_.end()) found->second.Increment();
+}
+
+void SchedulerMetrics::Granted(admission::milliseconds queued) {
+  Count("granted", "none");
+  queue_wait_.Observe(std::chrono::duration<double>(queued).count());
+}
+
+void SchedulerMetrics::Refused(const admission::Refusal& refusal) {
+  Count(LowerCase(refusal.reason), refusal.shortfall ? refusal.shortfall->budget : "none");
+}
+
+void SchedulerMetrics::Cancelled() { Count("cancelled", "none"); }
+
+std::shared_ptr<void> SchedulerMetrics::Follow(Metrics& metrics, std::function<ClusterStatus()> status) {
+  return metrics.AddCollector([status = std::move(status)] { return Samples(status()); });
+}
+
+}  // namespace headroom::scheduler

@@ -1,0 +1,66 @@
+#include "scheduler/server.h"
+
+#include "common/log.h"
+
+namespace headroom::scheduler {
+namespace {
+
+using admission::milliseconds;
+
+admission::SchedulerCore::Options CoreOptions(const ClusterConfig& config) {
+  admission::SchedulerCore::Options options;
+  options.workers.cluster_id = config.cluster.id;
+  options.workers.worker_lost = milliseconds(config.scheduler.worker_lost_ms);
+  options.workers.worker_forget = milliseconds(config.scheduler.worker_forget_ms);
+  options.queue.entries_max = static_cast<size_t>(config.scheduler.queue_entries_max);
+  options.queue.bytes_max = static_cast<size_t>(config.scheduler.queue_bytes_max);
+  options.grant_ttl = milliseconds(config.scheduler.grant_ttl_ms);
+  options.wait_max = milliseconds(config.scheduler.queue_wait_ms_max);
+  options.startup_grace = milliseconds(config.scheduler.startup_grace_ms);
+  options.overtakes_max = config.scheduler.overtakes_max;
+  return options;
+}
+
+}  // namespace
+
+SchedulerServer::SchedulerServer(const ClusterConfig& config, rpc::ChannelDirectory& channels, Metrics& metrics)
+    : channels_(channels),
+      metrics_(metrics),
+      core_(CoreOptions(config), SystemClock(), SystemRandom(), metrics_),
+      service_({config.cluster.id, config.scheduler.heartbeat_ms}, core_),
+      collector_(SchedulerMetrics::Follow(metrics, [this] { return core_.Status(); })),
+      host_({.listen = config.scheduler.listen}) {}
+
+absl::StatusOr<std::unique_ptr<SchedulerServer>> SchedulerServer::Start(const ClusterConfig& config,
+                                                                        rpc::ChannelDirectory& channels,
+                                                                        Metrics& metrics) {
+  std::unique_ptr<SchedulerServer> server(new SchedulerServer(config, channels, metrics));
+  HEADROOM_RETURN_IF_ERROR(server->host_.Start({&server->service_}));
+  channels.Register(kInProcessEndpoint, server->host_.server());
+  server->host_.SetServing(true);
+  Log(LogLevel::kInfo, "scheduler", "serving").With("address", server->address()).With("cluster", config.cluster.id);
+  return server;
+}
+
+SchedulerServer::~SchedulerServer() { Stop(Duration::zero()); }
+
+std::string SchedulerServer::Endpoint() const {
+  return address().empty() ? std::string(kInProcessEndpoint) : address();
+}
+
+void SchedulerServer::Drain() {
+  host_.SetServing(false);
+  core_.Drain();
+}
+
+void SchedulerServer::Stop(Duration deadline) {
+  if (stopped_) return;
+  stopped_ = true;
+  collector_.reset();
+  Drain();
+  if (host_.server() != nullptr) channels_.Unregister(kInProcessEndpoint);
+  core_.CloseLinks(absl::UnavailableError("the scheduler stops"));
+  host_.Shutdown(deadline);
+}
+
+}  // namespace headroom::scheduler
