@@ -1,6 +1,7 @@
 #include "llm-worker/engine.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "common/check.h"
@@ -51,7 +52,7 @@ void Engine::Stop() {
   if (thread_.joinable()) {
     thread_.join();
   } else {
-    EndAll(Finish::kCancelled);
+    EndAll();
   }
 }
 
@@ -67,7 +68,7 @@ void Engine::Run() {
     const std::vector<Row> rows = Admit(plan);
     if (!rows.empty()) RunStep(rows);
   }
-  EndAll(Finish::kCancelled);
+  EndAll();
 }
 
 // False when the engine shall stop. Publishes the counts of the moment.
@@ -182,6 +183,8 @@ void Engine::RunStep(const std::vector<Row>& rows) {
                     .sampled = static_cast<int64_t>(batch.logit_rows.size())};
   int64_t logit_row = 0;
   for (const Row& row : rows) {
+    const auto prompt = static_cast<int64_t>(row.sequence->request().prompt_ids.size());
+    report.prompt_tokens += std::clamp<int64_t>(prompt - row.sequence->computed(), 0, row.tokens);
     row.sequence->MarkComputed(row.tokens, step_);
     if (!row.samples) continue;
     Sample(*row.sequence, {logits->F32() + logit_row * logits->row_stride, static_cast<size_t>(logits->cols)});
@@ -222,17 +225,16 @@ void Engine::End(Sequence* sequence, AnswerEvent last) {
   stream->Push(std::move(last));
 }
 
-void Engine::EndAll(Finish finish) {
-  while (!running_.empty()) End(running_.front().get(), {.finish = finish});
-  while (!waiting_.empty()) End(waiting_.front().get(), {.finish = finish});
-  std::unique_lock lock(mutex_);
-  while (!submitted_.empty()) {
-    waiting_.push_back(std::move(submitted_.front()));
-    submitted_.pop_front();
+void Engine::EndAll() {
+  {
+    std::lock_guard lock(mutex_);
+    std::move(submitted_.begin(), submitted_.end(), std::back_inserter(waiting_));
+    submitted_.clear();
   }
-  lock.unlock();
-  while (!waiting_.empty()) End(waiting_.front().get(), {.finish = finish});
-  lock.lock();
+  const absl::Status stopped = absl::UnavailableError("the worker is shutting down");
+  while (!running_.empty()) End(running_.front().get(), {.error = stopped});
+  while (!waiting_.empty()) End(waiting_.front().get(), {.error = stopped});
+  std::lock_guard lock(mutex_);
   stats_ = {.blocks_used = pool_.used_blocks(), .blocks = options_.kv_blocks, .steps = step_};
 }
 

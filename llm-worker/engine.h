@@ -39,8 +39,9 @@ struct EngineOptions {
 struct EngineStep {
   double seconds = 0;  // forward pass and sampling
   int64_t sequences = 0;
-  int64_t tokens = 0;   // prompt and decode rows
-  int64_t sampled = 0;  // tokens of answers
+  int64_t tokens = 0;         // rows of the step
+  int64_t prompt_tokens = 0;  // rows of prompts among them
+  int64_t sampled = 0;        // tokens of answers
 };
 
 struct EngineStats {
@@ -71,7 +72,7 @@ class Engine {
   // after Stop.
   absl::Status Submit(SequenceRequest request, std::shared_ptr<TokenStream> stream, KvLease lease);
 
-  // Ends every sequence as cancelled and joins. Idempotent.
+  // Ends every sequence with UNAVAILABLE and joins. Idempotent.
   void Stop();
 
   EngineStats Stats() const;
@@ -98,7 +99,7 @@ class Engine {
   void Publish(Sequence& sequence, int32_t token);
   // Frees the sequence, then tells its stream.
   void End(Sequence* sequence, AnswerEvent last);
-  void EndAll(Finish finish);
+  void EndAll();
 
   const EngineOptions options_;
   const ForwardPass forward_;

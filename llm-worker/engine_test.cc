@@ -354,8 +354,8 @@ TEST_F(EngineTest, QueueIsBoundedAndStopEndsEverything) {
   const SequenceRequest third = Request({3}, 3);
   EXPECT_EQ(engine_->Submit(third, c.stream(), Lease(third)).code(), absl::StatusCode::kResourceExhausted);
   engine_->Stop();
-  EXPECT_EQ(a.All().back().finish, Finish::kCancelled);
-  EXPECT_EQ(b.All().back().finish, Finish::kCancelled);
+  EXPECT_EQ(a.All().back().error.code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(b.All().back().error.code(), absl::StatusCode::kUnavailable);
   EXPECT_EQ(engine_->Submit(third, c.stream(), Lease(third)).code(), absl::StatusCode::kUnavailable);
   ExpectAllFree();
 }

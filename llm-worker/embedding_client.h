@@ -1,0 +1,38 @@
+// Pulls the embeddings of images from the vision-worker that holds them.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "common/dtype.h"
+#include "common/rpc/channel_directory.h"
+#include "common/status.h"
+#include "headroom/v1/common.pb.h"
+
+namespace headroom::llm_worker {
+
+// What this worker's model takes.
+struct EmbeddingShape {
+  int64_t rows_per_piece = 0;
+  int64_t columns = 0;
+  DType dtype = DType::kF32;
+  std::string model;  // fingerprint
+
+  int64_t piece_bytes() const { return rows_per_piece * columns * SizeOf(dtype); }
+};
+
+// The reference says the shape and the model of this worker. INVALID_ARGUMENT or FAILED_PRECONDITION with both values.
+absl::Status CheckRef(const v1::EmbeddingRef& ref, const EmbeddingShape& shape);
+
+// All pieces of `ref`, in order, each of shape.piece_bytes(). Blocks until they are here, the deadline passes or `stop`
+// fires. UNAVAILABLE when they cannot be had (worker gone, evicted, another incarnation): a new grant and another
+// Encode may help. INTERNAL for a worker that sends something else than it announced.
+absl::StatusOr<std::vector<std::string>> FetchEmbeddings(rpc::ChannelDirectory& channels, const v1::EmbeddingRef& ref,
+                                                         const v1::GrantId& grant, const EmbeddingShape& shape,
+                                                         std::chrono::system_clock::time_point deadline,
+                                                         std::stop_token stop);
+
+}  // namespace headroom::llm_worker

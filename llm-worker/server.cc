@@ -1,0 +1,170 @@
+#include "llm-worker/server.h"
+
+#include <algorithm>
+
+#include "common/log.h"
+#include "model/weights.h"
+
+namespace headroom::llm_worker {
+namespace {
+
+const std::vector<double>& CountBuckets() {
+  static const std::vector<double> buckets = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192};
+  return buckets;
+}
+
+worker::WorkerEndpoint::Options EndpointOptions(const ClusterConfig& config, const worker::WorkerDevice& device) {
+  const memory::Plan& plan = device.plan();
+  worker::WorkerEndpoint::Options options;
+  options.cluster_id = config.cluster.id;
+  options.name = config.llm_worker.name;
+  options.listen = config.llm_worker.listen;
+  options.advertise = config.llm_worker.advertise;
+  options.scheduler = config.llm_worker.scheduler;
+  options.model = device.fingerprint();
+  options.device = plan.device;
+  options.role = admission::Role::kLlm;
+  options.capacity.slots = plan.knobs.max_num_seqs;
+  options.capacity.kv_blocks = plan.kv_blocks;
+  options.capacity.host_bytes = config.llm_worker.host_bytes_max;
+  options.max_model_len = plan.knobs.max_model_len;
+  options.block_size = plan.knobs.block_size;
+  return options;
+}
+
+EngineOptions EngineOptionsFrom(const ClusterConfig& config, const worker::WorkerDevice& device) {
+  const memory::Plan& plan = device.plan();
+  EngineOptions options;
+  options.limits = {.max_num_seqs = plan.knobs.max_num_seqs,
+                    .max_num_batched_tokens = plan.knobs.max_num_batched_tokens,
+                    .block_size = plan.knobs.block_size};
+  options.waiting_max = config.llm_worker.waiting_requests_max;
+  options.kv_blocks = plan.kv_blocks;
+  options.vocab_size = device.model().llm.vocab_size;
+  options.hidden_size = device.model().llm.hidden_size;
+  options.embedding_dtype = device.compute();
+  return options;
+}
+
+LlmService::Options ServiceOptions(const ClusterConfig& config, const worker::WorkerDevice& device) {
+  const memory::Plan& plan = device.plan();
+  const model::ModelConfig& model = device.model();
+  LlmService::Options options;
+  options.limits = {.vocab_size = model.llm.vocab_size, .max_model_len = plan.knobs.max_model_len};
+  options.block_size = plan.knobs.block_size;
+  options.block_bytes = plan.kv.BlockBytes();
+  options.embedding = {.rows_per_piece = model.vision.has_value() ? model.resampler.query_num : 0,
+                       .columns = model.llm.hidden_size,
+                       .dtype = device.compute(),
+                       .model = device.fingerprint()};
+  options.model = device.fingerprint();
+  options.fetch_threads = static_cast<int>(config.llm_worker.fetch_threads);
+  options.fetches_waiting_max = config.llm_worker.waiting_requests_max;
+  options.unread_max = std::chrono::milliseconds(config.llm_worker.unread_ms_max);
+  return options;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<LlmServer>> LlmServer::Start(const ClusterConfig& config, worker::WorkerDevice& device,
+                                                            rpc::ChannelDirectory& channels, Metrics& metrics) {
+  HEADROOM_ASSIGN_OR_RETURN(std::unique_ptr<Decoder> decoder,
+                            Decoder::Create(device.device(), device.model(), device.plan(), device.arena()));
+  HEADROOM_RETURN_IF_ERROR(admission::ValidateResources(EndpointOptions(config, device).capacity));
+  std::unique_ptr<LlmServer> server(new LlmServer(config, device, std::move(decoder), channels, metrics));
+  HEADROOM_RETURN_IF_ERROR(server->endpoint_.Start(&server->service_));
+  HEADROOM_RETURN_IF_ERROR(server->Load());
+  server->engine_.Start();
+  server->reader_watch_ = std::thread([raw = server.get()] { raw->WatchReaders(); });
+  server->endpoint_.Ready();
+  return server;
+}
+
+LlmServer::LlmServer(const ClusterConfig& config, worker::WorkerDevice& device, std::unique_ptr<Decoder> decoder,
+                     rpc::ChannelDirectory& channels, Metrics& metrics)
+    : config_(config.llm_worker),
+      device_(device),
+      decoder_(std::move(decoder)),
+      steps_(metrics.AddCounter("headroom_llm_steps_total", "Steps of the engine.")),
+      prompt_tokens_(
+          metrics.AddCounter("headroom_llm_tokens_total", "Tokens through the decoder.", {{"kind", "prompt"}})),
+      answer_tokens_(
+          metrics.AddCounter("headroom_llm_tokens_total", "Tokens through the decoder.", {{"kind", "answer"}})),
+      step_seconds_(metrics.AddHistogram("headroom_llm_step_seconds", "Time of a step.", LatencyBuckets())),
+      step_tokens_(metrics.AddHistogram("headroom_llm_step_tokens", "Rows of a step.", CountBuckets())),
+      step_sequences_(metrics.AddHistogram("headroom_llm_step_sequences", "Sequences of a step.", CountBuckets())),
+      endpoint_(
+          EndpointOptions(config, device), [&device] { return device.Ledger(); }, channels, metrics, SystemClock()),
+      engine_(
+          EngineOptionsFrom(config, device), [this](const StepBatch& batch) { return decoder_->Forward(batch); },
+          SystemClock(), [this](const EngineStep& step) { CountStep(step); }),
+      service_({endpoint_.gate(), engine_, device.ledger(), channels, SystemClock()}, ServiceOptions(config, device),
+               metrics),
+      engine_metrics_(metrics.AddCollector([this] {
+        const EngineStats stats = engine_.Stats();
+        return std::vector<MetricSample>{
+            {"headroom_llm_running_sequences",
+             "Sequences that take part in steps.",
+             {},
+             static_cast<double>(stats.running)},
+            {"headroom_llm_waiting_sequences",
+             "Sequences that wait for a step.",
+             {},
+             static_cast<double>(stats.waiting)},
+            {"headroom_llm_kv_blocks_used", "KV blocks that hold tokens.", {}, static_cast<double>(stats.blocks_used)},
+            {"headroom_llm_kv_blocks", "KV blocks of the pool.", {}, static_cast<double>(stats.blocks)}};
+      })) {}
+
+LlmServer::~LlmServer() { Stop(Duration::zero()); }
+
+absl::Status LlmServer::Load() {
+  struct Progress {
+    worker::WorkerEndpoint& endpoint;
+    double total;
+  } progress{endpoint_, static_cast<double>(device_.plan().Bytes(memory::Component::kLlmWeights) +
+                                            device_.plan().Bytes(memory::Component::kHeadWeights))};
+  const TimePoint begin = SystemClock().Now();
+  const auto report = [](void* context, int64_t bytes) {
+    auto& to = *static_cast<Progress*>(context);
+    to.endpoint.Loading(std::min(0.999, static_cast<double>(bytes) / std::max(1.0, to.total)));
+  };
+  HEADROOM_RETURN_IF_ERROR(decoder_->Load(device_.checkpoint(), report, &progress));
+  Log(LogLevel::kInfo, "llm-worker", "weights loaded")
+      .With("bytes", static_cast<int64_t>(progress.total))
+      .With("seconds", Seconds(SystemClock().Now() - begin));
+  return absl::OkStatus();
+}
+
+void LlmServer::WatchReaders() {
+  const Duration period = std::clamp<Duration>(std::chrono::milliseconds(config_.unread_ms_max) / 4,
+                                               std::chrono::milliseconds(10), std::chrono::seconds(1));
+  std::unique_lock lock(mutex_);
+  while (!stopping_changed_.wait_for(lock, period, [this] { return stopping_; })) service_.CancelUnread();
+}
+
+void LlmServer::CountStep(const EngineStep& step) {
+  steps_.Increment();
+  answer_tokens_.Increment(static_cast<double>(step.sampled));
+  prompt_tokens_.Increment(static_cast<double>(step.prompt_tokens));
+  step_seconds_.Observe(step.seconds);
+  step_tokens_.Observe(static_cast<double>(step.tokens));
+  step_sequences_.Observe(static_cast<double>(step.sequences));
+}
+
+void LlmServer::Stop(Duration deadline) {
+  if (std::exchange(stopped_, true)) return;
+  endpoint_.Drain(deadline);
+  // What still runs ends with UNAVAILABLE, so that the gateway moves it.
+  engine_.Stop();
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  stopping_changed_.notify_all();
+  if (reader_watch_.joinable()) reader_watch_.join();
+  endpoint_.StopServing();
+  endpoint_.Close();
+  engine_metrics_.reset();
+}
+
+}  // namespace headroom::llm_worker

@@ -1,0 +1,59 @@
+// Wires and owns the llm-worker: device in, a serving object out. `headroom up` and the binary `llm-worker` build the
+// same object.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "common/config.h"
+#include "common/metrics.h"
+#include "common/rpc/channel_directory.h"
+#include "common/service_main.h"
+#include "llm-worker/decoder.h"
+#include "llm-worker/engine.h"
+#include "llm-worker/service.h"
+#include "worker/worker_device.h"
+#include "worker/worker_endpoint.h"
+
+namespace headroom::llm_worker {
+
+class LlmServer : public RunningService {
+ public:
+  // Takes its memory, serves as LOADING, reads the weights and returns READY. `device` was made with the llm role and
+  // AddDecoderNeeds; what is passed by reference must outlive the result.
+  static absl::StatusOr<std::unique_ptr<LlmServer>> Start(const ClusterConfig& config, worker::WorkerDevice& device,
+                                                          rpc::ChannelDirectory& channels, Metrics& metrics);
+  ~LlmServer() override;
+
+  // Drains: no new grants, running answers finish until the deadline, the rest ends with UNAVAILABLE. Idempotent.
+  void Stop(Duration deadline) override;
+
+  const std::string& endpoint() const { return endpoint_.endpoint(); }
+  const worker::WorkerEndpoint& worker() const { return endpoint_; }
+
+ private:
+  LlmServer(const ClusterConfig& config, worker::WorkerDevice& device, std::unique_ptr<Decoder> decoder,
+            rpc::ChannelDirectory& channels, Metrics& metrics);
+  absl::Status Load();
+  void WatchReaders();
+  void CountStep(const EngineStep& step);
+
+  const LlmWorkerSection config_;
+  worker::WorkerDevice& device_;
+  const std::unique_ptr<Decoder> decoder_;
+  Counter steps_, prompt_tokens_, answer_tokens_;
+  Histogram step_seconds_, step_tokens_, step_sequences_;
+  worker::WorkerEndpoint endpoint_;
+  Engine engine_;
+  LlmService service_;
+  std::shared_ptr<void> engine_metrics_;
+  std::mutex mutex_;
+  std::condition_variable stopping_changed_;
+  bool stopping_ = false;
+  bool stopped_ = false;
+  std::thread reader_watch_;
+};
+
+}  // namespace headroom::llm_worker

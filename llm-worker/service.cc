@@ -1,0 +1,333 @@
+#include "llm-worker/service.h"
+
+#include <set>
+#include <stop_token>
+#include <vector>
+
+#include "admission/link/convert.h"
+#include "common/check.h"
+#include "common/rpc/status.h"
+
+namespace headroom::llm_worker {
+namespace {
+
+v1::FinishReason ToProto(Finish finish) {
+  switch (finish) {
+    case Finish::kNone:
+      return v1::FINISH_REASON_UNSPECIFIED;
+    case Finish::kStop:
+      return v1::FINISH_REASON_STOP;
+    case Finish::kLength:
+      return v1::FINISH_REASON_LENGTH;
+    case Finish::kCancelled:
+      return v1::FINISH_REASON_CANCELLED;
+  }
+  return v1::FINISH_REASON_ERROR;
+}
+
+// A refusal before any work: the reason tells the gateway that the request may go elsewhere with a new grant.
+absl::Status Refuse(const absl::Status& status, const char* reason) {
+  return rpc::WithDetails(absl::UnavailableError(std::string(status.message())),
+                          {.reason = reason, .metadata = {}, .retry_delay = {}});
+}
+
+// What the gate says of fences and room becomes UNAVAILABLE; caller errors stay as they are.
+absl::Status GateRefusal(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kAborted:
+      return Refuse(status, "GRANT_NOT_VALID");
+    case absl::StatusCode::kResourceExhausted:
+      return Refuse(status, "NO_ROOM");
+    case absl::StatusCode::kUnavailable:
+      return Refuse(status, "NOT_READY");
+    default:
+      return status;
+  }
+}
+
+// What the message says that is not the sequence's own business.
+absl::Status CheckEnvelope(const v1::LlmGenerateRequest& request, const LlmService::Options& options) {
+  if (request.model().sha256() != options.model)
+    return absl::FailedPreconditionError("another model than this worker's");
+  if (request.n() < 0 || request.n() > 1) {
+    return absl::InvalidArgumentError(absl::StrCat("n ", request.n(), ": only 1 is supported"));
+  }
+  if (request.logprobs() != 0) {
+    return absl::InvalidArgumentError(absl::StrCat("logprobs ", request.logprobs(), " are not supported"));
+  }
+  if (!request.has_sampling()) return absl::InvalidArgumentError("sampling is missing");
+  if (request.refs_size() > 0 && options.embedding.rows_per_piece == 0) {
+    return absl::InvalidArgumentError("the model takes no images");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckSpans(const v1::LlmGenerateRequest& request, const EmbeddingShape& shape) {
+  for (const v1::EmbeddingRef& ref : request.refs()) HEADROOM_RETURN_IF_ERROR(CheckRef(ref, shape));
+  std::set<std::pair<int32_t, int64_t>> seen;
+  for (const v1::EmbeddingSpan& span : request.spans()) {
+    if (!seen.emplace(span.ref(), span.piece()).second) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("piece ", span.piece(), " of image ", span.ref(), " has two spans"));
+    }
+    if (span.ref() < 0 || span.ref() >= request.refs_size()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("span of image ", span.ref(), ", there are ", request.refs_size()));
+    }
+    const int64_t pieces = request.refs(span.ref()).pieces();
+    if (span.piece() < 0 || span.piece() >= pieces) {
+      return absl::InvalidArgumentError(absl::StrCat("span of piece ", span.piece(), ", the image has ", pieces));
+    }
+    if (span.rows() != shape.rows_per_piece) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("span of ", span.rows(), " rows, a piece has ", shape.rows_per_piece));
+    }
+  }
+  return absl::OkStatus();
+}
+
+// The leg pays for what the request will hold: blocks for every token, host memory for every piece.
+absl::Status CheckPrice(const v1::LlmGenerateRequest& request, const admission::Resources& leg,
+                        const LlmService::Options& options) {
+  const int64_t blocks = BlocksFor(request.prompt_ids_size() + request.max_tokens(), options.block_size);
+  if (leg.kv_blocks < blocks) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the grant has ", leg.kv_blocks, " KV blocks, the request needs ", blocks));
+  }
+  if (leg.slots < 1) return absl::InvalidArgumentError("the grant has no slot");
+  const int64_t piece_bytes = options.embedding.piece_bytes();
+  if (piece_bytes == 0) return absl::OkStatus();
+  int64_t left = leg.host_bytes / piece_bytes;
+  for (const v1::EmbeddingRef& ref : request.refs()) {
+    if (ref.pieces() > left) {
+      return absl::InvalidArgumentError(absl::StrCat("the grant has ", leg.host_bytes, " host bytes, the pieces of ",
+                                                     request.refs_size(), " images need more"));
+    }
+    left -= ref.pieces();
+  }
+  return absl::OkStatus();
+}
+
+SequenceRequest ToSequence(const v1::LlmGenerateRequest& request) {
+  SequenceRequest sequence;
+  sequence.prompt_ids.assign(request.prompt_ids().begin(), request.prompt_ids().end());
+  sequence.continued_ids.assign(request.continued_ids().begin(), request.continued_ids().end());
+  sequence.stop_ids.assign(request.stop_ids().begin(), request.stop_ids().end());
+  sequence.max_tokens = request.max_tokens();
+  sequence.sampling = {.temperature = request.sampling().temperature(),
+                       .top_p = request.sampling().top_p(),
+                       .top_k = request.sampling().top_k(),
+                       .repetition_penalty = request.sampling().repetition_penalty(),
+                       .seed = request.sampling().seed()};
+  for (const v1::EmbeddingSpan& span : request.spans()) {
+    sequence.runs.push_back({.begin = span.begin(), .rows = span.rows(), .data = {}});
+  }
+  return sequence;
+}
+
+}  // namespace
+
+// One Generate call. Held by itself until OnDone; the stream's callback and the fetch task hold it as long as they run.
+class GenerateCall final : public grpc::ServerWriteReactor<v1::TokenEvent>,
+                           public std::enable_shared_from_this<GenerateCall> {
+ public:
+  GenerateCall(LlmService& service, grpc::CallbackServerContext* context, const v1::LlmGenerateRequest* request)
+      : service_(service), context_(context), request_(*request) {}
+
+  void Start() {
+    self_ = shared_from_this();
+    stream_ = std::make_shared<TokenStream>(service_.parts_.clock, [weak = weak_from_this()] {
+      if (const auto call = weak.lock()) call->Pump();
+    });
+    if (const absl::Status status = Admit(); !status.ok()) Fail(status);
+  }
+
+  void OnWriteDone(bool ok) override {
+    std::unique_lock lock(mutex_);
+    writing_ = false;
+    if (!ok) {
+      stream_->Cancel();
+      FinishLocked(grpc::Status(grpc::StatusCode::CANCELLED, "the client reads no more"));
+    } else if (last_written_) {
+      FinishLocked(grpc::Status::OK);
+    } else {
+      PumpLocked();
+    }
+  }
+
+  void OnCancel() override {
+    stream_->Cancel();
+    stop_.request_stop();
+  }
+
+  void OnDone() override {
+    {
+      std::lock_guard lock(mutex_);
+      done_ = true;
+    }
+    std::lock_guard lock(service_.mutex_);
+    service_.calls_.erase(this);
+    self_.reset();  // the last use of this object, unless a callback still holds it
+  }
+
+  // True when the call was cancelled because of it.
+  bool CancelIfUnread(TimePoint before) {
+    const std::optional<TimePoint> since = stream_->UnreadSince();
+    if (!since.has_value() || *since >= before) return false;
+    std::lock_guard lock(mutex_);
+    if (done_) return false;
+    context_->TryCancel();
+    return true;
+  }
+
+ private:
+  // Checks, activates the leg and sends the request on its way.
+  absl::Status Admit() {
+    const LlmService::Options& options = service_.options_;
+    HEADROOM_RETURN_IF_ERROR(CheckEnvelope(request_, options));
+    HEADROOM_RETURN_IF_ERROR(CheckSpans(request_, options.embedding));
+    SequenceRequest sequence = ToSequence(request_);
+    HEADROOM_RETURN_IF_ERROR(CheckSequenceRequest(sequence, options.limits));
+    HEADROOM_ASSIGN_OR_RETURN(const admission::Grant grant, admission::FromProto(request_.grant()));
+    if (const admission::Leg* leg = grant.Find(admission::Role::kLlm)) {
+      HEADROOM_RETURN_IF_ERROR(CheckPrice(request_, leg->resources, options));
+    }
+    absl::StatusOr<admission::ActiveLeg> leg = service_.parts_.gate.Activate(grant, admission::Role::kLlm);
+    if (!leg.ok()) return GateRefusal(leg.status());
+    KvLease lease(std::move(*leg), &service_.parts_.ledger, options.block_bytes);
+    if (request_.refs_size() == 0) return Submit(std::move(sequence), std::move(lease));
+
+    // std::function wants copies.
+    auto held = std::make_shared<std::pair<SequenceRequest, KvLease>>(std::move(sequence), std::move(lease));
+    const bool queued = service_.fetchers_.TrySubmit(
+        [call = shared_from_this(), held] { call->Fetch(std::move(held->first), std::move(held->second)); });
+    return queued ? absl::OkStatus()
+                  : Refuse(absl::UnavailableError("too many requests wait for embeddings"), "NO_ROOM");
+  }
+
+  // On the fetch pool.
+  void Fetch(SequenceRequest sequence, KvLease lease) {
+    service_.fetches_.Increment();
+    absl::Status status = FetchRuns(sequence);
+    if (!status.ok()) service_.fetch_failures_.Increment();
+    if (status.ok()) {
+      status = Submit(std::move(sequence), std::move(lease));
+    } else if (absl::IsUnavailable(status)) {
+      status = Refuse(status, "EMBEDDINGS_NOT_AVAILABLE");
+    }
+    lease.Release();
+    if (!status.ok()) Fail(status);
+  }
+
+  absl::Status FetchRuns(SequenceRequest& sequence) {
+    for (int ref = 0; ref < request_.refs_size(); ++ref) {
+      if (stream_->cancelled()) return absl::CancelledError("cancelled");
+      HEADROOM_ASSIGN_OR_RETURN(std::vector<std::string> pieces,
+                                FetchEmbeddings(service_.parts_.channels, request_.refs(ref), request_.grant().id(),
+                                                service_.options_.embedding, context_->deadline(), stop_.get_token()));
+      for (int i = 0; i < request_.spans_size(); ++i) {
+        const v1::EmbeddingSpan& span = request_.spans(i);
+        if (span.ref() == ref)
+          sequence.runs[static_cast<size_t>(i)].data = std::move(pieces[static_cast<size_t>(span.piece())]);
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status Submit(SequenceRequest sequence, KvLease lease) {
+    const absl::Status status = service_.parts_.engine.Submit(std::move(sequence), stream_, std::move(lease));
+    return absl::IsResourceExhausted(status) || absl::IsUnavailable(status) ? Refuse(status, "NO_ROOM") : status;
+  }
+
+  void Fail(const absl::Status& status) { stream_->Push({.error = status}); }
+
+  void Pump() {
+    std::lock_guard lock(mutex_);
+    PumpLocked();
+  }
+
+  // gRPC runs no reaction inside StartWrite or Finish, so both may be called under the lock.
+  void PumpLocked() {
+    if (writing_ || finished_) return;
+    const std::optional<AnswerEvent> event = stream_->Take();
+    if (!event.has_value()) return;
+    if (!event->error.ok()) return FinishLocked(rpc::ToGrpc(event->error));
+    message_.Clear();
+    message_.set_index(event->index);
+    message_.set_has_token(event->has_token);
+    message_.set_token(event->token);
+    message_.set_finish(ToProto(event->finish));
+    if (event->last()) {
+      v1::Usage& usage = *message_.mutable_usage();
+      usage.set_prompt_tokens(event->usage.prompt_tokens);
+      usage.set_image_tokens(event->usage.image_tokens);
+      usage.set_completion_tokens(event->usage.completion_tokens);
+      usage.set_images(request_.refs_size());
+      usage.set_pieces(request_.spans_size());
+    }
+    last_written_ = event->last();
+    writing_ = true;
+    StartWrite(&message_);
+  }
+
+  void FinishLocked(const grpc::Status& status) {
+    if (finished_) return;
+    finished_ = true;
+    Finish(status);
+  }
+
+  LlmService& service_;
+  grpc::CallbackServerContext* const context_;
+  const v1::LlmGenerateRequest& request_;  // gRPC's, good until OnDone
+  std::shared_ptr<GenerateCall> self_;
+  std::shared_ptr<TokenStream> stream_;
+  std::stop_source stop_;
+  std::mutex mutex_;
+  v1::TokenEvent message_;
+  bool writing_ = false;
+  bool last_written_ = false;
+  bool finished_ = false;
+  bool done_ = false;
+};
+
+LlmService::LlmService(Parts parts, Options options, Metrics& metrics)
+    : parts_(parts),
+      options_(std::move(options)),
+      fetches_(metrics.AddCounter("headroom_llm_fetches_total", "Requests whose embeddings were pulled.")),
+      fetch_failures_(
+          metrics.AddCounter("headroom_llm_fetch_failures_total", "Requests whose embeddings could not be pulled.")),
+      unread_cancels_(
+          metrics.AddCounter("headroom_llm_unread_cancels_total", "Answers cancelled because nobody read them.")),
+      fetchers_("llm-fetch", options_.fetch_threads, static_cast<size_t>(options_.fetches_waiting_max)) {}
+
+LlmService::~LlmService() {
+  fetchers_.Shutdown();
+  HEADROOM_CHECK(calls_.empty()) << "the service dies before its calls";
+}
+
+grpc::ServerWriteReactor<v1::TokenEvent>* LlmService::Generate(grpc::CallbackServerContext* context,
+                                                               const v1::LlmGenerateRequest* request) {
+  const auto call = std::make_shared<GenerateCall>(*this, context, request);
+  {
+    std::lock_guard lock(mutex_);
+    calls_[call.get()] = call;
+  }
+  call->Start();
+  return call.get();
+}
+
+void LlmService::CancelUnread() {
+  std::vector<std::shared_ptr<GenerateCall>> calls;
+  {
+    std::lock_guard lock(mutex_);
+    for (const auto& [raw, weak] : calls_) {
+      if (auto call = weak.lock()) calls.push_back(std::move(call));
+    }
+  }
+  const TimePoint before = parts_.clock.Now() - options_.unread_max;
+  for (const auto& call : calls) {
+    if (call->CancelIfUnread(before)) unread_cancels_.Increment();
+  }
+}
+
+}  // namespace headroom::llm_worker

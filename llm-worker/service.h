@@ -1,0 +1,64 @@
+// The Llm service: checks a request again, activates its leg, pulls its embeddings, hands it to the engine and streams
+// the answer.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "admission/worker_gate.h"
+#include "common/clock.h"
+#include "common/metrics.h"
+#include "common/rpc/channel_directory.h"
+#include "common/thread_pool.h"
+#include "headroom/v1/llm.grpc.pb.h"
+#include "llm-worker/embedding_client.h"
+#include "llm-worker/engine.h"
+
+namespace headroom::llm_worker {
+
+class GenerateCall;
+
+class LlmService final : public v1::Llm::CallbackService {
+ public:
+  struct Parts {
+    admission::WorkerGate& gate;
+    Engine& engine;
+    memory::Ledger& ledger;
+    rpc::ChannelDirectory& channels;
+    Clock& clock;
+  };
+  struct Options {
+    ModelLimits limits;
+    int64_t block_size = 0;
+    int64_t block_bytes = 0;
+    EmbeddingShape embedding;  // rows_per_piece 0: the model has no tower
+    std::string model;         // fingerprint
+    int fetch_threads = 1;
+    int64_t fetches_waiting_max = 0;
+    Duration unread_max = std::chrono::seconds(60);
+  };
+  LlmService(Parts parts, Options options, Metrics& metrics);
+  // Every call has ended (the server is shut down).
+  ~LlmService() override;
+
+  grpc::ServerWriteReactor<v1::TokenEvent>* Generate(grpc::CallbackServerContext* context,
+                                                     const v1::LlmGenerateRequest* request) override;
+
+  // Cancels calls whose reader has taken no event for longer than unread_max. Called now and then by the server.
+  void CancelUnread();
+
+ private:
+  friend class GenerateCall;
+
+  const Parts parts_;
+  const Options options_;
+  Counter fetches_, fetch_failures_, unread_cancels_;
+  ThreadPool fetchers_;
+  std::mutex mutex_;
+  std::map<GenerateCall*, std::weak_ptr<GenerateCall>> calls_;
+};
+
+}  // namespace headroom::llm_worker

@@ -1,0 +1,116 @@
+#include "worker/worker_device.h"
+
+#include "common/log.h"
+#include "model/fingerprint.h"
+#include "model/weights.h"
+
+namespace headroom::worker {
+
+using memory::Component;
+
+absl::StatusOr<DType> ComputeTypeFrom(const ModelSection& section) {
+  if (section.dtype == "bf16") return DType::kBF16;
+  if (section.dtype == "fp32") return DType::kF32;
+  return absl::InvalidArgumentError("model.dtype is '" + section.dtype + "': bf16 or fp32");
+}
+
+absl::StatusOr<memory::Knobs> KnobsFrom(const KnobsSection& section) {
+  memory::Knobs knobs;
+  knobs.max_num_seqs = section.max_num_seqs;
+  knobs.max_model_len = section.max_model_len;
+  knobs.max_num_batched_tokens = section.max_num_batched_tokens;
+  knobs.gpu_memory_utilization = section.gpu_memory_utilization;
+  knobs.block_size = section.block_size;
+  knobs.max_patches_per_step = section.max_patches_per_step;
+  knobs.embedding_store_pieces = section.embedding_store_pieces;
+  if (section.kv_cache_dtype == "bf16") knobs.kv_cache_dtype = DType::kBF16;
+  if (section.kv_cache_dtype == "fp32") knobs.kv_cache_dtype = DType::kF32;
+  if (!knobs.kv_cache_dtype.has_value() && section.kv_cache_dtype != "auto") {
+    return absl::InvalidArgumentError("knobs.kv_cache_dtype is '" + section.kv_cache_dtype + "': auto, bf16 or fp32");
+  }
+  return knobs;
+}
+
+absl::StatusOr<std::unique_ptr<WorkerDevice>> WorkerDevice::Create(const ClusterConfig& config, memory::Roles roles,
+                                                                   const AddNeeds& add_needs) {
+  if (config.model.path.empty()) return absl::InvalidArgumentError("model.path is not set");
+  std::unique_ptr<WorkerDevice> worker(new WorkerDevice());
+  memory::PlanRequest request;
+  HEADROOM_ASSIGN_OR_RETURN(request.compute, ComputeTypeFrom(config.model));
+  HEADROOM_ASSIGN_OR_RETURN(request.knobs, KnobsFrom(config.knobs));
+  HEADROOM_ASSIGN_OR_RETURN(worker->model_, model::LoadModelConfig(config.model.path));
+  HEADROOM_ASSIGN_OR_RETURN(worker->checkpoint_, model::Checkpoint::Open(config.model.path));
+  HEADROOM_ASSIGN_OR_RETURN(const int64_t unused, model::CheckTensors(worker->model_, *worker->checkpoint_));
+  if (unused > 0) Log(LogLevel::kInfo, "worker", "tensors of the checkpoint are not used").With("tensors", unused);
+  HEADROOM_ASSIGN_OR_RETURN(worker->fingerprint_, model::ModelFingerprint(config.model.path, *worker->checkpoint_));
+
+  runtime::DeviceOptions options;
+  options.kind = config.device.kind;
+  options.isa = config.device.isa;
+  options.threads = static_cast<int>(config.device.threads);
+  HEADROOM_ASSIGN_OR_RETURN(worker->device_, runtime::Device::Create(options));
+
+  request.device.name = config.device.kind;
+  request.device.memory_bytes = config.device.memory;
+  request.roles = roles;
+  add_needs(*worker->device_, worker->model_, request.compute, request.kernels);
+  HEADROOM_ASSIGN_OR_RETURN(worker->plan_, memory::MakePlan(worker->model_, request));
+  for (const std::string& note : worker->plan_.notes) Log(LogLevel::kInfo, "worker", "plan").With("note", note);
+
+  worker->ledger_ = std::make_unique<memory::Ledger>(worker->plan_.device_bytes);
+  worker->plan_.Register(*worker->ledger_);
+  HEADROOM_ASSIGN_OR_RETURN(worker->arena_, memory::Arena::Create(worker->plan_.arena_bytes, *worker->ledger_));
+  Log(LogLevel::kInfo, "worker", "device memory reserved")
+      .With("device", request.device.name)
+      .With("isa", runtime::IsaName(worker->device_->isa()))
+      .With("threads", worker->device_->threads())
+      .With("arena_bytes", worker->plan_.arena_bytes)
+      .With("device_bytes", worker->plan_.device_bytes)
+      .With("kv_blocks", worker->plan_.kv_blocks);
+  return worker;
+}
+
+v1::DeviceLedger WorkerDevice::Ledger() const {
+  const memory::LedgerSnapshot snapshot = ledger_->Snapshot();
+  v1::DeviceLedger report;
+  report.set_device(plan_.device);
+  report.set_total_bytes(snapshot.device_bytes);
+  report.set_high_water_bytes(snapshot.total.high_water);
+  for (const Component component : memory::AllComponents()) {
+    const memory::LedgerLine& line = snapshot[component];
+    v1::LedgerLine& out = *report.add_lines();
+    out.set_component(memory::ComponentLabel(component));
+    out.set_planned_bytes(line.planned);
+    out.set_reserved_bytes(line.reserved);
+    out.set_used_bytes(line.used);
+    out.set_high_water_bytes(line.high_water);
+  }
+  return report;
+}
+
+std::shared_ptr<void> WorkerDevice::ExportLedger(Metrics& metrics) const {
+  return metrics.AddCollector([this] {
+    const memory::LedgerSnapshot snapshot = ledger_->Snapshot();
+    std::vector<MetricSample> samples;
+    auto add = [&](const char* name, const char* help, const std::string& component, int64_t value) {
+      MetricLabels labels = {{"device", plan_.device}};
+      if (!component.empty()) labels["component"] = component;
+      samples.push_back({name, help, std::move(labels), static_cast<double>(value)});
+    };
+    for (const Component component : memory::AllComponents()) {
+      const memory::LedgerLine& line = snapshot[component];
+      const std::string label = memory::ComponentLabel(component);
+      add("headroom_memory_planned_bytes", "Bytes of the plan's line.", label, line.planned);
+      add("headroom_memory_reserved_bytes", "Bytes promised.", label, line.reserved);
+      add("headroom_memory_used_bytes", "Bytes holding data.", label, line.used);
+      add("headroom_memory_high_water_bytes", "Most bytes that held data at one moment.", label, line.high_water);
+    }
+    add("headroom_memory_device_bytes", "Memory of the device.", "", snapshot.device_bytes);
+    add("headroom_memory_device_used_bytes", "Bytes holding data, all components.", "", snapshot.total.used);
+    add("headroom_memory_device_high_water_bytes", "Most bytes that held data at one moment, all components.", "",
+        snapshot.total.high_water);
+    return samples;
+  });
+}
+
+}  // namespace headroom::worker

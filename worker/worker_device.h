@@ -1,0 +1,66 @@
+// What the roles of one process share on a device: the model's numbers, one plan, one ledger, one arena, one compute
+// lane.
+//
+// Create() plans, then reserves and touches the whole plan before a weight is read. Weights are loaded by the roles.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "common/config.h"
+#include "common/metrics.h"
+#include "common/status.h"
+#include "headroom/v1/common.pb.h"
+#include "memory/arena.h"
+#include "memory/ledger.h"
+#include "memory/plan.h"
+#include "model/checkpoint.h"
+#include "model/config.h"
+#include "runtime/device.h"
+
+namespace headroom::worker {
+
+// Fills in what the plan must know about the kernels of a role: AddDecoderNeeds, AddEncoderNeeds, or both.
+using AddNeeds = std::function<void(runtime::Device& device, const model::ModelConfig& config, DType compute,
+                                    memory::KernelNeeds& needs)>;
+
+class WorkerDevice {
+ public:
+  // Errors of configuration, checkpoint, plan (FAILED_PRECONDITION with the line that binds) and machine
+  // (RESOURCE_EXHAUSTED).
+  static absl::StatusOr<std::unique_ptr<WorkerDevice>> Create(const ClusterConfig& config, memory::Roles roles,
+                                                              const AddNeeds& add_needs);
+
+  runtime::Device& device() { return *device_; }
+  memory::Arena& arena() { return *arena_; }
+  memory::Ledger& ledger() { return *ledger_; }
+  const memory::Plan& plan() const { return plan_; }
+  const model::ModelConfig& model() const { return model_; }
+  const model::Checkpoint& checkpoint() const { return *checkpoint_; }
+  const std::string& fingerprint() const { return fingerprint_; }
+  DType compute() const { return plan_.compute; }
+
+  // The ledger as workers report it to schedulers. Thread-safe.
+  v1::DeviceLedger Ledger() const;
+  // headroom_memory_… gauges, all of one scrape from one snapshot. The token must be dropped before this object.
+  [[nodiscard]] std::shared_ptr<void> ExportLedger(Metrics& metrics) const;
+
+ private:
+  WorkerDevice() = default;
+
+  model::ModelConfig model_;
+  std::optional<model::Checkpoint> checkpoint_;
+  std::string fingerprint_;
+  memory::Plan plan_;
+  std::unique_ptr<runtime::Device> device_;
+  std::unique_ptr<memory::Ledger> ledger_;
+  std::unique_ptr<memory::Arena> arena_;
+};
+
+// The knobs of the configuration as the plan takes them. INVALID_ARGUMENT for an unknown dtype.
+absl::StatusOr<memory::Knobs> KnobsFrom(const KnobsSection& section);
+absl::StatusOr<DType> ComputeTypeFrom(const ModelSection& section);
+
+}  // namespace headroom::worker
