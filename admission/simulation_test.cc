@@ -1,0 +1,578 @@
+// The scheduler core and several worker gates in a discrete-event world with a fake clock: messages take time and links
+// break, workers and the scheduler restart, gateways vanish, replay and dawdle. After every event the invariants of the
+// protocol are checked (ARCHITECTURE.md, "Admission across nodes"); a failure prints the seed.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <queue>
+#include <set>
+
+#include "admission/grant_holder.h"
+#include "admission/scheduler_core.h"
+#include "admission/worker_gate.h"
+#include "common/random.h"
+
+namespace headroom::admission {
+namespace {
+
+constexpr char kCluster[] = "sim";
+constexpr char kModel[] = "m";
+
+struct Faults {
+  bool links_break = false;    // with whatever is on its way
+  bool messages_lost = false;  // single events of a link that stays up
+  bool workers_restart = false;
+  bool scheduler_restarts = false;
+  bool gateways_vanish = false;  // never void, never renew
+  bool replays = false;          // grants presented twice, or after their time
+};
+
+struct Outcome {
+  int64_t events = 0;  // core events and gate calls
+  int64_t granted = 0;
+  int64_t refused = 0;
+  int64_t done = 0;
+  int64_t failed = 0;
+  int64_t cancelled = 0;
+  int64_t stale = 0;    // ABORTED by a gate
+  int64_t no_room = 0;  // RESOURCE_EXHAUSTED by a gate: the plan was wrong, the worker was not
+};
+
+class World {
+ public:
+  World(uint64_t seed, Faults faults) : random_(seed), faults_(faults) {
+    StartScheduler();
+    AddWorker("vision-0", {Role::kVision});
+    AddWorker("vision-1", {Role::kVision});
+    AddWorker("llm-0", {Role::kLlm});
+    AddWorker("llm-1", {Role::kLlm});
+    AddWorker("both-0", {Role::kVision, Role::kLlm});
+    for (auto& [name, worker] : workers_) StartWorker(worker);
+    Every(milliseconds(100), [this] { Tell(Tick{}); });
+  }
+
+  ~World() {
+    for (auto& [id, request] : requests_) request.legs.clear();
+  }
+
+  // Requests and faults until so many events have passed, then quiet, then all must be zero.
+  Outcome Run(int64_t events) {
+    Every(milliseconds(4), [this] {
+      if (busy_ && requests_.size() < 80) NewRequest();
+    });
+    Every(milliseconds(150), [this] {
+      if (busy_) Fault();
+    });
+    while (outcome_.events < events && Step()) {
+    }
+    busy_ = false;
+    const TimePoint quiet_at = clock_.Now() + std::chrono::seconds(120);
+    while (clock_.Now() < quiet_at && Step()) {
+    }
+    CheckQuiet();
+    return outcome_;
+  }
+
+ private:
+  struct SimWorker {
+    std::string name;
+    std::vector<Role> roles;
+    Resources capacity;
+    std::unique_ptr<WorkerGate> gate;
+    uint64_t epoch_seen = 0;       // I5
+    LinkId link = 0;               // 0: none
+    TimePoint in_order;            // when the last message on the link arrives
+    std::map<LegKey, int> opened;  // I3: events of this incarnation
+    std::map<LegKey, int> closed;
+  };
+
+  struct Request {
+    Ticket ticket = 0;
+    Price price;
+    bool vanishes = false;
+    int answers = 0;  // of Reserve
+    std::unique_ptr<GrantHolder> holder;
+    std::map<Role, ActiveLeg> legs;
+    std::map<Role, std::string> workers;
+  };
+
+  struct Due {
+    TimePoint at;
+    uint64_t order;
+    std::function<void()> action;
+    bool operator<(const Due& other) const { return at != other.at ? at > other.at : order > other.order; }
+  };
+
+  // ---- time
+
+  void After(Duration delay, std::function<void()> action) {
+    due_.push({clock_.Now() + delay, ++order_, std::move(action)});
+  }
+  void Every(Duration period, std::function<void()> action) {
+    After(period, [this, period, action] {
+      action();
+      Every(period, action);
+    });
+  }
+  bool Step() {
+    if (due_.empty() || testing::Test::HasFailure()) return false;
+    const Due due = due_.top();
+    due_.pop();
+    clock_.Advance(due.at - clock_.Now());
+    due.action();
+    CheckInvariants();
+    return true;
+  }
+  Duration Transit() { return std::chrono::microseconds(50 + random_.Below(random_.Below(20) == 0 ? 200'000 : 5'000)); }
+  bool Chance(int one_in) { return random_.Below(static_cast<uint64_t>(one_in)) == 0; }
+
+  // ---- scheduler
+
+  void StartScheduler() {
+    SchedulerCore::Options options;
+    options.workers.cluster_id = kCluster;
+    options.workers.worker_lost = milliseconds(2'000);
+    options.queue.entries_max = 40;
+    options.grant_ttl = milliseconds(3'000);
+    options.wait_max = milliseconds(20'000);
+    options.overtakes_max = 8;
+    core_ = std::make_unique<SchedulerCore>(options, random_, clock_.Now());
+  }
+
+  void RestartScheduler() {
+    StartScheduler();
+    for (auto& [name, worker] : workers_) BreakLink(worker, /*scheduler_knows=*/true);
+    // Calls that waited break with the process.
+    std::vector<uint64_t> waiting;
+    for (auto& [id, request] : requests_) {
+      if (request.answers == 0) waiting.push_back(id);
+    }
+    for (uint64_t id : waiting) End(id, &outcome_.failed);
+  }
+
+  void Tell(const Event& event) {
+    ++outcome_.events;
+    for (Action& action : core_->Apply(event, clock_.Now())) {
+      std::visit([this](auto& kind) { Do(kind); }, action);
+    }
+  }
+
+  void Do(Granted& granted) {
+    auto found = tickets_.find(granted.ticket);
+    ASSERT_NE(found, tickets_.end()) << "a grant that nobody waits for";
+    const uint64_t id = found->second;
+    Request& request = requests_.at(id);
+    ASSERT_EQ(++request.answers, 1);
+    ++outcome_.granted;
+    // All or nothing.
+    ASSERT_EQ(granted.grant.legs.size(), (request.price.vision ? 1u : 0u) + (request.price.llm ? 1u : 0u));
+    for (const Leg& leg : granted.grant.legs) ASSERT_EQ(leg.resources, *request.price.ForRole(leg.role));
+    After(Transit(), [this, id, grant = granted.grant] { OnGrant(id, grant); });
+  }
+
+  void Do(Refused& refused) {
+    auto found = tickets_.find(refused.ticket);
+    ASSERT_NE(found, tickets_.end());
+    Request& request = requests_.at(found->second);
+    ASSERT_EQ(++request.answers, 1);
+    ASSERT_FALSE(refused.refusal.status.ok());
+    ++outcome_.refused;
+    const uint64_t id = found->second;
+    After(Transit(), [this, id] { End(id, &outcome_.failed); });
+  }
+
+  void Do(Renewed& renewed) { renewed_ = renewed; }
+
+  void Do(Greet& greet) {
+    for (auto& [name, worker] : workers_) {
+      if (worker.link != greet.link) continue;
+      const uint64_t incarnation = worker.gate->options().incarnation;
+      After(Transit(), [this, &worker, link = greet.link, epoch = greet.epoch, incarnation] {
+        if (worker.link != link || worker.gate->options().incarnation != incarnation) return;
+        worker.gate->ObserveEpoch(kCluster, epoch);
+        SendHeartbeat(worker);
+      });
+    }
+  }
+
+  void Do(CloseLink& close) {
+    for (auto& [name, worker] : workers_) {
+      if (worker.link == close.link) BreakLink(worker, /*scheduler_knows=*/true);
+    }
+  }
+
+  // ---- workers
+
+  void AddWorker(const std::string& name, std::vector<Role> roles) {
+    SimWorker& worker = workers_[name];
+    worker.name = name;
+    worker.roles = roles;
+    for (Role role : roles) {
+      if (role == Role::kVision) {
+        worker.capacity += {.slots = 8, .patches = 8192, .embedding_bytes = 60'000, .host_bytes = 100'000};
+      } else {
+        worker.capacity += {.slots = 6, .kv_blocks = 200, .host_bytes = 100'000};
+      }
+    }
+    Every(milliseconds(500), [this, &worker] { SendHeartbeat(worker); });
+  }
+
+  void StartWorker(SimWorker& worker) {
+    worker.gate = std::make_unique<WorkerGate>(WorkerGate::Options{.worker = worker.name,
+                                                                   .cluster_id = kCluster,
+                                                                   .model = kModel,
+                                                                   .incarnation = random_.Next() | 1,
+                                                                   .capacity = worker.capacity,
+                                                                   .settled_memory = milliseconds(8'000)},
+                                               clock_);
+    worker.epoch_seen = 0;
+    worker.opened.clear();
+    worker.closed.clear();
+    worker.gate->SetListener([this, &worker](const GateEvent& event) { OnGateEvent(worker, event); });
+    Dial(worker);
+    After(milliseconds(random_.Below(3'000)), [this, &worker, incarnation = worker.gate->options().incarnation] {
+      if (worker.gate->options().incarnation == incarnation) worker.gate->SetState(WorkerState::kReady, 1);
+    });
+  }
+
+  void CrashWorker(SimWorker& worker) {
+    BreakLink(worker, false);
+    worker.gate->SetListener({});
+    std::vector<uint64_t> lost;
+    for (auto& [id, request] : requests_) {
+      for (auto& [role, name] : request.workers) {
+        if (name == worker.name) lost.push_back(id);
+      }
+    }
+    // Legs of the dead process end with it and nobody hears of that.
+    for (uint64_t id : std::set<uint64_t>(lost.begin(), lost.end())) {
+      Request& request = requests_.at(id);
+      std::erase_if(request.legs, [&](const auto& leg) { return request.workers.at(leg.first) == worker.name; });
+      End(id, &outcome_.failed);
+    }
+    StartWorker(worker);
+  }
+
+  void OnGateEvent(SimWorker& worker, const GateEvent& event) {
+    if (event.kind == GateEvent::Kind::kActivated) {
+      ASSERT_EQ(++worker.opened[event.leg], 1);
+    }
+    if (event.kind == GateEvent::Kind::kSettled) {
+      ASSERT_EQ(++worker.closed[event.leg], 1) << "I3: settles exactly once";
+      ASSERT_EQ(worker.opened[event.leg], 1);
+    }
+    if (worker.link == 0 || (faults_.messages_lost && Chance(20))) return;
+    const LinkId link = worker.link;
+    if (event.kind == GateEvent::Kind::kActivated) {
+      Send(worker, LegActivated{link, event.number, {event.leg, event.resources}});
+    } else if (event.kind == GateEvent::Kind::kSettled) {
+      Send(worker, LegSettled{link, event.number, event.leg});
+    } else {
+      Send(worker, StateChanged{link, event.number, event.state, event.load_progress});
+    }
+  }
+
+  // In order on one link; lost with it.
+  void Send(SimWorker& worker, Event event) {
+    worker.in_order = std::max(worker.in_order, clock_.Now() + Transit());
+    After(worker.in_order - clock_.Now(), [this, link = worker.link, event = std::move(event)] {
+      if (open_links_.contains(link)) Tell(event);
+    });
+  }
+
+  void SendHeartbeat(SimWorker& worker) {
+    if (worker.link == 0) return;
+    const GateSnapshot snapshot = worker.gate->Snapshot();
+    Heartbeat heartbeat{worker.link,    snapshot.last_event,    {},
+                        snapshot.state, snapshot.load_progress, snapshot.highest_epoch};
+    for (const auto& entry : snapshot.active) heartbeat.active.push_back({entry.leg, entry.resources});
+    Send(worker, std::move(heartbeat));
+  }
+
+  void Dial(SimWorker& worker) {
+    worker.link = ++last_link_;
+    worker.in_order = clock_.Now();
+    open_links_.insert(worker.link);
+    const GateSnapshot snapshot = worker.gate->Snapshot();
+    WorkerHello hello;
+    hello.link = worker.link;
+    hello.cluster_id = kCluster;
+    hello.incarnation = worker.gate->options().incarnation;
+    hello.info = {worker.name, "inproc:" + worker.name, "cpu", kModel, worker.roles, worker.capacity, 4096, 4096, 16};
+    hello.state = snapshot.state;
+    hello.highest_epoch = snapshot.highest_epoch;
+    Send(worker, std::move(hello));
+    SendHeartbeat(worker);
+  }
+
+  // What is on its way is lost. The scheduler notices later, perhaps after the next hello.
+  void BreakLink(SimWorker& worker, bool scheduler_knows) {
+    if (worker.link == 0) return;
+    const LinkId link = worker.link;
+    worker.link = 0;
+    open_links_.erase(link);
+    if (!scheduler_knows) After(Transit() + Transit(), [this, link] { Tell(LinkLost{link}); });
+    After(milliseconds(random_.Below(800)), [this, &worker] {
+      if (worker.link == 0) Dial(worker);
+    });
+  }
+
+  // ---- gateways
+
+  void NewRequest() {
+    const uint64_t id = ++last_request_;
+    Request& request = requests_[id];
+    request.ticket = ++last_ticket_;
+    request.vanishes = faults_.gateways_vanish && Chance(12);
+    const auto blocks = static_cast<int64_t>(Chance(10) ? 150 + random_.Below(70) : 1 + random_.Below(60));
+    request.price.sequence_tokens = blocks * 16;
+    request.price.llm = Resources{.slots = 1, .kv_blocks = blocks, .host_bytes = blocks * 64};
+    if (Chance(2)) {
+      const auto pieces = static_cast<int64_t>(1 + random_.Below(9));
+      request.price.vision = Resources{.slots = 1,
+                                       .patches = pieces * 1024,
+                                       .embedding_bytes = pieces * 1000,
+                                       .host_bytes = static_cast<int64_t>(random_.Below(20'000))};
+      request.price.largest_piece_patches = 1024;
+    }
+    tickets_[request.ticket] = id;
+    Reserve reserve;
+    reserve.ticket = request.ticket;
+    reserve.tenant = absl::StrCat("tenant-", random_.Below(4));
+    reserve.priority = static_cast<int32_t>(random_.Below(3)) - 1;
+    reserve.model = kModel;
+    reserve.price = request.price;
+    reserve.wait_max = milliseconds(1 + random_.Below(10'000));
+    After(Transit(), [this, id, reserve] {
+      if (requests_.contains(id)) Tell(reserve);
+    });
+    if (Chance(6)) {
+      After(Transit() * 3, [this, id] {
+        auto found = requests_.find(id);
+        if (found == requests_.end() || found->second.answers > 0) return;
+        Tell(CancelReserve{found->second.ticket});
+        End(id, &outcome_.cancelled);
+      });
+    }
+  }
+
+  void OnGrant(uint64_t id, const Grant& grant) {
+    auto found = requests_.find(id);
+    if (found == requests_.end()) return;
+    Request& request = found->second;
+    request.holder = std::make_unique<GrantHolder>(grant, clock_.Now());
+    KeepRenewed(id);
+    const Role first = request.price.vision ? Role::kVision : Role::kLlm;
+    After(Transit(), [this, id, first] { Activate(id, first); });
+  }
+
+  void KeepRenewed(uint64_t id) {
+    const Request& request = requests_.at(id);
+    if (request.holder->RenewAt() == TimePoint::max() || request.vanishes) return;
+    After(request.holder->RenewAt() - clock_.Now(), [this, id] {
+      auto found = requests_.find(id);
+      if (found == requests_.end() || found->second.holder->RenewAt() > clock_.Now()) return;
+      GrantHolder& holder = *found->second.holder;
+      const TimePoint sent_at = clock_.Now();
+      Tell(Renew{id, holder.grant().id, holder.grant().epoch});
+      if (!renewed_.known) {
+        End(id, &outcome_.failed);
+        return;
+      }
+      holder.Renewed(sent_at, renewed_.ttl);
+      KeepRenewed(id);
+    });
+  }
+
+  void Activate(uint64_t id, Role role) {
+    auto found = requests_.find(id);
+    if (found == requests_.end()) return;
+    Request& request = found->second;
+    const bool replay = faults_.replays && Chance(10);
+    if (request.holder->Expired(clock_.Now()) && !replay) {
+      End(id, &outcome_.failed);
+      return;
+    }
+    const Grant grant = request.holder->Forward(clock_.Now());
+    SimWorker& worker = workers_.at(grant.Find(role)->worker);
+    ++outcome_.events;
+    const TimePoint received_at = clock_.Now();
+    auto leg = worker.gate->Activate(grant, role, received_at);
+    if (!leg.ok()) {
+      if (absl::IsAborted(leg.status())) ++outcome_.stale;
+      if (absl::IsResourceExhausted(leg.status())) ++outcome_.no_room;
+      ASSERT_TRUE(absl::IsAborted(leg.status()) || absl::IsResourceExhausted(leg.status()) ||
+                  absl::IsUnavailable(leg.status()))
+          << leg.status();
+      End(id, &outcome_.failed);
+      return;
+    }
+    request.workers[role] = worker.name;
+    ASSERT_TRUE(leg->AddUsed(Resources{.slots = 1}).ok());
+    ASSERT_FALSE(leg->AddUsed(Resources{.slots = 1'000}).ok());
+    request.legs[role] = std::move(*leg);
+    request.holder->MarkActivated(role);
+    if (replay) {
+      ASSERT_TRUE(absl::IsAlreadyExists(worker.gate->Activate(grant, role, received_at).status()) ||
+                  grant.ttl.count() == 0);
+    }
+    if (role == Role::kVision) {
+      // Encoding may take longer than the grant lives: it is renewed meanwhile.
+      After(milliseconds(random_.Below(Chance(10) ? 8'000 : 300)), [this, id] { Activate(id, Role::kLlm); });
+      return;
+    }
+    After(milliseconds(random_.Below(1'500)), [this, id] { End(id, &outcome_.done); });
+  }
+
+  // The only way out (I6).
+  void End(uint64_t id, int64_t* counter) {
+    auto found = requests_.find(id);
+    if (found == requests_.end()) return;
+    Request request = std::move(found->second);
+    requests_.erase(found);
+    ++*counter;
+    const bool voids = request.holder && request.holder->NeedsVoid() && !request.vanishes;
+    if (voids) After(Transit(), [this, grant = request.holder->grant().id] { Tell(Void{grant}); });
+    if (faults_.replays && request.holder && Chance(8)) ReplayLater(request.holder->grant());
+    outcome_.events += static_cast<int64_t>(request.legs.size());
+  }
+
+  // A grant of a request that is over, in every hand that should not have it.
+  void ReplayLater(const Grant& grant) {
+    const milliseconds delay(random_.Below(7'000));
+    for (const Leg& leg : grant.legs) {
+      After(delay, [this, grant, leg, received_at = clock_.Now()] {
+        // As if the message had lain there since: expired, used, or (never activated) still good, then settled at once.
+        ++outcome_.events;
+        auto late = workers_.at(leg.worker).gate->Activate(grant, leg.role, received_at);
+      });
+    }
+  }
+
+  void Fault() {
+    auto victim = std::next(workers_.begin(), static_cast<int64_t>(random_.Below(workers_.size())));
+    if (faults_.links_break && Chance(2)) BreakLink(victim->second, false);
+    if (faults_.workers_restart && Chance(8)) CrashWorker(victim->second);
+    if (faults_.scheduler_restarts && Chance(30)) RestartScheduler();
+  }
+
+  // ---- checks
+
+  void CheckInvariants() {
+    std::map<std::string, Resources> held;
+    for (const auto& [id, request] : requests_) {
+      for (const auto& [role, leg] : request.legs) held[request.workers.at(role)] += leg.resources();
+    }
+    for (auto& [name, worker] : workers_) {
+      const GateSnapshot snapshot = worker.gate->Snapshot();
+      ASSERT_TRUE(Fits(snapshot.reserved, worker.capacity)) << "I1 at " << name;
+      ASSERT_EQ(snapshot.reserved, held[name]) << name;
+      for (const auto& entry : snapshot.active) ASSERT_TRUE(Fits(entry.used, entry.resources)) << "I2 at " << name;
+      ASSERT_GE(snapshot.highest_epoch, worker.epoch_seen) << "I5 at " << name;
+      worker.epoch_seen = snapshot.highest_epoch;
+    }
+    for (const auto& [name, worker] : core_->table().workers()) {
+      Resources active;
+      Resources pending;
+      for (const auto& [leg, resources] : worker.active) active += resources;
+      for (const auto& [leg, resources] : worker.pending) pending += resources;
+      ASSERT_EQ(active, worker.active_sum);
+      ASSERT_EQ(pending, worker.pending_sum);
+      ASSERT_TRUE(Fits(pending, worker.info.capacity)) << "promised more than there is at " << name;
+    }
+  }
+
+  void CheckQuiet() {
+    if (testing::Test::HasFailure()) return;
+    EXPECT_TRUE(requests_.empty()) << "I6: " << requests_.size() << " requests never ended";
+    for (auto& [name, worker] : workers_) {
+      EXPECT_EQ(worker.gate->Snapshot().reserved, Resources{}) << "I4 at " << name;
+      EXPECT_EQ(worker.opened.size(), worker.closed.size()) << "I3 at " << name;
+    }
+    const ClusterStatus status = core_->Status(clock_.Now());
+    EXPECT_EQ(status.workers.size(), workers_.size());
+    for (const WorkerStatus& worker : status.workers) {
+      EXPECT_EQ(worker.reserved, Resources{}) << "I4 in the plan, " << worker.info.worker;
+      EXPECT_TRUE(worker.placeable) << worker.info.worker;
+    }
+    EXPECT_EQ(status.grants_pending, 0);
+    EXPECT_EQ(status.grants_active, 0);
+    EXPECT_EQ(status.queue_entries, 0);
+  }
+
+  SeededRandom random_;
+  const Faults faults_;
+  FakeClock clock_;
+  std::priority_queue<Due> due_;
+  uint64_t order_ = 0;
+  bool busy_ = true;
+  Outcome outcome_;
+  std::unique_ptr<SchedulerCore> core_;
+  std::map<std::string, SimWorker> workers_;
+  std::set<LinkId> open_links_;
+  std::map<uint64_t, Request> requests_;
+  std::map<Ticket, uint64_t> tickets_;
+  Renewed renewed_;
+  LinkId last_link_ = 0;
+  Ticket last_ticket_ = 0;
+  uint64_t last_request_ = 0;
+};
+
+Outcome Simulate(uint64_t seed, Faults faults, int64_t events) {
+  SCOPED_TRACE(absl::StrCat("seed ", seed));
+  World world(seed, faults);
+  const Outcome outcome = world.Run(events);
+  EXPECT_GE(outcome.events, events);
+  EXPECT_GT(outcome.done, 0);
+  EXPECT_GT(outcome.refused, 0) << "the load must be above what fits";
+  return outcome;
+}
+
+// Nothing breaks, so the plan must be exact: no worker ever refuses what the scheduler granted, however late messages
+// are.
+TEST(SimulationTest, WithoutFaultsNoGrantIsEverRefused) {
+  const uint64_t seed = SystemRandom().Next();
+  const Outcome outcome = Simulate(seed, {}, 60'000);
+  EXPECT_EQ(outcome.no_room, 0) << "seed " << seed;
+  EXPECT_EQ(outcome.stale, 0) << "seed " << seed;
+}
+
+TEST(SimulationTest, BreakingLinksAndLostMessagesHeal) {
+  Simulate(SystemRandom().Next(), {.links_break = true, .messages_lost = true}, 60'000);
+}
+
+TEST(SimulationTest, GatewaysThatVanishLeaveNothingBehind) {
+  const Outcome outcome = Simulate(SystemRandom().Next(), {.gateways_vanish = true, .replays = true}, 60'000);
+  EXPECT_GT(outcome.granted, outcome.done);
+}
+
+TEST(SimulationTest, EverythingAtOnce) {
+  for (int i = 0; i < 3; ++i) {
+    const Outcome outcome = Simulate(SystemRandom().Next(),
+                                     {.links_break = true,
+                                      .messages_lost = true,
+                                      .workers_restart = true,
+                                      .scheduler_restarts = true,
+                                      .gateways_vanish = true,
+                                      .replays = true},
+                                     100'000);
+    EXPECT_GT(outcome.stale, 0) << "fences were tried";
+  }
+}
+
+// The same seed gives the same run: a failure can be replayed.
+TEST(SimulationTest, IsDeterministic) {
+  const Faults all{true, true, true, true, true, true};
+  const Outcome a = Simulate(7, all, 10'000);
+  const Outcome b = Simulate(7, all, 10'000);
+  EXPECT_EQ(a.done, b.done);
+  EXPECT_EQ(a.granted, b.granted);
+  EXPECT_EQ(a.failed, b.failed);
+  EXPECT_EQ(a.events, b.events);
+}
+
+}  // namespace
+}  // namespace headroom::admission
