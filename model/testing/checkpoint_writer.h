@@ -1,0 +1,57 @@
+// For tests: temporary model directories with small random or deliberately broken checkpoints.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "model/checkpoint.h"
+#include "model/config.h"
+
+namespace headroom::model::testing {
+
+// A fresh directory, removed with all that is in it.
+class TemporaryDirectory {
+ public:
+  TemporaryDirectory();
+  ~TemporaryDirectory();
+  TemporaryDirectory(const TemporaryDirectory&) = delete;
+  TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
+
+  const std::string& path() const { return path_; }
+  void Write(const std::string& name, const std::string& content) const;
+  std::string Read(const std::string& name) const;
+
+ private:
+  std::string path_;
+};
+
+struct StoredTensor {
+  std::string name;
+  StoredType type = StoredType::kF32;
+  std::vector<int64_t> shape;
+  std::string data;  // elements × size bytes
+};
+
+// A well-formed safetensors file, the tensors in the order given.
+std::string SafetensorsFile(const std::vector<StoredTensor>& tensors);
+// The same around a header (JSON text) and data of the caller's, right or wrong.
+std::string SafetensorsFile(const std::string& header, const std::string& data);
+
+// config.json of small models: MiniCPMV with a tower of 2 layers and heads of 72, Qwen2 with a tied head, Llama with a
+// head_dim of its own.
+std::string SmallConfig(Architecture architecture);
+
+struct RandomModelOptions {
+  uint64_t seed = 1;
+  int shards = 1;  // above 1: with an index
+  StoredType type = StoredType::kBF16;
+};
+// Writes `config` as config.json and a checkpoint of the tensors that it needs, small random values. Aborts on a config
+// that does not load.
+void WriteRandomModel(const TemporaryDirectory& directory, const std::string& config,
+                      const RandomModelOptions& options = {});
+
+}  // namespace headroom::model::testing

@@ -1,0 +1,162 @@
+#include "model/weights.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "model/fingerprint.h"
+#include "model/testing/checkpoint_writer.h"
+
+namespace headroom::model {
+namespace {
+
+using ::testing::HasSubstr;
+
+ModelConfig Published(bool drop_last = false) {
+  const std::string text =
+      R"({"architectures": ["MiniCPMV"], "version": 2.6, "hidden_size": 3584, "intermediate_size": 18944,
+      "num_hidden_layers": 28, "num_attention_heads": 28, "num_key_value_heads": 4, "vocab_size": 151666,
+      "max_position_embeddings": 32768, "rope_theta": 1000000.0, "drop_vision_last_layer": )" +
+      std::string(drop_last ? "true" : "false") + "}";
+  auto config = ParseModelConfig({.config = text, .preprocessor = {}, .generation = {}});
+  EXPECT_TRUE(config.ok()) << config.status();
+  return *config;
+}
+
+TEST(Weights, PublishedModelHasThePublishedNumbers) {
+  const ModelConfig config = Published();
+  EXPECT_EQ(ExpectedTensors(config).size(), 789u);
+  EXPECT_EQ(ParameterCount(config), 8'099'175'152);
+  EXPECT_EQ(ParameterCount(config) * 2, 16'198'350'304);
+  EXPECT_EQ(ParameterCount(config, WeightPart::kVision), 417'792'240);
+  EXPECT_EQ(ParameterCount(config, WeightPart::kResampler), 68'619'264);
+  EXPECT_EQ(ParameterCount(config, WeightPart::kHead), 543'570'944);
+  EXPECT_EQ(ParameterCount(config, WeightPart::kLlm), 7'612'763'648 - 543'570'944);
+}
+
+TEST(Weights, DroppedVisionLayerIsNotNeeded) {
+  const ModelConfig config = Published(/*drop_last=*/true);
+  EXPECT_EQ(ParameterCount(config, WeightPart::kVision), 417'792'240 - 15'239'504);
+}
+
+TEST(Weights, HeldTensorsCoverTheirSources) {
+  for (const Architecture architecture : {Architecture::kMiniCpmV26, Architecture::kQwen2, Architecture::kLlama}) {
+    const auto config =
+        ParseModelConfig({.config = testing::SmallConfig(architecture), .preprocessor = {}, .generation = {}});
+    ASSERT_TRUE(config.ok()) << config.status();
+    std::set<std::string> names, sources;
+    for (const HeldTensor& held : HeldTensors(*config)) {
+      EXPECT_TRUE(names.insert(held.name).second) << held.name;
+      int64_t elements = 0;
+      for (const ExpectedTensor& source : held.sources) {
+        EXPECT_TRUE(sources.insert(source.name).second) << source.name;
+        int64_t product = 1;
+        for (const int64_t dimension : source.shape) product *= dimension;
+        elements += product;
+      }
+      EXPECT_TRUE(held.sources.empty() || elements == held.rows * held.cols) << held.name;
+    }
+    EXPECT_EQ(names.contains("llm.head.weight"), architecture != Architecture::kQwen2);
+    EXPECT_EQ(names.contains("llm.layers.1.qkv.bias"), architecture != Architecture::kLlama);
+  }
+}
+
+TEST(Weights, GoldenCheckpointsMatch) {
+  for (const char* name : {"minicpmv", "qwen2", "llama"}) {
+    const std::string directory = std::string(HEADROOM_SOURCE_DIR) + "/tests/golden/" + name;
+    const auto config = LoadModelConfig(directory);
+    ASSERT_TRUE(config.ok()) << config.status();
+    const auto checkpoint = Checkpoint::Open(directory);
+    ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
+    const auto unused = CheckTensors(*config, *checkpoint);
+    ASSERT_TRUE(unused.ok()) << unused.status();
+    EXPECT_EQ(*unused, 0) << name;
+    EXPECT_TRUE(std::string(name) != "minicpmv" || ParameterCount(*config) == 3'693'584);
+  }
+}
+
+class CheckTensorsTest : public ::testing::Test {
+ protected:
+  // Opens a random small MiniCPMV checkpoint with another config.
+  absl::StatusOr<int64_t> CheckWith(const nlohmann::json& patch) {
+    const std::string text = testing::SmallConfig(Architecture::kMiniCpmV26);
+    testing::WriteRandomModel(directory_, text);
+    nlohmann::json changed = nlohmann::json::parse(text);
+    changed.merge_patch(patch);
+    const auto config = ParseModelConfig({.config = changed.dump(), .preprocessor = {}, .generation = {}});
+    EXPECT_TRUE(config.ok()) << config.status();
+    const auto checkpoint = Checkpoint::Open(directory_.path());
+    EXPECT_TRUE(checkpoint.ok()) << checkpoint.status();
+    return CheckTensors(*config, *checkpoint);
+  }
+  testing::TemporaryDirectory directory_;
+};
+
+TEST_F(CheckTensorsTest, SaysWhatIsMissingOrWrong) {
+  EXPECT_THAT(
+      std::string(CheckWith({{"vocab_size", 321}}).status().message()),
+      HasSubstr("tensor llm.model.embed_tokens.weight: the checkpoint has [320, 128], the config wants [321, 128]"));
+  EXPECT_THAT(std::string(CheckWith({{"num_hidden_layers", 3}}).status().message()),
+              HasSubstr("tensor llm.model.layers.2.input_layernorm.weight: missing from the checkpoint, wanted [128]"));
+  EXPECT_THAT(
+      std::string(CheckWith({{"vision_config", {{"image_size", 294}}}}).status().message()),
+      HasSubstr(
+          "vpm.embeddings.position_embedding.weight: the checkpoint has [400, 144], the config wants [441, 144]"));
+  EXPECT_THAT(std::string(CheckWith({{"num_key_value_heads", 4}}).status().message()), HasSubstr("k_proj.weight"));
+}
+
+TEST_F(CheckTensorsTest, CountsWhatTheModelDoesNotUse) {
+  const auto unused = CheckWith({{"drop_vision_last_layer", true}});
+  ASSERT_TRUE(unused.ok()) << unused.status();
+  EXPECT_EQ(*unused, 16);
+}
+
+TEST_F(CheckTensorsTest, WrongElementType) {
+  const std::string text = testing::SmallConfig(Architecture::kQwen2);
+  testing::WriteRandomModel(directory_, text);
+  const auto config = LoadModelConfig(directory_.path());
+  ASSERT_TRUE(config.ok());
+  std::vector<testing::StoredTensor> tensors;
+  for (const ExpectedTensor& expected : ExpectedTensors(*config)) {
+    int64_t elements = 1;
+    for (const int64_t dimension : expected.shape) elements *= dimension;
+    const StoredType type = expected.name == "model.norm.weight" ? StoredType::kI16 : StoredType::kF16;
+    tensors.push_back({expected.name, type, expected.shape, std::string(elements * 2, '\0')});
+  }
+  directory_.Write("model.safetensors", testing::SafetensorsFile(tensors));
+  const auto checkpoint = Checkpoint::Open(directory_.path());
+  ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
+  EXPECT_THAT(std::string(CheckTensors(*config, *checkpoint).status().message()),
+              HasSubstr("tensor model.norm.weight: the checkpoint has I16, wanted F32, F16 or BF16"));
+}
+
+TEST(Fingerprint, FollowsConfigTokenizerAndHeaders) {
+  testing::TemporaryDirectory directory;
+  const auto fingerprint = [&] {
+    const auto checkpoint = Checkpoint::Open(directory.path());
+    EXPECT_TRUE(checkpoint.ok()) << checkpoint.status();
+    const auto result = ModelFingerprint(directory.path(), *checkpoint);
+    EXPECT_TRUE(result.ok()) << result.status();
+    return result.value_or("");
+  };
+  testing::WriteRandomModel(directory, testing::SmallConfig(Architecture::kQwen2));
+  const std::string first = fingerprint();
+  EXPECT_EQ(first.size(), 64u);
+  EXPECT_EQ(first, fingerprint());
+  directory.Write("tokenizer.json", "");
+  const std::string with_tokenizer = fingerprint();
+  EXPECT_NE(first, with_tokenizer);
+  directory.Write("tokenizer.json", "{}");
+  EXPECT_NE(with_tokenizer, fingerprint());
+  testing::TemporaryDirectory other;
+  std::string text = testing::SmallConfig(Architecture::kQwen2);
+  testing::WriteRandomModel(other, text, {.seed = 1, .shards = 1, .type = StoredType::kF32});
+  const auto checkpoint = Checkpoint::Open(other.path());
+  ASSERT_TRUE(checkpoint.ok());
+  EXPECT_NE(ModelFingerprint(other.path(), *checkpoint).value_or(""), first);
+}
+
+}  // namespace
+}  // namespace headroom::model
