@@ -1,0 +1,120 @@
+#include "memory/arena.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cstring>
+#include <thread>
+#include <vector>
+
+#include "memory/host_memory.h"
+
+namespace headroom::memory {
+namespace {
+
+using ::testing::HasSubstr;
+
+TEST(Arena, HandsOutAlignedZeroedDisjointMemory) {
+  Ledger ledger(1 << 20);
+  ledger.SetPlanned(Component::kLlmWeights, 1000);
+  ledger.SetPlanned(Component::kLlmWorkspace, 4096);
+  ledger.SetPlanned(Component::kAlignment, 200);
+  auto arena = Arena::Create(8192, ledger);
+  ASSERT_TRUE(arena.ok()) << arena.status();
+  const auto first = (*arena)->Take(Component::kLlmWeights, 100);
+  const auto second = (*arena)->Take(Component::kLlmWeights, 900);
+  const auto third = (*arena)->Take(Component::kLlmWorkspace, 4096);
+  ASSERT_TRUE(first.ok() && second.ok() && third.ok());
+  for (const auto& span : {*first, *second, *third}) {
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(span.data()) % kArenaAlignment, 0u);
+    for (const std::byte byte : span) ASSERT_EQ(byte, std::byte{0});
+    std::memset(span.data(), 0xff, span.size());
+  }
+  EXPECT_EQ((*arena)->taken(), 128 + 960 + 4096);
+  const LedgerSnapshot snapshot = ledger.Snapshot();
+  EXPECT_EQ(snapshot[Component::kLlmWeights].used, 1000);
+  EXPECT_EQ(snapshot[Component::kAlignment].used, 28 + 60);
+  EXPECT_EQ(snapshot.total.used, (*arena)->taken());
+}
+
+TEST(Arena, PoolsReportTheirOwnUse) {
+  Ledger ledger(4096);
+  ledger.SetPlanned(Component::kKvPool, 4096);
+  auto arena = Arena::Create(4096, ledger);
+  ASSERT_TRUE(arena.ok()) << arena.status();
+  ASSERT_TRUE((*arena)->Take(Component::kKvPool, 4096).ok());
+  EXPECT_EQ(ledger.Snapshot()[Component::kKvPool].reserved, 0);
+}
+
+TEST(Arena, RefusesWhatThePlanDoesNotHold) {
+  Ledger ledger(1 << 20);
+  ledger.SetPlanned(Component::kLlmWeights, 128);
+  ledger.SetPlanned(Component::kLlmWorkspace, 8192);
+  ledger.SetPlanned(Component::kAlignment, 10);
+  auto arena = Arena::Create(4096, ledger);
+  ASSERT_TRUE(arena.ok()) << arena.status();
+  const auto message = [&](Component component, int64_t bytes) {
+    const auto taken = (*arena)->Take(component, bytes);
+    EXPECT_EQ(taken.status().code(), absl::StatusCode::kResourceExhausted);
+    return std::string(taken.status().message());
+  };
+  EXPECT_THAT(message(Component::kLlmWeights, 129), HasSubstr("llm weights asks for 129 bytes, its plan has 128 left"));
+  EXPECT_THAT(message(Component::kLlmWorkspace, 4097), HasSubstr("of 4096"));
+  EXPECT_THAT(message(Component::kLlmWorkspace, 65), HasSubstr("63 of alignment"));
+  EXPECT_THAT(message(Component::kLlmWorkspace, -1), HasSubstr("asks for -1"));
+  EXPECT_THAT(message(Component::kVisionWeights, 64), HasSubstr("its plan has 0 left"));
+  EXPECT_EQ((*arena)->taken(), 0);
+  EXPECT_EQ(ledger.Snapshot().total.reserved, 0);
+  ASSERT_TRUE((*arena)->Take(Component::kLlmWorkspace, 4032).ok());
+  EXPECT_THAT(message(Component::kLlmWeights, 128), HasSubstr("64 are left"));
+  EXPECT_TRUE((*arena)->Take(Component::kLlmWeights, 64).ok());
+}
+
+TEST(Arena, RefusesMoreThanTheMachineHas) {
+  Ledger ledger(INT64_MAX);
+  const int64_t available = AvailableHostBytes();
+  ASSERT_GT(available, 0);
+  if (available < int64_t{1} << 45) {
+    const auto arena = Arena::Create(int64_t{1} << 45, ledger);
+    EXPECT_EQ(arena.status().code(), absl::StatusCode::kResourceExhausted);
+    EXPECT_THAT(std::string(arena.status().message()), HasSubstr("the machine has"));
+  }
+  EXPECT_EQ(Arena::Create(0, ledger).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(Arena::Create(-1, ledger).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(Arena::Create(INT64_MAX, ledger).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST(Arena, ThreadsShareItWithoutOverlap) {
+  constexpr int kThreads = 4, kTakes = 200;
+  Ledger ledger(1 << 20);
+  ledger.SetPlanned(Component::kLlmWorkspace, kThreads * kTakes * 40);
+  ledger.SetPlanned(Component::kAlignment, kThreads * kTakes * 24);
+  auto arena = Arena::Create(kThreads * kTakes * 64, ledger);
+  ASSERT_TRUE(arena.ok()) << arena.status();
+  std::atomic<int> wrong = 0;
+  std::vector<std::thread> threads;
+  for (int t = 0; t < kThreads; ++t) {
+    threads.emplace_back([&, t] {
+      std::vector<std::span<std::byte>> mine;
+      for (int i = 0; i < kTakes; ++i) {
+        const auto memory = (*arena)->Take(Component::kLlmWorkspace, 40);
+        if (!memory.ok()) {
+          ++wrong;
+          continue;
+        }
+        std::memset(memory->data(), t + 1, memory->size());
+        mine.push_back(*memory);
+      }
+      for (const auto& memory : mine) {
+        for (const std::byte byte : memory) wrong += byte != static_cast<std::byte>(t + 1);
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(wrong, 0);
+  EXPECT_EQ((*arena)->taken(), (*arena)->bytes());
+}
+
+}  // namespace
+}  // namespace headroom::memory

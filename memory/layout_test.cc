@@ -1,0 +1,200 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <random>
+
+#include "memory/arena.h"
+#include "memory/kv_layout.h"
+#include "memory/step_layout.h"
+#include "memory/weight_layout.h"
+
+namespace headroom::memory {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::string Golden(const std::string& name) { return std::string(HEADROOM_SOURCE_DIR) + "/tests/golden/" + name; }
+
+model::ModelConfig GoldenConfig(const std::string& name) {
+  auto config = model::LoadModelConfig(Golden(name));
+  EXPECT_TRUE(config.ok()) << config.status();
+  return *std::move(config);
+}
+
+TEST(KvLayout, PublishedSizes) {
+  const auto layout = KvLayout::Make(28, 4, 128, 16, DType::kBF16);
+  ASSERT_TRUE(layout.ok());
+  EXPECT_EQ(layout->BlockBytes(), 917'504);
+  EXPECT_EQ(layout->BlockBytes() / 16, 57'344);
+  EXPECT_EQ(layout->KOffset(0), 0);
+  EXPECT_EQ(layout->VOffset(0), 16'384);
+  EXPECT_EQ(layout->KOffset(1), 32'768);
+  EXPECT_EQ(layout->VOffset(27) + 16'384, layout->BlockBytes());
+  EXPECT_EQ(layout->BlocksFor(0), 0);
+  EXPECT_EQ(layout->BlocksFor(1), 1);
+  EXPECT_EQ(layout->BlocksFor(17), 2);
+}
+
+TEST(KvLayout, OddSizesStartAtCacheLines) {
+  const auto layout = KvLayout::Make(3, 1, 5, 7, DType::kF32);
+  ASSERT_TRUE(layout.ok());
+  EXPECT_EQ(layout->KOffset(1), 2 * 192);  // 5 · 7 · 4 = 140 → 192
+}
+
+TEST(KvLayout, RefusesAbsurdSizes) {
+  EXPECT_FALSE(KvLayout::Make(0, 1, 1, 1, DType::kF32).ok());
+  EXPECT_FALSE(KvLayout::Make(1, -1, 1, 1, DType::kF32).ok());
+  EXPECT_FALSE(KvLayout::Make(1, 1, 1, 1, DType::kI32).ok());
+  EXPECT_FALSE(KvLayout::Make(INT64_MAX, 1, 1, 1, DType::kF32).ok());
+  EXPECT_FALSE(KvLayout::Make(1, INT64_MAX, INT64_MAX, 1, DType::kF32).ok());
+  EXPECT_FALSE(KvLayout::Make(1 << 20, 1 << 10, 1 << 10, 1 << 10, DType::kF32).ok());
+}
+
+int64_t RowsBy64(int64_t rows) { return (rows + 63) / 64 * 64; }
+
+// Regions that live together must not overlap; all lie inside the layout.
+void ExpectDisjoint(const std::vector<Region>& regions, int64_t bytes) {
+  for (size_t i = 0; i < regions.size(); ++i) {
+    EXPECT_EQ(regions[i].offset % kArenaAlignment, 0);
+    EXPECT_LE(regions[i].offset + regions[i].bytes, bytes) << i;
+    for (size_t j = i + 1; j < regions.size(); ++j) {
+      EXPECT_TRUE(regions[i].offset + regions[i].bytes <= regions[j].offset ||
+                  regions[j].offset + regions[j].bytes <= regions[i].offset)
+          << i << " and " << j;
+    }
+  }
+}
+
+TEST(VisionStepLayout, RegionsOfOnePhaseAreDisjoint) {
+  const model::ModelConfig config = GoldenConfig("minicpmv");
+  for (const DType compute : {DType::kF32, DType::kBF16}) {
+    const auto layout = VisionStepLayout::Make(config, {.patches = 1037,
+                                                        .pieces = 3,
+                                                        .compute = compute,
+                                                        .rows = RowsBy64,
+                                                        .linear_scratch_bytes = 100,
+                                                        .attention_scratch_bytes = 1000});
+    ASSERT_TRUE(layout.ok()) << layout.status();
+    const VisionStepLayout& v = *layout;
+    EXPECT_EQ(v.patch_rows, 1088);
+    EXPECT_EQ(v.query_rows, 192);
+    EXPECT_EQ(v.x.bytes, 1088 * 144 * 4);
+    EXPECT_EQ(v.patch_matrix.bytes, 1088 * 588 * SizeOf(compute));
+    EXPECT_EQ(v.qkv.bytes, 1088 * 3 * 144 * 4);
+    EXPECT_EQ(v.mlp_hidden.bytes, 1088 * 272 * 4);
+    EXPECT_EQ(v.keys_in.bytes, 1088 * 256 * SizeOf(compute));
+    EXPECT_EQ(v.embeddings.bytes, 192 * 256 * 4);
+    const std::vector<Region> always = {v.position_index, v.x, v.normed, v.linear_scratch, v.attention_scratch};
+    const std::vector<std::vector<Region>> phases = {
+        {v.patch_matrix},
+        {v.qkv, v.attention},
+        {v.mlp_hidden, v.mlp_activated},
+        {v.kv, v.values_in, v.keys_in, v.keys, v.pooled, v.projected, v.projected_normed, v.embeddings}};
+    for (std::vector<Region> phase : phases) {
+      phase.insert(phase.end(), always.begin(), always.end());
+      ExpectDisjoint(phase, v.bytes);
+    }
+    EXPECT_EQ(v.values.offset, v.kv.offset);
+  }
+}
+
+TEST(LlmStepLayout, RegionsOfOnePhaseAreDisjoint) {
+  const model::ModelConfig config = GoldenConfig("llama");
+  const auto layout = LlmStepLayout::Make(config, {.tokens = 100,
+                                                   .sequences = 7,
+                                                   .blocks_per_sequence = 33,
+                                                   .compute = DType::kBF16,
+                                                   .rows = RowsBy64,
+                                                   .linear_scratch_bytes = 1,
+                                                   .attention_scratch_bytes = 65});
+  ASSERT_TRUE(layout.ok()) << layout.status();
+  const LlmStepLayout& l = *layout;
+  EXPECT_EQ(l.token_rows, 128);
+  EXPECT_EQ(l.logit_rows, 64);
+  EXPECT_EQ(l.slots.bytes, 100 * 8);
+  EXPECT_EQ(l.block_tables.bytes, 7 * 33 * 4);
+  EXPECT_EQ(l.qkv.bytes, 128 * (5 + 2) * 48 * 4);
+  EXPECT_EQ(l.attention.bytes, 128 * 5 * 48 * 2);
+  EXPECT_EQ(l.gate_up.bytes, 128 * 2 * 416 * 4);
+  EXPECT_EQ(l.logits.bytes, 64 * 1224 * 4);
+  const std::vector<Region> always = {l.token_ids, l.positions, l.slots,          l.block_tables,
+                                      l.x,         l.normed,    l.linear_scratch, l.attention_scratch};
+  for (std::vector<Region> phase :
+       {std::vector<Region>{l.qkv, l.attention}, {l.gate_up, l.activated}, {l.head_input, l.logits, l.sampling}}) {
+    phase.insert(phase.end(), always.begin(), always.end());
+    ExpectDisjoint(phase, l.bytes);
+  }
+}
+
+TEST(StepLayouts, RefuseAbsurdLimits) {
+  const model::ModelConfig text = GoldenConfig("qwen2"), sees = GoldenConfig("minicpmv");
+  EXPECT_THAT(std::string(VisionStepLayout::Make(text, {.patches = 1, .pieces = 1}).status().message()),
+              HasSubstr("no vision tower"));
+  EXPECT_FALSE(VisionStepLayout::Make(sees, {.patches = 0, .pieces = 1}).ok());
+  EXPECT_FALSE(VisionStepLayout::Make(sees, {.patches = 1, .pieces = INT64_MAX}).ok());
+  EXPECT_FALSE(LlmStepLayout::Make(text, {.tokens = -1, .sequences = 1, .blocks_per_sequence = 1}).ok());
+  EXPECT_FALSE(LlmStepLayout::Make(text, {.tokens = INT64_MAX, .sequences = 1, .blocks_per_sequence = 1}).ok());
+  EXPECT_FALSE(
+      LlmStepLayout::Make(text, {.tokens = 1, .sequences = 1, .blocks_per_sequence = 1, .linear_scratch_bytes = -1})
+          .ok());
+  const RowBucket lies = [](int64_t rows) { return rows - 1; };
+  EXPECT_FALSE(LlmStepLayout::Make(text, {.tokens = 2, .sequences = 1, .blocks_per_sequence = 1, .rows = lies}).ok());
+  model::ModelConfig wide = text;
+  wide.llm.intermediate_size = int64_t{1} << 40;
+  EXPECT_FALSE(LlmStepLayout::Make(wide, {.tokens = int64_t{1} << 32, .sequences = 1, .blocks_per_sequence = 1}).ok());
+}
+
+TEST(WeightLayout, LoadsTheGoldenCheckpoints) {
+  for (const char* name : {"minicpmv", "qwen2", "llama"}) {
+    const model::ModelConfig config = GoldenConfig(name);
+    const auto checkpoint = model::Checkpoint::Open(Golden(name));
+    ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
+    for (const DType compute : {DType::kF32, DType::kBF16}) {
+      const auto layout = WeightLayout::Make(config, compute);
+      ASSERT_TRUE(layout.ok()) << layout.status();
+      for (const model::WeightPart part : {model::WeightPart::kVision, model::WeightPart::kResampler,
+                                           model::WeightPart::kLlm, model::WeightPart::kHead}) {
+        std::vector<std::byte> memory(layout->Bytes(part));
+        int64_t progress = 0;
+        const auto count = [](void* context, int64_t bytes) { *static_cast<int64_t*>(context) = bytes; };
+        ASSERT_TRUE(layout->Load(*checkpoint, part, memory, count, &progress).ok());
+        EXPECT_LE(progress, layout->Bytes(part));
+        for (const model::HeldTensor& held : model::HeldTensors(config)) {
+          if (held.part != part) continue;
+          const WeightRegion& region = (*layout)[held.name];
+          EXPECT_EQ(region.dtype, held.full_precision ? DType::kF32 : compute) << held.name;
+          ASSERT_LE(region.offset + region.bytes, layout->Bytes(part)) << held.name;
+          int64_t next = region.offset;
+          for (const model::ExpectedTensor& source : held.sources) {
+            const int64_t bytes = checkpoint->Find(source.name)->elements * SizeOf(region.dtype);
+            std::vector<std::byte> direct(bytes);
+            ASSERT_TRUE(checkpoint->ReadAs(source.name, region.dtype, direct).ok());
+            EXPECT_EQ(std::memcmp(direct.data(), memory.data() + next, bytes), 0) << source.name;
+            next += bytes;
+          }
+        }
+        if (part != model::WeightPart::kLlm) continue;
+        const WeightRegion& frequencies = (*layout)["llm.rope.inv_freq"];
+        for (int64_t i = 0; i < frequencies.cols; ++i) {
+          float value = 0;
+          std::memcpy(&value, memory.data() + frequencies.offset + 4 * i, 4);
+          EXPECT_NEAR(value, std::pow(config.llm.rope_theta, -2.0 * i / config.llm.head_dim), value * 1e-6);
+        }
+      }
+    }
+  }
+}
+
+TEST(WeightLayout, TiedHeadTakesNothing) {
+  const auto layout = WeightLayout::Make(GoldenConfig("qwen2"), DType::kBF16);
+  ASSERT_TRUE(layout.ok());
+  EXPECT_EQ(layout->Bytes(model::WeightPart::kHead), 0);
+  EXPECT_EQ(layout->Bytes(model::WeightPart::kVision), 0);
+  EXPECT_FALSE(layout->Has("llm.head.weight"));
+  EXPECT_FALSE(WeightLayout::Make(GoldenConfig("qwen2"), DType::kI32).ok());
+}
+
+}  // namespace
+}  // namespace headroom::memory
