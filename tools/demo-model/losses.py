@@ -3,6 +3,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+import batches
 import vocabulary as v
 
 EMPTY_WEIGHT = 0.05
@@ -39,3 +40,31 @@ class DenseHeads(nn.Module):
         grounds = out[..., -COLOURS:].float().flatten(0, 1)
         c = F.cross_entropy(grounds, ground[:, None].expand(-1, queries.shape[1]).flatten())
         return a + b + 0.3 * c, seen, kept
+
+
+class ReadingHeads(nn.Module):
+    """How letters follow one another, asked of the decoder's first layer at the image tokens; and where its second layer
+    should look (with its first head) while it spells. Without these the decoder takes long to find the next letter."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.order = nn.Linear(width, 2 * batches.ORDINALS)
+        self.before = nn.Linear(width, 2 * CLASSES)
+
+    def forward(self, hidden, asked, known, mask, batch, places):
+        """hidden [pictures, tokens, width] after the first layer; asked and known: queries and keys of the second layer's
+        first head; places: where the image tokens are. Returns the loss and the share of right looks."""
+        at_images = F.layer_norm(hidden[:, places], hidden.shape[-1:])
+        loss = 0.0
+        for head, name in ((self.order, "order"), (self.before, "before")):
+            labels = torch.from_numpy(batch[name])
+            out = head(at_images[(labels >= 0).any(-1)]).unflatten(-1, (2, -1))
+            labels = labels[(labels >= 0).any(-1)]
+            loss = loss + F.cross_entropy(out.flatten(0, 1), labels.flatten())
+        pointers = torch.from_numpy(batch["pointers"])
+        picture, position = (pointers >= 0).nonzero(as_tuple=True)
+        position = position + len(batch["head"])
+        scores = torch.einsum("nd,ntd->nt", asked[picture, position], known[picture]) / asked.shape[-1] ** 0.5
+        scores = scores.masked_fill(~mask[position], float("-inf"))
+        wanted = places[pointers[pointers >= 0]]
+        return loss + F.cross_entropy(scores, wanted), (scores.argmax(-1) == wanted).float().mean()

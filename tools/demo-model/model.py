@@ -111,6 +111,7 @@ class Resampler(nn.Module):
 class DecoderLayer(nn.Module):
     def __init__(self, c):
         super().__init__()
+        self.watch = None       # training sets a list here, to be given the queries and keys of the first head
         width, self.heads, self.kv_heads = c["hidden_size"], c["num_attention_heads"], c["num_key_value_heads"]
         kv = width // self.heads * self.kv_heads
         self.input_layernorm = nn.RMSNorm(width, c["rms_norm_eps"])
@@ -126,6 +127,8 @@ class DecoderLayer(nn.Module):
         y, a = self.input_layernorm(x), self.self_attn
         q = rotate(split_heads(a.q_proj(y[:, first:]), self.heads), cos[first:], sin[first:])
         k, v = rotate(split_heads(a.k_proj(y), self.kv_heads), cos, sin), split_heads(a.v_proj(y), self.kv_heads)
+        if self.watch is not None:
+            self.watch.append((q[:, 0], k[:, 0]))
         times = self.heads // self.kv_heads
         k, v = k.repeat_interleave(times, 1), v.repeat_interleave(times, 1)
         x = x[:, first:] + a.o_proj(merge_heads(F.scaled_dot_product_attention(q, k, v, attn_mask=mask[first:])))
@@ -174,6 +177,8 @@ class MiniCPMV(nn.Module):
         cos, sin = self.angles(positions)
         for layer in self.llm.model.layers[:-1]:
             x = layer(x, cos, sin, mask)
+            if layer.watch is not None:
+                layer.watch.append(x)
         x = self.llm.model.layers[-1](x, cos, sin, mask, first)
         return self.llm.model.norm(x)
 

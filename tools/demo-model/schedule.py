@@ -23,13 +23,13 @@ def schedule(step):
     """Level, batch size and shares of frames at a step. Each entry of frames: (frames, share, pictures, text only)."""
     since = step - VISION_ONLY
     reverse = min(0.3, max(0, since) / 4000)
-    several = [(WIDE, 0.12, 20, True), (TALL, 0.12, 20, True), (LONG, 0.03, 12, True)] if step > SEVERAL else []
+    several = [(WIDE, 0.12, 10, True), (TALL, 0.12, 10, True), (LONG, 0.03, 6, True)] if step > SEVERAL else []
     if dense_only(step):
         level = Level(stage(step), longest=7, two_lines=0.6, shares=(0.85, 0.1, 0.05), reverse=reverse)
-        share = 0.3
+        share, batch = 0.3, 48
     else:
         level = Level(stage(step), longest=2 + min(5, since * 5 // GROWTH), two_lines=0.3 if step > TWO_LINES else 0.0,
-                      shares=(0.6, 0.27, 0.13), reverse=reverse)
-        share = 1.0
-    frames = [(OBLONG, 0.14, 64, False)] + [(f, p * share, n, t) for f, p, n, t in several]
-    return {"level": level, "batch": 64, "frames": frames}
+                      shares=(0.57, 0.31, 0.12), reverse=reverse)
+        share, batch = 1.0, 32
+    frames = [(OBLONG, 0.14, batch, False)] + [(f, p * share, n, t) for f, p, n, t in several]
+    return {"level": level, "batch": batch, "frames": frames}

@@ -13,12 +13,13 @@ import torch.nn.functional as F
 import batches
 import model as architecture
 import start
-from losses import DenseHeads
+from losses import DenseHeads, ReadingHeads
 from schedule import dense_only, schedule
 
 SEED = 20261122
 RATE, WARM_UP, FLOOR = 1.5e-3, 200, 0.02
 DENSE = 0.4             # weight of the dense losses beside the answers
+READING = 0.3           # weight of the labels of reading order
 AVERAGE = 0.998         # of the shipped weights
 
 
@@ -29,11 +30,13 @@ class Trainer:
         start.initialise(self.model, SEED)
         config = self.model.config
         self.dense = DenseHeads(config["vision_config"]["hidden_size"], config["hidden_size"])
+        self.reading = ReadingHeads(config["hidden_size"])
         decayed, plain = [], []
         for module in (self.model, self.dense):
             for name, p in module.named_parameters():
                 (decayed if p.dim() > 1 and "embed" not in name and "query" not in name else plain).append(p)
-        self.optimizer = torch.optim.AdamW([{"params": decayed, "weight_decay": 0.02}, {"params": plain, "weight_decay": 0.0}],
+        self.optimizer = torch.optim.AdamW([{"params": decayed, "weight_decay": 0.02}, {"params": plain, "weight_decay": 0.0},
+                                            {"params": list(self.reading.parameters()), "weight_decay": 0.02}],
                                            lr=RATE, betas=(0.9, 0.98), fused=True)
         self.average = {k: t.clone() for k, t in self.model.state_dict().items()}
         if (out / "state.pt").exists():
@@ -43,11 +46,13 @@ class Trainer:
         state = torch.load(self.out / "state.pt", weights_only=False)
         self.model.load_state_dict(state["model"])
         self.dense.load_state_dict(state["dense"])
+        self.reading.load_state_dict(state["reading"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.average, self.step, self.seconds = state["average"], state["step"], state["seconds"]
 
     def save(self):
-        state = {"model": self.model.state_dict(), "dense": self.dense.state_dict(), "average": self.average,
+        state = {"model": self.model.state_dict(), "dense": self.dense.state_dict(),
+                 "reading": self.reading.state_dict(), "average": self.average,
                  "optimizer": self.optimizer.state_dict(), "step": self.step, "seconds": self.seconds}
         torch.save(state, self.out / "state.new")
         (self.out / "state.new").rename(self.out / "state.pt")
@@ -83,7 +88,12 @@ class Trainer:
 
     def answers(self, batch, images, seen):
         """Loss of the answers; notes which were right in every token."""
+        first, second = self.model.llm.model.layers[:2]
+        first.watch, second.watch = [], []
         out, targets = answer_logits(self.model, batch, images)
+        _, hidden = first.watch
+        (asked, known), _ = second.watch
+        first.watch = second.watch = None
         wanted = targets != batches.NO_LABEL
         loss = F.cross_entropy(out, targets[wanted])
         right = torch.ones_like(targets, dtype=torch.bool)
@@ -92,7 +102,13 @@ class Trainer:
         for kind, good in zip(batch["kinds"].flatten(), right.all(-1).flatten().tolist()):
             seen[f"{kind}, {many}"].append(float(good))
         seen["answers"].append(loss.item())
-        return loss
+        head, length = torch.from_numpy(batch["head"]), batch["ids"].shape[-1]
+        _, mask = architecture.packed_mask(len(head), batches.QUESTIONS, length)
+        places = (head == self.model.image_token).nonzero()[:, 0]
+        follow, found = self.reading(hidden, asked, known, mask, batch, places)
+        seen["follow"].append(follow.item())
+        seen[f"looks, {many}"].append(found.item())
+        return loss + READING * follow
 
     def train(self, save_every, until):
         log, seen = (self.out / "log.jsonl").open("a"), defaultdict(list)
