@@ -33,10 +33,12 @@ std::string Table(const v1::DeviceLedger& ledger) {
 
 std::string MemoryTables(const v1::ClusterState& cluster) {
   std::string tables;
-  // Roles of one process report the same ledger under the same incarnation.
-  std::set<uint64_t> shown;
+  // Roles that are reached in-process live on one device and report one ledger.
+  std::set<std::string> shown;
   for (const v1::WorkerView& worker : cluster.workers()) {
-    if (!worker.has_ledger() || !shown.insert(worker.incarnation()).second) continue;
+    const bool in_process = worker.endpoint().rfind("inproc:", 0) == 0;
+    const std::string owner = in_process ? worker.ledger().device() : worker.worker();
+    if (!worker.has_ledger() || !shown.insert(owner).second) continue;
     tables += Table(worker.ledger());
   }
   return tables;

@@ -18,10 +18,10 @@ struct Pipeline::Attempt {
   RequestTimes* times;
   TimePoint started;
   TextStream text;
-  std::vector<int32_t> answer_ids;           // tokens so far: what a new worker continues from
-  std::vector<std::string> exclude_workers;  // lost ones
-  std::string failed_worker;                 // set when a worker ended this round
-  bool failed_before_work = false;           // it refused on purpose, so the request is not to blame
+  std::vector<int32_t> answer_ids = {};           // tokens so far: what a new worker continues from
+  std::vector<std::string> exclude_workers = {};  // lost ones
+  std::string failed_worker = {};                 // set when a worker ended this round
+  bool failed_before_work = false;                // it refused on purpose, so the request is not to blame
   bool moved = false;
   v1::FinishReason reason = v1::FINISH_REASON_UNSPECIFIED;
 

@@ -1,0 +1,115 @@
+// headroom up: all four services in one process, over in-process channels, with one device, arena and ledger. The same
+// server objects as the separate binaries.
+#include <cstdio>
+
+#include "cli/commands.h"
+#include "cli/connection.h"
+#include "common/flags.h"
+#include "common/log.h"
+#include "common/service_main.h"
+#include "gateway/server.h"
+#include "llm-worker/server.h"
+#include "scheduler/server.h"
+#include "vision-worker/server.h"
+#include "worker/worker_device.h"
+
+namespace headroom::cli {
+namespace {
+
+constexpr char kName[] = "headroom up";
+// Workers are READY when their Start returns; their hello reaches the scheduler a moment later.
+constexpr std::chrono::seconds kReadyPatience(60);
+
+// Only the gateway opens ports: one for gRPC, one for metrics.
+ClusterConfig InOneProcess(ClusterConfig config) {
+  config.scheduler.listen.clear();
+  config.vision_worker.listen.clear();
+  config.llm_worker.listen.clear();
+  config.gateway.scheduler = scheduler::SchedulerServer::kInProcessEndpoint;
+  config.vision_worker.scheduler = scheduler::SchedulerServer::kInProcessEndpoint;
+  config.llm_worker.scheduler = scheduler::SchedulerServer::kInProcessEndpoint;
+  return config;
+}
+
+class Cluster : public RunningService {
+ public:
+  static absl::StatusOr<std::unique_ptr<RunningService>> Start(const ClusterConfig& given) {
+    auto cluster = std::make_unique<Cluster>();
+    HEADROOM_RETURN_IF_ERROR(cluster->StartAll(InOneProcess(given)));
+    return cluster;
+  }
+
+  // Front to back, so that what still runs finds the services it needs.
+  void Stop(Duration deadline) override {
+    const TimePoint end = SystemClock().Now() + deadline;
+    auto left = [end] { return std::max(Duration::zero(), end - SystemClock().Now()); };
+    if (gateway_ != nullptr) gateway_->Stop(left());
+    if (llm_ != nullptr) llm_->Stop(left());
+    if (vision_ != nullptr) vision_->Stop(left());
+    if (scheduler_ != nullptr) scheduler_->Stop(left());
+  }
+
+ private:
+  absl::Status StartAll(const ClusterConfig& config) {
+    HEADROOM_ASSIGN_OR_RETURN(const model::ModelConfig model, model::LoadModelConfig(config.model.path));
+    const bool has_vision = model.vision.has_value();
+    // Decoders are forked before gRPC makes its first thread.
+    if (has_vision) {
+      HEADROOM_ASSIGN_OR_RETURN(sandbox_, vision_worker::StartDecodeSandbox(config.vision_worker));
+    }
+    HEADROOM_ASSIGN_OR_RETURN(metrics_, Metrics::Create(config.gateway.metrics_listen));
+    HEADROOM_ASSIGN_OR_RETURN(
+        device_,
+        worker::WorkerDevice::Create(config, {.vision = has_vision, .llm = true},
+                                     [has_vision](auto& device, const auto& model_config, DType compute, auto& needs) {
+                                       llm_worker::AddDecoderNeeds(device, model_config, compute, needs);
+                                       if (has_vision)
+                                         vision_worker::AddEncoderNeeds(device, model_config, compute, needs);
+                                     }));
+    fputs(device_->plan().ToTable().c_str(), stderr);
+    ledger_metrics_ = device_->ExportLedger(*metrics_);
+    HEADROOM_ASSIGN_OR_RETURN(scheduler_, scheduler::SchedulerServer::Start(config, channels_, *metrics_));
+    HEADROOM_ASSIGN_OR_RETURN(gateway_, gateway::GatewayServer::Start(config, channels_, *metrics_));
+    if (has_vision) {
+      HEADROOM_ASSIGN_OR_RETURN(vision_,
+                                vision_worker::VisionServer::Start(config, *device_, *sandbox_, channels_, *metrics_));
+    }
+    HEADROOM_ASSIGN_OR_RETURN(llm_, llm_worker::LlmServer::Start(config, *device_, channels_, *metrics_));
+    if (!gateway_->WaitReady(kReadyPatience)) return absl::InternalError("the workers did not become ready");
+    Log(LogLevel::kInfo, "up", "ready").With("gateway", gateway_->address()).With("metrics_port", metrics_->port());
+    return absl::OkStatus();
+  }
+
+  // In the order of their lives: what stands below borrows from what stands above.
+  rpc::ChannelDirectory channels_;
+  std::unique_ptr<vision_worker::DecodeSandbox> sandbox_;
+  std::unique_ptr<Metrics> metrics_;
+  std::unique_ptr<worker::WorkerDevice> device_;
+  std::shared_ptr<void> ledger_metrics_;
+  std::unique_ptr<scheduler::SchedulerServer> scheduler_;
+  std::unique_ptr<vision_worker::VisionServer> vision_;
+  std::unique_ptr<llm_worker::LlmServer> llm_;
+  std::unique_ptr<gateway::GatewayServer> gateway_;
+};
+
+}  // namespace
+
+int Up(const std::vector<std::string>& arguments) {
+  std::string path;
+  std::vector<std::string> overrides;
+  Flags flags("headroom up [flags]", "Starts all four services in this process and serves until SIGTERM or Ctrl-C.");
+  flags.Text("config", &path, "YAML file; docs/configuration.md lists its keys");
+  flags.Repeated("set", &overrides, "section.key=value, over the file");
+  const auto rest = flags.Parse(arguments);
+  if (absl::IsCancelled(rest.status())) {
+    fputs(flags.Help().c_str(), stdout);
+    return 0;
+  }
+  if (!rest.ok()) return Fail(kName, std::string(rest.status().message()), 2);
+  if (!rest->empty()) return Fail(kName, "unexpected argument '" + rest->front() + "'", 2);
+  const auto config = LoadConfig(path, overrides);
+  if (!config.ok()) return Fail(kName, std::string(config.status().message()), 2);
+  return RunUntilSignal(*config, kName, Cluster::Start);
+}
+
+}  // namespace headroom::cli
