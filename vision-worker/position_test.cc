@@ -23,7 +23,7 @@ TEST(PositionBucketsTest, RoundingMovesThePatchesThatTheReferenceMoves) {
       {58, {{29, 34}}},
       {77, {{55, 49}}},
       {82, {{41, 34}}},
-      {98, {{7, 4}, {14, 9}, {28, 19}, {35, 24}, {42, 29}, {56, 39}, {70, 49}, {84, 59}}},
+      {98, {{7, 4}, {14, 9}, {35, 24}, {42, 29}, {56, 39}, {70, 49}, {84, 59}}},
   };
   for (int n = 1; n <= 76; ++n) {
     if (n > 48 && n < 59 && !moved.contains(n)) continue;  // the notes give values for some of these only

@@ -1,0 +1,283 @@
+#include "llm-worker/decoder.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "llm-worker/kv/block_pool.h"
+#include "llm-worker/kv/block_table.h"
+#include "memory/ledger.h"
+
+namespace headroom::llm_worker {
+namespace {
+
+constexpr int64_t kStepTokens = 96;
+constexpr int64_t kModelLen = 256;
+
+struct TestModel {
+  model::ModelConfig config;
+  std::unique_ptr<runtime::Device> device;
+  memory::Plan plan;
+  std::unique_ptr<memory::Ledger> ledger;
+  std::unique_ptr<memory::Arena> arena;
+  std::unique_ptr<Decoder> decoder;
+};
+
+absl::StatusOr<TestModel> Load(const std::string& name, DType compute) {
+  const std::string directory = std::string(HEADROOM_SOURCE_DIR) + "/tests/golden/" + name;
+  TestModel m;
+  HEADROOM_ASSIGN_OR_RETURN(m.config, model::LoadModelConfig(directory));
+  HEADROOM_ASSIGN_OR_RETURN(const model::Checkpoint checkpoint, model::Checkpoint::Open(directory));
+  HEADROOM_ASSIGN_OR_RETURN(m.device, runtime::Device::Create({}));
+  memory::PlanRequest request;
+  request.device.memory_bytes = 96 << 20;
+  request.compute = compute;
+  request.roles = {.vision = false, .llm = true};
+  request.knobs.max_num_seqs = 8;
+  request.knobs.max_model_len = kModelLen;
+  request.knobs.max_num_batched_tokens = kStepTokens;
+  request.knobs.block_size = 8;
+  AddDecoderNeeds(*m.device, m.config, compute, request.kernels);
+  HEADROOM_ASSIGN_OR_RETURN(m.plan, memory::MakePlan(m.config, request));
+  m.ledger = std::make_unique<memory::Ledger>(m.plan.device_bytes);
+  m.plan.Register(*m.ledger);
+  HEADROOM_ASSIGN_OR_RETURN(m.arena, memory::Arena::Create(m.plan.arena_bytes, *m.ledger));
+  HEADROOM_ASSIGN_OR_RETURN(m.decoder, Decoder::Create(*m.device, m.config, m.plan, *m.arena));
+  HEADROOM_RETURN_IF_ERROR(m.decoder->Load(checkpoint));
+  return m;
+}
+
+// A sequence with everything that the model may look at decided beforehand: ids, and embeddings for a part of them.
+struct Script {
+  std::vector<int32_t> ids;
+  int64_t embedding_begin = 0, embedding_rows = 0;
+  std::vector<float> embeddings;  // [embedding_rows, hidden]
+  int64_t hidden = 0;
+
+  // Part of the embeddings in [begin, end) as rows of a step where position `begin` is row first_row.
+  void AddEmbeddings(int64_t begin, int64_t end, int64_t first_row, StepBatch& batch) const {
+    const int64_t from = std::max(begin, embedding_begin), to = std::min(end, embedding_begin + embedding_rows);
+    if (from >= to) return;
+    const float* const rows = embeddings.data() + (from - embedding_begin) * hidden;
+    batch.embeddings.push_back({first_row + from - begin, runtime::ConstMatrix::F32(rows, to - from, hidden)});
+  }
+};
+
+Script RandomScript(std::mt19937& random, const model::DecoderConfig& config, int64_t tokens, bool with_embeddings) {
+  Script script{.ids = {}, .embeddings = {}, .hidden = config.hidden_size};
+  for (int64_t i = 0; i < tokens; ++i) script.ids.push_back(static_cast<int32_t>(random() % config.vocab_size));
+  if (with_embeddings && tokens > 8) {
+    script.embedding_begin = 2;
+    script.embedding_rows = tokens / 2;
+    std::normal_distribution<float> normal;
+    script.embeddings.resize(static_cast<size_t>(script.embedding_rows * script.hidden));
+    for (float& x : script.embeddings) x = normal(random);
+  }
+  return script;
+}
+
+using Logits = std::vector<std::vector<float>>;  // by position
+
+void Keep(const runtime::ConstMatrix& logits, int64_t row, std::vector<float>& place) {
+  const float* const values = logits.RowRange(row, 1).F32();
+  place.assign(values, values + logits.cols);
+}
+
+// The whole script token by token.
+Logits Alone(Decoder& decoder, const Script& script) {
+  BlockPool pool(static_cast<int32_t>(decoder.kv_blocks()));
+  BlockTable blocks(&pool, decoder.block_size());
+  EXPECT_TRUE(blocks.Reserve(static_cast<int64_t>(script.ids.size())));
+  Logits result(script.ids.size());
+  for (int64_t p = 0; p < static_cast<int64_t>(script.ids.size()); ++p) {
+    StepBatch batch{.token_ids = {script.ids[p]},
+                    .sequences = {{.first_row = 0, .rows = 1, .cached = p, .blocks = blocks.blocks()}},
+                    .embeddings = {},
+                    .logit_rows = {0}};
+    script.AddEmbeddings(p, p + 1, 0, batch);
+    const auto logits = decoder.Forward(batch);
+    EXPECT_TRUE(logits.ok()) << logits.status();
+    Keep(*logits, 0, result[p]);
+  }
+  return result;
+}
+
+// All scripts at once: every step takes a random part of each, so that long chunks and single tokens meet.
+std::vector<Logits> Together(Decoder& decoder, const std::vector<Script>& scripts, std::mt19937& random) {
+  BlockPool pool(static_cast<int32_t>(decoder.kv_blocks()));
+  std::vector<BlockTable> tables;
+  std::vector<int64_t> done(scripts.size(), 0);
+  std::vector<Logits> results;
+  for (const Script& script : scripts) {
+    tables.emplace_back(&pool, decoder.block_size());
+    results.emplace_back(script.ids.size());
+  }
+  for (bool more = true; more;) {
+    more = false;
+    StepBatch batch;
+    std::vector<std::pair<size_t, int64_t>> kept;  // script and position of each row of logits
+    for (size_t s = 0; s < scripts.size(); ++s) {
+      const int64_t left = static_cast<int64_t>(scripts[s].ids.size()) - done[s];
+      const int64_t room = decoder.max_tokens() - static_cast<int64_t>(batch.token_ids.size());
+      const int64_t wish = random() % 3 == 0 ? 1 : static_cast<int64_t>(random() % 40);
+      const int64_t rows = std::min({left, room, wish});
+      more = more || left > rows;
+      if (rows < 1) continue;
+      // Blocks are taken as they are needed, so those of different sequences lie in each other's gaps.
+      EXPECT_TRUE(tables[s].Reserve(done[s] + rows));
+      const int64_t first_row = static_cast<int64_t>(batch.token_ids.size());
+      const auto ids = scripts[s].ids.begin() + done[s];
+      batch.token_ids.insert(batch.token_ids.end(), ids, ids + rows);
+      batch.sequences.push_back(
+          {.first_row = first_row, .rows = rows, .cached = done[s], .blocks = tables[s].blocks()});
+      scripts[s].AddEmbeddings(done[s], done[s] + rows, first_row, batch);
+      batch.logit_rows.push_back(static_cast<int32_t>(first_row + rows - 1));
+      kept.emplace_back(s, done[s] + rows - 1);
+      done[s] += rows;
+    }
+    if (batch.token_ids.empty()) continue;
+    const auto logits = decoder.Forward(batch);
+    EXPECT_TRUE(logits.ok()) << logits.status();
+    if (!logits.ok()) return results;
+    for (size_t i = 0; i < kept.size(); ++i) {
+      Keep(*logits, static_cast<int64_t>(i), results[kept[i].first][kept[i].second]);
+    }
+  }
+  return results;
+}
+
+double RelativeError(const std::vector<float>& got, const std::vector<float>& wanted) {
+  double difference = 0, norm = 0;
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    difference += (double{got[i]} - wanted[i]) * (double{got[i]} - wanted[i]);
+    norm += double{wanted[i]} * wanted[i];
+  }
+  return std::sqrt(difference / norm);
+}
+
+class MixedBatchTest : public testing::TestWithParam<const char*> {};
+
+TEST_P(MixedBatchTest, ASequenceGetsTheSameNumbersAloneAndInCompany) {
+  absl::StatusOr<TestModel> m = Load(GetParam(), DType::kF32);
+  ASSERT_TRUE(m.ok()) << m.status();
+  const uint32_t seed = std::random_device{}();
+  SCOPED_TRACE(testing::Message() << "seed " << seed);
+  std::mt19937 random(seed);
+  std::vector<Script> scripts;
+  for (const int64_t tokens : {1, 7, 8, 9, 40, 130}) {
+    scripts.push_back(RandomScript(random, m->config.llm, tokens, m->config.vision.has_value()));
+  }
+  const std::vector<Logits> together = Together(*m->decoder, scripts, random);
+  for (size_t s = 0; s < scripts.size(); ++s) {
+    const Logits alone = Alone(*m->decoder, scripts[s]);
+    int compared = 0;
+    for (size_t p = 0; p < alone.size(); ++p) {
+      if (together[s][p].empty()) continue;  // not the last of its chunk
+      ++compared;
+      EXPECT_LT(RelativeError(together[s][p], alone[p]), 1e-4) << "sequence " << s << ", position " << p;
+    }
+    EXPECT_GT(compared, 0);
+    EXPECT_FALSE(together[s].back().empty());
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, MixedBatchTest, testing::Values("minicpmv", "qwen2", "llama"),
+                         [](const auto& model) { return std::string(model.param); });
+
+TEST(DecoderTest, Bf16StaysCloseToFp32) {
+  absl::StatusOr<TestModel> fp32 = Load("qwen2", DType::kF32), bf16 = Load("qwen2", DType::kBF16);
+  ASSERT_TRUE(fp32.ok() && bf16.ok()) << fp32.status() << bf16.status();
+  EXPECT_LT(bf16->plan.Bytes(memory::Component::kLlmWeights), fp32->plan.Bytes(memory::Component::kLlmWeights));
+  std::mt19937 random(5);
+  const Script script = RandomScript(random, fp32->config.llm, 30, false);
+  const Logits a = Alone(*fp32->decoder, script), b = Alone(*bf16->decoder, script);
+  for (size_t p = 0; p < a.size(); ++p) EXPECT_LT(RelativeError(b[p], a[p]), 0.05) << p;
+}
+
+TEST(DecoderTest, LogitsOfOtherRowsOfTheStep) {
+  absl::StatusOr<TestModel> m = Load("llama", DType::kF32);
+  ASSERT_TRUE(m.ok()) << m.status();
+  Decoder& decoder = *m->decoder;
+  std::mt19937 random(6);
+  const Script script = RandomScript(random, m->config.llm, 20, false);
+  const Logits alone = Alone(decoder, script);
+  BlockPool pool(4);
+  BlockTable blocks(&pool, decoder.block_size());
+  ASSERT_TRUE(blocks.Reserve(20));
+  const StepBatch batch{.token_ids = script.ids,
+                        .sequences = {{.first_row = 0, .rows = 20, .cached = 0, .blocks = blocks.blocks()}},
+                        .embeddings = {},
+                        .logit_rows = {}};
+  ASSERT_TRUE(decoder.Forward(batch).ok());
+  const std::vector<int32_t> rows = {3, 4, 5, 19, 0};
+  const auto logits = decoder.Logits(rows);
+  ASSERT_TRUE(logits.ok()) << logits.status();
+  ASSERT_EQ(logits->rows, 5);
+  for (size_t i = 0; i < rows.size(); ++i) {
+    std::vector<float> row;
+    Keep(*logits, static_cast<int64_t>(i), row);
+    EXPECT_LT(RelativeError(row, alone[rows[i]]), 1e-4) << rows[i];
+  }
+  EXPECT_FALSE(decoder.Logits(std::vector<int32_t>{20}).ok());
+  EXPECT_FALSE(decoder.Logits(std::vector<int32_t>(9, 0)).ok());
+}
+
+// What a careless engine could hand over is refused with value and limit, not computed.
+TEST(DecoderTest, RefusesBatchesThatContradictThemselvesOrTheLimits) {
+  absl::StatusOr<TestModel> m = Load("minicpmv", DType::kF32);
+  ASSERT_TRUE(m.ok()) << m.status();
+  Decoder& decoder = *m->decoder;
+  const int32_t vocab = static_cast<int32_t>(decoder.vocab_size());
+  const std::vector<int32_t> blocks = {0, 1, 2};
+  const std::vector<int32_t> outside = {static_cast<int32_t>(decoder.kv_blocks())};
+  const std::vector<int32_t> many(64, 0);
+  const std::vector<float> embedding(static_cast<size_t>(2 * m->config.llm.hidden_size), 0.5f);
+  const StepBatch good{.token_ids = {1, 2},
+                       .sequences = {{.first_row = 0, .rows = 2, .cached = 0, .blocks = blocks}},
+                       .embeddings = {},
+                       .logit_rows = {1}};
+  ASSERT_TRUE(decoder.Forward(good).ok());
+
+  std::map<std::string, StepBatch> bad;
+  for (const char* name : {"empty", "too many tokens", "id below 0", "id past the vocabulary", "rows not covered",
+                           "rows past the end", "gap", "no blocks", "block outside", "cached below 0", "too long",
+                           "logits outside", "too many logits", "embeddings past the end", "embeddings too narrow"}) {
+    bad[name] = good;
+  }
+  bad["empty"] = StepBatch{};
+  bad["too many tokens"].token_ids.assign(kStepTokens + 1, 1);
+  bad["id below 0"].token_ids[0] = -1;
+  bad["id past the vocabulary"].token_ids[0] = vocab;
+  bad["rows not covered"].sequences[0].rows = 1;
+  bad["rows past the end"].sequences[0].rows = 3;
+  bad["gap"].sequences[0].first_row = 1;
+  bad["no blocks"].sequences[0].cached = 23;
+  bad["block outside"].sequences[0].blocks = outside;
+  bad["cached below 0"].sequences[0].cached = -1;
+  bad["too long"].sequences[0].cached = kModelLen - 1;
+  bad["too long"].sequences[0].blocks = many;
+  bad["logits outside"].logit_rows = {2};
+  bad["too many logits"].logit_rows.assign(9, 0);
+  bad["embeddings past the end"].embeddings = {
+      {1, runtime::ConstMatrix::F32(embedding.data(), 2, m->config.llm.hidden_size)}};
+  bad["embeddings too narrow"].embeddings = {
+      {0, runtime::ConstMatrix::F32(embedding.data(), 1, m->config.llm.hidden_size - 1)}};
+  for (const auto& [name, batch] : bad) {
+    EXPECT_EQ(decoder.Forward(batch).status().code(), absl::StatusCode::kInvalidArgument) << name;
+  }
+  StepBatch crowd;
+  for (int i = 0; i < 9; ++i) {
+    crowd.token_ids.push_back(1);
+    crowd.sequences.push_back({.first_row = i, .rows = 1, .cached = 0, .blocks = std::span(blocks).subspan(i % 3)});
+  }
+  EXPECT_EQ(decoder.Forward(crowd).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_TRUE(decoder.Forward(good).ok());
+}
+
+}  // namespace
+}  // namespace headroom::llm_worker

@@ -1,0 +1,69 @@
+#include "tools/golden_check/picture.h"
+
+#include <memory>
+
+#include "model/files.h"
+#include "model/image/header.h"
+#include "vision-worker/image/codec.h"
+
+namespace headroom::tools {
+namespace {
+
+struct File {
+  std::string bytes;
+  model::ImageHeader header;
+  model::PieceGeometry geometry;
+};
+
+absl::Status InPicture(const std::string& path, const absl::Status& status) {
+  return absl::Status(status.code(), absl::StrCat(path, ": ", std::string(status.message())));
+}
+
+absl::StatusOr<File> ReadPicture(const std::string& directory, const std::string& path,
+                                 const model::ModelConfig& config, std::optional<int> max_slice_nums) {
+  const model::ImageLimits limits;
+  File file;
+  HEADROOM_ASSIGN_OR_RETURN(std::optional<std::string> bytes,
+                            model::ReadFileIfPresent(directory, path, limits.bytes_max));
+  if (!bytes.has_value()) return absl::NotFoundError(absl::StrCat("picture ", path, " is not in the directory"));
+  file.bytes = std::move(*bytes);
+  const absl::StatusOr<model::ImageHeader> header = model::ProbeImage(file.bytes, limits);
+  if (!header.ok()) return InPicture(path, header.status());
+  file.header = *header;
+  model::SliceConfig slice = config.slice;
+  if (max_slice_nums.has_value()) slice.max_slice_nums = *max_slice_nums;
+  absl::StatusOr<model::PieceGeometry> geometry = model::ComputePieces(header->width, header->height, slice);
+  if (!geometry.ok()) return InPicture(path, geometry.status());
+  file.geometry = *std::move(geometry);
+  return file;
+}
+
+}  // namespace
+
+absl::StatusOr<model::PieceGeometry> ProbePicture(const std::string& directory, const std::string& path,
+                                                  const model::ModelConfig& config, std::optional<int> max_slice_nums) {
+  HEADROOM_ASSIGN_OR_RETURN(File file, ReadPicture(directory, path, config, max_slice_nums));
+  return std::move(file.geometry);
+}
+
+absl::StatusOr<Picture> LoadPicture(const std::string& directory, const std::string& path,
+                                    const model::ModelConfig& config, std::optional<int> max_slice_nums) {
+  HEADROOM_ASSIGN_OR_RETURN(File file, ReadPicture(directory, path, config, max_slice_nums));
+  vision_worker::RgbImage image{.width = file.header.width, .height = file.header.height, .pixels = nullptr};
+  const std::shared_ptr<uint8_t> pixels(new uint8_t[static_cast<size_t>(image.bytes())],
+                                        std::default_delete<uint8_t[]>());
+  // The services decode in a sandboxed process; a directory that somebody checks by hand needs none.
+  const vision_worker::DecodeOutcome outcome =
+      vision_worker::DecodeImage(file.header.format, reinterpret_cast<const uint8_t*>(file.bytes.data()),
+                                 file.bytes.size(), image.width, image.height, pixels.get());
+  if (outcome != vision_worker::DecodeOutcome::kOk) {
+    return absl::InvalidArgumentError(absl::StrCat(path, ": the ", model::ImageFormatName(file.header.format),
+                                                   " decoder refused it (outcome ", static_cast<int>(outcome), ")"));
+  }
+  image.pixels = pixels;
+  Picture picture{.geometry = std::move(file.geometry), .pieces = {}};
+  HEADROOM_ASSIGN_OR_RETURN(picture.pieces, vision_worker::CutPieces(image, picture.geometry));
+  return picture;
+}
+
+}  // namespace headroom::tools

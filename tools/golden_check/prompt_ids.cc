@@ -1,0 +1,83 @@
+#include "tools/golden_check/prompt_ids.h"
+
+#include <filesystem>
+#include <limits>
+#include <optional>
+#include <utility>
+
+#include "model/files.h"
+#include "model/text/chat_template.h"
+
+namespace headroom::tools {
+namespace {
+
+constexpr int64_t kConfigBytesMax = 16 << 20;
+
+absl::StatusOr<model::PromptBuilder> MakeBuilder(const std::string& directory, const model::ModelConfig& config,
+                                                 const model::Tokenizer* tokenizer) {
+  HEADROOM_ASSIGN_OR_RETURN(const std::optional<std::string> json,
+                            model::ReadFileIfPresent(directory, "tokenizer_config.json", kConfigBytesMax));
+  if (!json.has_value()) {
+    return absl::InvalidArgumentError("the case needs a chat_template, but there is no tokenizer_config.json");
+  }
+  HEADROOM_ASSIGN_OR_RETURN(model::ChatTemplate chat_template, model::ChatTemplate::FromTokenizerConfig(*json));
+  std::optional<model::ImageMarkers> images;
+  if (config.vision.has_value()) {
+    images = model::ImageMarkers{.image_start = config.markers.image_start,
+                                 .image_end = config.markers.image_end,
+                                 .slice_start = config.markers.slice_start,
+                                 .slice_end = config.markers.slice_end,
+                                 .placeholder = config.markers.placeholder,
+                                 .id_start = config.markers.image_id_start,
+                                 .id_end = config.markers.image_id_end,
+                                 .tokens_per_piece = static_cast<int32_t>(config.resampler.query_num),
+                                 .use_image_id = config.use_image_id};
+  }
+  return model::PromptBuilder::Create(tokenizer, std::move(chat_template), std::move(images));
+}
+
+}  // namespace
+
+absl::StatusOr<PromptIds> PromptIds::Load(const std::string& directory, const model::ModelConfig& config) {
+  PromptIds prompt_ids;
+  const std::string path = (std::filesystem::path(directory) / "tokenizer.json").string();
+  HEADROOM_ASSIGN_OR_RETURN(prompt_ids.tokenizer_, model::Tokenizer::FromFile(path));
+  prompt_ids.builder_ = MakeBuilder(directory, config, prompt_ids.tokenizer_.get());
+  return prompt_ids;
+}
+
+absl::StatusOr<BuiltPrompt> PromptIds::Build(const GoldenCase& golden,
+                                             const std::vector<model::PieceGeometry>& pictures) const {
+  if (!golden.text.has_value()) return BuildChat(golden, pictures);
+  BuiltPrompt built;
+  // The reference looks for added tokens in a raw string.
+  HEADROOM_ASSIGN_OR_RETURN(built.ids, tokenizer_->Encode(*golden.text, model::AddedTokens::kAll));
+  return built;
+}
+
+absl::StatusOr<BuiltPrompt> PromptIds::BuildChat(const GoldenCase& golden,
+                                                 const std::vector<model::PieceGeometry>& pictures) const {
+  if (!builder_.ok()) return builder_.status();
+  std::vector<model::ChatMessage> messages;
+  auto picture = pictures.begin();
+  for (const GoldenMessage& message : golden.messages) {
+    const std::optional<model::ChatRole> role = model::ParseChatRole(message.role);
+    if (!role.has_value()) return absl::InvalidArgumentError("a message has the unknown role '" + message.role + "'");
+    model::ChatMessage& chat = messages.emplace_back();
+    chat.role = *role;
+    for (const MessagePart& part : message.parts) {
+      if (part.is_image) {
+        chat.parts.emplace_back(model::ImagePart{.cols = picture->grid_cols, .rows = picture->grid_rows});
+        ++picture;
+      } else {
+        chat.parts.emplace_back(part.value);
+      }
+    }
+  }
+  HEADROOM_ASSIGN_OR_RETURN(const model::Prompt prompt, builder_->Build(messages, std::numeric_limits<int32_t>::max()));
+  BuiltPrompt built{.ids = prompt.ids, .image_bounds = {}};
+  for (const model::TokenSpan& span : prompt.pieces) built.image_bounds.push_back({span.begin, span.end});
+  return built;
+}
+
+}  // namespace headroom::tools

@@ -1,0 +1,47 @@
+// One sequence through the decoder, as the engine would drive it: blocks from a pool, prompt in chunks, then token by
+// token.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "common/status.h"
+#include "llm-worker/decoder.h"
+#include "llm-worker/kv/block_pool.h"
+#include "llm-worker/kv/block_table.h"
+#include "runtime/matrix.h"
+
+namespace headroom::tools {
+
+// Positions [begin, begin + rows.rows) take these embeddings.
+struct EmbeddingSpan {
+  int64_t begin = 0;
+  runtime::ConstMatrix rows;
+};
+
+class SequenceRun {
+ public:
+  // Logits that follow position `position`.
+  using LogitsSink = std::function<void(int64_t position, std::span<const float> logits)>;
+
+  // `decoder` must outlive this.
+  SequenceRun(llm_worker::Decoder* decoder, int64_t tokens_max);
+
+  // Computes ids at positions [begin, begin + ids.size()), in steps of at most max_tokens(). What the cache held from
+  // `begin` on is replaced. `wanted`, ascending, are the positions whose logits go to the sink.
+  absl::Status Feed(int64_t begin, std::span<const int32_t> ids, std::span<const EmbeddingSpan> embeddings,
+                    std::span<const int64_t> wanted, const LogitsSink& sink);
+
+ private:
+  absl::Status Step(int64_t begin, std::span<const int32_t> ids, std::span<const EmbeddingSpan> embeddings,
+                    std::span<const int64_t> wanted, const LogitsSink& sink);
+
+  llm_worker::Decoder& decoder_;
+  llm_worker::BlockPool pool_;
+  llm_worker::BlockTable blocks_;
+};
+
+}  // namespace headroom::tools

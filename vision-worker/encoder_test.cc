@@ -1,0 +1,181 @@
+#include "vision-worker/encoder.h"
+
+#include <cmath>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "memory/ledger.h"
+
+namespace headroom::vision_worker {
+namespace {
+
+constexpr int64_t kStepPatches = 2600;
+
+struct TestModel {
+  model::ModelConfig config;
+  std::unique_ptr<runtime::Device> device;
+  memory::Plan plan;
+  std::unique_ptr<memory::Ledger> ledger;
+  std::unique_ptr<memory::Arena> arena;
+  std::unique_ptr<Encoder> encoder;
+};
+
+absl::StatusOr<TestModel> Load(DType compute) {
+  const std::string directory = std::string(HEADROOM_SOURCE_DIR) + "/tests/golden/minicpmv";
+  TestModel m;
+  HEADROOM_ASSIGN_OR_RETURN(m.config, model::LoadModelConfig(directory));
+  HEADROOM_ASSIGN_OR_RETURN(const model::Checkpoint checkpoint, model::Checkpoint::Open(directory));
+  HEADROOM_ASSIGN_OR_RETURN(m.device, runtime::Device::Create({}));
+  memory::PlanRequest request;
+  request.device.memory_bytes = 128 << 20;
+  request.compute = compute;
+  request.roles = {.vision = true, .llm = false};
+  request.knobs.max_patches_per_step = kStepPatches;
+  AddEncoderNeeds(*m.device, m.config, compute, request.kernels);
+  HEADROOM_ASSIGN_OR_RETURN(m.plan, memory::MakePlan(m.config, request));
+  m.ledger = std::make_unique<memory::Ledger>(m.plan.device_bytes);
+  m.plan.Register(*m.ledger);
+  HEADROOM_ASSIGN_OR_RETURN(m.arena, memory::Arena::Create(m.plan.arena_bytes, *m.ledger));
+  HEADROOM_ASSIGN_OR_RETURN(m.encoder, Encoder::Create(*m.device, m.config, m.plan, *m.arena));
+  HEADROOM_RETURN_IF_ERROR(m.encoder->Load(checkpoint));
+  return m;
+}
+
+struct Piece {
+  model::PatchGrid grid;
+  std::vector<float> values;
+
+  PieceInput Input() const {
+    return {grid, runtime::ConstMatrix::F32(values.data(), grid.patches(),
+                                            static_cast<int64_t>(values.size()) / grid.patches())};
+  }
+};
+
+// Noise in the range of normalised pixels.
+Piece RandomPiece(std::mt19937& random, const model::ModelConfig& config, int rows, int cols) {
+  Piece piece{.grid = {rows, cols}, .values = {}};
+  std::uniform_real_distribution<float> pixel(-1, 1);
+  piece.values.resize(static_cast<size_t>(piece.grid.patches() * config.vision->patch_values()));
+  for (float& x : piece.values) x = pixel(random);
+  return piece;
+}
+
+double RelativeError(const float* got, const float* wanted, int64_t count) {
+  double difference = 0, norm = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    difference += (double{got[i]} - wanted[i]) * (double{got[i]} - wanted[i]);
+    norm += double{wanted[i]} * wanted[i];
+  }
+  return std::sqrt(difference / norm);
+}
+
+TEST(EncoderTest, APieceGetsTheSameNumbersAloneAndInCompany) {
+  absl::StatusOr<TestModel> m = Load(DType::kF32);
+  ASSERT_TRUE(m.ok()) << m.status();
+  Encoder& encoder = *m->encoder;
+  const uint32_t seed = std::random_device{}();
+  SCOPED_TRACE(testing::Message() << "seed " << seed);
+  std::mt19937 random(seed);
+  std::vector<Piece> pieces;
+  // One patch, one row and one column (both beyond the 70 × 70 table), the grid whose positions round, an ordinary one.
+  for (const auto& [rows, cols] : std::vector<std::pair<int, int>>{{1, 1}, {1, 314}, {25, 25}, {183, 1}, {6, 101}}) {
+    pieces.push_back(RandomPiece(random, m->config, rows, cols));
+  }
+  std::vector<PieceInput> inputs;
+  int64_t patches = 0;
+  for (const Piece& piece : pieces) {
+    inputs.push_back(piece.Input());
+    patches += piece.grid.patches();
+  }
+  ASSERT_LE(patches, encoder.max_patches());
+  ASSERT_LE(static_cast<int64_t>(pieces.size()), encoder.max_pieces());
+  const int64_t width = encoder.tower_width();
+  std::vector<float> tower(static_cast<size_t>(patches * width));
+  const auto packed = encoder.Encode(inputs, runtime::Matrix::F32(tower.data(), patches, width));
+  ASSERT_TRUE(packed.ok()) << packed.status();
+  const int64_t count = encoder.rows_per_piece() * packed->cols;
+  ASSERT_EQ(packed->rows, static_cast<int64_t>(pieces.size()) * encoder.rows_per_piece());
+  const std::vector<float> together(packed->F32(), packed->F32() + packed->rows * packed->cols);
+
+  int64_t first_patch = 0;
+  for (size_t i = 0; i < pieces.size(); ++i) {
+    const int64_t own = pieces[i].grid.patches();
+    std::vector<float> own_tower(static_cast<size_t>(own * width));
+    const auto alone = encoder.Encode({&inputs[i], 1}, runtime::Matrix::F32(own_tower.data(), own, width));
+    ASSERT_TRUE(alone.ok()) << alone.status();
+    EXPECT_LT(RelativeError(together.data() + static_cast<int64_t>(i) * count, alone->F32(), count), 1e-4) << i;
+    EXPECT_LT(RelativeError(tower.data() + first_patch * width, own_tower.data(), own * width), 1e-4) << i;
+    first_patch += own;
+  }
+}
+
+TEST(EncoderTest, PiecesOfDifferentShapeOrContentDiffer) {
+  absl::StatusOr<TestModel> m = Load(DType::kF32);
+  ASSERT_TRUE(m.ok()) << m.status();
+  std::mt19937 random(9);
+  Piece wide = RandomPiece(random, m->config, 2, 6), tall = wide;
+  tall.grid = {6, 2};
+  const std::vector<PieceInput> inputs = {wide.Input(), tall.Input()};
+  const auto out = m->encoder->Encode(inputs);
+  ASSERT_TRUE(out.ok()) << out.status();
+  const int64_t count = m->encoder->rows_per_piece() * out->cols;
+  EXPECT_GT(RelativeError(out->F32(), out->F32() + count, count), 1e-3);
+}
+
+TEST(EncoderTest, Bf16StaysCloseToFp32) {
+  absl::StatusOr<TestModel> fp32 = Load(DType::kF32), bf16 = Load(DType::kBF16);
+  ASSERT_TRUE(fp32.ok() && bf16.ok()) << fp32.status() << bf16.status();
+  EXPECT_LT(bf16->plan.Bytes(memory::Component::kVisionWeights), fp32->plan.Bytes(memory::Component::kVisionWeights));
+  std::mt19937 random(10);
+  const Piece piece = RandomPiece(random, fp32->config, 20, 30);
+  const PieceInput input = piece.Input();
+  const auto a = fp32->encoder->Encode({&input, 1}), b = bf16->encoder->Encode({&input, 1});
+  ASSERT_TRUE(a.ok() && b.ok()) << a.status() << b.status();
+  EXPECT_LT(RelativeError(b->F32(), a->F32(), a->rows * a->cols), 0.02);
+}
+
+TEST(EncoderTest, RefusesStepsPastTheLimits) {
+  absl::StatusOr<TestModel> m = Load(DType::kF32);
+  ASSERT_TRUE(m.ok()) << m.status();
+  Encoder& encoder = *m->encoder;
+  std::mt19937 random(11);
+  const Piece piece = RandomPiece(random, m->config, 2, 3);
+  const PieceInput good = piece.Input();
+  const auto code = [&](const std::vector<PieceInput>& pieces, std::optional<runtime::Matrix> tap = std::nullopt) {
+    return encoder.Encode(pieces, tap).status().code();
+  };
+  constexpr auto kRefused = absl::StatusCode::kInvalidArgument;
+  EXPECT_EQ(code({}), kRefused);
+  EXPECT_EQ(code(std::vector<PieceInput>(static_cast<size_t>(encoder.max_pieces() + 1), good)), kRefused);
+
+  // The limit itself is fine, one patch more is not.
+  const Piece largest = RandomPiece(random, m->config, 1, static_cast<int>(encoder.max_patches()));
+  const Piece one = RandomPiece(random, m->config, 1, 1);
+  EXPECT_EQ(code({largest.Input()}), absl::StatusCode::kOk);
+  EXPECT_EQ(code({largest.Input(), one.Input()}), kRefused);
+
+  PieceInput bad = good;
+  bad.grid = {0, 3};
+  EXPECT_EQ(code({bad}), kRefused);
+  bad.grid = {3, 3};
+  EXPECT_EQ(code({bad}), kRefused);
+  bad = good;
+  bad.patches.cols -= 1;
+  EXPECT_EQ(code({bad}), kRefused);
+  std::vector<float> tap(static_cast<size_t>(6 * encoder.tower_width()));
+  EXPECT_EQ(code({good}, runtime::Matrix::F32(tap.data(), 5, encoder.tower_width())), kRefused);
+  EXPECT_EQ(code({good}, runtime::Matrix::F32(tap.data(), 6, encoder.tower_width())), absl::StatusCode::kOk);
+}
+
+TEST(EncoderTest, RefusesAModelWithoutATower) {
+  absl::StatusOr<TestModel> m = Load(DType::kF32);
+  ASSERT_TRUE(m.ok()) << m.status();
+  model::ModelConfig blind = m->config;
+  blind.vision.reset();
+  EXPECT_EQ(Encoder::Create(*m->device, blind, m->plan, *m->arena).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+}  // namespace
+}  // namespace headroom::vision_worker
