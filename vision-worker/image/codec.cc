@@ -321,11 +321,4 @@ DecodeOutcome DecodeImage(model::ImageFormat format, const uint8_t* bytes, size_
   return DecodeOutcome::kUnsupported;
 }
 
-int64_t DecodeScratchBytesMax(int width, int height) {
-  // 10 bytes a pixel: four components of 16-bit coefficients, or 32-bit pixels with alpha, each padded to whole JPEG
-  // units.
-  constexpr int64_t kTables = int64_t{32} << 20;
-  return kTables + (int64_t{width} + 32) * (int64_t{height} + 32) * 10;
-}
-
 }  // namespace headroom::vision_worker

@@ -34,6 +34,11 @@ DecodeOutcome DecodeImage(model::ImageFormat format, const uint8_t* bytes, size_
 // Upper bound on what DecodeImage allocates besides bytes and out: whole-picture state of progressive JPEG
 // (coefficients of four components), lossless WebP (32-bit pixels and its alpha plane) and 16-bit interlaced PNG, plus
 // tables.
-int64_t DecodeScratchBytesMax(int width, int height);
+constexpr int64_t DecodeScratchBytesMax(int width, int height) {
+  // 10 bytes a pixel: four components of 16-bit coefficients, or 32-bit pixels with alpha, each padded to whole JPEG
+  // units.
+  constexpr int64_t kTables = int64_t{32} << 20;
+  return kTables + (int64_t{width} + 32) * (int64_t{height} + 32) * 10;
+}
 
 }  // namespace headroom::vision_worker
