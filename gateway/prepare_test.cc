@@ -1,0 +1,183 @@
+#include "gateway/prepare.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <fstream>
+#include <iterator>
+#include <limits>
+
+namespace headroom::gateway {
+namespace {
+
+using ::testing::HasSubstr;
+
+const char kGolden[] = HEADROOM_SOURCE_DIR "/tests/golden/minicpmv";
+
+class PrepareTest : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    auto loaded = ServedModel::Load(kGolden, 2);
+    ASSERT_TRUE(loaded.ok()) << loaded.status();
+    model_ = loaded->release();
+  }
+  static void TearDownTestSuite() {
+    delete model_;
+    model_ = nullptr;
+  }
+
+  static std::string Picture(const std::string& name) {
+    std::ifstream file(std::string(kGolden) + "/images/" + name, std::ios::binary);
+    return {std::istreambuf_iterator<char>(file), {}};
+  }
+
+  static v1::GenerateRequest Ask(const std::string& text, const std::string& picture = "") {
+    v1::GenerateRequest request;
+    v1::Message* message = request.add_messages();
+    message->set_role("user");
+    if (!picture.empty()) message->add_content()->mutable_image()->set_data(Picture(picture));
+    message->add_content()->set_text(text);
+    return request;
+  }
+
+  absl::StatusOr<PreparedRequest> Run(const v1::GenerateRequest& request) {
+    return Prepare(request, *model_, config_, limits_);
+  }
+
+  void ExpectInvalid(const v1::GenerateRequest& request, const std::string& words) {
+    const auto prepared = Run(request);
+    ASSERT_EQ(prepared.status().code(), absl::StatusCode::kInvalidArgument) << prepared.status();
+    EXPECT_THAT(std::string(prepared.status().message()), HasSubstr(words));
+  }
+
+  static ServedModel* model_;
+  GatewaySection config_;
+  ClusterLimits limits_{.block_size = 16, .max_model_len = 1000, .max_patches_per_step = 2048};
+};
+
+ServedModel* PrepareTest::model_ = nullptr;
+
+// 449×448-like pictures make three pieces (golden case "n25" and others check the ids themselves).
+TEST_F(PrepareTest, PricesAPictureFromItsHeader) {
+  const auto request = Ask("How many shapes?", "wide.png");
+  const auto prepared = Run(request);
+  ASSERT_TRUE(prepared.ok()) << prepared.status();
+  // 2000×200: overview and 3×1 slices (MiniCPM-V 2.6 geometry).
+  ASSERT_EQ(prepared->images.size(), 1);
+  EXPECT_EQ(prepared->images[0].width(), 2000);
+  EXPECT_EQ(prepared->images[0].height(), 200);
+  EXPECT_EQ(prepared->images[0].pieces(), 4);
+  EXPECT_EQ(prepared->images[0].patches(), 1010 + 3 * 1044);
+  EXPECT_EQ(prepared->spans.size(), 4);
+  EXPECT_EQ(prepared->usage.image_tokens(), 256);
+  ASSERT_TRUE(prepared->price.vision.has_value());
+  EXPECT_EQ(prepared->price.vision->patches, 1010 + 3 * 1044);
+  EXPECT_EQ(prepared->price.vision->embedding_bytes, 4 * 64 * 256 * 2);
+  EXPECT_EQ(prepared->price.largest_piece_patches, 1044);
+  const int64_t tokens = prepared->usage.prompt_tokens() + prepared->max_tokens;
+  EXPECT_EQ(prepared->price.llm->kv_blocks, (tokens + 15) / 16);
+}
+
+TEST_F(PrepareTest, TextOnlyHasNoVisionLeg) {
+  const auto prepared = Run(Ask("Hello"));
+  ASSERT_TRUE(prepared.ok()) << prepared.status();
+  EXPECT_FALSE(prepared->price.vision.has_value());
+  EXPECT_EQ(prepared->max_tokens, 512);
+}
+
+TEST_F(PrepareTest, MaxTokensIsCappedByWhatIsLeftOnlyWhenAbsent) {
+  limits_.max_model_len = 100;
+  auto request = Ask("Hello");
+  const auto capped = Run(request);
+  ASSERT_TRUE(capped.ok());
+  EXPECT_EQ(capped->max_tokens, 100 - capped->usage.prompt_tokens());
+  request.set_max_tokens(static_cast<int32_t>(capped->max_tokens));
+  EXPECT_TRUE(Run(request).ok());
+  request.set_max_tokens(static_cast<int32_t>(capped->max_tokens) + 1);
+  ExpectInvalid(request, "max_model_len, 100");
+}
+
+TEST_F(PrepareTest, FieldsOutOfRange) {
+  auto with = [](auto change) {
+    v1::GenerateRequest request = Ask("Hello");
+    change(request);
+    return request;
+  };
+  ExpectInvalid(with([](auto& r) { r.set_max_tokens(0); }), "max_tokens is 0");
+  ExpectInvalid(with([](auto& r) { r.set_max_tokens(-7); }), "max_tokens is -7");
+  ExpectInvalid(with([](auto& r) { r.set_max_tokens(INT32_MAX); }), "max_model_len");
+  ExpectInvalid(with([](auto& r) { r.set_n(2); }), "n is 2");
+  ExpectInvalid(with([](auto& r) { r.set_model("other"); }), "unknown model 'other'");
+  ExpectInvalid(with([](auto& r) { r.set_priority(101); }), "priority is 101");
+  ExpectInvalid(with([](auto& r) { r.set_priority(INT32_MIN); }), "priority");
+  ExpectInvalid(with([](auto& r) { r.add_stop(""); }), "empty");
+  ExpectInvalid(with([](auto& r) { r.add_stop(std::string(129, 'x')); }), "129");
+  ExpectInvalid(with([](auto& r) {
+                  for (int i = 0; i < 9; ++i) r.add_stop("x");
+                }),
+                "9; it must be at most 8");
+  ExpectInvalid(with([](auto& r) { r.mutable_sampling()->set_temperature(-1); }), "temperature is -1");
+  ExpectInvalid(with([](auto& r) { r.mutable_sampling()->set_temperature(std::nanf("")); }), "temperature");
+  ExpectInvalid(with([](auto& r) { r.mutable_sampling()->set_temperature(std::numeric_limits<float>::infinity()); }),
+                "temperature");
+  ExpectInvalid(with([](auto& r) { r.mutable_sampling()->set_top_p(0); }), "top_p is 0");
+  ExpectInvalid(with([](auto& r) { r.mutable_sampling()->set_top_k(-1); }), "top_k is -1");
+  ExpectInvalid(with([](auto& r) { r.mutable_sampling()->set_repetition_penalty(0); }), "repetition_penalty is 0");
+  ExpectInvalid(with([](auto& r) { r.mutable_messages(0)->set_role("wizard"); }), "unknown role 'wizard'");
+  ExpectInvalid(with([](auto& r) { r.mutable_messages(0)->add_content(); }), "neither text nor image");
+  ExpectInvalid(with([](auto& r) { r.clear_messages(); }), "message");
+}
+
+TEST_F(PrepareTest, ImagesAreNamedAndBounded) {
+  auto request = Ask("What?", "small.png");
+  request.mutable_messages(0)->add_content()->mutable_image()->set_data("GIF89a");
+  ExpectInvalid(request, "image 2: ");
+  config_.images_max = 1;
+  request = Ask("What?", "small.png");
+  EXPECT_TRUE(Run(request).ok());
+  request.mutable_messages(0)->add_content()->mutable_image()->set_data(Picture("dot.png"));
+  ExpectInvalid(request, "more than 1 images");
+}
+
+TEST_F(PrepareTest, PieceAboveTheStepIsRefused) {
+  limits_.max_patches_per_step = 1000;
+  ExpectInvalid(Ask("What?", "wide.png"), "1000");
+}
+
+TEST_F(PrepareTest, SliceLimitOfTheRequest) {
+  auto request = Ask("What?", "wide.png");
+  request.set_max_slice_nums(1);
+  const auto prepared = Run(request);
+  ASSERT_TRUE(prepared.ok()) << prepared.status();
+  EXPECT_EQ(prepared->images[0].pieces(), 1);
+  request.set_max_slice_nums(0);
+  ExpectInvalid(request, "0");
+  request.set_max_slice_nums(INT32_MAX);
+  ExpectInvalid(request, "2147483647");
+}
+
+TEST_F(PrepareTest, CacheKeysTellPicturesAndLimitsApart) {
+  auto key = [this](const std::string& picture, int slices) {
+    auto request = Ask("What?", picture);
+    request.set_max_slice_nums(slices);
+    return Run(request)->images[0].cache_key();
+  };
+  EXPECT_EQ(key("small.png", 9), key("small.png", 9));
+  EXPECT_NE(key("small.png", 9), key("small.png", 8));
+  EXPECT_NE(key("small.png", 9), key("dot.png", 9));
+}
+
+TEST_F(PrepareTest, OverLongPrompt) {
+  std::string words;
+  for (int i = 0; i < 3000; ++i) words += "word ";
+  ExpectInvalid(Ask(words), "999");
+}
+
+TEST(ServedModelTest, DirectoriesThatAreNone) {
+  EXPECT_FALSE(ServedModel::Load("/no/such/directory", 2).ok());
+  EXPECT_FALSE(ServedModel::Load(std::string(kGolden) + "/config.json", 2).ok());
+}
+
+}  // namespace
+}  // namespace headroom::gateway
