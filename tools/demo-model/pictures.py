@@ -11,7 +11,7 @@ import fonts
 import vocabulary as v
 
 CELL = 112          # side of a piece
-PITCH = 12.5        # least mean distance of letters in a piece, in its pixels
+PITCH = 14.0        # least mean distance of letters in a piece, in its pixels: one a patch
 
 
 @dataclass
@@ -85,7 +85,7 @@ class Canvas:
     def mark(self, x, y, name, colour):
         self.marks.append((x / self.frame[0], y / self.frame[1], v.MARK_ID[name], v.COLOUR_ID[colour]))
 
-    def word(self, rng, text, face, box, ink, colour, pitch_limit=21.0):
+    def word(self, rng, text, face, box, ink, colour, pitch_limit=22.0):
         """One word inside box (x0, y0, x1, y1): letters at least PITCH apart on average."""
         x0, y0, x1, y1 = box
         room = (x1 - x0) - 4
