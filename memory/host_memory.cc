@@ -10,7 +10,20 @@
 namespace headroom::memory {
 namespace {
 
-// The number behind `key` in a file of "key value" lines ("key: value kB" as in /proc/meminfo as well).
+constexpr int64_t kUnknown = std::numeric_limits<int64_t>::max();
+
+// Names of a group's files in one version of the interface.
+struct GroupInterface {
+  const char* subdirectory;
+  const char* limit;
+  const char* usage;
+  const char* reclaimable;  // key in memory.stat: pages that the kernel drops by itself when memory is wanted
+};
+constexpr GroupInterface kVersion2 = {"", "memory.max", "memory.current", "inactive_file"};
+constexpr GroupInterface kVersion1 = {"/memory", "memory.limit_in_bytes", "memory.usage_in_bytes",
+                                      "total_inactive_file"};
+
+// The number behind `key` in a file of "key value" lines.
 std::optional<int64_t> FindValue(const std::string& path, const std::string& key) {
   std::ifstream file(path);
   std::string line;
@@ -31,30 +44,42 @@ std::optional<int64_t> ReadNumber(const std::string& path) {
   return std::nullopt;
 }
 
-std::optional<int64_t> LeftInGroup(const std::string& limit, const std::string& usage, const std::string& stat,
-                                   const std::string& cache) {
-  const std::optional<int64_t> limit_bytes = ReadNumber(limit), used = ReadNumber(usage);
-  if (!limit_bytes || !used) return std::nullopt;
-  // Pages that the kernel drops by itself when memory is wanted.
-  const int64_t reclaimable = FindValue(stat, cache).value_or(0);
-  return std::max<int64_t>(0, *limit_bytes - std::max<int64_t>(0, *used - reclaimable));
+int64_t LeftInGroup(const std::string& directory, const GroupInterface& interface) {
+  const std::optional<int64_t> limit = ReadNumber(directory + "/" + interface.limit);
+  const std::optional<int64_t> used = ReadNumber(directory + "/" + interface.usage);
+  if (!limit || !used) return kUnknown;
+  const int64_t reclaimable = FindValue(directory + "/memory.stat", interface.reclaimable).value_or(0);
+  return std::max<int64_t>(0, *limit - std::max<int64_t>(0, *used - reclaimable));
+}
+
+// The group and all groups around it: each limit counts.
+int64_t LeftAlongPath(const std::string& root, std::string group, const GroupInterface& interface) {
+  int64_t left = LeftInGroup(root + interface.subdirectory, interface);
+  while (!group.empty() && group != "/") {
+    left = std::min(left, LeftInGroup(root + interface.subdirectory + group, interface));
+    group.resize(group.rfind('/') == std::string::npos ? 0 : group.rfind('/'));
+  }
+  return left;
 }
 
 }  // namespace
 
-int64_t AvailableHostBytes() {
-  int64_t available = std::numeric_limits<int64_t>::max();
-  if (const auto kilobytes = FindValue("/proc/meminfo", "MemAvailable:")) available = *kilobytes * 1024;
-  const std::string root = "/sys/fs/cgroup/";
-  if (const auto left =
-          LeftInGroup(root + "memory.max", root + "memory.current", root + "memory.stat", "inactive_file")) {
-    available = std::min(available, *left);
+int64_t AvailableHostBytes(const HostFiles& files) {
+  int64_t available = kUnknown;
+  if (const auto kilobytes = FindValue(files.meminfo, "MemAvailable:")) available = *kilobytes * 1024;
+  // Lines are "id:controllers:path"; version 2 has no controllers. Inside a container the path may not exist: then the
+  // root's files are the container's own.
+  std::ifstream groups(files.own_groups);
+  std::string line, version1_path, version2_path;
+  while (std::getline(groups, line)) {
+    const size_t first = line.find(':'), second = line.find(':', first + 1);
+    if (first == std::string::npos || second == std::string::npos) continue;
+    const std::string controllers = "," + line.substr(first + 1, second - first - 1) + ",";
+    if (controllers == ",,") version2_path = line.substr(second + 1);
+    if (controllers.find(",memory,") != std::string::npos) version1_path = line.substr(second + 1);
   }
-  const std::string v1 = root + "memory/memory.";
-  if (const auto left = LeftInGroup(v1 + "limit_in_bytes", v1 + "usage_in_bytes", v1 + "stat", "total_inactive_file")) {
-    available = std::min(available, *left);
-  }
-  return available;
+  available = std::min(available, LeftAlongPath(files.group_root, version2_path, kVersion2));
+  return std::min(available, LeftAlongPath(files.group_root, version1_path, kVersion1));
 }
 
 }  // namespace headroom::memory

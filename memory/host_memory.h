@@ -2,11 +2,20 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 namespace headroom::memory {
 
-// Bytes: the smaller of the kernel's estimate (MemAvailable) and what the memory limits of the process's control group
-// leave, where file cache counts as available. INT64_MAX where neither can be read.
-int64_t AvailableHostBytes();
+// Where the kernel tells; tests point it elsewhere.
+struct HostFiles {
+  std::string meminfo = "/proc/meminfo";
+  std::string own_groups = "/proc/self/cgroup";
+  std::string group_root = "/sys/fs/cgroup";
+};
+
+// Bytes: the smallest of the kernel's estimate (MemAvailable) and what the memory limits of the process's control group
+// and of the groups around it leave (cgroup v2 and v1), where file cache that nobody used lately counts as available.
+// INT64_MAX where nothing can be read.
+int64_t AvailableHostBytes(const HostFiles& files = {});
 
 }  // namespace headroom::memory

@@ -4,7 +4,10 @@
 #include <bit>
 #include <cmath>
 #include <limits>
+#include <map>
+#include <memory>
 #include <string>
+#include <utility>
 
 #include "common/status.h"
 #include "memory/arena.h"
@@ -66,31 +69,37 @@ absl::Status CheckDevice(const DeviceSpec& device, const KernelNeeds& kernels) {
   return absl::OkStatus();
 }
 
-template <typename Function>
-absl::StatusOr<int64_t> Scratch(const Function& function, int64_t first, int64_t second) {
-  if (!function) return int64_t{0};
-  return function(first, second);
+using ScratchFunction = std::function<absl::StatusOr<int64_t>(int64_t, int64_t)>;
+
+// Null becomes 0 bytes; answers are kept, because the runtime builds primitives to find them.
+ScratchFunction Remembering(const ScratchFunction& function) {
+  if (!function) return [](int64_t, int64_t) { return int64_t{0}; };
+  auto known = std::make_shared<std::map<std::pair<int64_t, int64_t>, absl::StatusOr<int64_t>>>();
+  return [function, known](int64_t first, int64_t second) {
+    const auto found = known->find({first, second});
+    if (found != known->end()) return found->second;
+    return known->emplace(std::pair(first, second), function(first, second)).first->second;
+  };
 }
 
 absl::Status SizeVision(const PlanBasis& basis, Sizing& sizing) {
-  const KernelNeeds& kernels = basis.request.kernels;
+  const KernelNeeds& kernels = basis.kernels;
   VisionStepLayout::Limits limits{.patches = sizing.knobs.max_patches_per_step,
                                   .pieces = sizing.knobs.max_pieces_per_step,
                                   .compute = basis.request.compute,
                                   .rows = kernels.rows,
                                   .linear_scratch_bytes = 0,
                                   .attention_scratch_bytes = 0};
-  HEADROOM_ASSIGN_OR_RETURN(limits.linear_scratch_bytes,
-                            Scratch(kernels.vision_linear_scratch, limits.patches, limits.pieces));
+  HEADROOM_ASSIGN_OR_RETURN(limits.linear_scratch_bytes, kernels.vision_linear_scratch(limits.patches, limits.pieces));
   HEADROOM_ASSIGN_OR_RETURN(limits.attention_scratch_bytes,
-                            Scratch(kernels.vision_attention_scratch, limits.patches, limits.pieces));
+                            kernels.vision_attention_scratch(limits.patches, limits.pieces));
   HEADROOM_ASSIGN_OR_RETURN(sizing.vision_step, VisionStepLayout::Make(basis.config, limits));
   sizing.bytes[static_cast<int>(Component::kVisionWorkspace)] = sizing.vision_step.bytes;
   return absl::OkStatus();
 }
 
 absl::Status SizeLlm(const PlanBasis& basis, Sizing& sizing) {
-  const KernelNeeds& kernels = basis.request.kernels;
+  const KernelNeeds& kernels = basis.kernels;
   LlmStepLayout::Limits limits{.tokens = sizing.knobs.max_num_batched_tokens,
                                .sequences = sizing.knobs.max_num_seqs,
                                .blocks_per_sequence = basis.kv.BlocksFor(sizing.knobs.max_model_len),
@@ -98,10 +107,9 @@ absl::Status SizeLlm(const PlanBasis& basis, Sizing& sizing) {
                                .rows = kernels.rows,
                                .linear_scratch_bytes = 0,
                                .attention_scratch_bytes = 0};
-  HEADROOM_ASSIGN_OR_RETURN(limits.linear_scratch_bytes,
-                            Scratch(kernels.llm_linear_scratch, limits.tokens, limits.sequences));
+  HEADROOM_ASSIGN_OR_RETURN(limits.linear_scratch_bytes, kernels.llm_linear_scratch(limits.tokens, limits.sequences));
   HEADROOM_ASSIGN_OR_RETURN(limits.attention_scratch_bytes,
-                            Scratch(kernels.llm_attention_scratch, limits.tokens, limits.sequences));
+                            kernels.llm_attention_scratch(limits.tokens, limits.sequences));
   HEADROOM_ASSIGN_OR_RETURN(sizing.llm_step, LlmStepLayout::Make(basis.config, limits));
   sizing.bytes[static_cast<int>(Component::kLlmWorkspace)] = sizing.llm_step.bytes;
   return absl::OkStatus();
@@ -120,7 +128,11 @@ absl::StatusOr<PlanBasis> MakeBasis(const model::ModelConfig& config, const Plan
   HEADROOM_RETURN_IF_ERROR(CheckDevice(request.device, request.kernels));
   if (!request.roles.vision && !request.roles.llm) return absl::InvalidArgumentError("roles: neither vision nor llm");
   if (!request.roles.llm && !config.vision) return absl::InvalidArgumentError("roles: the model has no vision tower");
-  PlanBasis basis{.config = config, .request = request, .weights = {}, .kv = {}};
+  PlanBasis basis{.config = config, .request = request, .kernels = request.kernels, .weights = {}, .kv = {}};
+  for (auto* function : {&basis.kernels.vision_linear_scratch, &basis.kernels.vision_attention_scratch,
+                         &basis.kernels.llm_linear_scratch, &basis.kernels.llm_attention_scratch}) {
+    *function = Remembering(*function);
+  }
   basis.sees = request.roles.vision && config.vision.has_value();
   basis.reads = request.roles.llm;
   basis.stores = config.vision ? static_cast<int>(request.roles.vision) + static_cast<int>(request.roles.llm) : 0;
