@@ -38,13 +38,13 @@ StepBatcher::StepBatcher(Options options, EncodePieces encode, Clock& clock,
   thread_ = std::thread([this] { Run(); });
 }
 
-StepBatcher::~StepBatcher() {
+void StepBatcher::Stop() {
   {
     std::lock_guard lock(mutex_);
     stopping_ = true;
   }
   work_.notify_all();
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
 }
 
 absl::Status StepBatcher::Submit(std::shared_ptr<ImageJob> job) {

@@ -36,8 +36,8 @@ std::vector<size_t> ChooseStep(std::span<const int64_t> patches, const StepBound
 // One image on its way. The owner fills the first part and hands it over.
 struct ImageJob {
   std::vector<PiecePixels> pieces;  // freed piece by piece as steps take them
+  std::shared_ptr<void> lease;      // kept until no step writes to `pin` any more; dies after it
   EmbeddingPin pin;                 // unpublished; published before `done` says OK
-  std::shared_ptr<void> lease;      // kept until no step writes to `pin` any more
   // Called exactly once, on the batcher's thread, without a lock held: OK and the seconds of compute, or why not.
   std::function<void(absl::Status status, double seconds)> done;
   std::atomic<bool> cancelled = false;  // set by anyone: pieces that wait are dropped
@@ -67,13 +67,15 @@ class StepBatcher {
     DType store_dtype = DType::kF32;  // of the rows in the embedding store
   };
   StepBatcher(Options options, EncodePieces encode, Clock& clock, std::function<void(const StepReport&)> on_step);
-  // Fails what waits, with CANCELLED, and joins.
-  ~StepBatcher();
+  ~StepBatcher() { Stop(); }
   StepBatcher(const StepBatcher&) = delete;
   StepBatcher& operator=(const StepBatcher&) = delete;
 
   // INVALID_ARGUMENT: a piece above patches_max. RESOURCE_EXHAUSTED: too many pieces wait. `done` is not called then.
   absl::Status Submit(std::shared_ptr<ImageJob> job);
+
+  // Ends the step under way, fails what waits, with CANCELLED, and joins. Idempotent.
+  void Stop();
 
   int64_t pieces_waiting() const;
 

@@ -1,0 +1,66 @@
+#include "vision-worker/image_intake.h"
+
+#include "absl/strings/ascii.h"
+
+namespace headroom::vision_worker {
+namespace {
+
+absl::Status Differs(const char* what, const std::string& found, const std::string& priced) {
+  return absl::InvalidArgumentError(absl::StrCat("the image has ", what, " ", found, ", it was priced with ", priced));
+}
+
+}  // namespace
+
+int64_t PricedHostBytes(const v1::PricedImage& priced) {
+  return priced.size_bytes() + priced.width() * priced.height() * 3;
+}
+
+absl::StatusOr<model::PieceGeometry> ImageIntake::CheckPriced(const v1::PricedImage& priced) const {
+  const model::ImageLimits& limits = options_.limits;
+  if (priced.width() < 1 || priced.height() < 1 || priced.width() > limits.side_max ||
+      priced.height() > limits.side_max) {
+    return absl::InvalidArgumentError(absl::StrCat("image of ", priced.width(), " × ", priced.height(),
+                                                   " pixels: a side has 1 to ", limits.side_max));
+  }
+  if (priced.size_bytes() < 1 || priced.size_bytes() > limits.bytes_max) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("image of ", priced.size_bytes(), " bytes: 1 to ", limits.bytes_max));
+  }
+  model::SliceConfig slice = options_.slice;
+  slice.max_slice_nums = priced.max_slice_nums();
+  HEADROOM_ASSIGN_OR_RETURN(
+      model::PieceGeometry geometry,
+      model::ComputePieces(static_cast<int>(priced.width()), static_cast<int>(priced.height()), slice));
+  if (const auto pieces = static_cast<int64_t>(geometry.pieces.size()); pieces != priced.pieces()) {
+    return Differs("pieces", absl::StrCat(pieces), absl::StrCat(priced.pieces()));
+  }
+  if (geometry.total_patches() != priced.patches()) {
+    return Differs("patches", absl::StrCat(geometry.total_patches()), absl::StrCat(priced.patches()));
+  }
+  HEADROOM_RETURN_IF_ERROR(model::CheckPiecePatches(geometry, options_.max_patches_per_step));
+  return geometry;
+}
+
+absl::StatusOr<model::ImageHeader> ImageIntake::CheckBytes(const v1::PricedImage& priced,
+                                                           const std::string& bytes) const {
+  if (static_cast<int64_t>(bytes.size()) != priced.size_bytes()) {
+    return Differs("bytes", absl::StrCat(bytes.size()), absl::StrCat(priced.size_bytes()));
+  }
+  HEADROOM_ASSIGN_OR_RETURN(const model::ImageHeader header, model::ProbeImage(bytes, options_.limits));
+  const std::string format = absl::AsciiStrToLower(model::ImageFormatName(header.format));  // png, jpeg, webp
+  if (format != priced.format()) return Differs("format", format, priced.format());
+  if (header.width != priced.width() || header.height != priced.height()) {
+    return Differs("size", absl::StrCat(header.width, " × ", header.height),
+                   absl::StrCat(priced.width(), " × ", priced.height()));
+  }
+  return header;
+}
+
+absl::StatusOr<std::vector<PiecePixels>> ImageIntake::MakePieces(const std::string& bytes,
+                                                                 const model::ImageHeader& header,
+                                                                 const model::PieceGeometry& geometry) const {
+  HEADROOM_ASSIGN_OR_RETURN(const RgbImage image, decode_(bytes, header));
+  return CutPieces(image, geometry);
+}
+
+}  // namespace headroom::vision_worker

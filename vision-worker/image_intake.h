@@ -1,0 +1,49 @@
+// From a priced image to its pieces: everything that is refused is refused here, before or while pixels are made.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "common/status.h"
+#include "headroom/v1/vision.pb.h"
+#include "model/image/header.h"
+#include "model/image/pieces.h"
+#include "vision-worker/image/cut.h"
+#include "vision-worker/image/rgb_image.h"
+
+namespace headroom::vision_worker {
+
+// Thread-safe.
+class ImageIntake {
+ public:
+  // Pixels of an image whose header was probed: ImageSandbox::Decode.
+  using Decode = std::function<absl::StatusOr<RgbImage>(const std::string& bytes, const model::ImageHeader& header)>;
+
+  struct Options {
+    model::SliceConfig slice;  // of the model; max_slice_nums comes with each image
+    model::ImageLimits limits;
+    int64_t max_patches_per_step = 0;
+  };
+  ImageIntake(Options options, Decode decode) : options_(options), decode_(std::move(decode)) {}
+
+  // The geometry that follows from the priced width and height, if pieces and patches were priced with it and every
+  // piece fits a step. INVALID_ARGUMENT otherwise.
+  absl::StatusOr<model::PieceGeometry> CheckPriced(const v1::PricedImage& priced) const;
+
+  // The bytes say of themselves what was priced. INVALID_ARGUMENT otherwise. Reads the header only.
+  absl::StatusOr<model::ImageHeader> CheckBytes(const v1::PricedImage& priced, const std::string& bytes) const;
+
+  // Decodes, resizes and cuts. Blocks. Errors of ImageSandbox::Decode.
+  absl::StatusOr<std::vector<PiecePixels>> MakePieces(const std::string& bytes, const model::ImageHeader& header,
+                                                      const model::PieceGeometry& geometry) const;
+
+ private:
+  const Options options_;
+  const Decode decode_;
+};
+
+// Host memory that an image in flight holds by its price: compressed bytes and decoded pixels.
+int64_t PricedHostBytes(const v1::PricedImage& priced);
+
+}  // namespace headroom::vision_worker

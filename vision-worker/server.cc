@@ -1,0 +1,235 @@
+#include "vision-worker/server.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "common/log.h"
+#include "common/random.h"
+
+namespace headroom::vision_worker {
+namespace {
+
+using memory::Component;
+
+const std::vector<double>& PatchBuckets() {
+  static const std::vector<double> buckets = {256, 512, 1024, 1536, 2048, 3072, 4096, 6144, 8192, 16384};
+  return buckets;
+}
+
+// In bytes that requests are priced with; alignment does not count.
+int64_t PricedPieceBytes(const worker::WorkerDevice& device) {
+  return device.model().resampler.query_num * device.model().llm.hidden_size * SizeOf(device.compute());
+}
+
+worker::WorkerEndpoint::Options EndpointOptions(const ClusterConfig& config, const worker::WorkerDevice& device) {
+  const memory::Plan& plan = device.plan();
+  worker::WorkerEndpoint::Options options;
+  options.cluster_id = config.cluster.id;
+  options.name = config.vision_worker.name;
+  options.listen = config.vision_worker.listen;
+  options.advertise = config.vision_worker.advertise;
+  options.scheduler = config.vision_worker.scheduler;
+  options.model = device.fingerprint();
+  options.device = plan.device;
+  options.role = admission::Role::kVision;
+  options.capacity.slots = config.vision_worker.images_in_flight_max;
+  options.capacity.patches = config.vision_worker.patches_in_flight_max;
+  options.capacity.embedding_bytes = plan.knobs.embedding_store_pieces * PricedPieceBytes(device);
+  options.capacity.host_bytes = config.vision_worker.host_bytes_max;
+  options.max_patches_per_step = plan.knobs.max_patches_per_step;
+  return options;
+}
+
+ImageIntake::Options IntakeOptions(const ClusterConfig& config, const worker::WorkerDevice& device) {
+  ImageIntake::Options options;
+  options.slice = device.model().slice;
+  options.limits.bytes_max = config.gateway.receive_bytes_max;
+  options.limits.side_max = config.gateway.image_side_max;
+  options.limits.pixels_max = config.gateway.image_pixels_max;
+  options.max_patches_per_step = device.plan().knobs.max_patches_per_step;
+  return options;
+}
+
+StepBatcher::Options BatcherOptions(const ClusterConfig& config, const worker::WorkerDevice& device) {
+  const memory::ResolvedKnobs& knobs = device.plan().knobs;
+  StepBatcher::Options options;
+  options.bounds = {.patches_max = knobs.max_patches_per_step, .pieces_max = knobs.max_pieces_per_step};
+  options.rows_per_piece = device.model().resampler.query_num;
+  // Every piece has a patch, so the gate's patches bound the pieces.
+  options.pieces_waiting_max = config.vision_worker.patches_in_flight_max;
+  options.store_dtype = device.compute();
+  return options;
+}
+
+VisionOptions ServiceOptions(const ClusterConfig& config, const worker::WorkerDevice& device) {
+  VisionOptions options;
+  options.model = device.fingerprint();
+  options.rows_per_piece = device.model().resampler.query_num;
+  options.columns = device.model().llm.hidden_size;
+  options.dtype = device.compute();
+  options.images_max = config.vision_worker.images_in_flight_max;
+  options.decoders = static_cast<int>(config.vision_worker.decoders);
+  options.images_waiting_max = config.vision_worker.images_in_flight_max;
+  return options;
+}
+
+PixelNorm NormFrom(const model::ModelConfig& model) {
+  PixelNorm norm;
+  for (size_t i = 0; i < 3; ++i) {
+    norm.mean[i] = static_cast<float>(model.norm_mean[i]);
+    norm.std[i] = static_cast<float>(model.norm_std[i]);
+  }
+  return norm;
+}
+
+}  // namespace
+
+SandboxConfig SandboxConfigFrom(const ClusterConfig& config) {
+  SandboxConfig sandbox;
+  sandbox.decoders_max = static_cast<int>(config.vision_worker.decoders);
+  sandbox.decode_ms_max = config.vision_worker.decode_timeout_ms;
+  sandbox.seccomp_required = !config.vision_worker.allow_unsandboxed;
+  return sandbox;
+}
+
+absl::StatusOr<std::unique_ptr<VisionServer>> VisionServer::Start(const ClusterConfig& config,
+                                                                  worker::WorkerDevice& device, ImageSandbox& sandbox,
+                                                                  rpc::ChannelDirectory& channels, Metrics& metrics) {
+  const memory::Plan& plan = device.plan();
+  HEADROOM_ASSIGN_OR_RETURN(std::unique_ptr<Encoder> encoder,
+                            Encoder::Create(device.device(), device.model(), plan, device.arena()));
+  HEADROOM_ASSIGN_OR_RETURN(
+      const std::span<std::byte> store,
+      device.arena().Take(Component::kEmbeddingStore, plan.knobs.embedding_store_pieces * plan.piece_bytes));
+  HEADROOM_RETURN_IF_ERROR(admission::ValidateResources(EndpointOptions(config, device).capacity));
+  std::unique_ptr<VisionServer> server(
+      new VisionServer(config, device, sandbox, std::move(encoder), store, channels, metrics));
+  HEADROOM_RETURN_IF_ERROR(server->endpoint_.Start(&server->service_));
+  server->service_.SetEndpoint(server->endpoint_.endpoint());
+  HEADROOM_RETURN_IF_ERROR(server->Load());
+  server->endpoint_.Ready();
+  return server;
+}
+
+VisionServer::VisionServer(const ClusterConfig& config, worker::WorkerDevice& device, ImageSandbox& sandbox,
+                           std::unique_ptr<Encoder> encoder, std::span<std::byte> store,
+                           rpc::ChannelDirectory& channels, Metrics& metrics)
+    : device_(device),
+      sandbox_(sandbox),
+      norm_(NormFrom(device.model())),
+      encoder_(std::move(encoder)),
+      patch_matrix_(static_cast<size_t>(encoder_->max_patches() * device.model().vision->patch_values())),
+      steps_(metrics.AddCounter("headroom_vision_steps_total", "Steps of the vision tower.")),
+      pieces_(metrics.AddCounter("headroom_vision_pieces_total", "Pieces through the vision tower.")),
+      patches_(metrics.AddCounter("headroom_vision_patches_total", "Patches through the vision tower.")),
+      step_seconds_(metrics.AddHistogram("headroom_vision_step_seconds", "Time of a step.", LatencyBuckets())),
+      step_patches_(metrics.AddHistogram("headroom_vision_step_patches", "Patches of a step.", PatchBuckets())),
+      endpoint_(
+          EndpointOptions(config, device), [&device] { return device.Ledger(); }, channels, metrics, SystemClock()),
+      intake_(IntakeOptions(config, device),
+              [this, wait = std::chrono::milliseconds(config.vision_worker.decode_timeout_ms)](
+                  const std::string& bytes, const model::ImageHeader& header) {
+                return sandbox_.Decode(bytes, header, wait);
+              }),
+      store_(store, device.plan().piece_bytes, SystemRandom().Next() >> 1),
+      batcher_(
+          BatcherOptions(config, device),
+          [this](std::span<const PiecePixels* const> pieces) { return EncodePieces(pieces); }, SystemClock(),
+          [this](const StepReport& step) { CountStep(step); }),
+      service_({endpoint_.gate(), intake_, store_, batcher_, SystemClock()}, ServiceOptions(config, device), metrics),
+      metrics_token_(metrics.AddCollector([this] { return Collect(); })) {
+  // The whole store is promised: to active legs, and what they leave free to the cache, which yields to them.
+  memory::Ledger& ledger = device.ledger();
+  ledger.AddReserved(Component::kEmbeddingStore, static_cast<int64_t>(store.size()));
+  store_.ListenToUsed([&ledger](int64_t bytes) { ledger.AddUsed(Component::kEmbeddingStore, bytes); });
+}
+
+VisionServer::~VisionServer() { Stop(Duration::zero()); }
+
+absl::Status VisionServer::Load() {
+  struct Progress {
+    worker::WorkerEndpoint& endpoint;
+    double total;
+  } progress{endpoint_, static_cast<double>(device_.plan().Bytes(Component::kVisionWeights) +
+                                            device_.plan().Bytes(Component::kResamplerWeights))};
+  const TimePoint begin = SystemClock().Now();
+  const auto report = [](void* context, int64_t bytes) {
+    auto& to = *static_cast<Progress*>(context);
+    to.endpoint.Loading(std::min(0.999, static_cast<double>(bytes) / std::max(1.0, to.total)));
+  };
+  HEADROOM_RETURN_IF_ERROR(encoder_->Load(device_.checkpoint(), report, &progress));
+  Log(LogLevel::kInfo, "vision-worker", "weights loaded")
+      .With("bytes", static_cast<int64_t>(progress.total))
+      .With("seconds", Seconds(SystemClock().Now() - begin));
+  return absl::OkStatus();
+}
+
+// On the batcher's thread.
+absl::StatusOr<runtime::ConstMatrix> VisionServer::EncodePieces(std::span<const PiecePixels* const> pieces) {
+  const int64_t columns = device_.model().vision->patch_values();
+  std::vector<PieceInput> inputs;
+  inputs.reserve(pieces.size());
+  float* rows = patch_matrix_.data();
+  for (const PiecePixels* piece : pieces) {
+    const int64_t patches = piece->grid.patches();
+    WritePatchMatrix(*piece, norm_, rows);
+    inputs.push_back({.grid = piece->grid, .patches = runtime::ConstMatrix::F32(rows, patches, columns)});
+    rows += patches * columns;
+  }
+  return encoder_->Encode(inputs);
+}
+
+void VisionServer::CountStep(const StepReport& step) {
+  steps_.Increment();
+  pieces_.Increment(static_cast<double>(step.pieces));
+  patches_.Increment(static_cast<double>(step.patches));
+  step_seconds_.Observe(step.seconds);
+  step_patches_.Observe(static_cast<double>(step.patches));
+}
+
+std::vector<MetricSample> VisionServer::Collect() const {
+  const EmbeddingStoreStats store = store_.Stats();
+  const SandboxStats sandbox = sandbox_.stats();
+  std::vector<MetricSample> samples = {
+      {"headroom_embedding_store_capacity_pieces",
+       "Pieces that the embedding store holds.",
+       {},
+       static_cast<double>(store.capacity_pieces)},
+      {"headroom_embedding_store_used_pieces",
+       "Pieces in the embedding store.",
+       {},
+       static_cast<double>(store.used_pieces)},
+      {"headroom_embedding_store_pinned_pieces",
+       "Pieces that open streams hold.",
+       {},
+       static_cast<double>(store.pinned_pieces)},
+      {"headroom_embedding_store_evictions", "Entries evicted since start.", {}, static_cast<double>(store.evictions)},
+      {"headroom_vision_waiting_pieces",
+       "Pieces that wait for a step.",
+       {},
+       static_cast<double>(batcher_.pieces_waiting())}};
+  auto add = [&](const char* outcome, uint64_t count) {
+    samples.push_back({"headroom_image_decodes",
+                       "Images given to the decoders since start, by outcome.",
+                       {{"outcome", outcome}},
+                       static_cast<double>(count)});
+  };
+  add("decoded", sandbox.decoded);
+  add("undecodable", sandbox.undecodable);
+  add("crashed", sandbox.crashed);
+  add("timed_out", sandbox.timed_out);
+  add("not_served", sandbox.not_served);
+  return samples;
+}
+
+void VisionServer::Stop(Duration deadline) {
+  if (std::exchange(stopped_, true)) return;
+  endpoint_.Drain(deadline);
+  endpoint_.StopServing();
+  service_.StopDecoders();
+  batcher_.Stop();
+  endpoint_.Close();
+  metrics_token_.reset();
+}
+
+}  // namespace headroom::vision_worker

@@ -1,0 +1,67 @@
+// Wires and owns the vision-worker: device and sandbox in, a serving object out. `headroom up` and the binary
+// `vision-worker` build the same object.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/config.h"
+#include "common/metrics.h"
+#include "common/rpc/channel_directory.h"
+#include "common/service_main.h"
+#include "vision-worker/embedding_store.h"
+#include "vision-worker/encoder.h"
+#include "vision-worker/image/sandbox.h"
+#include "vision-worker/image_intake.h"
+#include "vision-worker/service.h"
+#include "vision-worker/step_batcher.h"
+#include "worker/worker_device.h"
+#include "worker/worker_endpoint.h"
+
+namespace headroom::vision_worker {
+
+// The decoder processes of a configuration. Start them first thing in main, before gRPC and the device.
+SandboxConfig SandboxConfigFrom(const ClusterConfig& config);
+
+class VisionServer : public RunningService {
+ public:
+  // Takes its memory, serves as LOADING, reads the weights and returns READY. `device` was made with the vision role
+  // and AddEncoderNeeds; what is passed by reference must outlive the result.
+  static absl::StatusOr<std::unique_ptr<VisionServer>> Start(const ClusterConfig& config, worker::WorkerDevice& device,
+                                                             ImageSandbox& sandbox, rpc::ChannelDirectory& channels,
+                                                             Metrics& metrics);
+  ~VisionServer() override;
+
+  // Drains: no new grants, open streams go on until their clients end them or the deadline passes. Idempotent.
+  void Stop(Duration deadline) override;
+
+  const std::string& endpoint() const { return endpoint_.endpoint(); }
+  const worker::WorkerEndpoint& worker() const { return endpoint_; }
+
+ private:
+  VisionServer(const ClusterConfig& config, worker::WorkerDevice& device, ImageSandbox& sandbox,
+               std::unique_ptr<Encoder> encoder, std::span<std::byte> store, rpc::ChannelDirectory& channels,
+               Metrics& metrics);
+  absl::Status Load();
+  absl::StatusOr<runtime::ConstMatrix> EncodePieces(std::span<const PiecePixels* const> pieces);
+  void CountStep(const StepReport& step);
+  std::vector<MetricSample> Collect() const;
+
+  worker::WorkerDevice& device_;
+  ImageSandbox& sandbox_;
+  const PixelNorm norm_;
+  const std::unique_ptr<Encoder> encoder_;
+  std::vector<float> patch_matrix_;  // [max_patches_per_step, 3 · patch_size²], of the step under way
+  Counter steps_, pieces_, patches_;
+  Histogram step_seconds_, step_patches_;
+  worker::WorkerEndpoint endpoint_;
+  ImageIntake intake_;
+  EmbeddingStore store_;
+  StepBatcher batcher_;
+  VisionService service_;
+  std::shared_ptr<void> metrics_token_;
+  bool stopped_ = false;
+};
+
+}  // namespace headroom::vision_worker
