@@ -1,0 +1,158 @@
+#include "model/text/prompt.h"
+
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "common/status.h"
+#include "model/text/json_fields.h"
+
+namespace headroom::model {
+namespace {
+
+constexpr int32_t kTokensPerPieceMax = 65536;
+
+absl::Status TooLong(int64_t tokens_max) {
+  return absl::InvalidArgumentError(absl::StrCat("the prompt is longer than the limit of ", tokens_max, " tokens"));
+}
+
+}  // namespace
+
+absl::StatusOr<ImageMarkers> ImageMarkers::FromPreprocessorConfig(const std::string& json) {
+  const nlohmann::json config = nlohmann::json::parse(json, nullptr, /*allow_exceptions=*/false);
+  if (!config.is_object()) return absl::InvalidArgumentError("preprocessor_config.json is not a JSON object");
+  const auto invalid = [](const char* name, const char* wanted) {
+    return absl::InvalidArgumentError(absl::StrCat("preprocessor_config.json: \"", name, "\" is not ", wanted));
+  };
+  ImageMarkers markers;
+  const std::pair<const char*, std::string*> names[] = {
+      {"im_start", &markers.image_start}, {"im_end", &markers.image_end}, {"slice_start", &markers.slice_start},
+      {"slice_end", &markers.slice_end},  {"unk", &markers.placeholder},  {"im_id_start", &markers.id_start},
+      {"im_id_end", &markers.id_end}};
+  for (const auto& [name, marker] : names) {
+    const nlohmann::json& value = Member(config, name);
+    if (value.is_null()) continue;
+    if (!value.is_string()) return invalid(name, "a string");
+    *marker = value.get<std::string>();
+  }
+  const nlohmann::json& use_id = Member(config, "use_image_id");
+  if (!use_id.is_null() && !use_id.is_boolean()) return invalid("use_image_id", "true or false");
+  if (use_id.is_boolean()) markers.use_image_id = use_id.get<bool>();
+  const nlohmann::json& size = Member(config, "image_feature_size");
+  if (!size.is_null()) {
+    const int64_t value = size.is_number_integer() ? size.get<int64_t>() : 0;
+    if (value < 1 || value > kTokensPerPieceMax) return invalid("image_feature_size", "a whole number from 1 to 65536");
+    markers.tokens_per_piece = static_cast<int32_t>(value);
+  }
+  // Version 2.5 put one pair of slice markers around all slices.
+  const nlohmann::json& version = Member(config, "version");
+  if (!version.is_null() && version != 2.6) return invalid("version", "2.6");
+  return markers;
+}
+
+absl::StatusOr<PromptBuilder> PromptBuilder::Create(const Tokenizer* tokenizer, ChatTemplate chat_template,
+                                                    std::optional<ImageMarkers> images) {
+  PromptBuilder builder(tokenizer, std::move(chat_template), std::move(images));
+  for (const std::string& token : builder.chat_template_.control_tokens()) {
+    HEADROOM_RETURN_IF_ERROR(builder.ControlId(token).status());
+  }
+  HEADROOM_ASSIGN_OR_RETURN(builder.newline_, tokenizer->Encode("\n", AddedTokens::kNone));
+  if (!builder.images_.has_value()) return builder;
+  if (builder.images_->tokens_per_piece < 1 || builder.images_->tokens_per_piece > kTokensPerPieceMax) {
+    return absl::InvalidArgumentError(absl::StrCat("a piece cannot be ", builder.images_->tokens_per_piece, " tokens"));
+  }
+  const std::pair<const std::string*, int32_t*> ids[] = {{&builder.images_->image_start, &builder.markers_.image_start},
+                                                         {&builder.images_->image_end, &builder.markers_.image_end},
+                                                         {&builder.images_->slice_start, &builder.markers_.slice_start},
+                                                         {&builder.images_->slice_end, &builder.markers_.slice_end},
+                                                         {&builder.images_->placeholder, &builder.markers_.placeholder},
+                                                         {&builder.images_->id_start, &builder.markers_.id_start},
+                                                         {&builder.images_->id_end, &builder.markers_.id_end}};
+  for (const auto& [content, id] : ids) {
+    HEADROOM_ASSIGN_OR_RETURN(*id, builder.ControlId(*content));
+  }
+  return builder;
+}
+
+absl::StatusOr<int32_t> PromptBuilder::ControlId(const std::string& content) const {
+  const std::optional<int32_t> id = tokenizer_->TokenId(content);
+  if (!id.has_value() || !tokenizer_->IsAdded(*id)) {
+    return absl::InvalidArgumentError(absl::StrCat("the tokenizer has no added token ", content));
+  }
+  return *id;
+}
+
+absl::StatusOr<int64_t> PromptBuilder::ImageTokenCount(const ImagePart& image, int64_t index, bool use_image_id) const {
+  if (!images_.has_value()) return absl::InvalidArgumentError("this model takes no images");
+  const int64_t slices = static_cast<int64_t>(image.cols) * image.rows;
+  const bool no_grid = image.cols == 0 && image.rows == 0;
+  if (!no_grid && (image.cols < 1 || image.rows < 1 || slices > kSlicesMax)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("an image has a grid of ", image.cols, " x ", image.rows, " slices, the limit is ", kSlicesMax));
+  }
+  int64_t tokens = (1 + slices) * (2 + images_->tokens_per_piece);
+  if (image.rows > 1) tokens += (image.rows - 1) * static_cast<int64_t>(newline_.size());
+  if (use_image_id) {
+    HEADROOM_ASSIGN_OR_RETURN(const std::vector<int32_t> number,
+                              tokenizer_->Encode(std::to_string(index), AddedTokens::kNone));
+    tokens += 2 + static_cast<int64_t>(number.size());
+  }
+  return tokens;
+}
+
+absl::StatusOr<Prompt> PromptBuilder::Build(std::span<const ChatMessage> messages, bool use_image_id,
+                                            int64_t tokens_max) const {
+  HEADROOM_ASSIGN_OR_RETURN(const std::vector<PromptSegment> segments, chat_template_.Render(messages));
+  Prompt prompt;
+  std::string text;  // since the last control token
+  const auto flush = [&]() -> absl::Status {
+    HEADROOM_ASSIGN_OR_RETURN(const std::vector<int32_t> ids, tokenizer_->Encode(text, AddedTokens::kNone));
+    text.clear();
+    prompt.ids.insert(prompt.ids.end(), ids.begin(), ids.end());
+    return static_cast<int64_t>(prompt.ids.size()) > tokens_max ? TooLong(tokens_max) : absl::OkStatus();
+  };
+  int64_t images = 0;
+  for (const PromptSegment& segment : segments) {
+    if (segment.kind == PromptSegment::Kind::kText) {
+      text += segment.text;
+      continue;
+    }
+    HEADROOM_RETURN_IF_ERROR(flush());
+    if (segment.kind == PromptSegment::Kind::kImage) {
+      HEADROOM_RETURN_IF_ERROR(AppendImage(segment.image, images++, use_image_id, tokens_max, &prompt));
+    } else {
+      HEADROOM_ASSIGN_OR_RETURN(const int32_t id, ControlId(segment.text));
+      prompt.ids.push_back(id);
+    }
+  }
+  HEADROOM_RETURN_IF_ERROR(flush());
+  return prompt;
+}
+
+absl::Status PromptBuilder::AppendImage(const ImagePart& image, int64_t index, bool use_image_id, int64_t tokens_max,
+                                        Prompt* prompt) const {
+  HEADROOM_ASSIGN_OR_RETURN(const int64_t tokens, ImageTokenCount(image, index, use_image_id));
+  if (static_cast<int64_t>(prompt->ids.size()) + tokens > tokens_max) return TooLong(tokens_max);
+  if (use_image_id) {
+    HEADROOM_ASSIGN_OR_RETURN(const std::vector<int32_t> number,
+                              tokenizer_->Encode(std::to_string(index), AddedTokens::kNone));
+    prompt->ids.push_back(markers_.id_start);
+    prompt->ids.insert(prompt->ids.end(), number.begin(), number.end());
+    prompt->ids.push_back(markers_.id_end);
+  }
+  AppendPiece(markers_.image_start, markers_.image_end, prompt);
+  for (int32_t row = 0; row < image.rows; ++row) {
+    if (row > 0) prompt->ids.insert(prompt->ids.end(), newline_.begin(), newline_.end());
+    for (int32_t col = 0; col < image.cols; ++col) AppendPiece(markers_.slice_start, markers_.slice_end, prompt);
+  }
+  return absl::OkStatus();
+}
+
+void PromptBuilder::AppendPiece(int32_t start, int32_t end, Prompt* prompt) const {
+  prompt->ids.push_back(start);
+  const int64_t begin = static_cast<int64_t>(prompt->ids.size());
+  prompt->ids.insert(prompt->ids.end(), static_cast<size_t>(images_->tokens_per_piece), markers_.placeholder);
+  prompt->pieces.push_back({begin, static_cast<int64_t>(prompt->ids.size())});
+  prompt->ids.push_back(end);
+}
+
+}  // namespace headroom::model

@@ -1,0 +1,97 @@
+// Token ids of a chat prompt with images (MiniCPM-V 2.6: spec sections 3.6, 6.2 and 6.3).
+//
+// The text between two special tokens is tokenized in one piece, template and user text together, as the reference does
+// with its rendered string; but no added token is looked for in it. So "<image>" typed by a user is ordinary text, and
+// every control id of a prompt comes from here.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "model/text/chat_template.h"
+#include "model/text/tokenizer.h"
+
+namespace headroom::model {
+
+// What stands around and in the place of images; named in preprocessor_config.json (spec section 1.2).
+struct ImageMarkers {
+  std::string image_start = "<image>";
+  std::string image_end = "</image>";
+  std::string slice_start = "<slice>";
+  std::string slice_end = "</slice>";
+  std::string placeholder = "<unk>";
+  std::string id_start = "<image_id>";
+  std::string id_end = "</image_id>";
+  int32_t tokens_per_piece = 64;
+  bool use_image_id = true;  // where a request does not say
+
+  // `json`: contents of a preprocessor_config.json; what it leaves out keeps the defaults above. INVALID_ARGUMENT for
+  // wrong types.
+  static absl::StatusOr<ImageMarkers> FromPreprocessorConfig(const std::string& json);
+};
+
+// Positions [begin, end) of a prompt.
+struct TokenSpan {
+  int64_t begin = 0;
+  int64_t end = 0;
+  bool operator==(const TokenSpan&) const = default;
+};
+
+struct Prompt {
+  std::vector<int32_t> ids;
+  // One per piece: images in order, of each the overview, then its slices row by row. Each is tokens_per_piece long and
+  // holds only the placeholder id, which stands nowhere else in `ids`.
+  std::vector<TokenSpan> pieces;
+};
+
+// Immutable and thread-safe.
+class PromptBuilder {
+ public:
+  static constexpr int32_t kSlicesMax = 1024;
+
+  // `tokenizer` must outlive this. `images`: absent for a model without images.
+  // Errors: INVALID_ARGUMENT when the tokenizer lacks one of the special tokens that the template or the markers name.
+  static absl::StatusOr<PromptBuilder> Create(const Tokenizer* tokenizer, ChatTemplate chat_template,
+                                              std::optional<ImageMarkers> images);
+
+  // Tokens that image number `index` (from 0, over the whole prompt) takes, markers included: what admission prices.
+  // Error: INVALID_ARGUMENT for a grid that is not 0 × 0 and not 1 to kSlicesMax slices, or when the model takes no
+  // images.
+  absl::StatusOr<int64_t> ImageTokenCount(const ImagePart& image, int64_t index, bool use_image_id) const;
+
+  // Errors: INVALID_ARGUMENT as in ChatTemplate::Render, ImageTokenCount and Tokenizer::Encode, and for a prompt of
+  // more than `tokens_max` ids. Memory is bounded by tokens_max and the size of the text.
+  absl::StatusOr<Prompt> Build(std::span<const ChatMessage> messages, bool use_image_id, int64_t tokens_max) const;
+  absl::StatusOr<Prompt> Build(std::span<const ChatMessage> messages, int64_t tokens_max) const {
+    return Build(messages, images_.has_value() && images_->use_image_id, tokens_max);
+  }
+
+  const ChatTemplate& chat_template() const { return chat_template_; }
+
+ private:
+  // Ids of the members of ImageMarkers.
+  struct MarkerIds {
+    int32_t image_start, image_end, slice_start, slice_end, placeholder, id_start, id_end;
+  };
+
+  PromptBuilder(const Tokenizer* tokenizer, ChatTemplate chat_template, std::optional<ImageMarkers> images)
+      : tokenizer_(tokenizer), chat_template_(std::move(chat_template)), images_(std::move(images)) {}
+
+  absl::StatusOr<int32_t> ControlId(const std::string& content) const;
+  absl::Status AppendImage(const ImagePart& image, int64_t index, bool use_image_id, int64_t tokens_max,
+                           Prompt* prompt) const;
+  void AppendPiece(int32_t start, int32_t end, Prompt* prompt) const;
+
+  const Tokenizer* tokenizer_;
+  ChatTemplate chat_template_;
+  std::optional<ImageMarkers> images_;
+  MarkerIds markers_{};
+  std::vector<int32_t> newline_;  // between two rows of slices
+};
+
+}  // namespace headroom::model
