@@ -17,8 +17,8 @@ namespace headroom::rpc {
 
 struct ErrorDetails {
   std::string reason;  // UPPER_SNAKE_CASE; empty: no ErrorInfo
-  std::map<std::string, std::string> metadata;
-  std::optional<std::chrono::milliseconds> retry_delay;  // empty: no RetryInfo
+  std::map<std::string, std::string> metadata = {};
+  std::optional<std::chrono::milliseconds> retry_delay = {};  // empty: no RetryInfo
 };
 
 // `status` with the details attached; an OK status stays as it is.

@@ -1,0 +1,324 @@
+// The pipeline against scripted services over real in-process gRPC: what it asks for, what it does when they fail, and
+// that nothing is left.
+#include "gateway/pipeline.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <iterator>
+
+#include "common/rpc/server_host.h"
+#include "common/rpc/status.h"
+
+namespace headroom::gateway {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+const char kGolden[] = HEADROOM_SOURCE_DIR "/tests/golden/minicpmv";
+
+// Grants everything at once; remembers what was asked and voided.
+class ScriptedScheduler : public v1::Scheduler::Service {
+ public:
+  grpc::Status Reserve(grpc::ServerContext*, const v1::ReserveRequest* request,
+                       v1::ReserveResponse* response) override {
+    std::lock_guard lock(mutex);
+    reserves.push_back(*request);
+    if (!refuse.ok()) return rpc::ToGrpc(refuse);
+    v1::Grant* grant = response->mutable_grant();
+    grant->mutable_id()->set_high(7);
+    grant->mutable_id()->set_low(reserves.size());
+    grant->mutable_epoch()->set_number(1);
+    grant->set_ttl_ms(60'000);
+    auto add_leg = [&](v1::Role role, const std::string& worker, const v1::Resources& resources) {
+      v1::Leg* leg = grant->add_legs();
+      leg->set_role(role);
+      leg->set_worker(worker);
+      leg->set_endpoint("inproc:" + worker);
+      *leg->mutable_resources() = resources;
+    };
+    if (request->price().has_vision()) add_leg(v1::ROLE_VISION, "vision", request->price().vision());
+    const bool second = request->exclude_workers_size() > 0;
+    add_leg(v1::ROLE_LLM, second ? "llm-b" : "llm-a", request->price().llm());
+    return grpc::Status::OK;
+  }
+  grpc::Status Void(grpc::ServerContext*, const v1::VoidRequest* request, v1::VoidResponse*) override {
+    std::lock_guard lock(mutex);
+    voided.push_back(request->id().low());
+    return grpc::Status::OK;
+  }
+  grpc::Status GetClusterState(grpc::ServerContext*, const v1::GetClusterStateRequest*,
+                               v1::ClusterState* state) override {
+    std::lock_guard lock(mutex);
+    for (v1::Role role : {v1::ROLE_VISION, v1::ROLE_LLM}) {
+      v1::WorkerView* worker = state->add_workers();
+      worker->add_roles(role);
+      worker->set_state(v1::WORKER_STATE_READY);
+      worker->mutable_model()->set_sha256(fingerprint);
+      worker->set_block_size(16);
+      worker->set_max_model_len(1000);
+      worker->set_max_patches_per_step(2048);
+    }
+    return grpc::Status::OK;
+  }
+
+  std::mutex mutex;
+  std::string fingerprint;
+  absl::Status refuse;
+  std::vector<v1::ReserveRequest> reserves;
+  std::vector<uint64_t> voided;
+};
+
+class ScriptedVision : public v1::Vision::Service {
+ public:
+  grpc::Status Encode(grpc::ServerContext*,
+                      grpc::ServerReaderWriter<v1::EncodeResponse, v1::EncodeRequest>* stream) override {
+    v1::EncodeRequest request;
+    if (!stream->Read(&request)) return grpc::Status::CANCELLED;
+    const v1::EncodeStart start = request.start();
+    if (!fail.ok()) return rpc::ToGrpc(fail);
+    std::vector<std::string> bytes(static_cast<size_t>(start.images_size()));
+    for (int i = 0; i < start.images_size(); ++i) {
+      while (static_cast<int64_t>(bytes[static_cast<size_t>(i)].size()) < start.images(i).size_bytes() &&
+             stream->Read(&request)) {
+        bytes[static_cast<size_t>(i)] += request.chunk().data();
+      }
+      v1::EncodeResponse response;
+      response.mutable_encoded()->set_image(i);
+      response.mutable_encoded()->mutable_ref()->set_id(static_cast<uint64_t>(i) + 100);
+      stream->Write(response);
+    }
+    {
+      std::lock_guard lock(mutex);
+      received = bytes;
+    }
+    // Open until the gateway closes it.
+    while (stream->Read(&request)) {
+    }
+    std::lock_guard lock(mutex);
+    ++closed;
+    return grpc::Status::OK;
+  }
+
+  std::mutex mutex;
+  absl::Status fail;
+  std::vector<std::string> received;
+  int closed = 0;
+};
+
+// Sends `tokens` from position continued_ids on, then ends with `last`, or fails with `fail` after `fail_after` tokens.
+class ScriptedLlm : public v1::Llm::Service {
+ public:
+  grpc::Status Generate(grpc::ServerContext* context, const v1::LlmGenerateRequest* request,
+                        grpc::ServerWriter<v1::TokenEvent>* writer) override {
+    {
+      std::lock_guard lock(mutex);
+      requests.push_back(*request);
+    }
+    int sent = 0;
+    for (size_t i = static_cast<size_t>(request->continued_ids_size()); i < tokens.size(); ++i, ++sent) {
+      if (!fail.ok() && sent == fail_after) return rpc::ToGrpc(fail);
+      v1::TokenEvent event;
+      event.set_index(static_cast<int64_t>(i));
+      event.set_token(tokens[i]);
+      event.set_has_token(true);
+      if (i + 1 == tokens.size() && !endless) event.set_finish(v1::FINISH_REASON_STOP);
+      if (!writer->Write(event)) return grpc::Status::CANCELLED;
+    }
+    if (!fail.ok()) return rpc::ToGrpc(fail);
+    while (endless && !context->IsCancelled()) std::this_thread::yield();
+    return endless ? grpc::Status::CANCELLED : grpc::Status::OK;
+  }
+
+  std::mutex mutex;
+  std::vector<int32_t> tokens;
+  absl::Status fail;
+  int fail_after = 0;
+  bool endless = false;
+  std::vector<v1::LlmGenerateRequest> requests;
+};
+
+class PipelineTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    auto loaded = ServedModel::Load(kGolden, 2);
+    ASSERT_TRUE(loaded.ok()) << loaded.status();
+    model_ = *std::move(loaded);
+    scheduler_.fingerprint = model_->fingerprint;
+    Host("scheduler", &scheduler_);
+    Host("vision", &vision_);
+    Host("llm-a", &llm_a_);
+    Host("llm-b", &llm_b_);
+    client_.emplace(channels_, "inproc:scheduler");
+    grants_.emplace(*client_, SystemClock());
+    cluster_.emplace(*client_, model_->fingerprint, true);
+    ASSERT_TRUE(cluster_->WaitReady(std::chrono::seconds(60)));
+    // The answer "one two three", then the stop id.
+    llm_a_.tokens = *model_->tokenizer->Encode("one two three", model::AddedTokens::kNone);
+    llm_a_.tokens.push_back(model_->stop_ids.front());
+    llm_b_.tokens = llm_a_.tokens;
+  }
+
+  void TearDown() override {
+    cluster_.reset();
+    grants_.reset();
+    for (const auto& host : hosts_) host->Shutdown(std::chrono::seconds(60));
+  }
+
+  void Host(const std::string& name, grpc::Service* service) {
+    hosts_.push_back(std::make_unique<rpc::ServerHost>(rpc::ServerHostOptions{.listen = ""}));
+    ASSERT_TRUE(hosts_.back()->Start({service}).ok());
+    channels_.Register("inproc:" + name, hosts_.back()->server());
+  }
+
+  static v1::GenerateRequest Ask(bool picture) {
+    v1::GenerateRequest request;
+    v1::Message* message = request.add_messages();
+    message->set_role("user");
+    if (picture) {
+      std::ifstream file(std::string(kGolden) + "/images/small.png", std::ios::binary);
+      message->add_content()->mutable_image()->set_data(std::string(std::istreambuf_iterator<char>(file), {}));
+    }
+    message->add_content()->set_text("Which?");
+    return request;
+  }
+
+  absl::StatusOr<v1::Finish> Run(const v1::GenerateRequest& request) {
+    Pipeline pipeline({config_, *model_, channels_, *client_, *grants_, *cluster_, budget_, SystemClock()});
+    const CallScope scope{std::chrono::system_clock::now() + std::chrono::seconds(60), stop_.get_token()};
+    RequestTimes times;
+    shown_.clear();
+    return pipeline.Run(
+        request, "r1", scope,
+        [this](const std::string& text) {
+          shown_ += text;
+          return !client_gone_;
+        },
+        &times);
+  }
+
+  GatewaySection config_;
+  std::unique_ptr<ServedModel> model_;
+  ScriptedScheduler scheduler_;
+  ScriptedVision vision_;
+  ScriptedLlm llm_a_, llm_b_;
+  rpc::ChannelDirectory channels_;
+  std::vector<std::unique_ptr<rpc::ServerHost>> hosts_;
+  std::optional<SchedulerClient> client_;
+  std::optional<GrantKeeper> grants_;
+  std::optional<ClusterView> cluster_;
+  HostBudget budget_{1 << 20};
+  std::stop_source stop_;
+  std::string shown_;
+  bool client_gone_ = false;
+};
+
+TEST_F(PipelineTest, PictureAndQuestion) {
+  const auto request = Ask(true);
+  const auto finish = Run(request);
+  ASSERT_TRUE(finish.ok()) << finish.status();
+  EXPECT_EQ(shown_, "one two three");
+  EXPECT_EQ(finish->reason(), v1::FINISH_REASON_STOP);
+  EXPECT_EQ(finish->usage().completion_tokens(), static_cast<int64_t>(llm_a_.tokens.size()));
+  EXPECT_THAT(vision_.received, ElementsAre(request.messages(0).content(0).image().data()));
+  EXPECT_EQ(vision_.closed, 1);
+  ASSERT_EQ(llm_a_.requests.size(), 1);
+  ASSERT_EQ(llm_a_.requests[0].spans_size(), 1);
+  EXPECT_EQ(llm_a_.requests[0].spans(0).rows(), 64);
+  EXPECT_EQ(llm_a_.requests[0].refs(0).id(), 100);
+  EXPECT_THAT(scheduler_.voided, IsEmpty());
+  EXPECT_EQ(budget_.used_bytes(), 0);
+}
+
+TEST_F(PipelineTest, StopStringCancelsTheWorkerAndCutsTheText) {
+  llm_a_.endless = true;
+  auto request = Ask(false);
+  request.add_stop("two");
+  const auto finish = Run(request);
+  ASSERT_TRUE(finish.ok()) << finish.status();
+  EXPECT_EQ(shown_, "one ");
+  EXPECT_EQ(finish->reason(), v1::FINISH_REASON_STOP);
+}
+
+TEST_F(PipelineTest, WorkerLostWhileDecodingIsReplacedOnce) {
+  llm_a_.fail = absl::UnavailableError("connection lost");
+  llm_a_.fail_after = 2;
+  const auto finish = Run(Ask(true));
+  ASSERT_TRUE(finish.ok()) << finish.status();
+  EXPECT_EQ(shown_, "one two three");
+  ASSERT_EQ(scheduler_.reserves.size(), 2);
+  EXPECT_TRUE(scheduler_.reserves[1].resume());
+  EXPECT_EQ(scheduler_.reserves[1].exclude_workers(0), "llm-a");
+  ASSERT_EQ(llm_b_.requests.size(), 1);
+  EXPECT_THAT(llm_b_.requests[0].continued_ids(), ElementsAre(llm_a_.tokens[0], llm_a_.tokens[1]));
+  EXPECT_EQ(finish->usage().completion_tokens(), static_cast<int64_t>(llm_a_.tokens.size()));
+}
+
+TEST_F(PipelineTest, SecondLossEndsTheRequest) {
+  llm_a_.fail = absl::UnavailableError("connection lost");
+  llm_a_.fail_after = 1;
+  llm_b_.fail = absl::UnavailableError("connection lost");
+  llm_b_.fail_after = 1;
+  EXPECT_EQ(Run(Ask(false)).status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(scheduler_.reserves.size(), 2);
+}
+
+TEST_F(PipelineTest, WorkerLostDuringPrefillMayHaveBeenPoisoned) {
+  llm_a_.fail = absl::UnavailableError("connection lost");
+  EXPECT_EQ(Run(Ask(false)).status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(scheduler_.reserves.size(), 1);
+  EXPECT_THAT(llm_b_.requests, IsEmpty());
+  EXPECT_THAT(scheduler_.voided, ElementsAre(1));
+}
+
+TEST_F(PipelineTest, RefusalBeforeWorkMoves) {
+  llm_a_.fail = rpc::WithDetails(absl::UnavailableError("draining"), {.reason = "DRAINING"});
+  const auto finish = Run(Ask(false));
+  ASSERT_TRUE(finish.ok()) << finish.status();
+  EXPECT_EQ(shown_, "one two three");
+  EXPECT_THAT(scheduler_.voided, ElementsAre(1));
+}
+
+TEST_F(PipelineTest, BadPictureIsNotTriedTwiceAndTheGrantIsVoided) {
+  vision_.fail = absl::InvalidArgumentError("image 1: could not be decoded");
+  EXPECT_EQ(Run(Ask(true)).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(scheduler_.reserves.size(), 1);
+  EXPECT_THAT(scheduler_.voided, ElementsAre(1));
+  EXPECT_EQ(budget_.used_bytes(), 0);
+}
+
+TEST_F(PipelineTest, RefusalOfTheSchedulerReachesTheClientWithItsDetails) {
+  scheduler_.refuse = rpc::WithDetails(
+      absl::ResourceExhaustedError("queue full"),
+      {.reason = "QUEUE_FULL", .metadata = {{"budget", "queue"}}, .retry_delay = std::chrono::seconds(2)});
+  const auto finish = Run(Ask(false));
+  EXPECT_EQ(finish.status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(rpc::GetDetails(finish.status()).metadata.at("budget"), "queue");
+}
+
+TEST_F(PipelineTest, ClientThatGoesAwayCancels) {
+  client_gone_ = true;
+  EXPECT_EQ(Run(Ask(true)).status().code(), absl::StatusCode::kCancelled);
+  EXPECT_EQ(budget_.used_bytes(), 0);
+}
+
+TEST_F(PipelineTest, StopTokenEndsAWaitingCall) {
+  llm_a_.tokens.clear();
+  llm_a_.endless = true;
+  std::jthread canceller([this] {
+    while (true) {
+      {
+        std::lock_guard lock(llm_a_.mutex);
+        if (!llm_a_.requests.empty()) break;
+      }
+      std::this_thread::yield();
+    }
+    stop_.request_stop();
+  });
+  EXPECT_EQ(Run(Ask(false)).status().code(), absl::StatusCode::kCancelled);
+}
+
+}  // namespace
+}  // namespace headroom::gateway
