@@ -29,13 +29,18 @@ Path PathFor(const Context& context, int64_t rows, DType dtype, bool weight_is_k
 int64_t OutputsOf(const LinearArgs& args) { return args.y.cols; }
 
 void Gemv(const Context& context, const LinearArgs& args) {
+  // Rows of W go to threads as they become free: where a core is shared or slow, the others do not wait for it. A part
+  // below 64 KiB of weights is done before another thread is awake.
+  constexpr int64_t kPartBytesMin = 65536;
+  constexpr int64_t kPartsPerThread = 8;
+  const int64_t n = OutputsOf(args);
   const int64_t k = args.x.cols;
-  const int64_t weight_bytes = SizeOf(args.weight.dtype);
   const auto kernel = context.kernels->gemv[ElementOf(args.x.dtype)];
-  // A part below about 64 KiB of weights is done before another thread is awake.
-  const int64_t grain = std::max<int64_t>(1, 65536 / (k * weight_bytes));
-  ParallelRanges(context, OutputsOf(args), grain, [&](int64_t begin, int64_t end) {
-    const ConstMatrix w = args.weight.RowRange(begin, end - begin);
+  const int64_t parts_max = std::min<int64_t>(n, kPartsPerThread * context.threads);
+  const int64_t parts = std::clamp<int64_t>(n * k * SizeOf(args.weight.dtype) / kPartBytesMin, 1, parts_max);
+  ParallelUnits(context, parts, [&](int64_t part, int) {
+    const int64_t begin = n * part / parts;
+    const ConstMatrix w = args.weight.RowRange(begin, n * (part + 1) / parts - begin);
     kernel(w.data, w.row_stride, w.rows, k, args.x.data, args.x.row_stride, args.x.rows,
            args.bias == nullptr ? nullptr : args.bias + begin, args.accumulate, args.y.F32() + begin,
            args.y.row_stride);

@@ -71,17 +71,25 @@ inline void Strip(const typename Dot::T* w, int64_t w_stride, int64_t k, const t
     for (int r = 0; r < kRows; ++r) sums[j][r] = Zero();
   }
   int64_t i = 0;
-  for (; i + Dot::kStep <= k; i += Dot::kStep) {
+  const auto step = [&](int64_t ahead) {
     typename Dot::Chunk chunk[kWeights];
 #pragma GCC unroll 8
-    for (int j = 0; j < kWeights; ++j) chunk[j] = Dot::Read(w + j * w_stride + i);
+    for (int j = 0; j < kWeights; ++j) {
+      chunk[j] = Dot::Read(w + j * w_stride + i);
+      _mm_prefetch(reinterpret_cast<const char*>(w + j * w_stride + i + ahead), _MM_HINT_T0);
+    }
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
       const typename Dot::Chunk in = Dot::Read(x + r * x_stride + i);
 #pragma GCC unroll 8
       for (int j = 0; j < kWeights; ++j) sums[j][r] = Dot::Step(sums[j][r], chunk[j], in);
     }
-  }
+  };
+  // The memory far ahead is asked for early: in this row, then in the rows of the next strip.
+  constexpr int64_t kAhead = 512 / static_cast<int64_t>(sizeof(typename Dot::T));
+  for (; i + Dot::kStep + kAhead <= k; i += Dot::kStep) step(kAhead);
+  const int64_t next = kWeights * w_stride - k + kAhead;
+  for (; i + Dot::kStep <= k; i += Dot::kStep) step(next);
   if (i < k) {
     for (int r = 0; r < kRows; ++r) {
       const typename Dot::Chunk in = Dot::ReadFirst(x + r * x_stride + i, k - i);
@@ -101,9 +109,9 @@ inline void Strip(const typename Dot::T* w, int64_t w_stride, int64_t k, const t
 
 // Weight rows at a time: as many as leave registers for the sums of kRows rows.
 constexpr int WeightsPerStrip(int rows) {
-  const int registers = HEADROOM_ISA_LEVEL >= 1 ? 16 : 8;
+  const int registers = HEADROOM_ISA_LEVEL >= 1 ? 24 : 12;
   const int weights = registers / rows;
-  return weights > 4 ? 4 : weights < 1 ? 1 : weights;
+  return weights > 8 ? 8 : weights;
 }
 
 template <typename Dot, int kRows>
