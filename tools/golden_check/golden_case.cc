@@ -219,7 +219,7 @@ absl::StatusOr<std::vector<std::string>> ListCases(const std::string& directory)
   for (const auto& file : files) {
     if (file.path().extension() != ".json") continue;
     HEADROOM_ASSIGN_OR_RETURN(const json value, ReadJson(expected.string(), file.path().filename().string()));
-    if (value.is_object()) names.push_back(file.path().stem().string());
+    if (value.is_object() && value.contains("prompt_ids")) names.push_back(file.path().stem().string());
   }
   if (names.empty()) return absl::InvalidArgumentError(absl::StrCat("no case in ", expected.string()));
   std::sort(names.begin(), names.end());

@@ -15,8 +15,13 @@ namespace {
 
 using Print = std::function<void(const std::string&)>;
 
-// The cases in the order asked for; all when none was named.
-absl::StatusOr<std::vector<GoldenCase>> LoadCases(const CheckOptions& options) {
+struct NamedCase {
+  std::string name;
+  absl::StatusOr<GoldenCase> golden;
+};
+
+// The cases in the order asked for; all when none was named. A case that cannot be read does not stop the others.
+absl::StatusOr<std::vector<NamedCase>> LoadCases(const CheckOptions& options) {
   HEADROOM_ASSIGN_OR_RETURN(std::vector<std::string> names, ListCases(options.directory));
   for (const std::string& name : options.cases) {
     if (std::find(names.begin(), names.end(), name) == names.end()) {
@@ -24,17 +29,27 @@ absl::StatusOr<std::vector<GoldenCase>> LoadCases(const CheckOptions& options) {
     }
   }
   if (!options.cases.empty()) names = options.cases;
-  std::vector<GoldenCase> cases;
-  for (const std::string& name : names) {
-    HEADROOM_ASSIGN_OR_RETURN(GoldenCase golden, LoadCase(options.directory, name));
-    cases.push_back(std::move(golden));
-  }
+  std::vector<NamedCase> cases;
+  for (const std::string& name : names) cases.push_back({name, LoadCase(options.directory, name)});
   return cases;
 }
 
+// Patches of the largest piece of the case; 0 when a picture cannot be read, which the case itself will say.
+int64_t LargestPiece(const CheckOptions& options, const model::ModelConfig& config, const GoldenCase& golden) {
+  int64_t patches = 0;
+  for (const GoldenMessage& message : golden.messages) {
+    for (const MessagePart& part : message.parts) {
+      if (!part.is_image || !config.vision.has_value()) continue;
+      const auto geometry = ProbePicture(options.directory, part.value, config, golden.max_slice_nums);
+      if (geometry.ok()) patches = std::max(patches, geometry->largest_piece_patches());
+    }
+  }
+  return patches;
+}
+
 // Sizes that hold every case.
-absl::StatusOr<ModelOptions> SizeModel(const CheckOptions& options, const model::ModelConfig& config,
-                                       const std::vector<GoldenCase>& cases) {
+ModelOptions SizeModel(const CheckOptions& options, const model::ModelConfig& config,
+                       const std::vector<NamedCase>& cases) {
   ModelOptions sized = {.directory = options.directory,
                         .compute = options.compute,
                         .device = options.device,
@@ -42,17 +57,11 @@ absl::StatusOr<ModelOptions> SizeModel(const CheckOptions& options, const model:
                         .max_num_batched_tokens = options.max_num_batched_tokens,
                         .max_patches_per_step = options.max_patches_per_step,
                         .block_size = options.block_size};
-  for (const GoldenCase& golden : cases) {
-    const int64_t tokens = static_cast<int64_t>(golden.prompt_ids.size() + golden.greedy_ids.size());
+  for (const NamedCase& named : cases) {
+    if (!named.golden.ok()) continue;
+    const int64_t tokens = static_cast<int64_t>(named.golden->prompt_ids.size() + named.golden->greedy_ids.size());
     sized.max_model_len = std::max(sized.max_model_len, tokens);
-    for (const GoldenMessage& message : golden.messages) {
-      for (const MessagePart& part : message.parts) {
-        if (!part.is_image || !config.vision.has_value()) continue;
-        HEADROOM_ASSIGN_OR_RETURN(const model::PieceGeometry geometry,
-                                  ProbePicture(options.directory, part.value, config, golden.max_slice_nums));
-        sized.max_patches_per_step = std::max(sized.max_patches_per_step, geometry.largest_piece_patches());
-      }
-    }
+    sized.max_patches_per_step = std::max(sized.max_patches_per_step, LargestPiece(options, config, *named.golden));
   }
   return sized;
 }
@@ -83,21 +92,22 @@ std::string Title(const CheckOptions& options, const ModelOptions& sized, const 
 }  // namespace
 
 absl::StatusOr<CheckSummary> RunGoldenCheck(const CheckOptions& options, const Print& print) {
-  HEADROOM_ASSIGN_OR_RETURN(const std::vector<GoldenCase> cases, LoadCases(options));
+  HEADROOM_ASSIGN_OR_RETURN(const std::vector<NamedCase> cases, LoadCases(options));
   HEADROOM_ASSIGN_OR_RETURN(const model::ModelConfig config, model::LoadModelConfig(options.directory));
   HEADROOM_ASSIGN_OR_RETURN(const PromptIds prompt_ids, PromptIds::Load(options.directory, config));
-  HEADROOM_ASSIGN_OR_RETURN(const ModelOptions sized, SizeModel(options, config, cases));
+  const ModelOptions sized = SizeModel(options, config, cases);
   HEADROOM_ASSIGN_OR_RETURN(CheckedModel model, LoadCheckedModel(config, sized));
 
   size_t width = 4;
-  for (const GoldenCase& golden : cases) width = std::max(width, golden.name.size());
+  for (const NamedCase& named : cases) width = std::max(width, named.name.size());
   print(Title(options, sized, model) + ReportHeader(options.compute, width));
   CheckSummary summary;
-  for (const GoldenCase& golden : cases) {
-    const absl::StatusOr<CaseResult> result = CheckCase(options.directory, golden, model, prompt_ids);
+  for (const NamedCase& named : cases) {
+    const absl::StatusOr<CaseResult> result =
+        named.golden.ok() ? CheckCase(options.directory, *named.golden, model, prompt_ids) : named.golden.status();
     if (!result.ok()) {
       ++summary.broken;
-      print(absl::StrCat(golden.name, "  cannot be run: ", std::string(result.status().message()), "\n"));
+      print(absl::StrCat(named.name, "  cannot be run: ", std::string(result.status().message()), "\n"));
       continue;
     }
     ++(result->passed() ? summary.within : summary.past);
