@@ -6,14 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 
 import geometry
+import labels
 import pictures
 import tokenizer as tok
-import vocabulary as v
 
 SIDE = pictures.CELL            # scale_resolution
 QUESTIONS = 2                   # a picture: the first it comes with (reading, where there is text) and another
-NO_LABEL = -100
-ORDINALS = 24                   # letters of a text that are numbered
 
 # Frames that stay in one piece but are not square, and frames of several pieces.
 OBLONG = [(126, 98), (98, 126), (140, 86), (86, 140), (158, 79)]
@@ -53,51 +51,6 @@ def scale_for(rng, frame, same):
     return 1.0
 
 
-def tower_labels(marks, box, rows, columns):
-    """Class and colour of the mark in each half patch of a piece that shows the box (x0, y0, x1, y1) of the picture.
-    Two marks in one slot leave it without a label."""
-    classes = np.zeros((rows, 2 * columns), np.int64)
-    colours = np.full((rows, 2 * columns), NO_LABEL, np.int64)
-    x0, y0, x1, y1 = box
-    for x, y, kind, colour in marks:
-        r, c = int((y - y0) / (y1 - y0) * rows // 1), int((x - x0) / (x1 - x0) * 2 * columns // 1)
-        if 0 <= r < rows and 0 <= c < 2 * columns:
-            taken = classes[r, c] != 0
-            classes[r, c] = NO_LABEL if taken else kind
-            colours[r, c] = NO_LABEL if taken else colour
-    return np.stack([classes.reshape(rows * columns, 2), colours.reshape(rows * columns, 2)])
-
-
-def slot_of(x, y, box):
-    """Number of the 64 queries and of the half (0 left, 1 right) that a place of the picture falls to in a piece that
-    shows the box, or None where it lies outside."""
-    r, c = int((y - box[1]) / (box[3] - box[1]) * 8 // 1), int((x - box[0]) / (box[2] - box[0]) * 16 // 1)
-    return (8 * r + c // 2, c % 2) if 0 <= r < 8 and 0 <= c < 16 else None
-
-
-def reading_labels(picture, boxes):
-    """How the letters of a text follow one another: for both halves of each image token the number of its letter in the
-    text and the letter before it in its word (0: none), and for each character of the answer the image token to look at.
-    Letters of pictures with slices are looked for in the slices."""
-    order, before = (np.full((64 * len(boxes), 2), NO_LABEL, np.int64) for _ in range(2))
-    words = picture.facts.get("text", [])
-    pointers, marks = [], iter(picture.marks)
-    for word in words:
-        last = 0
-        for x, y, kind, _ in (next(marks) for _ in word):
-            pointers.append(-1)
-            for i in range(1 if len(boxes) > 1 else 0, len(boxes)):
-                slot = slot_of(x, y, boxes[i])
-                if slot and pointers[-1] < 0:
-                    token = 64 * i + slot[0]
-                    pointers[-1] = token
-                    order[token, slot[1]] = min(sum(p >= 0 for p in pointers), ORDINALS - 1)
-                    before[token, slot[1]] = last
-            last = kind
-        pointers.append(-1)         # the space
-    return order, before, pointers[:-1]
-
-
 def make_batch(rng, level, encoder, frame, size, text_only=False):
     """A batch of `size` pictures of one frame: arrays ready for the trainer."""
     overview, cells, slice_size = geometry.plan(*frame, SIDE)
@@ -108,30 +61,33 @@ def make_batch(rng, level, encoder, frame, size, text_only=False):
     sizes = [overview] + [slice_size] * (len(boxes) - 1)
     out = {"cells": cells, "head": encoder.head(cells), "grids": [(h // 14, w // 14) for w, h in sizes[:2]]}
     pixels, tower, queries = ([[] for _ in boxes] for _ in range(3))
-    ground, tails, kinds, reading = [], [], [], []
+    ground, tails, kinds, orders, looks = [], [], [], [], []
     for _ in range(size):
         picture = pictures.draw_picture(rng, level, frame, scale_for(rng, frame, 0.7), text_only)
         for i, piece in enumerate(geometry.cut(picture.image, SIDE)):
             pixels[i].append(geometry.patches(piece))
-            tower[i].append(tower_labels(picture.marks, boxes[i], sizes[i][1] // 14, sizes[i][0] // 14))
-            queries[i].append(tower_labels(picture.marks, boxes[i], 8, 8))
+            tower[i].append(labels.slots(picture.marks, boxes[i], sizes[i][1] // 14, sizes[i][0] // 14))
+            queries[i].append(labels.slots(picture.marks, boxes[i], 8, 8))
         ground.append(picture.ground)
-        reading.append(reading_labels(picture, boxes))
+        order = labels.Order(picture, boxes)
+        orders.append(order.labels)
         asks = [picture.asks[0], picture.asks[rng.integers(1, len(picture.asks))]]
-        tails += [encoder.tail(question, answer) for _, question, answer in asks]
-        kinds.append([kind for kind, _, _ in asks])
+        tails += [encoder.tail(question, answer) for _, question, answer, _ in asks]
+        looks += [order.looks(kind, subject) for kind, _, _, subject in asks]
+        kinds.append([kind for kind, *_ in asks])
     longest = -(-max(len(ids) for ids, _ in tails) // 4) * 4
     ids = np.full((len(tails), longest), encoder.tokenizer.token_to_id("<|endoftext|>"), np.int64)
-    targets = np.full((len(tails), longest), NO_LABEL, np.int64)
+    targets = np.full((len(tails), longest), labels.NO_LABEL, np.int64)
     for i, (line, start) in enumerate(tails):
         ids[i, :len(line)] = line
         targets[i, start - 1:len(line) - 1] = line[start:]
-    pointers = np.full((size, longest), -1, np.int64)
-    for i, (_, _, tokens) in enumerate(reading):        # reading is the first question of a picture
-        start = tails[QUESTIONS * i][1]
-        pointers[i, start - 1:start - 1 + len(tokens)] = tokens
-    out["pointers"] = pointers
-    out["order"], out["before"] = (np.stack([r[k] for r in reading]) for k in (0, 1))
+    pointers = np.full((len(tails), longest), -1, np.int64)
+    for i, tokens in enumerate(looks):
+        start = tails[i][1] - 1
+        pointers[i, start:start + len(tokens)] = tokens
+    out["pointers"] = pointers.reshape(size, QUESTIONS * longest)
+    for k, name in enumerate(("order", "before", "among")):
+        out[name] = np.stack([o[k] for o in orders])
     join = lambda parts: np.stack(parts, 1).reshape(-1, *parts[0][0].shape) if parts else None
     groups = [slice(0, 1), slice(1, None)] if cells else [slice(0, 1)]
     for name, parts in (("pixels", pixels), ("tower", tower), ("queries", queries)):

@@ -38,7 +38,7 @@ def item(i):
     text_only = geometry.plan(*frame, batches.SIDE)[1] is not None
     picture = pictures.draw_picture(rng, level, frame, batches.scale_for(rng, frame, 0.5), text_only)
     font = picture.facts.get("font", "")
-    kind, question, answer = picture.asks[rng.choice(3, p=TEXT_QUESTIONS) if font else rng.integers(3)]
+    kind, question, answer, _ = picture.asks[rng.choice(3, p=TEXT_QUESTIONS) if font else rng.integers(3)]
     cells = geometry.plan(*picture.image.size, batches.SIDE)[1]
     return Item(picture.image, kind, question, answer, 1 + cells[0] * cells[1] if cells else 1, font)
 

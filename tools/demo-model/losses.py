@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-import batches
+from labels import NUMBERS
 import vocabulary as v
 
 EMPTY_WEIGHT = 0.05
@@ -43,24 +43,27 @@ class DenseHeads(nn.Module):
 
 
 class ReadingHeads(nn.Module):
-    """How letters follow one another, asked of the decoder's first layer at the image tokens; and where its second layer
-    should look (with its first head) while it spells. Without these the decoder takes long to find the next letter."""
+    """How letters and shapes follow one another, asked of the decoder's first layer at the image tokens; and where its
+    second layer should look (with its first head) while it spells or counts. Without these the decoder takes long to
+    find the next letter."""
 
     def __init__(self, width):
         super().__init__()
-        self.order = nn.Linear(width, 2 * batches.ORDINALS)
+        self.order = nn.Linear(width, 2 * NUMBERS)
         self.before = nn.Linear(width, 2 * CLASSES)
+        self.among = nn.Linear(width, 2 * NUMBERS)
 
     def forward(self, hidden, asked, known, mask, batch, places):
         """hidden [pictures, tokens, width] after the first layer; asked and known: queries and keys of the second layer's
         first head; places: where the image tokens are. Returns the loss and the share of right looks."""
         at_images = F.layer_norm(hidden[:, places], hidden.shape[-1:])
         loss = 0.0
-        for head, name in ((self.order, "order"), (self.before, "before")):
+        for head, name in ((self.order, "order"), (self.before, "before"), (self.among, "among")):
             labels = torch.from_numpy(batch[name])
-            out = head(at_images[(labels >= 0).any(-1)]).unflatten(-1, (2, -1))
-            labels = labels[(labels >= 0).any(-1)]
-            loss = loss + F.cross_entropy(out.flatten(0, 1), labels.flatten())
+            there = (labels >= 0).any(-1)
+            if there.any():
+                out = head(at_images[there]).unflatten(-1, (2, -1))
+                loss = loss + F.cross_entropy(out.flatten(0, 1), labels[there].flatten())
         pointers = torch.from_numpy(batch["pointers"])
         picture, position = (pointers >= 0).nonzero(as_tuple=True)
         position = position + len(batch["head"])

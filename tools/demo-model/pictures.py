@@ -30,7 +30,7 @@ class Picture:
     image: Image.Image
     marks: list                 # (x, y, class, colour), x and y as fractions
     ground: int                 # colour of the background
-    asks: list                  # (kind, question, answer)
+    asks: list                  # (kind, question, answer, what is counted)
     facts: dict = field(default_factory=dict)
 
 
@@ -70,7 +70,7 @@ def two_colours(rng, reverse):
 
 
 def ask(rng, kind, answer, x=""):
-    return kind, pick(rng, v.wordings(kind, x)), answer
+    return kind, pick(rng, v.wordings(kind, x)), answer, x
 
 
 class Canvas:
@@ -126,10 +126,10 @@ def text_picture(rng, level, frame, scale, boxes):
     colour, ground = two_colours(rng, level.reverse)
     canvas = Canvas(frame, scale, shade(rng, ground))
     face, ink = pick(rng, level.fonts), shade(rng, colour)
-    words = []
+    words, longest = [], level.longest if len(boxes) < 3 else min(level.longest, 5)
     for box in boxes:
         fits = int((box[2] - box[0] - 4) / PITCH / 1.08)
-        length = int(rng.integers(2, min(level.longest, fits) + 1))
+        length = int(rng.integers(2, min(longest, fits) + 1))
         words.append(make_word(rng, length, level.held_out))
         canvas.word(rng, words[-1], face, box, ink, colour)
     asks = [ask(rng, "read", " ".join(words)), ask(rng, "text colour", colour), ask(rng, "background colour", ground)]

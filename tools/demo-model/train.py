@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 
 import batches
+import labels
 import model as architecture
 import start
 from losses import DenseHeads, ReadingHeads
@@ -94,7 +95,7 @@ class Trainer:
         _, hidden = first.watch
         (asked, known), _ = second.watch
         first.watch = second.watch = None
-        wanted = targets != batches.NO_LABEL
+        wanted = targets != labels.NO_LABEL
         loss = F.cross_entropy(out, targets[wanted])
         right = torch.ones_like(targets, dtype=torch.bool)
         right[wanted] = out.argmax(-1) == targets[wanted]
@@ -151,7 +152,7 @@ def answer_logits(model, batch, images):
     positions, mask = architecture.packed_mask(head.shape[1], questions, length)
     x = model.embed(torch.cat([head, ids.flatten(1)], 1), images)
     hidden = model.decode(x, positions, mask, head.shape[1]).unflatten(1, (questions, length))
-    return model.llm.lm_head(hidden[targets != batches.NO_LABEL]).float(), targets
+    return model.llm.lm_head(hidden[targets != labels.NO_LABEL]).float(), targets
 
 
 def main():
