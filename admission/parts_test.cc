@@ -1,0 +1,254 @@
+// Resources, price, placement, fair queue and grant holder.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "admission/fair_queue.h"
+#include "admission/grant_holder.h"
+#include "admission/placement.h"
+#include "admission/price.h"
+#include "common/random.h"
+
+namespace headroom::admission {
+namespace {
+
+using std::chrono::seconds;
+
+TEST(ResourcesTest, FitsAndShortfalls) {
+  const Resources room{.slots = 2, .kv_blocks = 10};
+  EXPECT_TRUE(Fits({.slots = 2, .kv_blocks = 10}, room));
+  EXPECT_FALSE(Fits({.slots = 2, .kv_blocks = 11}, room));
+  EXPECT_FALSE(Fits({.patches = 1}, room));
+  EXPECT_TRUE(Fits({}, Resources{.slots = -1})) << "nothing always fits";
+  const auto shortfalls = Shortfalls({.slots = 3, .kv_blocks = 30}, room, {.slots = 4, .kv_blocks = 100}, "w");
+  ASSERT_EQ(shortfalls.size(), 2u);
+  EXPECT_EQ(WorstShortfall({.slots = 3, .kv_blocks = 30}, room, {.slots = 4, .kv_blocks = 100}, "w")->budget, "slots");
+  EXPECT_EQ(Describe(shortfalls[1]), "kv_blocks: needs 30, free 10 of 100 (short by 20)");
+  EXPECT_FALSE(WorstShortfall(room, room, room, "w").has_value());
+  EXPECT_TRUE(ValidateResources({.slots = kDimensionMax}).ok());
+  EXPECT_FALSE(ValidateResources({.slots = kDimensionMax + 1}).ok());
+  EXPECT_FALSE(ValidateResources({.host_bytes = -1}).ok());
+  EXPECT_DOUBLE_EQ(LoadRatio({.slots = 1, .kv_blocks = 30}, {.slots = 4, .kv_blocks = 100}), 0.3);
+}
+
+TEST(ResourcesDeathTest, OverflowIsAProgrammerError) {
+  Resources resources{.slots = INT64_MAX};
+  EXPECT_DEATH(resources += Resources{.slots = 1}, "slots");
+}
+
+PriceInput Picture() {
+  return {.prompt_tokens = 700,
+          .max_tokens = 100,
+          .block_size = 16,
+          .images = 1,
+          .pieces = 10,
+          .patches = 10'000,
+          .largest_piece_patches = 1024,
+          .embedding_bytes_per_piece = 458'752,
+          .compressed_bytes = 300'000,
+          .decoded_bytes = 3'000'000};
+}
+
+TEST(PriceTest, FollowsTheFormulas) {
+  auto price = ComputePrice(Picture());
+  ASSERT_TRUE(price.ok()) << price.status();
+  EXPECT_EQ(price->sequence_tokens, 800);
+  EXPECT_EQ(price->largest_piece_patches, 1024);
+  EXPECT_EQ(*price->vision,
+            (Resources{.slots = 1, .patches = 10'000, .embedding_bytes = 4'587'520, .host_bytes = 3'300'000}));
+  EXPECT_EQ(*price->llm,
+            (Resources{.slots = 1, .kv_blocks = 50, .host_bytes = 4'587'520 + 800 * 4 + 100 * kTokenEventBytes}));
+  PriceInput text{.prompt_tokens = 1, .max_tokens = 16, .block_size = 16};
+  price = ComputePrice(text);
+  ASSERT_TRUE(price.ok());
+  EXPECT_FALSE(price->vision.has_value());
+  EXPECT_EQ(price->llm->kv_blocks, 2) << "rounded up";
+  EXPECT_TRUE(ValidatePrice(*price).ok());
+}
+
+TEST(PriceTest, RefusesWhatIsOutOfBounds) {
+  const auto refused = [](auto change) {
+    PriceInput input = Picture();
+    change(input);
+    return absl::IsInvalidArgument(ComputePrice(input).status());
+  };
+  EXPECT_TRUE(refused([](PriceInput& input) { input.prompt_tokens = 0; }));
+  EXPECT_TRUE(refused([](PriceInput& input) { input.max_tokens = 0; }));
+  EXPECT_TRUE(refused([](PriceInput& input) { input.max_tokens = INT64_MAX; }));
+  EXPECT_TRUE(refused([](PriceInput& input) { input.prompt_tokens = input.max_tokens = kSequenceTokensMax; }));
+  EXPECT_TRUE(refused([](PriceInput& input) { input.block_size = 0; }));
+  EXPECT_TRUE(refused([](PriceInput& input) { input.images = 0; })) << "pieces without an image";
+  EXPECT_TRUE(refused([](PriceInput& input) { input.pieces = 0; }));
+  EXPECT_TRUE(refused([](PriceInput& input) { input.patches = kPatchesMax + 1; }));
+  EXPECT_TRUE(refused([](PriceInput& input) { input.largest_piece_patches = 0; }));
+  EXPECT_TRUE(refused([](PriceInput& input) { input.compressed_bytes = 0; }));
+  EXPECT_TRUE(refused([](PriceInput& input) { input.decoded_bytes = -1; }));
+  EXPECT_TRUE(refused([](PriceInput& input) {
+    input.pieces = input.patches = kPatchesMax;
+    input.embedding_bytes_per_piece = kDimensionMax;
+  })) << "a product that overflows";
+  EXPECT_TRUE(refused([](PriceInput& input) { input.embedding_bytes_per_piece = kDimensionMax; }));
+}
+
+Candidate Worker(const std::string& name, const std::string& endpoint, int64_t capacity, int64_t room) {
+  return {.worker = name, .endpoint = endpoint, .capacity = {.slots = capacity}, .room = {.slots = room}};
+}
+
+TEST(PlacementTest, LeastLoadThenNearness) {
+  const Candidate busy = Worker("a", "h1:1", 10, 1);
+  const Candidate idle = Worker("b", "h2:1", 10, 9);
+  EXPECT_EQ(*Place({{Role::kLlm, {.slots = 1}, {&busy, &idle}}}, Against::kRoom), std::vector<size_t>{1});
+  EXPECT_FALSE(Place({{Role::kLlm, {.slots = 10}, {&busy, &idle}}}, Against::kRoom).has_value());
+  EXPECT_TRUE(Place({{Role::kLlm, {.slots = 10}, {&busy, &idle}}}, Against::kCapacity).has_value());
+  const Candidate llm_here = Worker("llm-here", "h2:2", 10, 9);
+  const Candidate llm_there = Worker("llm-a-there", "h3:2", 10, 9);
+  EXPECT_EQ(*Place({{Role::kVision, {.slots = 1}, {&idle}}, {Role::kLlm, {.slots = 1}, {&llm_there, &llm_here}}},
+                   Against::kRoom),
+            (std::vector<size_t>{0, 1}))
+      << "equal load: the near one";
+  EXPECT_EQ(Nearness("inproc:a", "inproc:b"), 2);
+  EXPECT_EQ(Nearness("h:1", "h:2"), 1);
+  EXPECT_EQ(Nearness("h:1", "g:1"), 0);
+  EXPECT_TRUE(Place({}, Against::kRoom)->empty());
+}
+
+Waiting Entry(Ticket ticket, const std::string& tenant, int64_t cost = 10, int32_t priority = 0) {
+  Waiting waiting;
+  waiting.ticket = ticket;
+  waiting.tenant = tenant;
+  waiting.cost = cost;
+  waiting.priority = priority;
+  waiting.arrival = TimePoint(seconds(ticket));
+  return waiting;
+}
+
+std::vector<Ticket> Tickets(FairQueue& queue) {
+  std::vector<Ticket> tickets;
+  for (const Waiting* waiting : queue.Order()) tickets.push_back(waiting->ticket);
+  return tickets;
+}
+
+TEST(FairQueueTest, OrderIsFairBetweenTenantsAndByPriority) {
+  FairQueue queue({});
+  for (Ticket ticket : {1, 2, 3}) ASSERT_TRUE(queue.Push(Entry(ticket, "a")));
+  ASSERT_TRUE(queue.Push(Entry(4, "b")));
+  ASSERT_TRUE(queue.Push(Entry(5, "b", 10, 1'000'000)));
+  EXPECT_THAT(Tickets(queue), testing::ElementsAre(5, 1, 4, 2, 3));
+  queue.Serve(1);
+  EXPECT_THAT(Tickets(queue), testing::ElementsAre(5, 4, 2, 3));
+  queue.Remove(5);
+  queue.Remove(5);
+  EXPECT_EQ(queue.size(), 3u);
+  EXPECT_EQ(queue.Find(5), nullptr);
+}
+
+TEST(FairQueueTest, AnIdleTenantSavesNothingUp) {
+  FairQueue queue({});
+  Ticket next = 0;
+  for (int i = 0; i < 100; ++i) {
+    ASSERT_TRUE(queue.Push(Entry(++next, "busy")));
+    queue.Serve(next);
+  }
+  ASSERT_TRUE(queue.Push(Entry(++next, "busy")));
+  ASSERT_TRUE(queue.Push(Entry(++next, "busy")));
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(queue.Push(Entry(++next, "new")));
+  EXPECT_THAT(Tickets(queue), testing::ElementsAre(103, 101, 104, 102, 105))
+      << "in turns, not first all of the newcomer";
+}
+
+// The bound of the paper: two tenants that both always wait are never further apart than twice the largest request.
+TEST(FairQueueTest, BackloggedTenantsStayWithinTheBound) {
+  const uint64_t seed = SystemRandom().Next();
+  SCOPED_TRACE(absl::StrCat("seed ", seed));
+  SeededRandom random(seed);
+  FairQueue queue({});
+  constexpr int64_t kCostMax = 1000;
+  std::map<std::string, int64_t> served;
+  Ticket next = 0;
+  auto push = [&](const std::string& tenant) {
+    ASSERT_TRUE(queue.Push(Entry(++next, tenant, 1 + static_cast<int64_t>(random.Below(kCostMax)))));
+  };
+  for (const char* tenant : {"a", "b", "c"}) {
+    push(tenant);
+    push(tenant);
+  }
+  for (int i = 0; i < 20'000; ++i) {
+    const Waiting* first = queue.Order().front();
+    const std::string tenant = first->tenant;
+    served[tenant] += first->cost;
+    queue.Serve(first->ticket);
+    push(tenant);
+    const auto [least, most] = std::minmax({served["a"], served["b"], served["c"]});
+    ASSERT_LE(most - least, 2 * kCostMax);
+  }
+}
+
+TEST(FairQueueTest, BoundsHoldAtOneMore) {
+  FairQueue queue({.entries_max = 2, .bytes_max = 1 << 20, .idle_tenants_max = 3});
+  EXPECT_TRUE(queue.Push(Entry(1, "a")));
+  EXPECT_TRUE(queue.Push(Entry(2, "a")));
+  EXPECT_FALSE(queue.Push(Entry(3, "a")));
+  FairQueue sized({.entries_max = 100});
+  ASSERT_TRUE(sized.Push(Entry(1, "a")));
+  const size_t one = sized.bytes();
+  FairQueue small({.entries_max = 100, .bytes_max = 2 * one});
+  EXPECT_TRUE(small.Push(Entry(1, "a")));
+  EXPECT_TRUE(small.Push(Entry(2, "a")));
+  EXPECT_FALSE(small.Push(Entry(3, "a")));
+  small.Remove(1);
+  EXPECT_TRUE(small.Push(Entry(3, "a")));
+  small.Remove(2);
+  small.Remove(3);
+  EXPECT_EQ(small.bytes(), 0u);
+  // Tenants that come once and never again do not pile up (their order survives up to the bound).
+  FairQueue many({.entries_max = 10, .idle_tenants_max = 3});
+  for (Ticket ticket = 1; ticket < 1000; ++ticket) {
+    ASSERT_TRUE(many.Push(Entry(ticket, absl::StrCat("tenant-", ticket))));
+    many.Serve(ticket);
+  }
+  EXPECT_EQ(many.size(), 0u);
+}
+
+Grant TwoLegs() {
+  Grant grant{.id = {1, 2}, .cluster_id = "c", .epoch = 1, .legs = {}, .ttl = seconds(10), .model = "m"};
+  grant.legs.push_back(
+      {.role = Role::kVision, .worker = "v", .endpoint = "", .incarnation = 1, .rank = 0, .resources = {}});
+  grant.legs.push_back(
+      {.role = Role::kLlm, .worker = "l", .endpoint = "", .incarnation = 1, .rank = 0, .resources = {}});
+  return grant;
+}
+
+TEST(GrantHolderTest, StopsAtNineTenthsAndRenewsAtHalf) {
+  const TimePoint start(seconds(100));
+  GrantHolder holder(TwoLegs(), start);
+  EXPECT_EQ(holder.RenewAt(), start + seconds(5));
+  EXPECT_EQ(holder.Forward(start + seconds(2)).ttl, seconds(7));
+  EXPECT_FALSE(holder.Expired(start + seconds(9) - milliseconds(1)));
+  EXPECT_TRUE(holder.Expired(start + seconds(9)));
+  EXPECT_EQ(holder.Forward(start + seconds(20)).ttl.count(), 0);
+  holder.Renewed(start + seconds(5), seconds(10));
+  EXPECT_FALSE(holder.Expired(start + seconds(9)));
+  EXPECT_TRUE(holder.Expired(start + seconds(14)));
+  holder.MarkActivated(Role::kVision);
+  holder.MarkActivated(Role::kVision);
+  EXPECT_TRUE(holder.NeedsVoid());
+  EXPECT_TRUE(holder.Expired(start + seconds(14)));
+  holder.MarkActivated(Role::kLlm);
+  EXPECT_FALSE(holder.NeedsVoid());
+  EXPECT_FALSE(holder.Expired(start + seconds(1000))) << "active legs do not expire";
+  EXPECT_EQ(holder.RenewAt(), TimePoint::max());
+}
+
+TEST(GrantHolderTest, VoidsOnceAndSurvivesAbsurdTtls) {
+  Grant grant = TwoLegs();
+  grant.ttl = milliseconds(INT64_MAX);
+  GrantHolder holder(grant, TimePoint(seconds(100)));
+  EXPECT_FALSE(holder.Expired(TimePoint(seconds(100))));
+  EXPECT_TRUE(holder.NeedsVoid());
+  holder.MarkVoided();
+  EXPECT_FALSE(holder.NeedsVoid());
+  grant.ttl = milliseconds(-5);
+  EXPECT_TRUE(GrantHolder(grant, TimePoint(seconds(100))).Expired(TimePoint(seconds(100))));
+}
+
+}  // namespace
+}  // namespace headroom::admission
