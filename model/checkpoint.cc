@@ -120,18 +120,23 @@ absl::Status Checkpoint::State::AddFile(const std::string& directory, const std:
   HEADROOM_ASSIGN_OR_RETURN(const std::string header, ReadHeader(file, limits));
   HEADROOM_ASSIGN_OR_RETURN(const std::vector<HeaderEntry> entries, ParseSafetensorsHeader(name, header, limits));
   const int64_t data_offset = kPrefixBytes + static_cast<int64_t>(header.size());
+  std::vector<TensorInfo> infos;
   for (const HeaderEntry& entry : entries) {
     HEADROOM_ASSIGN_OR_RETURN(TensorInfo info, CheckEntry(name, entry));
-    info.shard = static_cast<int>(files.size());
-    info.file_offset = data_offset + entry.begin;
-    if (!tensors.emplace(entry.name, std::move(info)).second) {
-      return absl::InvalidArgumentError(absl::StrCat(name, ": tensor ", entry.name, " is in another file too"));
+    infos.push_back(std::move(info));
+  }
+  // From here on every offset lies inside the file.
+  HEADROOM_RETURN_IF_ERROR(CheckCoverage(name, entries, file.bytes() - data_offset));
+  for (size_t i = 0; i < entries.size(); ++i) {
+    infos[i].shard = static_cast<int>(files.size());
+    infos[i].file_offset = data_offset + entries[i].begin;
+    if (!tensors.emplace(entries[i].name, std::move(infos[i])).second) {
+      return absl::InvalidArgumentError(absl::StrCat(name, ": tensor ", entries[i].name, " is in another file too"));
     }
   }
   if (static_cast<int64_t>(tensors.size()) > limits.tensors_max) {
     return absl::InvalidArgumentError(absl::StrCat(name, ": more than ", limits.tensors_max, " tensors"));
   }
-  HEADROOM_RETURN_IF_ERROR(CheckCoverage(name, entries, file.bytes() - data_offset));
   total_bytes += file.bytes() - data_offset;
   hash.UpdateField(name);
   hash.UpdateField(std::to_string(file.bytes()));
