@@ -55,7 +55,7 @@ class Cluster : public RunningService {
     const bool has_vision = model.vision.has_value();
     // Decoders are forked before gRPC makes its first thread.
     if (has_vision) {
-      HEADROOM_ASSIGN_OR_RETURN(sandbox_, vision_worker::StartDecodeSandbox(config.vision_worker));
+      HEADROOM_ASSIGN_OR_RETURN(sandbox_, vision_worker::ImageSandbox::Start(vision_worker::SandboxConfigFrom(config)));
     }
     HEADROOM_ASSIGN_OR_RETURN(metrics_, Metrics::Create(config.gateway.metrics_listen));
     HEADROOM_ASSIGN_OR_RETURN(
@@ -81,8 +81,8 @@ class Cluster : public RunningService {
   }
 
   // In the order of their lives: what stands below borrows from what stands above.
+  std::unique_ptr<vision_worker::ImageSandbox> sandbox_;
   rpc::ChannelDirectory channels_;
-  std::unique_ptr<vision_worker::DecodeSandbox> sandbox_;
   std::unique_ptr<Metrics> metrics_;
   std::unique_ptr<worker::WorkerDevice> device_;
   std::shared_ptr<void> ledger_metrics_;

@@ -97,6 +97,10 @@ void FillWorker(const admission::WorkerStatus& worker, v1::WorkerView* view) {
   view->set_active_legs(worker.active_legs);
   view->set_pending_legs(worker.pending_legs);
   view->mutable_model()->set_sha256(worker.info.model);
+  view->set_max_patches_per_step(worker.info.max_patches_per_step);
+  view->set_max_model_len(worker.info.max_model_len);
+  view->set_block_size(worker.info.block_size);
+  view->set_device(worker.info.device);
 }
 
 }  // namespace
