@@ -1,6 +1,5 @@
 #include "runtime/device.h"
 
-#include <sched.h>
 #include <unistd.h>
 
 #include <climits>
@@ -10,6 +9,7 @@
 
 #include "runtime/backend.h"
 #include "runtime/cpu/cpu_backend.h"
+#include "runtime/cpu/processors.h"
 #include "runtime/cuda/cuda_backend.h"
 
 namespace headroom::runtime {
@@ -53,14 +53,6 @@ absl::Status FixIsaOfProcess(Isa isa) {
   return absl::OkStatus();
 }
 
-int ProcessorsOfProcess() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) > 0) return CPU_COUNT(&set);
-  const long online = sysconf(_SC_NPROCESSORS_ONLN);
-  return online > 0 ? static_cast<int>(online) : 1;
-}
-
 }  // namespace
 
 const char* IsaName(Isa isa) {
@@ -89,7 +81,7 @@ absl::StatusOr<std::unique_ptr<Device>> Device::Create(const DeviceOptions& opti
   }
   HEADROOM_ASSIGN_OR_RETURN(const Isa isa, ChooseIsa(options.isa));
   HEADROOM_RETURN_IF_ERROR(FixIsaOfProcess(isa));
-  const int threads = options.threads > 0 ? options.threads : ProcessorsOfProcess();
+  const int threads = options.threads > 0 ? options.threads : cpu::ProcessorsOfProcess();
   return std::unique_ptr<Device>(new Device(isa, threads, cpu::CreateBackend(isa, threads)));
 }
 

@@ -7,7 +7,7 @@
 #include <thread>
 #include <vector>
 
-#include "runtime/ops/attention.h"
+#include "runtime/cpu/processors.h"
 #include "runtime/ops/linear.h"
 #include "runtime/testing.h"
 
@@ -35,6 +35,17 @@ TEST(DeviceTest, RefusesWhatItDoesNotKnow) {
   EXPECT_EQ(Device::Create({.isa = "sse2"}).status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(Device::Create({.threads = -1}).status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(Device::Create({.threads = 1025}).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST(ProcessorsTest, ReadsTheQuotaOfAControlGroup) {
+  EXPECT_EQ(cpu::ProcessorsOfQuota("max 100000"), 0);
+  EXPECT_EQ(cpu::ProcessorsOfQuota("200000 100000"), 2);
+  EXPECT_EQ(cpu::ProcessorsOfQuota("50000 100000"), 1);
+  EXPECT_EQ(cpu::ProcessorsOfQuota("250000 100000"), 3);
+  for (const char* odd : {"", "x", "100", "-1 100000", "100000 0", "99999999999999999999 1"}) {
+    EXPECT_EQ(cpu::ProcessorsOfQuota(odd), 0) << odd;
+  }
+  EXPECT_GE(cpu::ProcessorsOfProcess(), 1);
 }
 
 using LaneTest = OpTest;
