@@ -1,0 +1,184 @@
+// Small files that ask for much: each must end as INVALID_ARGUMENT, in the header probe or in the decoder, and the next
+// picture works.
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <zlib.h>
+
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "vision-worker/image/sandbox.h"
+
+namespace headroom::vision_worker {
+namespace {
+
+using File = std::pair<std::string, std::string>;  // name, bytes
+
+std::string Be(uint32_t value, int count) {
+  std::string out;
+  for (int shift = 8 * (count - 1); shift >= 0; shift -= 8) out += static_cast<char>(value >> shift);
+  return out;
+}
+std::string Le(uint32_t value, int count) {
+  std::string out;
+  for (int i = 0; i < count; ++i) out += static_cast<char>(value >> 8 * i);
+  return out;
+}
+
+std::string PngChunk(const std::string& name, const std::string& body) {
+  std::string named = name + body;
+  auto crc = crc32(0, reinterpret_cast<const Bytef*>(named.data()), uInt(named.size()));
+  return Be(uint32_t(body.size()), 4) + named + Be(uint32_t(crc), 4);
+}
+
+std::string Deflate(const std::string& data) {
+  uLongf size = compressBound(data.size());
+  std::string out(size, '\0');
+  EXPECT_EQ(compress2(reinterpret_cast<Bytef*>(out.data()), &size, reinterpret_cast<const Bytef*>(data.data()),
+                      data.size(), 1),
+            Z_OK);
+  out.resize(size);
+  return out;
+}
+
+std::string Png(uint32_t width, uint32_t height, const std::string& data, int depth = 8, int colour = 2,
+                int interlace = 0) {
+  return "\x89PNG\r\n\x1a\n" +
+         PngChunk("IHDR", Be(width, 4) + Be(height, 4) + Be(depth, 1) + Be(colour, 1) + Be(0, 2) + Be(interlace, 1)) +
+         PngChunk("IDAT", data) + PngChunk("IEND", "");
+}
+
+std::string JpegFrame(int marker, uint32_t width, uint32_t height, int components, int sampling = 0x11) {
+  std::string out =
+      "\xFF" + Be(marker, 1) + Be(8 + 3 * components, 2) + Be(8, 1) + Be(height, 2) + Be(width, 2) + Be(components, 1);
+  for (int i = 0; i < components; ++i) out += Be(i + 1, 1) + Be(i == 0 ? sampling : 0x11, 1) + Be(0, 1);
+  return out;
+}
+
+// Flat quantisation and the shortest possible Huffman tables, so that scans of zeros are legal.
+std::string JpegTables() {
+  std::string quant = "\xFF\xDB" + Be(67, 2) + std::string(1, '\0') + std::string(64, '\1');
+  std::string huffman;
+  for (int table : {0x00, 0x10})
+    huffman += "\xFF\xC4" + Be(20, 2) + Be(table, 1) + "\1" + std::string(15, '\0') + std::string(1, '\0');
+  return quant + huffman;
+}
+
+std::string JpegScan(int components, int from, int to) {
+  std::string out = "\xFF\xDA" + Be(6 + 2 * components, 2) + Be(components, 1);
+  for (int i = 0; i < components; ++i) out += Be(i + 1, 1) + Be(0, 1);
+  return out + Be(from, 1) + Be(to, 1) + Be(0, 1);
+}
+
+std::string Riff(const std::string& chunks) { return "RIFF" + Le(uint32_t(chunks.size() + 4), 4) + "WEBP" + chunks; }
+std::string WebpChunk(const std::string& name, const std::string& body) {
+  return name + Le(uint32_t(body.size()), 4) + body + std::string(body.size() % 2, '\0');
+}
+std::string Vp8(uint32_t width, uint32_t height) {
+  return WebpChunk("VP8 ", Le(0x10, 3) + "\x9d\x01\x2a" + Le(width, 2) + Le(height, 2) + std::string(40, '\0'));
+}
+std::string Vp8l(uint32_t width, uint32_t height, char fill) {
+  return WebpChunk("VP8L", "\x2f" + Le((width - 1) | (height - 1) << 14, 4) + std::string(40, fill));
+}
+std::string Vp8x(int flags, uint32_t width, uint32_t height) {
+  return WebpChunk("VP8X", Le(uint32_t(flags), 4) + Le(width - 1, 3) + Le(height - 1, 3));
+}
+std::string Anmf(uint32_t x, uint32_t y, uint32_t width, uint32_t height, const std::string& frame) {
+  return WebpChunk("ANMF",
+                   Le(x / 2, 3) + Le(y / 2, 3) + Le(width - 1, 3) + Le(height - 1, 3) + Le(100, 3) + Le(0, 1) + frame);
+}
+
+const std::pair<uint32_t, uint32_t> kTooLarge[] = {{60000, 60000}, {65535, 65535}, {32768, 32768}, {20000, 20000},
+                                                   {32769, 100},   {100, 32769},   {7000, 7000},   {32768, 1},
+                                                   {1, 32768},     {16384, 16384}};
+const std::pair<uint32_t, uint32_t> kJustAllowed[] = {{6324, 6324}, {32768, 1220}, {1220, 32768}, {16383, 2441}};
+
+void AddPng(std::vector<File>& files) {
+  const std::string little = Deflate(std::string(1000, '\0'));
+  const std::string zeros = Deflate(std::string(4 << 20, '\0'));
+  for (auto [width, height] : kTooLarge) files.push_back({"png header", Png(width, height, little)});
+  files.push_back({"png 2^31", Png(0x80000000u, 0x80000000u, little)});
+  files.push_back({"png 0xFFFFFFFF", Png(0xFFFFFFFFu, 1, little)});
+  for (auto [width, height] : kJustAllowed) {
+    files.push_back({"png few rows", Png(width, height, little)});
+    files.push_back({"png few rows interlaced", Png(width, height, little, 16, 0, 1)});
+    files.push_back({"png some rows", Png(width, height, zeros, 16, 6)});
+    files.push_back({"png raw garbage", Png(width, height, std::string(500, 'x'))});
+  }
+  files.push_back({"png wrong row filter", Png(16, 16, Deflate(std::string(16 * 49, '\x09')))});
+}
+
+void AddJpeg(std::vector<File>& files) {
+  for (auto [width, height] : kTooLarge)
+    files.push_back({"jpeg header", "\xFF\xD8" + JpegFrame(0xC0, width & 0xFFFF, height & 0xFFFF, 3)});
+  for (auto [width, height] : kJustAllowed) {
+    std::string progressive = "\xFF\xD8" + JpegTables() + JpegFrame(0xC2, width, height, 4, 0x44) + JpegScan(4, 0, 0);
+    files.push_back({"jpeg without data", progressive});
+    files.push_back({"jpeg with an early end", progressive + "\xFF\xD9"});
+    files.push_back({"jpeg baseline without data",
+                     "\xFF\xD8" + JpegTables() + JpegFrame(0xC0, width, height, 3) + JpegScan(3, 0, 63)});
+  }
+  std::string scans = "\xFF\xD8" + JpegTables() + JpegFrame(0xC2, 2048, 2048, 1) + JpegScan(1, 0, 0);
+  for (int i = 0; i < 2000; ++i) scans += JpegScan(1, 1, 63);
+  files.push_back({"jpeg with 2000 empty scans", scans + "\xFF\xD9"});
+}
+
+void AddWebp(std::vector<File>& files) {
+  for (auto [width, height] : kTooLarge) files.push_back({"webp canvas", Riff(Vp8x(0, width, height) + Vp8(16, 16))});
+  files.push_back({"webp canvas 2^24", Riff(Vp8x(0, 1 << 24, 1 << 24) + Vp8(16, 16))});
+  files.push_back({"webp lossless header", Riff(Vp8l(16384, 16384, '\0'))});
+  files.push_back({"webp lossy header", Riff(Vp8(16383, 16383))});
+  for (auto [width, height] : kJustAllowed)
+    files.push_back({"webp small frame", Riff(Vp8x(0, width, height) + Vp8(16, 16))});
+  files.push_back({"webp lossy no data", Riff(Vp8(16383, 2441))});
+  for (char fill : {'\0', '\x55', '\xFF'}) files.push_back({"webp lossless no data", Riff(Vp8l(16383, 2441, fill))});
+  std::string animation = Vp8x(2, 64, 64) + WebpChunk("ANIM", std::string(6, '\0'));
+  files.push_back({"webp frame beside the canvas", Riff(animation + Anmf(60, 60, 16, 16, Vp8(16, 16)))});
+  files.push_back({"webp frame larger than the canvas", Riff(animation + Anmf(0, 0, 16383, 2441, Vp8(16383, 2441)))});
+  files.push_back({"webp frame of another size", Riff(animation + Anmf(0, 0, 16, 16, Vp8(32, 32)))});
+  files.push_back({"webp animation without frames", Riff(animation)});
+}
+
+int64_t MaxRssKib() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return usage.ru_maxrss;
+}
+
+TEST(BombsTest, EachIsRefusedAndTheNextPictureWorks) {
+  std::vector<File> files;
+  AddPng(files);
+  AddJpeg(files);
+  AddWebp(files);
+  ASSERT_GE(files.size(), 50u);
+
+  SandboxConfig config;
+  config.decoder_path = HEADROOM_BINARY_DIR "/bin/headroom-image-decoder";
+  config.decoders_max = 1;
+  config.decode_ms_max = 120'000;
+  absl::StatusOr<std::unique_ptr<ImageSandbox>> sandbox = ImageSandbox::Start(config);
+  ASSERT_TRUE(sandbox.ok()) << sandbox.status();
+  std::ifstream in(HEADROOM_SOURCE_DIR "/tests/golden/minicpmv/images/small.png", std::ios::binary);
+  const std::string good(std::istreambuf_iterator<char>(in), {});
+  const int64_t rss_before = MaxRssKib();
+  auto decode = [&](const std::string& bytes) {
+    absl::StatusOr<model::ImageHeader> header = model::ProbeImage(bytes, {});
+    return header.ok() ? (*sandbox)->Decode(bytes, *header, std::chrono::seconds(60)).status() : header.status();
+  };
+  for (const auto& [name, bytes] : files) {
+    absl::Status status = decode(bytes);
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << name << ": " << status;
+    ASSERT_TRUE(decode(good).ok()) << "after " << name;
+  }
+  EXPECT_EQ((*sandbox)->stats().crashed, 0u);
+  EXPECT_EQ((*sandbox)->stats().timed_out, 0u);
+  // Pixels of a refused picture are never mapped here.
+  EXPECT_LT(MaxRssKib() - rss_before, 64 << 10);
+}
+
+}  // namespace
+}  // namespace headroom::vision_worker
