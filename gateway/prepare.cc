@@ -10,6 +10,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "absl/strings/ascii.h"
 #include "admission/price.h"
 #include "common/random.h"
 #include "model/checkpoint.h"
@@ -172,7 +173,7 @@ class ImagePricer {
     const model::PieceGeometry& geometry = priced->geometry;
     const auto pieces = static_cast<int64_t>(geometry.pieces.size());
     v1::PricedImage image;
-    image.set_format(model::ImageFormatName(priced->header.format));
+    image.set_format(absl::AsciiStrToLower(model::ImageFormatName(priced->header.format)));
     image.set_width(priced->header.width);
     image.set_height(priced->header.height);
     image.set_size_bytes(static_cast<int64_t>(bytes.size()));

@@ -1,6 +1,8 @@
 """Starts real Headroom processes on loopback for a test, as one process or as four binaries, and stops them again."""
+import json
 import os
 import pathlib
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,6 +18,24 @@ PATIENCE_S = 120
 
 def binary_dir():
     return pathlib.Path(os.environ["HEADROOM_BINARY_DIR"]) / "bin"
+
+
+def make_endless_model(folder):
+    """The random golden model with the head's rows of all stop ids set to zero: their logit is 0, the best of the others is always above it, so
+    a greedy answer never ends before max_tokens. What a test needs that interrupts an answer."""
+    model = folder / "endless"
+    source = ROOT / "tests" / "golden" / "minicpmv"
+    shutil.copytree(source, model, ignore=shutil.ignore_patterns("expected", "images"))
+    weights = model / "model.safetensors"
+    stop_ids = [token["id"] for token in json.loads((model / "tokenizer.json").read_text())["added_tokens"]]
+    with open(weights, "r+b") as file:
+        header_bytes = int.from_bytes(file.read(8), "little")
+        head = json.loads(file.read(header_bytes))["llm.lm_head.weight"]
+        row_bytes = head["shape"][1] * 2
+        for row in stop_ids:
+            file.seek(8 + header_bytes + head["data_offsets"][0] + row * row_bytes)
+            file.write(bytes(row_bytes))
+    return model
 
 
 def free_port():

@@ -42,22 +42,6 @@ def gateway(cluster):
     return api.gateway(cluster.address)
 
 
-@pytest.fixture
-def own_cluster(mode, tmp_path):
-    """Makes clusters that a test may break; stops what is left of them."""
-    made = []
-
-    def make(**options):
-        made.append(Cluster(mode, tmp_path, **options))
-        return made[-1].start()
-
-    yield make
-    for one in made:
-        for process in one.processes.values():
-            if process.alive():
-                process.kill()
-
-
 @pytest.fixture(scope="session")
 def samples():
     """The demo model's sample pictures: list of {image: bytes, question, answer}."""
