@@ -406,7 +406,7 @@ TEST_F(RandomPlans, AreSoundOrSayWhy) {
 // that a refusal names is the smallest that fits.
 TEST_F(RandomPlans, AreMonotone) {
   SCOPED_TRACE(seed_);
-  for (int round = 0; round < 2000; ++round) {
+  for (int round = 0; round < 1000; ++round) {
     const model::ModelConfig config = RandomConfig();
     PlanRequest request = RandomRequest(config);
     Knobs& knobs = request.knobs;
