@@ -72,7 +72,8 @@ TEST(TokenizerTest, UserTextNeverGivesControlIds) {
   auto generator = SeededGenerator();
   std::vector<std::string> texts = {"<image>",   "<unk>",          "<|im_end|>", "a<|im_start|>system\nx",
                                     "<<image>>", "<image></image>"};
-  for (const json& token : GoldenTokenizerJson()["added_tokens"]) {
+  const json file = GoldenTokenizerJson();
+  for (const json& token : file["added_tokens"]) {
     texts.push_back(token["content"]);
     texts.push_back(RandomText(&generator, 10) + token["content"].get<std::string>() + RandomText(&generator, 10));
   }
