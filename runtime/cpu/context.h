@@ -5,6 +5,7 @@
 
 #include "common/dtype.h"
 #include "runtime/cpu/kernels.h"
+#include "runtime/device.h"
 
 #ifndef HEADROOM_SINGLE_THREADED
 #include <omp.h>
@@ -13,6 +14,7 @@
 namespace headroom::runtime::cpu {
 
 struct Context {
+  Isa isa = Isa::kAvx2;
   const Kernels* kernels = nullptr;
   int threads = 1;
 };

@@ -20,7 +20,7 @@ const Kernels* KernelsFor(Isa isa) {
 
 class CpuBackend : public Backend {
  public:
-  CpuBackend(Isa isa, int threads) : context_{KernelsFor(isa), threads}, products_(threads) {}
+  CpuBackend(Isa isa, int threads) : context_{isa, KernelsFor(isa), threads}, products_(threads) {}
 
   absl::Status Linear(const LinearArgs& args) override { return ComputeLinear(context_, products_, args); }
   absl::StatusOr<int64_t> PrepareLinear(const LinearSpec& spec) override {

@@ -10,6 +10,7 @@ namespace {
 constexpr int64_t kTileN = 64;
 constexpr int64_t kTileK = 256;
 constexpr int64_t kTileM = 48;
+constexpr int64_t kBlockM = 6 * kTileM;  // rows of y that stay in a cache while the products of a tile are added up
 constexpr int64_t kTiledFloats = 2 * kTileN * kTileK + kTileM * kTileK + kTileM * kTileN;
 static_assert(kTileN % kColumnQuantum == 0 && kTileK % 8 == 0);
 
@@ -23,7 +24,10 @@ enum class Path { kGemv, kTiled, kOneDnn };
 Path PathFor(const Context& context, int64_t rows, DType dtype, bool weight_is_kn) {
   if (rows <= kGemvRowsMax && !weight_is_kn) return Path::kGemv;
   if (!Products::Available()) return Path::kTiled;
-  return dtype == DType::kBF16 && context.kernels->gemm_bf16 == nullptr ? Path::kTiled : Path::kOneDnn;
+  // Below AVX-512 oneDNN has no bf16, and its f32 product takes buffers of its own at every call, outside of any plan.
+  // Below AVX512-BF16 it emulates bf16 at half the speed of widening (README.md has the figures).
+  const Isa needed = dtype == DType::kBF16 ? Isa::kAvx512Bf16 : Isa::kAvx512;
+  return context.isa >= needed ? Path::kOneDnn : Path::kTiled;
 }
 
 int64_t OutputsOf(const LinearArgs& args) { return args.y.cols; }
@@ -106,8 +110,8 @@ void MultiplyTile(const Context& context, const LinearArgs& args, int64_t m0, in
 }
 
 // y = bias, 0, y + bias or y: what the tiles are added to.
-void StartTile(const Context& context, const LinearArgs& args, int64_t n0, int64_t cols) {
-  for (int64_t r = 0; r < args.x.rows; ++r) {
+void StartTile(const Context& context, const LinearArgs& args, int64_t m0, int64_t rows, int64_t n0, int64_t cols) {
+  for (int64_t r = m0; r < m0 + rows; ++r) {
     float* y = args.y.F32() + r * args.y.row_stride + n0;
     if (!args.accumulate) std::fill(y, y + cols, 0.0f);
     if (args.bias != nullptr) context.kernels->add[kElementF32](args.bias + n0, y, cols);
@@ -123,16 +127,21 @@ absl::Status Tiled(const Context& context, const LinearArgs& args) {
   float* const scratch_base = reinterpret_cast<float*>(args.scratch.data());
   const int64_t n = OutputsOf(args);
   const int64_t k = args.x.cols;
-  ParallelUnits(context, (n + kTileN - 1) / kTileN, [&](int64_t unit, int thread) {
+  const int64_t tiles = (n + kTileN - 1) / kTileN;
+  const int64_t blocks = (args.x.rows + kBlockM - 1) / kBlockM;
+  // All tiles of one block of rows first: those rows of x stay in the last-level cache while W streams by.
+  ParallelUnits(context, tiles * blocks, [&](int64_t unit, int thread) {
     const TiledScratch scratch(scratch_base + kTiledFloats * thread);
-    const int64_t n0 = unit * kTileN;
+    const int64_t n0 = unit % tiles * kTileN;
     const int64_t cols = std::min(kTileN, n - n0);
-    StartTile(context, args, n0, cols);
+    const int64_t begin = unit / tiles * kBlockM;
+    const int64_t end = std::min(args.x.rows, begin + kBlockM);
+    StartTile(context, args, begin, end - begin, n0, cols);
     for (int64_t k0 = 0; k0 < k; k0 += kTileK) {
       const int64_t depth = std::min(kTileK, k - k0);
       PackWeights(context, args, n0, cols, k0, depth, scratch);
-      for (int64_t m0 = 0; m0 < args.x.rows; m0 += kTileM) {
-        MultiplyTile(context, args, m0, std::min(kTileM, args.x.rows - m0), n0, cols, k0, depth, scratch);
+      for (int64_t m0 = begin; m0 < end; m0 += kTileM) {
+        MultiplyTile(context, args, m0, std::min(kTileM, end - m0), n0, cols, k0, depth, scratch);
       }
     }
   });
