@@ -1,5 +1,7 @@
 #include "gateway/answer_call.h"
 
+#include <grpcpp/impl/codegen/proto_utils.h>
+
 #include "common/log.h"
 
 namespace headroom::gateway {
@@ -19,11 +21,12 @@ void AnswerCall::AwaitWrite(std::unique_lock<std::mutex>& lock) {
   written_.wait(lock, [this] { return !writing_; });
 }
 
-bool AnswerCall::Send(v1::GenerateResponse response) {
+bool AnswerCall::Send(const v1::GenerateResponse& response) {
   std::unique_lock lock(mutex_);
   AwaitWrite(lock);
   if (broken_ || stop_.stop_requested()) return false;
-  current_ = std::move(response);
+  bool owned = false;
+  grpc::SerializationTraits<v1::GenerateResponse>::Serialize(response, &current_, &owned);
   writing_ = true;
   StartWrite(&current_);
   return true;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <grpcpp/server_context.h>
+#include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/server_callback.h>
 
 #include <condition_variable>
@@ -16,18 +17,17 @@
 
 namespace headroom::gateway {
 
-// Server side of Gateway.Generate. Send and End are for one thread; they wait until the client has taken the last
-// message, at most `unread_max`, after which the call is cancelled: a reader that stopped reading does not hold a
-// request for ever.
-class AnswerCall : public grpc::ServerWriteReactor<v1::GenerateResponse>,
-                   public std::enable_shared_from_this<AnswerCall> {
+// Server side of Gateway.Generate; messages are serialized by hand (service.h says why). Send and End are for one
+// thread; they wait until the client has taken the last message, at most `unread_max`, after which the call is
+// cancelled: a reader that stopped reading does not hold a request for ever.
+class AnswerCall : public grpc::ServerWriteReactor<grpc::ByteBuffer>, public std::enable_shared_from_this<AnswerCall> {
  public:
   // gRPC's share of the ownership ends in OnDone.
   static std::shared_ptr<AnswerCall> Create(grpc::CallbackServerContext* context, Duration unread_max);
 
   std::stop_token stop_token() const { return stop_.get_token(); }
   // False when the call is over: cancelled, past its deadline, or unread for too long.
-  bool Send(v1::GenerateResponse response);
+  bool Send(const v1::GenerateResponse& response);
   void End(const grpc::Status& status);
 
   void OnWriteDone(bool ok) override;
@@ -45,7 +45,7 @@ class AnswerCall : public grpc::ServerWriteReactor<v1::GenerateResponse>,
 
   std::mutex mutex_;
   std::condition_variable written_;
-  v1::GenerateResponse current_;
+  grpc::ByteBuffer current_;
   bool writing_ = false;
   bool broken_ = false;
 };

@@ -1,5 +1,7 @@
 #include "gateway/service.h"
 
+#include <grpcpp/impl/codegen/proto_utils.h>
+
 #include <algorithm>
 
 #include "common/log.h"
@@ -134,12 +136,17 @@ CallScope GatewayService::Scope(const grpc::CallbackServerContext& context, std:
   return {has_deadline ? given : latest, std::move(stop)};
 }
 
-absl::StatusOr<v1::Finish> GatewayService::RunRequest(const v1::GenerateRequest& request, const CallScope& scope,
+absl::StatusOr<v1::Finish> GatewayService::RunRequest(const grpc::ByteBuffer& bytes, const CallScope& scope,
                                                       const Pipeline::TextSink& sink) {
   const TimePoint started = parts_.clock.Now();
+  v1::GenerateRequest request;
+  grpc::ByteBuffer readable(bytes);
+  const bool parsed = grpc::SerializationTraits<v1::GenerateRequest>::Deserialize(&readable, &request).ok();
   const std::string request_id = RequestId(request.request_id());
   RequestTimes times;
-  absl::StatusOr<v1::Finish> finish = pipeline_.Run(request, request_id, scope, sink, &times);
+  absl::StatusOr<v1::Finish> finish =
+      parsed ? pipeline_.Run(request, request_id, scope, sink, &times)
+             : absl::InvalidArgumentError("the message is not a valid GenerateRequest, or its text is not UTF-8");
   const double seconds = Seconds(parts_.clock.Now() - started);
   const v1::Usage usage = finish.ok() ? finish->usage() : v1::Usage();
   metrics_.Record(finish.status(), usage, times, seconds);
@@ -154,22 +161,22 @@ absl::StatusOr<v1::Finish> GatewayService::RunRequest(const v1::GenerateRequest&
   return finish;
 }
 
-grpc::ServerWriteReactor<v1::GenerateResponse>* GatewayService::Generate(grpc::CallbackServerContext* context,
-                                                                         const v1::GenerateRequest* request) {
+grpc::ServerWriteReactor<grpc::ByteBuffer>* GatewayService::Generate(grpc::CallbackServerContext* context,
+                                                                     const grpc::ByteBuffer* bytes) {
   const std::shared_ptr<AnswerCall> call =
       AnswerCall::Create(context, std::chrono::milliseconds(parts_.config.unread_ms_max));
   AnswerCall* const reactor = call.get();
   const CallScope scope = Scope(*context, call->stop_token());
-  const absl::Status submitted = Submit([this, call, request, scope] {
-    const auto finish = RunRequest(*request, scope, [&call](const std::string& text) {
+  const absl::Status submitted = Submit([this, call, bytes, scope] {
+    const auto finish = RunRequest(*bytes, scope, [&call](const std::string& text) {
       v1::GenerateResponse response;
       response.set_text_delta(text);
-      return call->Send(std::move(response));
+      return call->Send(response);
     });
     if (finish.ok()) {
       v1::GenerateResponse last;
       *last.mutable_finish() = *finish;
-      call->Send(std::move(last));
+      call->Send(last);
     }
     call->End(rpc::ToGrpc(finish.status()));
   });
@@ -177,16 +184,19 @@ grpc::ServerWriteReactor<v1::GenerateResponse>* GatewayService::Generate(grpc::C
   return reactor;
 }
 
-grpc::ServerUnaryReactor* GatewayService::Complete(grpc::CallbackServerContext* context,
-                                                   const v1::GenerateRequest* request, v1::CompleteResponse* response) {
+grpc::ServerUnaryReactor* GatewayService::Complete(grpc::CallbackServerContext* context, const grpc::ByteBuffer* bytes,
+                                                   grpc::ByteBuffer* response_bytes) {
   auto* const call = new CompleteCall;
   const CallScope scope = Scope(*context, call->stop_token());
-  const absl::Status submitted = Submit([this, call, request, response, scope] {
-    const auto finish = RunRequest(*request, scope, [response](const std::string& text) {
-      response->mutable_text()->append(text);
+  const absl::Status submitted = Submit([this, call, bytes, response_bytes, scope] {
+    v1::CompleteResponse response;
+    const auto finish = RunRequest(*bytes, scope, [&response](const std::string& text) {
+      response.mutable_text()->append(text);
       return true;
     });
-    if (finish.ok()) *response->mutable_finish() = *finish;
+    if (finish.ok()) *response.mutable_finish() = *finish;
+    bool owned = false;
+    grpc::SerializationTraits<v1::CompleteResponse>::Serialize(response, response_bytes, &owned);
     call->Finish(rpc::ToGrpc(finish.status()));
   });
   if (!submitted.ok()) call->Finish(rpc::ToGrpc(submitted));

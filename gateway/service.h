@@ -28,7 +28,12 @@ class GatewayMetrics {
   Counter prompt_tokens_, completion_tokens_, images_, pieces_;
 };
 
-class GatewayService : public v1::Gateway::CallbackService {
+// Generate and Complete take raw bytes: a message that cannot be parsed (broken, or text that is not UTF-8) would
+// otherwise be answered by gRPC itself with a bare UNIMPLEMENTED.
+using GatewayServiceBase = v1::Gateway::WithRawCallbackMethod_Generate<
+    v1::Gateway::WithRawCallbackMethod_Complete<v1::Gateway::WithCallbackMethod_GetStatus<v1::Gateway::Service>>>;
+
+class GatewayService : public GatewayServiceBase {
  public:
   GatewayService(const PipelineParts& parts, Metrics& metrics);
   // All calls must be over.
@@ -38,10 +43,10 @@ class GatewayService : public v1::Gateway::CallbackService {
   void Drain() { draining_ = true; }
   int64_t running() const { return running_; }
 
-  grpc::ServerWriteReactor<v1::GenerateResponse>* Generate(grpc::CallbackServerContext* context,
-                                                           const v1::GenerateRequest* request) override;
-  grpc::ServerUnaryReactor* Complete(grpc::CallbackServerContext* context, const v1::GenerateRequest* request,
-                                     v1::CompleteResponse* response) override;
+  grpc::ServerWriteReactor<grpc::ByteBuffer>* Generate(grpc::CallbackServerContext* context,
+                                                       const grpc::ByteBuffer* request) override;
+  grpc::ServerUnaryReactor* Complete(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+                                     grpc::ByteBuffer* response) override;
   grpc::ServerUnaryReactor* GetStatus(grpc::CallbackServerContext* context, const v1::GetStatusRequest* request,
                                       v1::GetStatusResponse* response) override;
 
@@ -52,7 +57,7 @@ class GatewayService : public v1::Gateway::CallbackService {
   // Runs `task` on the pool, or says why not.
   absl::Status Submit(std::function<void()> task);
   CallScope Scope(const grpc::CallbackServerContext& context, std::stop_token stop) const;
-  absl::StatusOr<v1::Finish> RunRequest(const v1::GenerateRequest& request, const CallScope& scope,
+  absl::StatusOr<v1::Finish> RunRequest(const grpc::ByteBuffer& bytes, const CallScope& scope,
                                         const Pipeline::TextSink& sink);
 
   const PipelineParts parts_;

@@ -1,6 +1,6 @@
 #include "common/rpc/server_host.h"
 
-#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <dlfcn.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/resource_quota.h>
@@ -10,13 +10,16 @@
 namespace headroom::rpc {
 namespace {
 
-// Both switches are global in gRPC: health is always on; reflection is registered once any server of the process wants
-// it.
-void EnablePlugins(bool reflection) {
+// Debian's library registers its plugin for every later server of the process as soon as it is loaded, with no way
+// back. So it is not linked but loaded, by the first server that wants it.
+constexpr char kReflectionLibrary[] = "libgrpc++_reflection.so.1.51";
+
+absl::Status EnablePlugins(bool reflection) {
   static std::once_flag health_once;
   std::call_once(health_once, [] { grpc::EnableDefaultHealthCheckService(true); });
-  static std::once_flag reflection_once;
-  if (reflection) std::call_once(reflection_once, [] { grpc::reflection::InitProtoReflectionServerBuilderPlugin(); });
+  if (!reflection || dlopen(kReflectionLibrary, RTLD_NOW | RTLD_GLOBAL) != nullptr) return absl::OkStatus();
+  return absl::FailedPreconditionError(std::string("server reflection needs ") + kReflectionLibrary +
+                                       ", which cannot be loaded");
 }
 
 }  // namespace
@@ -24,7 +27,7 @@ void EnablePlugins(bool reflection) {
 ServerHost::~ServerHost() { Shutdown(Duration::zero()); }
 
 absl::Status ServerHost::Start(const std::vector<grpc::Service*>& services) {
-  EnablePlugins(options_.reflection);
+  HEADROOM_RETURN_IF_ERROR(EnablePlugins(options_.reflection));
   grpc::ServerBuilder builder;
   int port = 0;
   if (!options_.listen.empty()) {

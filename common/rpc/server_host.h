@@ -22,7 +22,7 @@ struct ServerHostOptions {
   std::string listen;                             // host:port, port 0 takes a free one; empty: in-process calls only
   int64_t receive_bytes_max = int64_t{4} << 20;   // one message
   int64_t memory_bytes_max = int64_t{256} << 20;  // gRPC's own buffers (ResourceQuota)
-  bool reflection = false;
+  bool reflection = false;                        // also for servers of this process that start later
 };
 
 // Start and Shutdown are called from one thread; the rest is thread-safe after Start.
@@ -33,7 +33,8 @@ class ServerHost {
   ServerHost(const ServerHost&) = delete;
   ServerHost& operator=(const ServerHost&) = delete;
 
-  // `services` must outlive this object. UNAVAILABLE when the address cannot be bound.
+  // `services` must outlive this object. UNAVAILABLE when the address cannot be bound;
+  // FAILED_PRECONDITION when reflection is wanted and not installed.
   absl::Status Start(const std::vector<grpc::Service*>& services);
 
   // host:port with the real port; empty without a port.

@@ -1,5 +1,6 @@
 """Bad requests get a clear error, nothing is left behind, and the next request works."""
 import io
+import re
 import struct
 import zlib
 
@@ -112,7 +113,7 @@ def test_bad_request(name, gateway):
     details = error.value.details()
     assert len(details) > 10, details
     assert "/" not in details.replace("w/h", "") or "://" in details, f"no paths in messages to clients: {details}"
-    assert "0x" not in details
+    assert not re.search("0x[0-9a-f]{6}", details), f"no pointers in messages to clients: {details}"
     check_next_request_works(gateway)
 
 
@@ -136,7 +137,8 @@ def raw_generate(cluster, message):
 def test_message_that_is_not_ours(cluster, gateway, raw):
     with pytest.raises(grpc.RpcError) as error:
         raw_generate(cluster, raw)
-    assert error.value.code() in (INVALID, grpc.StatusCode.INTERNAL)
+    assert error.value.code() == INVALID
+    assert "UTF-8" in error.value.details()
     check_next_request_works(gateway)
 
 
@@ -153,7 +155,7 @@ def test_small_and_thin_images_work(gateway, size):
 
 
 def test_prompt_that_just_fits(gateway):
-    """One token below the limit of deploy/demo.yaml (2048) works, one above is refused."""
+    """A prompt of 2047 tokens and one answer token fill max_model_len of deploy/demo.yaml; a longer one is refused."""
     used = gateway.Complete(api.ask("a b", max_tokens=1)).finish.usage.prompt_tokens
     per_word = gateway.Complete(api.ask("a b b", max_tokens=1)).finish.usage.prompt_tokens - used
     words = (2048 - 1 - used) // per_word
@@ -162,4 +164,4 @@ def test_prompt_that_just_fits(gateway):
     with pytest.raises(grpc.RpcError) as error:
         gateway.Complete(api.ask("a b" + " b" * (words + 2), max_tokens=1))
     assert error.value.code() == INVALID
-    assert "2048" in error.value.details()
+    assert "2047 tokens" in error.value.details()
