@@ -59,7 +59,9 @@ void ComputeAttention(const Context& context, const AttentionArgs& args) {
       for (int64_t row = 0; row < s.q_count; row += rows) units.push_back({&s, head, row});
     }
   }
-  ParallelUnits(context, static_cast<int64_t>(units.size()),
+  int64_t macs = 0;
+  for (const AttentionSegment& s : args.segments) macs += 2 * s.q_count * s.k_count * args.heads * args.head_dim;
+  ParallelUnits(context, static_cast<int64_t>(units.size()), NsForMacs(macs),
                 [&](int64_t unit, int thread) { Run(context, args, units[static_cast<size_t>(unit)], rows, thread); });
 }
 

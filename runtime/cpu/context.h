@@ -21,13 +21,27 @@ struct Context {
 
 inline Element ElementOf(DType dtype) { return dtype == DType::kBF16 ? kElementBf16 : kElementF32; }
 
-// Calls body(begin, end) on the threads of the team for parts of [0, n), or once for all of it when n < 2 · grain:
-// waking the team costs tens of microseconds. Always the whole team: libgomp ends threads when a smaller one is asked
-// for.
+// Work below this, on one thread, is not worth waking the team for: that takes 10 to 30 µs, twice (measured, passive
+// waiting).
+inline constexpr int64_t kWorthTeamNs = 50'000;
+
+inline bool WorthTeam(const Context& context, int64_t parts, int64_t nanoseconds) {
+#ifdef HEADROOM_SINGLE_THREADED
+  static_cast<void>(context);
+  static_cast<void>(parts);
+  static_cast<void>(nanoseconds);
+  return false;
+#else
+  return context.threads > 1 && parts > 1 && nanoseconds >= kWorthTeamNs;
+#endif
+}
+
+// Calls body(begin, end) on the threads of the team for equal parts of [0, n), or once for all of it when that takes
+// one thread less than kWorthTeamNs. Always the whole team: libgomp ends threads when a smaller one is asked for.
 template <typename Body>
-void ParallelRanges(const Context& context, int64_t n, int64_t grain, const Body& body) {
+void ParallelRanges(const Context& context, int64_t n, int64_t nanoseconds, const Body& body) {
 #ifndef HEADROOM_SINGLE_THREADED
-  if (context.threads > 1 && n >= 2 * grain) {
+  if (WorthTeam(context, n, nanoseconds)) {
 #pragma omp parallel num_threads(context.threads)
     {
       const int64_t threads = omp_get_num_threads();
@@ -40,28 +54,28 @@ void ParallelRanges(const Context& context, int64_t n, int64_t grain, const Body
   }
 #endif
   static_cast<void>(context);
-  static_cast<void>(grain);
+  static_cast<void>(nanoseconds);
   if (n > 0) body(int64_t{0}, n);
 }
 
 // Calls body(unit, thread) for each unit of [0, n), in rising order as threads become free; thread < context.threads.
 template <typename Body>
-void ParallelUnits(const Context& context, int64_t n, const Body& body) {
+void ParallelUnits(const Context& context, int64_t n, int64_t nanoseconds, const Body& body) {
 #ifndef HEADROOM_SINGLE_THREADED
-  if (context.threads > 1 && n > 1) {
+  if (WorthTeam(context, n, nanoseconds)) {
 #pragma omp parallel for num_threads(context.threads) schedule(dynamic, 1)
     for (int64_t unit = 0; unit < n; ++unit) body(unit, omp_get_thread_num());
     return;
   }
 #endif
   static_cast<void>(context);
+  static_cast<void>(nanoseconds);
   for (int64_t unit = 0; unit < n; ++unit) body(unit, 0);
 }
 
-// Rows of `cols` elements that make a part worth a thread's while.
-inline int64_t RowGrain(int64_t cols) {
-  constexpr int64_t kElementsPerPart = 16384;
-  return cols >= kElementsPerPart ? 1 : kElementsPerPart / cols;
-}
+// Rough times on one thread of a current server core, for the choice above alone.
+inline int64_t NsForElements(int64_t elements) { return elements / 2; }
+inline int64_t NsForWeightBytes(int64_t bytes) { return bytes / 16; }
+inline int64_t NsForMacs(int64_t multiply_adds) { return multiply_adds / 50; }
 
 }  // namespace headroom::runtime::cpu

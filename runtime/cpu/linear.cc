@@ -33,16 +33,18 @@ Path PathFor(const Context& context, int64_t rows, DType dtype, bool weight_is_k
 int64_t OutputsOf(const LinearArgs& args) { return args.y.cols; }
 
 void Gemv(const Context& context, const LinearArgs& args) {
-  // Rows of W go to threads as they become free: where a core is shared or slow, the others do not wait for it. A part
-  // below 64 KiB of weights is done before another thread is awake.
+  // Rows of W go to threads as they become free: where a core is shared or slow, the others do not wait for it.
   constexpr int64_t kPartBytesMin = 65536;
   constexpr int64_t kPartsPerThread = 8;
   const int64_t n = OutputsOf(args);
   const int64_t k = args.x.cols;
   const auto kernel = context.kernels->gemv[ElementOf(args.x.dtype)];
   const int64_t parts_max = std::min<int64_t>(n, kPartsPerThread * context.threads);
-  const int64_t parts = std::clamp<int64_t>(n * k * SizeOf(args.weight.dtype) / kPartBytesMin, 1, parts_max);
-  ParallelUnits(context, parts, [&](int64_t part, int) {
+  const int64_t bytes = n * k * SizeOf(args.weight.dtype);
+  const int64_t parts = std::clamp<int64_t>(bytes / kPartBytesMin, 1, parts_max);
+  // More rows of x cost arithmetic, about as much as reading again for every three of them.
+  const int64_t nanoseconds = NsForWeightBytes(bytes + bytes * (args.x.rows - 1) / 3);
+  ParallelUnits(context, parts, nanoseconds, [&](int64_t part, int) {
     const int64_t begin = n * part / parts;
     const ConstMatrix w = args.weight.RowRange(begin, n * (part + 1) / parts - begin);
     kernel(w.data, w.row_stride, w.rows, k, args.x.data, args.x.row_stride, args.x.rows,
@@ -130,7 +132,7 @@ absl::Status Tiled(const Context& context, const LinearArgs& args) {
   const int64_t tiles = (n + kTileN - 1) / kTileN;
   const int64_t blocks = (args.x.rows + kBlockM - 1) / kBlockM;
   // All tiles of one block of rows first: those rows of x stay in the last-level cache while W streams by.
-  ParallelUnits(context, tiles * blocks, [&](int64_t unit, int thread) {
+  ParallelUnits(context, tiles * blocks, NsForMacs(args.x.rows * n * k), [&](int64_t unit, int thread) {
     const TiledScratch scratch(scratch_base + kTiledFloats * thread);
     const int64_t n0 = unit % tiles * kTileN;
     const int64_t cols = std::min(kTileN, n - n0);

@@ -81,7 +81,7 @@ void ComputePagedKvWrite(const Context& context, const PagedKvWriteArgs& args) {
   const KvView& kv = args.kv;
   const auto convert = context.kernels->convert[kElementF32][ElementOf(kv.dtype)];
   const int64_t cols = kv.kv_heads * kv.head_dim;
-  ParallelRanges(context, args.k.rows, RowGrain(cols), [&](int64_t begin, int64_t end) {
+  ParallelRanges(context, args.k.rows, NsForElements(2 * args.k.rows * cols), [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
       const int64_t slot = args.slots[static_cast<size_t>(row)];
       const int64_t block = slot / kv.block_size;
@@ -111,7 +111,12 @@ void ComputePagedAttention(const Context& context, const PagedAttentionArgs& arg
     const auto keys = [&](const Unit& u) { return u.sequence->context_len - u.sequence->q_count + u.row / group; };
     return keys(a) > keys(b);
   });
-  ParallelUnits(context, static_cast<int64_t>(units.size()),
+  // Packing the keys costs as much as four rows of products.
+  int64_t macs = 0;
+  for (const PagedSequence& s : args.sequences) {
+    macs += 2 * (s.q_count + 4) * s.context_len * args.heads * args.kv.head_dim;
+  }
+  ParallelUnits(context, static_cast<int64_t>(units.size()), NsForMacs(macs),
                 [&](int64_t unit, int thread) { Run(context, args, units[static_cast<size_t>(unit)], rows, thread); });
 }
 

@@ -14,7 +14,7 @@ const void* RowOf(const ConstMatrix& m, int64_t row) {
 // body(row) for every row, in parallel where there is enough to do.
 template <typename Body>
 void ForRows(const Context& context, int64_t rows, int64_t cols, const Body& body) {
-  ParallelRanges(context, rows, RowGrain(cols), [&](int64_t begin, int64_t end) {
+  ParallelRanges(context, rows, NsForElements(rows * cols), [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) body(row);
   });
 }

@@ -60,4 +60,14 @@ struct LinearSpec {
 // (0 is possible). A Linear that was not prepared still works: it builds its primitive on first use. Thread-safe.
 absl::StatusOr<int64_t> PrepareLinear(Device& device, const LinearSpec& spec);
 
+// What oneDNN keeps for one LinearSpec beside the scratch: the code of one primitive per bucket above 8 rows. Measured
+// with oneDNN 2.6 at 60 to 130 KiB a primitive; this is the bound that a plan reckons with, for its line of library
+// workspaces.
+constexpr int64_t LinearLibraryBytes(int64_t rows_max) {
+  constexpr int64_t kPrimitiveBytes = 160 * 1024;
+  int64_t primitives = 0;
+  for (int64_t rows = 9; rows <= LinearRows(rows_max); rows = LinearRows(rows) + 1) ++primitives;
+  return primitives * kPrimitiveBytes;
+}
+
 }  // namespace headroom::runtime

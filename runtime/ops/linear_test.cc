@@ -171,5 +171,13 @@ TEST(LinearRowsTest, IsAFixedPointRisingWithLittleWaste) {
   }
 }
 
+TEST(LinearRowsTest, LibraryBytesCountTheBuckets) {
+  EXPECT_EQ(LinearLibraryBytes(8), 0);
+  EXPECT_EQ(LinearLibraryBytes(9), 160 * 1024);
+  EXPECT_EQ(LinearLibraryBytes(16), 160 * 1024);
+  EXPECT_EQ(LinearLibraryBytes(17), 2 * 160 * 1024);
+  EXPECT_EQ(LinearLibraryBytes(4096), 55 * 160 * 1024);
+}
+
 }  // namespace
 }  // namespace headroom::runtime
