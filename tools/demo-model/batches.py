@@ -86,7 +86,7 @@ def make_batch(rng, level, encoder, frame, size, text_only=False):
         start = tails[i][1] - 1
         pointers[i, start:start + len(tokens)] = tokens
     out["pointers"] = pointers.reshape(size, QUESTIONS * longest)
-    for k, name in enumerate(("order", "before", "among")):
+    for k, name in enumerate(("order", "before", "among", "earlier")):
         out[name] = np.stack([o[k] for o in orders])
     join = lambda parts: np.stack(parts, 1).reshape(-1, *parts[0][0].shape) if parts else None
     groups = [slice(0, 1), slice(1, None)] if cells else [slice(0, 1)]

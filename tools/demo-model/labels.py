@@ -31,31 +31,35 @@ def slot_of(x, y, box):
 
 
 class Order:
-    """How the marks of a picture follow one another. `labels` [3, image tokens, 2] holds for each half of a token
+    """How the marks of a picture follow one another. `labels` [4, image tokens, 2] holds for each half of a token
 
     - the number of its mark in the picture,
     - for a letter, the letter before it in its word (0: none),
-    - for a shape, its number among those of its kind.
+    - for a shape, its number among those of its kind,
+    - for a letter, the letter two before it in its word (0: none), which tells double letters apart.
 
     Marks of pictures with slices are looked for in the slices."""
 
     def __init__(self, picture, boxes):
-        self.labels = np.full((3, 64 * len(boxes), 2), NO_LABEL, np.int64)
+        self.labels = np.full((4, 64 * len(boxes), 2), NO_LABEL, np.int64)
         self.boxes, self.words, self.places = boxes, picture.facts.get("text", []), []
         marks = [(self.find(x, y), kind) for x, y, kind, _ in picture.marks]
         if not self.words:
             marks.sort(key=lambda m: m[0])
         starts = set(np.cumsum([0] + [len(w) for w in self.words]).tolist())
-        last, count = 0, {}
+        last, earlier, count = 0, 0, {}
         for number, (place, kind) in enumerate(marks):
             count[kind] = count.get(kind, 0) + 1
             self.places.append((place[0], kind))
             self.labels[(0, *place)] = min(number + 1, NUMBERS - 1)
             if self.words:
-                self.labels[(1, *place)] = 0 if number in starts else last
+                if number in starts:
+                    last = earlier = 0
+                self.labels[(1, *place)] = last
+                self.labels[(3, *place)] = earlier
             else:
                 self.labels[(2, *place)] = count[kind]
-            last = kind
+            last, earlier = kind, last
 
     def find(self, x, y):
         """(image token, half) that shows a place best."""

@@ -52,13 +52,14 @@ class ReadingHeads(nn.Module):
         self.order = nn.Linear(width, 2 * NUMBERS)
         self.before = nn.Linear(width, 2 * CLASSES)
         self.among = nn.Linear(width, 2 * NUMBERS)
+        self.earlier = nn.Linear(width, 2 * CLASSES)
 
     def forward(self, hidden, asked, known, mask, batch, places):
         """hidden [pictures, tokens, width] after the first layer; asked and known: queries and keys of the second layer's
         first head; places: where the image tokens are. Returns the loss and the share of right looks."""
         at_images = F.layer_norm(hidden[:, places], hidden.shape[-1:])
         loss = 0.0
-        for head, name in ((self.order, "order"), (self.before, "before"), (self.among, "among")):
+        for name, head in self.named_children():
             labels = torch.from_numpy(batch[name])
             there = (labels >= 0).any(-1)
             if there.any():

@@ -31,6 +31,12 @@ def words(rng, frame, texts, colour, ground):
     return canvas.image
 
 
+def text(rng, frame, choices, colour, ground):
+    """One of several texts, and the answer."""
+    texts = pictures.pick(rng, choices)
+    return words(rng, frame, texts, colour, ground), " ".join(texts)
+
+
 def shapes(rng, counts, ground):
     """Shapes at random places of a 3 x 3 division."""
     canvas = pictures.Canvas((112, 112), 1.0, INK[ground])
@@ -48,35 +54,34 @@ def one_shape(rng, kind, colour, ground):
     return canvas.image
 
 
+WORDS = ["HELLO", "MUSIC", "WATER"]
+SIGNS = [["OPEN", "ALL", "DAY"], ["HOT", "TEA", "HERE"], ["BIG", "SALE", "TODAY"]]
+LISTS = [["TEA", "MILK", "EGGS"], ["RICE", "FISH", "SALT"], ["BREAD", "MILK", "TEA"]]
+# Each: file, question, and a function from a random generator to (picture, answer).
 SAMPLES = [
-    ("text.png", "What does it say?", "HELLO", lambda r: words(r, (112, 112), ["HELLO"], "black", "white")),
-    ("sign.png", "What does the sign say?", "OPEN ALL DAY",
-     lambda r: words(r, (336, 112), ["OPEN", "ALL", "DAY"], "blue", "yellow")),
-    ("list.png", "Read the text.", "TEA MILK EGGS",
-     lambda r: words(r, (112, 336), ["TEA", "MILK", "EGGS"], "green", "white")),
-    ("count.png", "How many circles are there?", "3",
-     lambda r: shapes(r, {"circle": 3, "square": 1, "triangle": 1}, "white")),
-    ("colour.png", "What colour is the text?", "purple",
-     lambda r: words(r, (112, 112), ["SALE"], "purple", "yellow")),
-    ("shape.png", "Which shape is it?", "triangle", lambda r: one_shape(r, "triangle", "red", "gray")),
+    ("text.png", "What does it say?", lambda r: text(r, (112, 112), [[w] for w in WORDS], "black", "white")),
+    ("sign.png", "What does the sign say?", lambda r: text(r, (336, 112), SIGNS, "blue", "yellow")),
+    ("list.png", "Read the text.", lambda r: text(r, (112, 336), LISTS, "green", "white")),
+    ("count.png", "How many circles are there?",
+     lambda r: (shapes(r, {"circle": 3, "square": 1, "triangle": 1}, "white"), "3")),
+    ("colour.png", "What colour is the text?", lambda r: (words(r, (112, 112), ["SALE"], "purple", "yellow"), "purple")),
+    ("shape.png", "Which shape is it?", lambda r: (one_shape(r, "triangle", "red", "gray"), "triangle")),
 ]
 
 
 def make(reader, folder):
     folder.mkdir(parents=True, exist_ok=True)
     listed = []
-    for number, (name, question, expected, draw) in enumerate(SAMPLES):
-        best, surest = None, -1.0
+    for number, (name, question, draw) in enumerate(SAMPLES):
+        surest = -1.0
         for attempt in range(TRIES):
-            image = draw(np.random.default_rng((number, attempt)))
+            image, expected = draw(np.random.default_rng((number, attempt)))
             answer, margin = reader.answer(image, question)
-            if answer == expected and margin > surest:
-                best, surest = image, margin
-        if best is None:
-            print(f"{name}: no drawing was answered {expected!r} (the last: {answer!r})")
-            best = image
+            margin = margin if answer == expected else 0.0
+            if margin > surest:
+                best, best_answer, surest = image, expected, margin
         best.save(folder / name, optimize=True)
-        listed.append({"image": name, "question": question, "answer": expected})
+        listed.append({"image": name, "question": question, "answer": best_answer})
     (folder / "samples.json").write_text(json.dumps(listed, indent=1) + "\n")
 
 

@@ -28,8 +28,8 @@ def schedule(step):
         level = Level(stage(step), longest=7, two_lines=0.6, shares=(0.85, 0.1, 0.05), reverse=reverse)
         share, batch = 0.3, 48
     else:
-        level = Level(stage(step), longest=2 + min(5, since * 5 // GROWTH), two_lines=0.3 if step > TWO_LINES else 0.0,
-                      shares=(0.57, 0.31, 0.12), reverse=reverse)
+        level = Level(stage(step), longest=2 + min(5, since * 5 // GROWTH), two_lines=0.4 if step > TWO_LINES else 0.0,
+                      shares=(0.68, 0.26, 0.06), reverse=reverse)
         share, batch = 1.0, 32
     frames = [(OBLONG, 0.14, batch, False)] + [(f, p * share, n, t) for f, p, n, t in several]
     return {"level": level, "batch": batch, "frames": frames}
