@@ -5,12 +5,13 @@
     python tests/tokenizer/compare_with_hf.py --tool build/release/bin/headroom-tokenize \
         --golden tests/golden/minicpmv/tokenizer.json --work build/tokenizer --seed 1 --count 20000 [--big-vocab]
 
-Random strings (the seed is printed) are encoded by both with several tokenizers made from the golden one: as it is; with merges at
-the borders of words, so that a word that is cut elsewhere shows; with added tokens of every kind of flag; with the patterns of other
-model families; with --big-vocab also with a vocabulary of 151,643 entries that is trained here once and kept in --work.
+Random strings (the seed is printed) are encoded by both with several tokenizers made from the golden one: as it is;
+with merges at the borders of words, so that a word that is cut elsewhere shows; with added tokens of every kind of
+flag; with the patterns of other model families; with --big-vocab also with a vocabulary of 151,643 entries that is
+trained here once and kept in --work.
 
-The two do not know the same Unicode. Code points on which they differ are found by trying each one, and left out of the strings if,
-and only if, they are unassigned in the older table of the two; any other difference is a failure.
+The two do not know the same Unicode. Code points on which they differ are found by trying each one, and left out of
+the strings if, and only if, they are unassigned in the older table of the two; any other difference is a failure.
 """
 
 import argparse
@@ -31,12 +32,19 @@ from tokenizers import Regex, Tokenizer, pre_tokenizers
 CODE_POINTS = [c for c in range(0x110000) if not 0xD800 <= c < 0xE000]
 # Planes 0 to 3 and the assigned part of plane 14; the rest is unassigned or private use in every version.
 PROBED = [c for c in CODE_POINTS if 0x80 <= c < 0x33480 or 0xE0000 <= c < 0xE0200]
-LLAMA3 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")
-GPT4O = (r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|"
-         r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|"
-         r"\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+")
-PUNCTUATION = (r"[!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|"
-               r"\s*[\r\n]+|\s+(?!\S)|\s+")
+LLAMA3 = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|"
+    r"\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+GPT4O = (
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|"
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|"
+    r"\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+PUNCTUATION = (
+    r"[!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|"
+    r"\s*[\r\n]+|\s+(?!\S)|\s+"
+)
 ODD = r"^\w+\b|\W{2,3}+|\d{,2}\S|(?<=a)b*?c|[\-x^-]++|$|\Bq"
 
 
@@ -53,8 +61,15 @@ def byte_alphabet():
 
 
 def added(token_id, content, **flags):
-    entry = {"id": token_id, "content": content, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False,
-             "special": False}
+    entry = {
+        "id": token_id,
+        "content": content,
+        "single_word": False,
+        "lstrip": False,
+        "rstrip": False,
+        "normalized": False,
+        "special": False,
+    }
     entry.update(flags)
     return entry
 
@@ -81,18 +96,28 @@ def with_seams(base):
                 merges.append([alphabet[left], alphabet[right]])
     file["model"]["vocab"] = vocab
     file["model"]["merges"] = merges
-    file["added_tokens"] = [added(len(vocab) + i, t["content"], special=True) for i, t in enumerate(base["added_tokens"])]
+    file["added_tokens"] = [
+        added(len(vocab) + i, t["content"], special=True) for i, t in enumerate(base["added_tokens"])
+    ]
     return file
 
 
 def with_flags(base):
     file = copy.deepcopy(base)
     first = 1 + max(t["id"] for t in base["added_tokens"])
-    extra = [("<left>", {"lstrip": True}), ("<right>", {"rstrip": True, "special": True}),
-             ("<both>", {"lstrip": True, "rstrip": True}), ("word", {"single_word": True}),
-             ("<single>", {"single_word": True, "lstrip": True, "special": True}), ("caf\u00e9", {"normalized": True}),
-             ("\u1e0a", {"normalized": True, "special": True}), ("raw e\u0301", {}), ("<im", {}), ("<image>x", {}),
-             ("\u4f60\u597d", {"single_word": True, "normalized": True})]
+    extra = [
+        ("<left>", {"lstrip": True}),
+        ("<right>", {"rstrip": True, "special": True}),
+        ("<both>", {"lstrip": True, "rstrip": True}),
+        ("word", {"single_word": True}),
+        ("<single>", {"single_word": True, "lstrip": True, "special": True}),
+        ("caf\u00e9", {"normalized": True}),
+        ("\u1e0a", {"normalized": True, "special": True}),
+        ("raw e\u0301", {}),
+        ("<im", {}),
+        ("<image>x", {}),
+        ("\u4f60\u597d", {"single_word": True, "normalized": True}),
+    ]
     file["added_tokens"] += [added(first + i, content, **flags) for i, (content, flags) in enumerate(extra)]
     return file
 
@@ -102,9 +127,14 @@ def with_gpt2(base):
     file["normalizer"] = None
     file["pre_tokenizer"] = {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True}
     file["model"]["merges"] = [" ".join(pair) for pair in pairs_of(base)]
-    # Not beside tokens with rstrip: there the reference gives the white space twice, to the token that takes it and to these.
+    # Not beside tokens with rstrip: there the reference gives the white space twice, to the token that takes it and
+    # to these.
     first = 1 + max(t["id"] for t in base["added_tokens"])
-    file["added_tokens"] += [added(first, "  "), added(first + 1, "    ", normalized=True), added(first + 2, " \n", special=True)]
+    file["added_tokens"] += [
+        added(first, "  "),
+        added(first + 1, "    ", normalized=True),
+        added(first + 2, " \n", special=True),
+    ]
     return file
 
 
@@ -113,7 +143,7 @@ def with_ignored_merges(base):
     file["model"]["ignore_merges"] = True
     file["normalizer"] = {"type": "Sequence", "normalizers": [{"type": "NFC"}]}
     merges = pairs_of(base)
-    file["model"]["merges"] = merges[:len(merges) // 2]
+    file["model"]["merges"] = merges[: len(merges) // 2]
     return file
 
 
@@ -132,18 +162,29 @@ def train_big(golden, path, seed):
     rng = random.Random(seed)
     sources = sorted(pathlib.Path(sysconfig.get_paths()["stdlib"]).glob("*.py"))
     texts = [source.read_text(encoding="utf-8", errors="ignore") for source in sources]
-    scripts = [range(0x61, 0x7B), range(0x3B1, 0x3CA), range(0x430, 0x450), range(0x4E00, 0x5600), range(0x3041, 0x3094),
-               range(0xAC00, 0xAE00), range(0x5D0, 0x5EB), range(0x627, 0x64B), range(0x905, 0x93A)]
+    scripts = [
+        range(0x61, 0x7B),
+        range(0x3B1, 0x3CA),
+        range(0x430, 0x450),
+        range(0x4E00, 0x5600),
+        range(0x3041, 0x3094),
+        range(0xAC00, 0xAE00),
+        range(0x5D0, 0x5EB),
+        range(0x627, 0x64B),
+        range(0x905, 0x93A),
+    ]
     for _ in range(60):
         stems = []
         for script in scripts:
             stems += ["".join(chr(rng.choice(script)) for _ in range(rng.randint(2, 9))) for _ in range(450)]
         texts.append(" ".join(word for word in stems for _ in range(2)))
-    tokenizer = Tokenizer.from_str(json.dumps({**golden, "added_tokens": [],
-                                               "model": {"type": "BPE", "vocab": {}, "merges": []}}))
+    tokenizer = Tokenizer.from_str(
+        json.dumps({**golden, "added_tokens": [], "model": {"type": "BPE", "vocab": {}, "merges": []}})
+    )
     special = [t["content"] for t in golden["added_tokens"]]
-    trainer = tokenizers.trainers.BpeTrainer(vocab_size=151643, min_frequency=2, show_progress=False,
-                                             initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
+    trainer = tokenizers.trainers.BpeTrainer(
+        vocab_size=151643, min_frequency=2, show_progress=False, initial_alphabet=pre_tokenizers.ByteLevel.alphabet()
+    )
     tokenizer.train_from_iterator(texts, trainer)
     tokenizer.add_special_tokens(special)
     path.write_text(tokenizer.to_str(), encoding="utf-8")
@@ -153,15 +194,29 @@ class Strings:
     """Random valid Unicode text, and text of the kinds that go wrong."""
 
     POOLS = [
-        string.ascii_letters, string.printable, " \t\n\r\u00a0\u0085\u1680\u2003\u2028\u202f\u3000\u180e\u200b\ufeff",
-        "".join(map(chr, range(0x300, 0x370))) + "aeiouAEIOU", "".join(map(chr, range(0x1100, 0x1200))),
-        "".join(map(chr, range(0xAC00, 0xAC80))) + "".join(map(chr, range(0x1161, 0x11C3))), "\ufb00\ufb01\ufb02\ufb03\ufb04\ufb05\ufb06\u0132\u01c5",
-        "".join(map(chr, range(0x4E00, 0x4F00))) + "\uff0c\u3002\uff01\uff1f", "".join(map(chr, range(0xF900, 0xFA6E))),
-        "0123456789\u0660\u0967\u00b2\u00bd\u2160\u2460\U0001d7d8", "".join(map(chr, range(0x900, 0x980))), "".join(map(chr, range(0x600, 0x670))),
-        "\u1e9b\u0323\u212b\u2126\u0344\u0958\u0f43\u2adc\u1fee\u0387", "".join(map(chr, range(0x1F300, 0x1F650))) + "\u200d\ufe0f",
-        "'sStTdDmM\u017f\u212allvereVERE ", "_-/\\|*&^%$#@!~`()[]{}<>.,:;\"'+=?",
+        string.ascii_letters,
+        string.printable,
+        " \t\n\r\u00a0\u0085\u1680\u2003\u2028\u202f\u3000\u180e\u200b\ufeff",
+        "".join(map(chr, range(0x300, 0x370))) + "aeiouAEIOU",
+        "".join(map(chr, range(0x1100, 0x1200))),
+        "".join(map(chr, range(0xAC00, 0xAC80))) + "".join(map(chr, range(0x1161, 0x11C3))),
+        "\ufb00\ufb01\ufb02\ufb03\ufb04\ufb05\ufb06\u0132\u01c5",
+        "".join(map(chr, range(0x4E00, 0x4F00))) + "\uff0c\u3002\uff01\uff1f",
+        "".join(map(chr, range(0xF900, 0xFA6E))),
+        "0123456789\u0660\u0967\u00b2\u00bd\u2160\u2460\U0001d7d8",
+        "".join(map(chr, range(0x900, 0x980))),
+        "".join(map(chr, range(0x600, 0x670))),
+        "\u1e9b\u0323\u212b\u2126\u0344\u0958\u0f43\u2adc\u1fee\u0387",
+        "".join(map(chr, range(0x1F300, 0x1F650))) + "\u200d\ufe0f",
+        "'sStTdDmM\u017f\u212allvereVERE ",
+        "_-/\\|*&^%$#@!~`()[]{}<>.,:;\"'+=?",
     ]
-    EMOJI = ["\U0001f468\u200d\U0001f469\u200d\U0001f467\u200d\U0001f466", "\U0001f3f3\ufe0f\u200d\U0001f308", "\U0001f1e9\U0001f1ea", "\U0001f44d\U0001f3fd"]
+    EMOJI = [
+        "\U0001f468\u200d\U0001f469\u200d\U0001f467\u200d\U0001f466",
+        "\U0001f3f3\ufe0f\u200d\U0001f308",
+        "\U0001f1e9\U0001f1ea",
+        "\U0001f44d\U0001f3fd",
+    ]
 
     def __init__(self, rng, markers, excluded):
         self.rng = rng
@@ -170,7 +225,9 @@ class Strings:
         self.all = [c for c in CODE_POINTS if c not in excluded]
         self.low = [c for c in self.all if c < 0x3400]
         sources = sorted(pathlib.Path(sysconfig.get_paths()["stdlib"]).glob("*.py"))[:60]
-        self.lines = [line for source in sources for line in source.read_text(encoding="utf-8", errors="ignore").splitlines(True)]
+        self.lines = [
+            line for source in sources for line in source.read_text(encoding="utf-8", errors="ignore").splitlines(True)
+        ]
         self.lines = ["".join(c for c in line if ord(c) not in excluded) for line in self.lines]
 
     def from_pools(self):
@@ -183,11 +240,13 @@ class Strings:
 
     def code(self):
         start = self.rng.randrange(len(self.lines))
-        return "".join(self.lines[start:start + self.rng.randint(1, 8)])
+        return "".join(self.lines[start : start + self.rng.randint(1, 8)])
 
     def runs(self):
-        return "".join(self.rng.choice(" \n\ta1.\u00e9\u4e2d'") * self.rng.choice([1, 2, 3, 5, 17, 64, 200])
-                       for _ in range(self.rng.randint(1, 6)))
+        return "".join(
+            self.rng.choice(" \n\ta1.\u00e9\u4e2d'") * self.rng.choice([1, 2, 3, 5, 17, 64, 200])
+            for _ in range(self.rng.randint(1, 6))
+        )
 
     def marked(self):
         parts = []
@@ -195,11 +254,15 @@ class Strings:
             marker = self.rng.choice(self.markers)
             cut = self.rng.randint(0, len(marker)) if self.rng.random() < 0.25 else len(marker)
             parts.append(marker[:cut])
-            parts.append(self.rng.choice(["", "", " ", "  ", "\n", "\u3000 ", "a", "\u0301", "1", "_", self.from_pools()]))
+            parts.append(
+                self.rng.choice(["", "", " ", "  ", "\n", "\u3000 ", "a", "\u0301", "1", "_", self.from_pools()])
+            )
         return "".join(parts)
 
     def emoji(self):
-        return "".join(self.rng.choice(self.EMOJI + [self.rng.choice(self.pools[13])]) for _ in range(self.rng.randint(1, 12)))
+        return "".join(
+            self.rng.choice(self.EMOJI + [self.rng.choice(self.pools[13])]) for _ in range(self.rng.randint(1, 12))
+        )
 
     def one(self):
         kinds = [self.from_pools, self.any_unicode, self.code, self.runs, self.marked, self.emoji]
@@ -288,8 +351,8 @@ def find_excluded(comparison, base):
     wrong = {c for c, a, e in zip(suspects, ours, theirs) if (a["ids"][0] == cut_before) == (e.ids[0] == cut_before)}
     print(f"word classes differ on {len(classes)} code points, unassigned in one table: {show_ranges(classes - wrong)}")
 
-    # A table that lacks a combining mark takes it for a letter: nothing moves across it. The class of an assigned mark never changes
-    # (Unicode's stability policy), so a difference of this form means that one table is older.
+    # A table that lacks a combining mark takes it for a letter: nothing moves across it. The class of an assigned
+    # mark never changes (Unicode's stability policy), so a difference of this form means that one table is older.
     as_letter = "e\u0345{0}\u0334"  # combining classes 240 and 1, the highest and the lowest
     probes = [as_letter.format(chr(c)) for c in PROBED]
     normalizing = comparison.write("probe-marks", {**seams, "normalizer": {"type": "NFC"}})
@@ -313,7 +376,9 @@ def main():
     parser.add_argument("--golden", required=True, type=pathlib.Path, help="a tokenizer.json")
     parser.add_argument("--work", required=True, type=pathlib.Path, help="folder for files made here")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
-    parser.add_argument("--count", type=int, default=20000, help="strings for the golden tokenizer; the variants get an eighth each")
+    parser.add_argument(
+        "--count", type=int, default=20000, help="strings for the golden tokenizer; the variants get an eighth each"
+    )
     parser.add_argument("--big-vocab", action="store_true", help="also a vocabulary of 151,643 entries, trained once")
     arguments = parser.parse_args()
     print(f"tokenizers {tokenizers.__version__}, seed {arguments.seed}", flush=True)
@@ -322,12 +387,23 @@ def main():
     comparison = Comparison(arguments.tool, arguments.work)
     excluded = find_excluded(comparison, base)
 
-    files = {"golden": base, "seams": with_seams(base), "flags": with_flags(base), "gpt2": with_gpt2(base),
-             "ignore-merges": with_ignored_merges(base), "llama3": with_patterns(base, {"Regex": LLAMA3}),
-             "gpt4o": with_patterns(with_seams(base), {"Regex": GPT4O}),
-             "sequence": with_patterns(base, {"Regex": r"\p{N}{1,3}"}, {"Regex": "[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+"},
-                                       {"String": "e*"}, {"Regex": PUNCTUATION}),
-             "odd-pattern": with_patterns(with_seams(base), {"Regex": ODD})}
+    files = {
+        "golden": base,
+        "seams": with_seams(base),
+        "flags": with_flags(base),
+        "gpt2": with_gpt2(base),
+        "ignore-merges": with_ignored_merges(base),
+        "llama3": with_patterns(base, {"Regex": LLAMA3}),
+        "gpt4o": with_patterns(with_seams(base), {"Regex": GPT4O}),
+        "sequence": with_patterns(
+            base,
+            {"Regex": r"\p{N}{1,3}"},
+            {"Regex": "[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+"},
+            {"String": "e*"},
+            {"Regex": PUNCTUATION},
+        ),
+        "odd-pattern": with_patterns(with_seams(base), {"Regex": ODD}),
+    }
     counts = {name: arguments.count if name == "golden" else arguments.count // 8 + 1 for name in files}
     if arguments.big_vocab:
         path = arguments.work / "big-vocab-151643.json"
@@ -347,7 +423,9 @@ def main():
         contents = [t["content"] for t in file["added_tokens"]]
         texts = Strings(rng, contents + [unicodedata.normalize("NFD", content) for content in contents], excluded)
         for mode, share in (("all", 2), ("non-special", 4), ("none", 4)):
-            comparison.check(name, path, mode, [texts.one() for _ in range(counts[name] // share)], bare if mode == "none" else None)
+            comparison.check(
+                name, path, mode, [texts.one() for _ in range(counts[name] // share)], bare if mode == "none" else None
+            )
         comparison.check_decode(name, path, rng, counts[name] // 4)
     print(f"{comparison.compared} compared, {comparison.failures} different (seed {arguments.seed})")
     return 1 if comparison.failures else 0
