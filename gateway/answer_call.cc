@@ -25,6 +25,7 @@ bool AnswerCall::Send(const v1::GenerateResponse& response) {
   std::unique_lock lock(mutex_);
   AwaitWrite(lock);
   if (broken_ || stop_.stop_requested()) return false;
+  current_.Clear();
   bool owned = false;
   grpc::SerializationTraits<v1::GenerateResponse>::Serialize(response, &current_, &owned);
   writing_ = true;
