@@ -47,7 +47,7 @@ Price ImagePrice(int64_t blocks) {
 class TestWorker {
  public:
   TestWorker(const std::string& name, std::vector<Role> roles, const Resources& capacity,
-             rpc::ChannelDirectory& channels)
+             rpc::ChannelDirectory& channels, const std::string& scheduler = kEndpoint)
       : gate_({.worker = name,
                .cluster_id = "test",
                .model = kModel,
@@ -55,7 +55,7 @@ class TestWorker {
                .capacity = capacity},
               SystemClock()),
         link_(
-            {.scheduler = kEndpoint,
+            {.scheduler = scheduler,
              .endpoint = "inproc:" + name,
              .device = "cpu",
              .roles = std::move(roles),
@@ -63,7 +63,8 @@ class TestWorker {
              .max_model_len = 4096,
              .block_size = 16,
              .backoff_min = milliseconds(5),
-             .backoff_max = milliseconds(50)},
+             .backoff_max = milliseconds(50),
+             .events_max = 8},
             gate_, [] { return Ledger(); }, channels, SystemClock()) {
     gate_.SetState(WorkerState::kReady, 1);
     link_.Start();
@@ -336,6 +337,85 @@ TEST_F(SchedulerTest, DrainingWorkerGetsNoNewGrants) {
   EXPECT_EQ(refused.status().code(), absl::StatusCode::kUnavailable);
   EXPECT_EQ(rpc::GetDetails(refused.status()).reason, "DRAINING");
   EXPECT_TRUE(llm.gate().Activate(*admission::FromProto(held->grant()), Role::kLlm).ok()) << "a promise is kept";
+}
+
+TEST_F(SchedulerTest, WorksOverLoopback) {
+  config_.scheduler.listen = "127.0.0.1:0";
+  server_.reset();
+  StartScheduler();
+  TestWorker llm("llm-0", {Role::kLlm}, LlmCapacity(), channels_, server_->Endpoint());
+  ASSERT_TRUE(Placeable(1));
+  auto response = Reserve(TextPrice(10));
+  ASSERT_TRUE(response.ok()) << response.status();
+  EXPECT_TRUE(llm.gate().Activate(*admission::FromProto(response->grant()), Role::kLlm).ok());
+  EXPECT_TRUE(Quiet());
+  llm.link().Stop();
+  EXPECT_TRUE(Placeable(0));
+}
+
+// More events than the link keeps while it has no scheduler: the first heartbeat says it all.
+TEST_F(SchedulerTest, EventsBeyondTheBoundHeal) {
+  TestWorker llm("llm-0", {Role::kLlm}, LlmCapacity(), channels_);
+  auto held = Reserve(TextPrice(40));
+  ASSERT_TRUE(held.ok());
+  auto leg = llm.gate().Activate(*admission::FromProto(held->grant()), Role::kLlm);
+  ASSERT_TRUE(leg.ok());
+  server_.reset();
+  for (int i = 0; i < 9; ++i) llm.gate().SetState(i % 2 == 0 ? WorkerState::kDraining : WorkerState::kReady, 1);
+  llm.gate().SetState(WorkerState::kReady, 1);
+  StartScheduler();
+  ASSERT_TRUE(Placeable(1));
+  EXPECT_EQ(server_->Status().workers[0].reserved.kv_blocks, 40);
+  EXPECT_EQ(server_->Status().grants_active, 1);
+  leg->Settle();
+  EXPECT_TRUE(Quiet());
+}
+
+TEST(ConvertTest, GrantsSurviveAndMalformedOnesAreRefused) {
+  Grant grant{.id = {1, 2}, .cluster_id = "c", .epoch = 3, .legs = {}, .ttl = milliseconds(4), .model = kModel};
+  grant.legs.push_back({Role::kVision, "v", "inproc:v", 5, 0, VisionCapacity()});
+  grant.legs.push_back({Role::kLlm, "l", "inproc:l", 6, 0, LlmCapacity()});
+  v1::Grant message = admission::ToProto(grant);
+  auto back = admission::FromProto(message);
+  ASSERT_TRUE(back.ok());
+  EXPECT_EQ(back->id, grant.id);
+  EXPECT_EQ(back->epoch, 3u);
+  EXPECT_EQ(back->ttl, milliseconds(4));
+  EXPECT_EQ(back->model, kModel);
+  ASSERT_EQ(back->legs.size(), 2u);
+  EXPECT_EQ(back->Find(Role::kVision)->resources, VisionCapacity());
+  EXPECT_EQ(back->Find(Role::kLlm)->incarnation, 6u);
+  *message.add_legs() = message.legs(0);
+  EXPECT_TRUE(absl::IsInvalidArgument(admission::FromProto(message).status())) << "two legs of one role";
+  message.mutable_legs()->RemoveLast();
+  message.mutable_legs(0)->set_role(v1::ROLE_UNSPECIFIED);
+  EXPECT_TRUE(absl::IsInvalidArgument(admission::FromProto(message).status()));
+  message.mutable_legs(0)->set_role(static_cast<v1::Role>(77));
+  EXPECT_TRUE(absl::IsInvalidArgument(admission::FromProto(message).status()));
+  EXPECT_TRUE(absl::IsInvalidArgument(admission::FromProto(v1::Grant()).status())) << "no id";
+}
+
+// A worker whose messages make no sense is cut off with the reason.
+TEST_F(SchedulerTest, MalformedLinksAreClosed) {
+  auto finish = [this](const v1::WorkerMessage& message) {
+    grpc::ClientContext context;
+    auto stream = v1::Scheduler::NewStub(*channels_.Get(kEndpoint))->WorkerLink(&context);
+    stream->Write(message);
+    v1::SchedulerMessage ignored;
+    while (stream->Read(&ignored)) {
+    }
+    return stream->Finish().error_code();
+  };
+  v1::WorkerMessage message;
+  EXPECT_EQ(finish(message), grpc::StatusCode::INVALID_ARGUMENT) << "no kind";
+  message.mutable_heartbeat()->set_state(v1::WORKER_STATE_READY);
+  EXPECT_EQ(finish(message), grpc::StatusCode::FAILED_PRECONDITION) << "no hello";
+  message.mutable_hello()->set_cluster_id("other");
+  message.mutable_hello()->set_state(v1::WORKER_STATE_READY);
+  EXPECT_EQ(finish(message), grpc::StatusCode::FAILED_PRECONDITION);
+  message.mutable_hello()->set_cluster_id("test");
+  EXPECT_EQ(finish(message), grpc::StatusCode::INVALID_ARGUMENT) << "no name";
+  EXPECT_TRUE(server_->Status().workers.empty());
 }
 
 // Many callers, many of whom leave; tiny capacities so that most wait. At the end nothing is held anywhere.
