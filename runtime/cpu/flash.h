@@ -11,8 +11,8 @@
 
 namespace headroom::runtime::cpu {
 
-inline constexpr int64_t kFlashKeys = 128;  // per block
-inline constexpr int64_t kFlashRows = 256;  // query rows at most
+inline constexpr int64_t kFlashKeys = kAttentionKeys;  // per block
+inline constexpr int64_t kFlashRows = kAttentionRows;  // query rows at most
 
 // `count` keys and values whose rows lie so many elements apart.
 struct KeyRun {
@@ -53,7 +53,7 @@ class Flash {
   void Finish(int64_t row, void* out, Element type) const;
 
  private:
-  static constexpr int64_t kScoreRows = 32;
+  static constexpr int64_t kScoreRows = kAttentionScoreRows;
 
   void PackKeys(std::span<const KeyRun> runs, int64_t keys);
   void PackValues(std::span<const KeyRun> runs, int64_t keys);

@@ -25,6 +25,7 @@ struct ProductShape {
   bool accumulate = false;
   bool weight_is_kn = false;
 
+  // NOLINTNEXTLINE(modernize-use-nullptr): clang-tidy 14 finds a null pointer in the generated code
   auto operator<=>(const ProductShape&) const = default;
 };
 

@@ -42,13 +42,20 @@ struct AttentionArgs {
 // INVALID_ARGUMENT on shapes, dtypes, segments outside the matrices or too little scratch.
 absl::Status Attention(Device& device, const AttentionArgs& args);
 
+// Keys that are packed at a time; query rows that share them; query rows whose scores exist at a time.
+inline constexpr int64_t kAttentionKeys = 128;
+inline constexpr int64_t kAttentionRows = 256;
+inline constexpr int64_t kAttentionScoreRows = 32;
+
 // Closed form: depends on head_dim and threads alone, not on the length of segments. Holds for Attention and
 // PagedAttention.
 constexpr int64_t AttentionScratchBytes(int64_t head_dim, int threads) {
-  // runtime/cpu/flash.h divides it: per thread three blocks of 128 keys, 256 rows of queries and of sums, 32 rows of
-  // scores and of weights, and two numbers per query row.
+  // Per thread (runtime/cpu/flash.h): three blocks of keys, query rows and their sums, scores and their weights, and
+  // two numbers per query row.
   const int64_t dim = (head_dim + 15) / 16 * 16;
-  return 4 * (dim * (3 * 128 + 2 * 256) + 2 * 32 * 128 + 2 * 256) * threads;
+  const int64_t floats =
+      dim * (3 * kAttentionKeys + 2 * kAttentionRows) + 2 * kAttentionScoreRows * kAttentionKeys + 2 * kAttentionRows;
+  return 4 * floats * threads;
 }
 
 }  // namespace headroom::runtime

@@ -64,7 +64,7 @@ absl::StatusOr<int64_t> PrepareLinear(Device& device, const LinearSpec& spec);
 // with oneDNN 2.6 at 60 to 130 KiB a primitive; this is the bound that a plan reckons with, for its line of library
 // workspaces.
 constexpr int64_t LinearLibraryBytes(int64_t rows_max) {
-  constexpr int64_t kPrimitiveBytes = 160 * 1024;
+  constexpr int64_t kPrimitiveBytes = int64_t{160} * 1024;
   int64_t primitives = 0;
   for (int64_t rows = 9; rows <= LinearRows(rows_max); rows = LinearRows(rows) + 1) ++primitives;
   return primitives * kPrimitiveBytes;

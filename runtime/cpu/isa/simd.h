@@ -4,6 +4,12 @@
 // HEADROOM_ISA_LEVEL is 0 for AVX2, 1 for AVX-512, 2 for AVX-512 with BF16. Functions are static for the same reason.
 #pragma once
 
+#if defined(__GNUC__) && !defined(__clang__)
+// GCC 12 reports the deliberately undefined values inside its own intrinsics.
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
+
 #include <immintrin.h>
 #include <math.h>
 #include <stddef.h>
