@@ -13,6 +13,9 @@ const std::vector<double>& CountBuckets() {
   return buckets;
 }
 
+// After the deadline: for the last event of answers that were cut short.
+constexpr std::chrono::milliseconds kLastWords(500);
+
 worker::WorkerEndpoint::Options EndpointOptions(const ClusterConfig& config, const worker::WorkerDevice& device) {
   const memory::Plan& plan = device.plan();
   worker::WorkerEndpoint::Options options;
@@ -153,6 +156,7 @@ void LlmServer::CountStep(const EngineStep& step) {
 
 void LlmServer::Stop(Duration deadline) {
   if (std::exchange(stopped_, true)) return;
+  const TimePoint end = SystemClock().Now() + deadline;
   endpoint_.Drain(deadline);
   // What still runs ends with UNAVAILABLE, so that the gateway moves it.
   engine_.Stop();
@@ -162,7 +166,7 @@ void LlmServer::Stop(Duration deadline) {
   }
   stopping_changed_.notify_all();
   if (reader_watch_.joinable()) reader_watch_.join();
-  endpoint_.StopServing();
+  endpoint_.StopServing(std::max<Duration>(end - SystemClock().Now(), kLastWords));
   endpoint_.Close();
   engine_metrics_.reset();
 }

@@ -243,7 +243,7 @@ void Describe(const PlanBasis& basis, Plan& plan) {
   detail(Component::kVisionWorkspace, absl::StrCat("a step of ", knobs.max_patches_per_step, " patches in at most ",
                                                    knobs.max_pieces_per_step, " pieces"));
   detail(Component::kEmbeddingStore,
-         absl::StrCat(basis.stores, " × ", knobs.embedding_store_pieces, " pieces of ", plan.piece_bytes, " bytes"));
+         absl::StrCat(basis.stores * knobs.embedding_store_pieces, " pieces of ", plan.piece_bytes, " bytes"));
 }
 
 Plan Assemble(PlanBasis& basis, const Sizing& sizing) {

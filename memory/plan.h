@@ -30,7 +30,7 @@ struct Knobs {
   std::optional<int64_t> block_size;              // power of two, 8 to 256
   std::optional<DType> kv_cache_dtype;            // kF32 or kBF16; absent = the compute type
   std::optional<int64_t> max_patches_per_step;
-  std::optional<int64_t> embedding_store_pieces;  // for each role
+  std::optional<int64_t> embedding_store_pieces;  // of a vision-worker
   std::optional<int64_t> tensor_parallel_size;    // 1
   int64_t min_full_length_seqs = 1;               // sequences of max_model_len that the pool must hold
 };

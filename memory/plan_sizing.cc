@@ -135,7 +135,8 @@ absl::StatusOr<PlanBasis> MakeBasis(const model::ModelConfig& config, const Plan
   }
   basis.sees = request.roles.vision && config.vision.has_value();
   basis.reads = request.roles.llm;
-  basis.stores = config.vision ? static_cast<int>(request.roles.vision) + static_cast<int>(request.roles.llm) : 0;
+  // An llm-worker keeps what it pulls in host memory, which the price of a request covers.
+  basis.stores = basis.sees ? 1 : 0;
   HEADROOM_ASSIGN_OR_RETURN(basis.weights, WeightLayout::Make(config, request.compute));
   HEADROOM_ASSIGN_OR_RETURN(
       basis.kv, KvLayout::Make(config.llm.layers, config.llm.kv_heads, config.llm.head_dim,

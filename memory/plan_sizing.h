@@ -16,7 +16,7 @@ struct PlanBasis {
   KernelNeeds kernels;  // the request's; each function is asked once for a size
   bool sees = false;    // the model has a tower and the vision role is here
   bool reads = false;   // the llm role is here
-  int stores = 0;       // embedding stores: one for each role, with a model that has a tower
+  int stores = 0;       // embedding stores: one where the tower runs
   WeightLayout weights;
   KvLayout kv;
   int64_t piece_bytes = 0;

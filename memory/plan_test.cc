@@ -205,8 +205,9 @@ TEST(Plan, RolesTakeTheirLines) {
   EXPECT_EQ(vision->Bytes(Component::kLlmWeights), 0);
   EXPECT_GT(vision->Bytes(Component::kVisionWorkspace), 0);
   EXPECT_EQ(llm->Bytes(Component::kVisionWeights), 0);
-  EXPECT_GT(llm->Bytes(Component::kEmbeddingStore), 0);
-  EXPECT_EQ(both->Bytes(Component::kEmbeddingStore), 2 * llm->Bytes(Component::kEmbeddingStore));
+  EXPECT_EQ(llm->Bytes(Component::kEmbeddingStore), 0);
+  EXPECT_GT(vision->Bytes(Component::kEmbeddingStore), 0);
+  EXPECT_EQ(both->Bytes(Component::kEmbeddingStore), vision->Bytes(Component::kEmbeddingStore));
   request.roles = {.vision = false, .llm = false};
   EXPECT_FALSE(MakePlan(config, request).ok());
   request.roles = {.vision = true, .llm = false};

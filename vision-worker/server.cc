@@ -224,8 +224,9 @@ std::vector<MetricSample> VisionServer::Collect() const {
 
 void VisionServer::Stop(Duration deadline) {
   if (std::exchange(stopped_, true)) return;
+  const TimePoint end = SystemClock().Now() + deadline;
   endpoint_.Drain(deadline);
-  endpoint_.StopServing();
+  endpoint_.StopServing(std::max(end - SystemClock().Now(), Duration::zero()));
   service_.StopDecoders();
   batcher_.Stop();
   endpoint_.Close();

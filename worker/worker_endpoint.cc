@@ -36,7 +36,7 @@ WorkerEndpoint::WorkerEndpoint(Options options, admission::WorkerLink::LedgerSna
       metrics_token_(metrics.AddCollector([this] { return Collect(); })) {}
 
 WorkerEndpoint::~WorkerEndpoint() {
-  StopServing();
+  StopServing(Duration::zero());
   Close();
 }
 
@@ -79,9 +79,9 @@ void WorkerEndpoint::Drain(Duration deadline) {
   }
 }
 
-void WorkerEndpoint::StopServing() {
+void WorkerEndpoint::StopServing(Duration deadline) {
   channels_.Unregister("inproc:" + options_.name);
-  host_.Shutdown(Duration::zero());
+  host_.Shutdown(deadline);
 }
 
 void WorkerEndpoint::Close() {

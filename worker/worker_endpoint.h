@@ -55,8 +55,9 @@ class WorkerEndpoint {
   void Ready();
   // No new grants from now on. Returns when no leg is active any more, or when `deadline` has passed.
   void Drain(Duration deadline);
-  // Ends the server: calls that still run are cancelled. Settled legs can still be reported after it.
-  void StopServing();
+  // Ends the server. Calls that still run may go on until `deadline` (a leg settles before its last answers are read),
+  // then they are cancelled. Settled legs can still be reported after it.
+  void StopServing(Duration deadline);
   // Ends the link. Idempotent.
   void Close();
 
