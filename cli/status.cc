@@ -15,8 +15,9 @@ namespace {
 
 constexpr char kName[] = "headroom status";
 
-const char* StateName(v1::WorkerState state) {
-  switch (state) {
+const char* StateName(const v1::WorkerView& worker) {
+  if (worker.state() == v1::WORKER_STATE_READY && !worker.placeable()) return "LOST";
+  switch (worker.state()) {
     case v1::WORKER_STATE_LOADING:
       return "loading";
     case v1::WORKER_STATE_READY:
@@ -47,7 +48,7 @@ void PrintWorker(const v1::WorkerView& worker) {
   if (worker.state() == v1::WORKER_STATE_LOADING)
     progress = absl::StrCat(" ", static_cast<int>(worker.load_progress() * 100), " %");
   printf("  %-12s %-10s %s%s, %lld active, %lld pending, heard %lld ms ago, at %s\n", worker.worker().c_str(),
-         Roles(worker).c_str(), StateName(worker.state()), progress.c_str(),
+         Roles(worker).c_str(), StateName(worker), progress.c_str(),
          static_cast<long long>(worker.active_legs()), static_cast<long long>(worker.pending_legs()),
          static_cast<long long>(worker.heartbeat_age_ms()), worker.endpoint().c_str());
   PrintLoad("slots", worker.reserved().slots(), worker.capacity().slots(), false);

@@ -49,7 +49,7 @@ absl::StatusOr<ClusterLimits> ClusterView::LimitsLocked() const {
   bool vision = false;
   bool other_model = false;
   for (const v1::WorkerView& worker : state_.workers()) {
-    if (worker.state() != v1::WORKER_STATE_READY) continue;
+    if (!worker.placeable()) continue;
     if (worker.model().sha256() != fingerprint_) {
       other_model = true;
       continue;

@@ -24,7 +24,7 @@ class ClusterView {
   ClusterView(SchedulerClient& scheduler, std::string fingerprint, bool needs_vision);
   ~ClusterView();
 
-  // UNAVAILABLE, saying what is missing, until a READY worker of every needed role has registered.
+  // UNAVAILABLE, saying what is missing, until a worker of every needed role is ready for grants.
   absl::StatusOr<ClusterLimits> Limits() const;
   // The last state that the scheduler sent.
   v1::ClusterState State() const;

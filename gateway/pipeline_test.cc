@@ -55,7 +55,7 @@ class ScriptedScheduler : public v1::Scheduler::Service {
     for (v1::Role role : {v1::ROLE_VISION, v1::ROLE_LLM}) {
       v1::WorkerView* worker = state->add_workers();
       worker->add_roles(role);
-      worker->set_state(v1::WORKER_STATE_READY);
+      worker->set_placeable(true);
       worker->mutable_model()->set_sha256(fingerprint);
       worker->set_block_size(16);
       worker->set_max_model_len(1000);
