@@ -273,6 +273,7 @@ class GenerateCall final : public grpc::ServerWriteReactor<v1::TokenEvent>,
   void FinishLocked(const grpc::Status& status) {
     if (finished_) return;
     finished_ = true;
+    service_.CountOutcome(status.error_code());
     Finish(status);
   }
 
@@ -290,9 +291,16 @@ class GenerateCall final : public grpc::ServerWriteReactor<v1::TokenEvent>,
   bool done_ = false;
 };
 
+constexpr char kRequests[] = "headroom_llm_requests_total";
+constexpr char kRequestsHelp[] = "Generate calls that have ended, by outcome.";
+
 LlmService::LlmService(Parts parts, Options options, Metrics& metrics)
     : parts_(parts),
       options_(std::move(options)),
+      answered_(metrics.AddCounter(kRequests, kRequestsHelp, {{"outcome", "answered"}})),
+      cancelled_(metrics.AddCounter(kRequests, kRequestsHelp, {{"outcome", "cancelled"}})),
+      refused_(metrics.AddCounter(kRequests, kRequestsHelp, {{"outcome", "refused"}})),
+      failed_(metrics.AddCounter(kRequests, kRequestsHelp, {{"outcome", "failed"}})),
       fetches_(metrics.AddCounter("headroom_llm_fetches_total", "Requests whose embeddings were pulled.")),
       fetch_failures_(
           metrics.AddCounter("headroom_llm_fetch_failures_total", "Requests whose embeddings could not be pulled.")),
@@ -314,6 +322,20 @@ grpc::ServerWriteReactor<v1::TokenEvent>* LlmService::Generate(grpc::CallbackSer
   }
   call->Start();
   return call.get();
+}
+
+void LlmService::CountOutcome(grpc::StatusCode code) {
+  switch (code) {
+    case grpc::StatusCode::OK:
+      return answered_.Increment();
+    case grpc::StatusCode::CANCELLED:
+      return cancelled_.Increment();
+    case grpc::StatusCode::INTERNAL:
+    case grpc::StatusCode::UNKNOWN:
+      return failed_.Increment();
+    default:
+      return refused_.Increment();
+  }
 }
 
 void LlmService::CancelUnread() {

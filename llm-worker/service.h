@@ -55,6 +55,9 @@ class LlmService final : public v1::Llm::CallbackService {
 
   const Parts parts_;
   const Options options_;
+  void CountOutcome(grpc::StatusCode code);
+
+  Counter answered_, cancelled_, refused_, failed_;
   Counter fetches_, fetch_failures_, unread_cancels_;
   ThreadPool fetchers_;
   std::mutex mutex_;

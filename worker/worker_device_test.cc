@@ -1,0 +1,87 @@
+#include "worker/worker_device.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace headroom::worker {
+namespace {
+
+using testing::HasSubstr;
+
+// The kernels' own needs do not matter here.
+void NoNeeds(runtime::Device&, const model::ModelConfig&, DType, memory::KernelNeeds&) {}
+
+ClusterConfig Config() {
+  ClusterConfig config;
+  config.model.path = HEADROOM_SOURCE_DIR "/tests/golden/minicpmv";
+  config.model.dtype = "fp32";
+  config.device.memory = int64_t{128} << 20;
+  config.device.threads = 1;
+  return config;
+}
+
+TEST(WorkerDevice, LedgerAddsUpToTheDeviceAndIsExported) {
+  const auto device = WorkerDevice::Create(Config(), {.vision = true, .llm = true}, NoNeeds);
+  ASSERT_TRUE(device.ok()) << device.status();
+  const v1::DeviceLedger ledger = (*device)->Ledger();
+  EXPECT_EQ(ledger.total_bytes(), int64_t{128} << 20);
+  EXPECT_EQ(ledger.lines_size(), memory::kComponents);
+  int64_t planned = 0;
+  for (const v1::LedgerLine& line : ledger.lines()) {
+    planned += line.planned_bytes();
+    EXPECT_LE(line.used_bytes(), line.reserved_bytes());
+    EXPECT_LE(line.reserved_bytes(), line.planned_bytes());
+  }
+  EXPECT_EQ(planned, ledger.total_bytes());
+
+  const auto metrics = Metrics::Create("");
+  ASSERT_TRUE(metrics.ok());
+  const auto token = (*device)->ExportLedger(**metrics);
+  const std::string text = (*metrics)->Render();
+  EXPECT_THAT(text, HasSubstr("headroom_memory_planned_bytes{component=\"kv_pool\",device=\"cpu\"}"));
+  EXPECT_THAT(text, HasSubstr("headroom_memory_device_bytes{device=\"cpu\"} 134217728"));
+}
+
+TEST(WorkerDevice, WhatDoesNotFitIsSaidBeforeAnythingIsTaken) {
+  ClusterConfig config = Config();
+  config.device.memory = int64_t{4} << 20;
+  const auto device = WorkerDevice::Create(config, {.vision = true, .llm = true}, NoNeeds);
+  EXPECT_EQ(device.status().code(), absl::StatusCode::kFailedPrecondition) << device.status();
+}
+
+TEST(WorkerDevice, BadSettingsAreNamed) {
+  auto message = [](auto&& spoil) {
+    ClusterConfig config = Config();
+    spoil(config);
+    const auto device = WorkerDevice::Create(config, {.vision = true, .llm = true}, NoNeeds);
+    EXPECT_FALSE(device.ok());
+    return std::string(device.status().message());
+  };
+  EXPECT_THAT(message([](auto& c) { c.model.path.clear(); }), HasSubstr("model.path"));
+  EXPECT_THAT(message([](auto& c) { c.model.dtype = "fp8"; }), HasSubstr("fp8"));
+  EXPECT_THAT(message([](auto& c) { c.knobs.kv_cache_dtype = "int4"; }), HasSubstr("int4"));
+  EXPECT_THAT(message([](auto& c) { c.device.kind = "abacus"; }), HasSubstr("abacus"));
+  EXPECT_THAT(message([](auto& c) { c.knobs.block_size = 7; }), HasSubstr("block_size"));
+}
+
+TEST(WorkerDevice, KnobsReachThePlan) {
+  ClusterConfig config = Config();
+  config.knobs.max_num_seqs = 3;
+  config.knobs.max_model_len = 777;
+  config.knobs.max_patches_per_step = 2222;
+  config.knobs.embedding_store_pieces = 11;
+  config.knobs.block_size = 32;
+  config.knobs.kv_cache_dtype = "bf16";
+  const auto device = WorkerDevice::Create(config, {.vision = true, .llm = true}, NoNeeds);
+  ASSERT_TRUE(device.ok()) << device.status();
+  const memory::ResolvedKnobs& knobs = (*device)->plan().knobs;
+  EXPECT_EQ(knobs.max_num_seqs, 3);
+  EXPECT_EQ(knobs.max_model_len, 777);
+  EXPECT_EQ(knobs.max_patches_per_step, 2222);
+  EXPECT_EQ(knobs.embedding_store_pieces, 11);
+  EXPECT_EQ(knobs.block_size, 32);
+  EXPECT_EQ(knobs.kv_cache_dtype, DType::kBF16);
+}
+
+}  // namespace
+}  // namespace headroom::worker
