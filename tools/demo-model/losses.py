@@ -43,8 +43,8 @@ class DenseHeads(nn.Module):
 
 
 class ReadingHeads(nn.Module):
-    """How letters and shapes follow one another, asked of the decoder's first layer at the image tokens; and where its
-    second layer should look (with its first head) while it spells or counts. Without these the decoder takes long to
+    """How letters and shapes follow one another, asked of the decoder's first two layers at the image tokens; and where
+    its third layer should look (with its first head) while it spells or counts. Without these the decoder takes long to
     find the next letter."""
 
     def __init__(self, width):
@@ -55,15 +55,15 @@ class ReadingHeads(nn.Module):
         self.earlier = nn.Linear(width, 2 * CLASSES)
 
     def forward(self, hidden, asked, known, mask, batch, places):
-        """hidden [pictures, tokens, width] after the first layer; asked and known: queries and keys of the second layer's
-        first head; places: where the image tokens are. Returns the loss and the share of right looks."""
-        at_images = F.layer_norm(hidden[:, places], hidden.shape[-1:])
+        """hidden: [pictures, tokens, width] after the first and the second layer; asked and known: queries and keys of the
+        third layer's first head; places: where the image tokens are. Returns the loss and the share of right looks."""
+        at_images = [F.layer_norm(h[:, places], h.shape[-1:]) for h in hidden]
         loss = 0.0
         for name, head in self.named_children():
             labels = torch.from_numpy(batch[name])
             there = (labels >= 0).any(-1)
             if there.any():
-                out = head(at_images[there]).unflatten(-1, (2, -1))
+                out = head(at_images[0 if name == "before" else 1][there]).unflatten(-1, (2, -1))
                 loss = loss + F.cross_entropy(out.flatten(0, 1), labels[there].flatten())
         pointers = torch.from_numpy(batch["pointers"])
         picture, position = (pointers >= 0).nonzero(as_tuple=True)

@@ -9,7 +9,7 @@ import geometry
 
 CONFIG = {
     "architectures": ["MiniCPMV"], "model_type": "minicpmv", "version": 2.6, "torch_dtype": "bfloat16",
-    "hidden_size": 128, "intermediate_size": 384, "num_hidden_layers": 3, "num_attention_heads": 4,
+    "hidden_size": 128, "intermediate_size": 384, "num_hidden_layers": 4, "num_attention_heads": 4,
     "num_key_value_heads": 2, "hidden_act": "silu", "rms_norm_eps": 1e-06, "rope_theta": 1000000.0,
     "max_position_embeddings": 8192, "vocab_size": 512, "tie_word_embeddings": False, "attention_dropout": 0.0,
     "use_sliding_window": False, "bos_token_id": 489, "eos_token_id": 491, "query_num": 64, "image_size": 448,
@@ -69,7 +69,8 @@ class Vision(nn.Module):
         if grid not in self.rows:
             self.rows[grid] = torch.from_numpy(geometry.position_rows(*grid))
         e = self.embeddings
-        x = F.linear(pixels.float().mul_(2 / 255).sub_(1), e.patch_embedding.weight.flatten(1), e.patch_embedding.bias)
+        x = pixels.float().mul_(2 / 255).sub_(1).to(e.patch_embedding.weight.dtype)
+        x = F.linear(x, e.patch_embedding.weight.flatten(1), e.patch_embedding.bias)
         x = x + e.position_embedding.weight[self.rows[grid]]
         for layer in self.encoder.layers:
             x = layer(x)
@@ -102,7 +103,7 @@ class Resampler(nn.Module):
         y = self.ln_kv(self.kv_proj(x))
         (wq, wk, wv), (bq, bk, bv) = self.attn.in_proj_weight.chunk(3), self.attn.in_proj_bias.chunk(3)
         q = F.linear(self.ln_q(self.query), wq, bq).expand(len(x), -1, -1)
-        k, v = F.linear(y + self.positions[grid], wk, bk), F.linear(y, wv, bv)
+        k, v = F.linear(y + self.positions[grid].to(y.dtype), wk, bk), F.linear(y, wv, bv)
         heads = width // 128
         z = F.scaled_dot_product_attention(*(split_heads(t, heads) for t in (q, k, v)))
         return self.ln_post(self.attn.out_proj(merge_heads(z))) @ self.proj
@@ -174,7 +175,7 @@ class MiniCPMV(nn.Module):
 
     def decode(self, x, positions, mask, first=0):
         """Final hidden states of embedded sequences from position `first` on; mask is true where a row may look."""
-        cos, sin = self.angles(positions)
+        cos, sin = (t.to(x.dtype) for t in self.angles(positions))
         for layer in self.llm.model.layers[:-1]:
             x = layer(x, cos, sin, mask)
             if layer.watch is not None:

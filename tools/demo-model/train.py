@@ -89,12 +89,13 @@ class Trainer:
 
     def answers(self, batch, images, seen):
         """Loss of the answers; notes which were right in every token."""
-        first, second = self.model.llm.model.layers[:2]
-        first.watch, second.watch = [], []
+        watched = self.model.llm.model.layers[:3]
+        for layer in watched:
+            layer.watch = []
         out, targets = answer_logits(self.model, batch, images)
-        _, hidden = first.watch
-        (asked, known), _ = second.watch
-        first.watch = second.watch = None
+        hidden, (asked, known) = [layer.watch[1] for layer in watched[:2]], watched[2].watch[0]
+        for layer in watched:
+            layer.watch = None
         wanted = targets != labels.NO_LABEL
         loss = F.cross_entropy(out, targets[wanted])
         right = torch.ones_like(targets, dtype=torch.bool)
