@@ -48,9 +48,9 @@ void PrintWorker(const v1::WorkerView& worker) {
   if (worker.state() == v1::WORKER_STATE_LOADING)
     progress = absl::StrCat(" ", static_cast<int>(worker.load_progress() * 100), " %");
   printf("  %-12s %-10s %s%s, %lld active, %lld pending, heard %lld ms ago, at %s\n", worker.worker().c_str(),
-         Roles(worker).c_str(), StateName(worker), progress.c_str(),
-         static_cast<long long>(worker.active_legs()), static_cast<long long>(worker.pending_legs()),
-         static_cast<long long>(worker.heartbeat_age_ms()), worker.endpoint().c_str());
+         Roles(worker).c_str(), StateName(worker), progress.c_str(), static_cast<long long>(worker.active_legs()),
+         static_cast<long long>(worker.pending_legs()), static_cast<long long>(worker.heartbeat_age_ms()),
+         worker.endpoint().c_str());
   PrintLoad("slots", worker.reserved().slots(), worker.capacity().slots(), false);
   PrintLoad("KV blocks", worker.reserved().kv_blocks(), worker.capacity().kv_blocks(), false);
   PrintLoad("patches", worker.reserved().patches(), worker.capacity().patches(), false);

@@ -8,6 +8,12 @@
 #include "gateway/text_stream.h"
 
 namespace headroom::gateway {
+namespace {
+
+// ErrorInfo.reason of a worker whose gate does not accept the grant: epoch, incarnation or expiry.
+constexpr char kStaleGrant[] = "GRANT_NOT_VALID";
+
+}  // namespace
 
 // One request on its way, over all workers that it meets.
 struct Pipeline::Attempt {
@@ -35,7 +41,7 @@ struct Pipeline::Attempt {
   // Notes which worker failed; a refusal of the worker's own carries a reason, a broken connection does not.
   absl::Status Failed(const admission::Leg& leg, absl::Status status) {
     failed_worker = leg.worker;
-    failed_before_work = !rpc::GetDetails(status).reason.empty();
+    failure_reason = rpc::GetDetails(status).reason;
     return status;
   }
 
@@ -43,7 +49,7 @@ struct Pipeline::Attempt {
   // decoding. One lost during prefill may have been killed by this very request, which must not meet a second worker.
   bool MayMove(const absl::Status& status) const {
     return !moved && absl::IsUnavailable(status) && !failed_worker.empty() && !scope.stop.stop_requested() &&
-           (failed_before_work || !answer_ids.empty());
+           (!failure_reason.empty() || !answer_ids.empty());
   }
 };
 
@@ -71,12 +77,13 @@ absl::StatusOr<v1::Finish> Pipeline::Run(const v1::GenerateRequest& request, con
     if (status.ok()) break;
     if (scope.stop.stop_requested()) return absl::CancelledError("the request was cancelled");
     if (!attempt.MayMove(status)) return status;
-    Log(LogLevel::kWarning, "gateway", "request moves to another worker")
+    Log(LogLevel::kWarning, "gateway", "request asks for a new grant")
         .With("request", request_id)
         .With("from", attempt.failed_worker)
         .With("tokens", attempt.answer_ids.size());
     attempt.moved = true;
-    attempt.exclude_workers.push_back(attempt.failed_worker);
+    // A grant of a scheduler that has restarted since is refused by a worker that is well.
+    if (attempt.failure_reason != kStaleGrant) attempt.exclude_workers.push_back(attempt.failed_worker);
   }
 
   v1::Finish finish;

@@ -281,6 +281,13 @@ TEST_F(PipelineTest, RefusalBeforeWorkMoves) {
   EXPECT_THAT(scheduler_.voided, ElementsAre(1));
 }
 
+TEST_F(PipelineTest, StaleGrantIsReplacedWithoutExcludingTheWorker) {
+  vision_.fail = rpc::WithDetails(absl::UnavailableError("epoch 1 is over"), {.reason = "GRANT_NOT_VALID"});
+  EXPECT_EQ(Run(Ask(true)).status().code(), absl::StatusCode::kUnavailable);
+  ASSERT_EQ(scheduler_.reserves.size(), 2);
+  EXPECT_EQ(scheduler_.reserves[1].exclude_workers_size(), 0);
+}
+
 TEST_F(PipelineTest, BadPictureIsNotTriedTwiceAndTheGrantIsVoided) {
   vision_.fail = absl::InvalidArgumentError("image 1: could not be decoded");
   EXPECT_EQ(Run(Ask(true)).status().code(), absl::StatusCode::kInvalidArgument);

@@ -61,7 +61,8 @@ struct Roles {
   bool llm = true;
 };
 
-// What the runtime's operations need, asked for once at each size that the plan considers. A null function means 0 bytes.
+// What the runtime's operations need, asked for once at each size that the plan considers. A null function means 0
+// bytes.
 struct KernelNeeds {
   RowBucket rows = ExactRows;
   std::function<absl::StatusOr<int64_t>(int64_t patches, int64_t pieces)> vision_linear_scratch,

@@ -55,8 +55,8 @@ struct GoldenCase {
   int64_t images() const;
 };
 
-// Names of all cases of DIRECTORY/expected, sorted: the JSON files that hold an object with prompt_ids. INVALID_ARGUMENT when
-// there are none.
+// Names of all cases of DIRECTORY/expected, sorted: the JSON files that hold an object with prompt_ids.
+// INVALID_ARGUMENT when there are none.
 absl::StatusOr<std::vector<std::string>> ListCases(const std::string& directory);
 
 // Reads expected/NAME.json and expected/NAME.safetensors and checks that they fit each other.
