@@ -44,7 +44,7 @@ absl::Status CheckRef(const v1::EmbeddingRef& ref, const EmbeddingShape& shape) 
 absl::StatusOr<std::vector<std::string>> FetchEmbeddings(rpc::ChannelDirectory& channels, const v1::EmbeddingRef& ref,
                                                          const v1::GrantId& grant, const EmbeddingShape& shape,
                                                          std::chrono::system_clock::time_point deadline,
-                                                         std::stop_token stop) {
+                                                         const std::stop_token& stop) {
   const absl::StatusOr<std::shared_ptr<grpc::Channel>> channel = channels.Get(ref.endpoint());
   if (!channel.ok()) return absl::UnavailableError("the vision-worker with the embeddings is not reachable");
   const auto stub = v1::Vision::NewStub(*channel);

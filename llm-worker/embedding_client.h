@@ -33,6 +33,6 @@ absl::Status CheckRef(const v1::EmbeddingRef& ref, const EmbeddingShape& shape);
 absl::StatusOr<std::vector<std::string>> FetchEmbeddings(rpc::ChannelDirectory& channels, const v1::EmbeddingRef& ref,
                                                          const v1::GrantId& grant, const EmbeddingShape& shape,
                                                          std::chrono::system_clock::time_point deadline,
-                                                         std::stop_token stop);
+                                                         const std::stop_token& stop);
 
 }  // namespace headroom::llm_worker

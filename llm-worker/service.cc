@@ -209,13 +209,13 @@ class GenerateCall final : public grpc::ServerWriteReactor<v1::TokenEvent>,
   void Fetch(SequenceRequest sequence, KvLease lease) {
     service_.fetches_.Increment();
     absl::Status status = FetchRuns(sequence);
-    if (!status.ok()) service_.fetch_failures_.Increment();
     if (status.ok()) {
       status = Submit(std::move(sequence), std::move(lease));
-    } else if (absl::IsUnavailable(status)) {
-      status = Refuse(status, "EMBEDDINGS_NOT_AVAILABLE");
+    } else {
+      service_.fetch_failures_.Increment();
+      lease.Release();
+      if (absl::IsUnavailable(status)) status = Refuse(status, "EMBEDDINGS_NOT_AVAILABLE");
     }
-    lease.Release();
     if (!status.ok()) Fail(status);
   }
 

@@ -129,12 +129,12 @@ absl::Status EncodeCall::TakeChunk(v1::ImageChunk& chunk) {
   const size_t index = reading_++;
   auto bytes = std::make_shared<std::string>(std::move(image.bytes));
   image.bytes = {};
-  const bool queued = service_.decoders_.TrySubmit(
-      [call = shared_from_this(), index, bytes] { call->MakePieces(index, std::move(*bytes)); });
+  const bool queued =
+      service_.decoders_.TrySubmit([call = shared_from_this(), index, bytes] { call->MakePieces(index, *bytes); });
   return queued ? absl::OkStatus() : Refuse(absl::UnavailableError("too many images wait for a decoder"), "NO_ROOM");
 }
 
-void EncodeCall::MakePieces(size_t index, std::string bytes) {
+void EncodeCall::MakePieces(size_t index, const std::string& bytes) {
   if (const absl::Status status = EncodeImage(index, bytes); !status.ok()) Fail(status);
 }
 
@@ -164,8 +164,8 @@ absl::Status EncodeCall::EncodeImage(size_t index, const std::string& bytes) {
   service_.decode_seconds_.Observe(Seconds(service_.parts_.clock.Now() - begin));
   job->lease = holdings;
   HEADROOM_ASSIGN_OR_RETURN(job->pin, service_.parts_.store.Allocate(priced.cache_key(), priced.pieces()));
-  job->done = [call = shared_from_this(), index, raw = job.get(), lease = std::move(holdings)](absl::Status status,
-                                                                                               double seconds) mutable {
+  job->done = [call = shared_from_this(), index, raw = job.get(), lease = std::move(holdings)](
+                  const absl::Status& status, double seconds) mutable {
     if (!status.ok()) return call->Fail(status);
     call->service_.encode_seconds_.Observe(seconds);
     raw->lease.reset();

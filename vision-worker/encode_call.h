@@ -42,7 +42,7 @@ class EncodeCall final : public grpc::ServerBidiReactor<v1::EncodeRequest, v1::E
   absl::Status CheckPrice(const admission::Resources& leg) const;
   absl::Status TakeChunk(v1::ImageChunk& chunk);
   // On the decode pool.
-  void MakePieces(size_t index, std::string bytes);
+  void MakePieces(size_t index, const std::string& bytes);
   absl::Status EncodeImage(size_t index, const std::string& bytes);
   void Answer(size_t index, EmbeddingPin pin, std::shared_ptr<Holdings> lease, bool cache_hit, double seconds);
   void Fail(const absl::Status& status);

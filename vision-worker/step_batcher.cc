@@ -47,7 +47,7 @@ void StepBatcher::Stop() {
   if (thread_.joinable()) thread_.join();
 }
 
-absl::Status StepBatcher::Submit(std::shared_ptr<ImageJob> job) {
+absl::Status StepBatcher::Submit(const std::shared_ptr<ImageJob>& job) {
   const auto pieces = static_cast<int64_t>(job->pieces.size());
   HEADROOM_CHECK(pieces > 0 && pieces == job->pin.pieces()) << "pieces " << pieces;
   for (const PiecePixels& piece : job->pieces) {

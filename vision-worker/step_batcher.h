@@ -72,7 +72,7 @@ class StepBatcher {
   StepBatcher& operator=(const StepBatcher&) = delete;
 
   // INVALID_ARGUMENT: a piece above patches_max. RESOURCE_EXHAUSTED: too many pieces wait. `done` is not called then.
-  absl::Status Submit(std::shared_ptr<ImageJob> job);
+  absl::Status Submit(const std::shared_ptr<ImageJob>& job);
 
   // Ends the step under way, fails what waits, with CANCELLED, and joins. Idempotent.
   void Stop();
