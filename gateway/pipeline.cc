@@ -27,7 +27,7 @@ struct Pipeline::Attempt {
   std::vector<int32_t> answer_ids = {};           // tokens so far: what a new worker continues from
   std::vector<std::string> exclude_workers = {};  // lost ones
   std::string failed_worker = {};                 // set when a worker ended this round
-  bool failed_before_work = false;                // it refused on purpose, so the request is not to blame
+  std::string failure_reason = {};                // set when it refused on purpose: the request is not to blame
   bool moved = false;
   v1::FinishReason reason = v1::FINISH_REASON_UNSPECIFIED;
 
