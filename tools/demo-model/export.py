@@ -1,4 +1,5 @@
-"""Writes the averaged weights of a training run as a checkpoint in the published layout.
+"""Writes the averaged weights of a training run as a checkpoint in the published layout, and the training's dense heads
+beside this file, so that training can go on from the two.
 
 usage: python export.py --run build/demo-model --to models/demo"""
 import argparse
@@ -10,6 +11,7 @@ from safetensors.torch import save_file
 
 import tokenizer as tok
 from model import CONFIG
+from train import HEADS
 
 PREPROCESSOR = {
     "image_processor_type": "MiniCPMVImageProcessor", "max_slice_nums": 9, "scale_resolution": 112, "patch_size": 14,
@@ -33,6 +35,9 @@ def main():
     tensors = {k: t.to(torch.bfloat16).contiguous() for k, t in state["average"].items()}
     save_file(tensors, options.to / "model.safetensors", metadata={"format": "pt", "step": str(state["step"])})
     (options.to / "model.safetensors").chmod(0o644)
+    heads = {f"{part}.{k}": t for part in ("dense", "reading") for k, t in state[part].items()}
+    save_file(heads, HEADS)
+    HEADS.chmod(0o644)
     generation = {"eos_token_id": [CONFIG["eos_token_id"], CONFIG["bos_token_id"]], "pad_token_id": CONFIG["bos_token_id"],
                   "do_sample": False}
     for name, value in (("config.json", CONFIG), ("preprocessor_config.json", PREPROCESSOR),

@@ -4,6 +4,7 @@ from batches import LONG, OBLONG, TALL, WIDE
 from pictures import Level
 
 VISION_ONLY = 700       # steps with dense labels alone; after them, every second step
+MOSTLY_JOINT = 5500     # from here on, every fourth
 GROWTH = 2000           # steps over which strings grow once the decoder has joined
 TWO_LINES = 2200        # step from which text may have two lines
 SEVERAL = 2900          # step from which pictures may have several pieces
@@ -16,7 +17,7 @@ def stage(step):
 
 def dense_only(step):
     """Whether the decoder sits this step out: telling letters apart takes the most steps, and these are cheap."""
-    return step < VISION_ONLY or step % 2 == 1
+    return step < VISION_ONLY or step % (4 if step > MOSTLY_JOINT else 2) == 1
 
 
 def schedule(step):

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from safetensors import safe_open
+from safetensors.torch import load_file
 
 import batches
 import labels
@@ -18,6 +20,7 @@ from losses import DenseHeads, ReadingHeads
 from schedule import dense_only, schedule
 
 SEED = 20261122
+HEADS = Path(__file__).parent / "heads.safetensors"     # the dense heads of the shipped checkpoint
 RATE, WARM_UP, FLOOR = 1.5e-3, 200, 0.02
 DENSE = 0.4             # weight of the dense losses beside the answers
 READING = 0.3           # weight of the labels of reading order
@@ -25,8 +28,8 @@ AVERAGE = 0.998         # of the shipped weights
 
 
 class Trainer:
-    def __init__(self, out, total):
-        self.out, self.total, self.step, self.seconds = out, total, 0, 0.0
+    def __init__(self, out, total, shipped=None):
+        self.out, self.total, self.step, self.seconds, self.first = out, total, 0, 0.0, 0
         self.model = architecture.MiniCPMV()
         start.initialise(self.model, SEED)
         config = self.model.config
@@ -42,6 +45,18 @@ class Trainer:
         self.average = {k: t.clone() for k, t in self.model.state_dict().items()}
         if (out / "state.pt").exists():
             self.load()
+        elif shipped:
+            self.begin_from(shipped)
+
+    def begin_from(self, folder):
+        """Goes on from a shipped checkpoint and the heads beside this file; the optimiser starts anew."""
+        with safe_open(folder / "model.safetensors", "pt") as f:
+            self.first = self.step = int(f.metadata()["step"])
+        self.model.load_state_dict({k: t.float() for k, t in load_file(folder / "model.safetensors").items()})
+        self.average = {k: t.clone() for k, t in self.model.state_dict().items()}
+        heads = load_file(HEADS)
+        for name, module in (("dense", self.dense), ("reading", self.reading)):
+            module.load_state_dict({k.removeprefix(name + "."): t for k, t in heads.items() if k.startswith(name + ".")})
 
     def load(self):
         state = torch.load(self.out / "state.pt", weights_only=False)
@@ -50,17 +65,19 @@ class Trainer:
         self.reading.load_state_dict(state["reading"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.average, self.step, self.seconds = state["average"], state["step"], state["seconds"]
+        self.first = state.get("first", 0)
 
     def save(self):
         state = {"model": self.model.state_dict(), "dense": self.dense.state_dict(),
                  "reading": self.reading.state_dict(), "average": self.average,
-                 "optimizer": self.optimizer.state_dict(), "step": self.step, "seconds": self.seconds}
+                 "optimizer": self.optimizer.state_dict(), "step": self.step, "seconds": self.seconds,
+                 "first": self.first}
         torch.save(state, self.out / "state.new")
         (self.out / "state.new").rename(self.out / "state.pt")
 
     def rate(self):
         """Learning rate: warm-up, level, then a cosine down over the last 45 % of the steps."""
-        warm = min(1.0, (self.step + 1) / WARM_UP)
+        warm = min(1.0, (self.step - self.first + 1) / WARM_UP)
         late = max(0.0, (self.step / self.total - 0.55) / 0.45)
         fall = 0.5 * (1 + torch.cos(torch.tensor(min(1.0, late) * torch.pi)).item())
         return RATE * warm * (FLOOR + (1 - FLOOR) * fall)
@@ -161,6 +178,7 @@ def main():
     parser.add_argument("--out", type=Path, default=Path("build/demo-model"))
     parser.add_argument("--total", type=int, default=9000, help="steps the learning rate is planned for")
     parser.add_argument("--until", type=int, help="stop after this step (default: --total)")
+    parser.add_argument("--shipped", type=Path, help="without a state in --out, go on from this checkpoint")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--save-every", type=float, default=150, help="seconds between checkpoints")
     options = parser.parse_args()
@@ -168,7 +186,7 @@ def main():
     torch.set_flush_denormal(True)      # moments of unused position rows fade to denormal numbers, which are slow
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "pid").write_text(str(os.getpid()))      # SIGTERM saves and stops
-    Trainer(options.out, options.total).train(options.save_every, options.until or options.total)
+    Trainer(options.out, options.total, options.shipped).train(options.save_every, options.until or options.total)
 
 
 if __name__ == "__main__":
