@@ -151,3 +151,9 @@ def test_port_in_use(cluster):
                       f"gateway.listen={cluster.address}", "--set", "gateway.metrics_listen=127.0.0.1:0")
     assert result.returncode == 1
     assert "in use" in result.stderr.splitlines()[-1], result.stderr
+
+
+def test_readme_shows_the_samples(samples):
+    readme = (ROOT / "README.md").read_text()
+    for sample in samples:
+        assert f"samples/{sample['name']}) | {sample['question']} | {sample['answer']} |" in readme
