@@ -3,6 +3,7 @@
 #include "common/rpc/channel_directory.h"
 #include "common/rpc/server_host.h"
 #include "common/rpc/status.h"
+#include "headroom/v1/scheduler.grpc.pb.h"
 
 namespace headroom::rpc {
 namespace {
@@ -37,19 +38,24 @@ TEST(StatusTest, GarbageDetailsAreDropped) {
   EXPECT_EQ(GetDetails(status).reason, "");
 }
 
+// gRPC starts no server that has no method at all.
+using AnyService = v1::Scheduler::CallbackService;
+
 TEST(ServerHostTest, TakesAFreePortAndRefusesATakenOne) {
+  AnyService service;
   ServerHost host({.listen = "127.0.0.1:0"});
-  ASSERT_TRUE(host.Start({}).ok());
+  ASSERT_TRUE(host.Start({&service}).ok());
   EXPECT_NE(host.address(), "127.0.0.1:0");
   ServerHost second({.listen = host.address()});
-  EXPECT_EQ(second.Start({}).code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(second.Start({&service}).code(), absl::StatusCode::kUnavailable);
 }
 
 TEST(ChannelDirectoryTest, InProcessNamesMustBeRegistered) {
   ChannelDirectory directory;
   EXPECT_EQ(directory.Get("inproc:nobody").status().code(), absl::StatusCode::kNotFound);
+  AnyService service;
   ServerHost host({.listen = ""});
-  ASSERT_TRUE(host.Start({}).ok());
+  ASSERT_TRUE(host.Start({&service}).ok());
   directory.Register("inproc:somebody", host.server());
   EXPECT_TRUE(directory.Get("inproc:somebody").ok());
   directory.Unregister("inproc:somebody");
