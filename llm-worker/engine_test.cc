@@ -100,13 +100,13 @@ std::vector<int32_t> Expected(const SequenceRequest& request) {
 // Reads a stream from the test's thread.
 class Reader {
  public:
-  Reader() : stream_(std::make_shared<TokenStream>(SystemClock(), [this] { Notify(); })) {}
+  Reader() : stream_(std::make_shared<TokenStream>(SystemClock(), [signal = signal_] { signal->Notify(); })) {}
   std::shared_ptr<TokenStream> stream() { return stream_; }
 
   AnswerEvent Next() {
-    std::unique_lock lock(mutex_);
+    std::unique_lock lock(signal_->mutex);
     std::optional<AnswerEvent> event;
-    ready_.wait(lock, [&] { return (event = stream_->Take()).has_value(); });
+    signal_->ready.wait(lock, [&] { return (event = stream_->Take()).has_value(); });
     return *event;
   }
   std::vector<AnswerEvent> All() {
@@ -126,12 +126,18 @@ class Reader {
   const AnswerEvent& last() const { return last_.back(); }
 
  private:
-  void Notify() {
-    std::lock_guard lock(mutex_);
-    ready_.notify_all();
-  }
-  std::mutex mutex_;
-  std::condition_variable ready_;
+  // Shared with the engine's thread, which may still be on its way out of a notification when the reader is done with
+  // the last event.
+  struct Signal {
+    void Notify() {
+      std::lock_guard lock(mutex);
+      ready.notify_all();
+    }
+    std::mutex mutex;
+    std::condition_variable ready;
+  };
+
+  std::shared_ptr<Signal> signal_ = std::make_shared<Signal>();
   std::shared_ptr<TokenStream> stream_;
   std::vector<AnswerEvent> last_;
 };
