@@ -31,8 +31,16 @@ std::string TextStream::Flush() {
 }
 
 std::string TextStream::Release(bool at_end) {
+  // The stop string that is complete first ends the answer, wherever token borders fall; of two that end together, the
+  // longer.
   size_t cut = std::string::npos;
-  for (const std::string& stop : stop_strings_) cut = std::min(cut, held_.find(stop));
+  size_t end = std::string::npos;
+  for (const std::string& stop : stop_strings_) {
+    const size_t begin = held_.find(stop);
+    if (begin == std::string::npos || begin + stop.size() > end) continue;
+    if (begin + stop.size() < end || begin < cut) cut = begin;
+    end = begin + stop.size();
+  }
   size_t keep = 0;
   if (cut != std::string::npos) {
     stopped_ = true;

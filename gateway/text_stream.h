@@ -10,8 +10,8 @@
 
 namespace headroom::gateway {
 
-// Used by one thread. A stop string is found wherever token borders fall, and no part of it is ever given out: text
-// that could still become one is held back until it cannot.
+// Used by one thread. The first stop string to be complete is found wherever token borders fall, and no part of it is
+// ever given out: text that could still become one is held back until it cannot.
 class TextStream {
  public:
   // `tokenizer` must outlive this. `stop_strings`: not empty each.
