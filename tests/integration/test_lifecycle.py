@@ -166,7 +166,7 @@ def test_killed_worker_comes_back(own_cluster, mode, service):
     before = gateway.Complete(PICTURE).text
     cluster.processes[service].kill()
     wait_for(lambda: not cluster_ready(cluster), "the gateway to notice the loss")
-    assert check_health(cluster.address) == "NOT_SERVING"
+    wait_for(lambda: check_health(cluster.address) == "NOT_SERVING", "the health service to say so")
     cluster.start_service(service)
     cluster.wait_ready()
     assert gateway.Complete(PICTURE).text == before
