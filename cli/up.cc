@@ -39,14 +39,20 @@ class Cluster : public RunningService {
     return cluster;
   }
 
-  // Front to back, so that what still runs finds the services it needs.
+  // Front to back, so that what still runs finds the services it needs; each goes wholly before the next stops, because
+  // gRPC 1.51 does not survive a call on an in-process channel whose server is gone.
   void Stop(Duration deadline) override {
     const TimePoint end = SystemClock().Now() + deadline;
     auto left = [end] { return std::max(Duration::zero(), end - SystemClock().Now()); };
-    if (gateway_ != nullptr) gateway_->Stop(left());
-    if (llm_ != nullptr) llm_->Stop(left());
-    if (vision_ != nullptr) vision_->Stop(left());
-    if (scheduler_ != nullptr) scheduler_->Stop(left());
+    auto stop = [&left](auto& server) {
+      if (server == nullptr) return;
+      server->Stop(left());
+      server.reset();
+    };
+    stop(gateway_);
+    stop(llm_);
+    stop(vision_);
+    stop(scheduler_);
   }
 
  private:
