@@ -10,6 +10,11 @@ def headroom(*arguments, stdin="", program="headroom"):
     return subprocess.run([str(binary_dir() / program), *map(str, arguments)], input=stdin, capture_output=True, text=True, timeout=120)
 
 
+# Start-up errors must not depend on what else listens on this machine.
+FREE_PORTS = [flag for section in ("gateway", "scheduler", "vision_worker", "llm_worker") for key in ("listen", "metrics_listen")
+              for flag in ("--set", f"{section}.{key}=127.0.0.1:0")]
+
+
 def sample_path(sample):
     return DEMO_MODEL / "samples" / sample["name"]
 
@@ -115,7 +120,7 @@ def copy_of_demo(tmp_path):
 
 def check_start_error(program, model, word):
     up = ["up"] if program == "headroom" else []
-    result = headroom(*up, "--config", ROOT / "deploy" / "demo.yaml", "--set", f"model.path={model}", program=program)
+    result = headroom(*up, "--config", ROOT / "deploy" / "demo.yaml", *FREE_PORTS, "--set", f"model.path={model}", program=program)
     assert result.returncode == 1, result.stderr
     assert word in result.stderr.splitlines()[-1], result.stderr
 
@@ -141,14 +146,15 @@ def test_missing_tokenizer(tmp_path):
 
 
 def test_device_too_small():
-    result = headroom("up", "--config", ROOT / "deploy" / "demo.yaml", "--set", f"model.path={DEMO_MODEL}", "--set", "device.memory=16MiB")
+    result = headroom("up", "--config", ROOT / "deploy" / "demo.yaml", *FREE_PORTS, "--set", f"model.path={DEMO_MODEL}", "--set",
+                      "device.memory=16MiB")
     assert result.returncode == 1
     assert "fit" in result.stderr.splitlines()[-1] or "needs" in result.stderr.splitlines()[-1], result.stderr
 
 
 def test_port_in_use(cluster):
-    result = headroom("up", "--config", ROOT / "deploy" / "demo.yaml", "--set", f"model.path={DEMO_MODEL}", "--set",
-                      f"gateway.listen={cluster.address}", "--set", "gateway.metrics_listen=127.0.0.1:0")
+    result = headroom("up", "--config", ROOT / "deploy" / "demo.yaml", *FREE_PORTS, "--set", f"model.path={DEMO_MODEL}", "--set",
+                      f"gateway.listen={cluster.address}")
     assert result.returncode == 1
     assert "in use" in result.stderr.splitlines()[-1], result.stderr
 

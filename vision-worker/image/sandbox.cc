@@ -232,6 +232,12 @@ absl::StatusOr<RgbImage> ImageSandbox::Decode(const std::string& bytes, const mo
   // The process ends before its pixels are looked at, so they cannot change any more.
   int signal_number = 0;
   absl::Status renewed = Renew(*slot, &signal_number);
+  if (answer.verdict == Verdict::kCrashed && signal_number == 0 && renewed.ok()) {
+    // No signal of its own: the spawner died and took its idle decoders along. Not the picture's doing, so once more
+    // with a fresh one.
+    answer = Serve(*slot, bytes, header);
+    renewed = Renew(*slot, &signal_number);
+  }
   if (!renewed.ok()) {
     Log(LogLevel::kError, "vision-worker", "image decoder not replaced").With("reason", std::string(renewed.message()));
   }
