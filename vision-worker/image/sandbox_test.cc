@@ -72,9 +72,11 @@ std::string ProcStatus(int pid, const std::string& key) {
   return "";
 }
 
+// A process whose main thread is a zombie still holds its descriptors while another thread lives: sanitizers add one.
 bool Alive(int pid) {
-  std::string state = ProcStatus(pid, "State");
-  return !state.empty() && state[0] != 'Z' && state[0] != 'X';
+  const std::string state = ProcStatus(pid, "State");
+  if (state.empty()) return false;
+  return (state[0] != 'Z' && state[0] != 'X') || ProcStatus(pid, "Threads") != "1";
 }
 
 template <typename Condition>
