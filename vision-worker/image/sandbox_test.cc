@@ -76,7 +76,8 @@ std::string ProcStatus(int pid, const std::string& key) {
 bool Alive(int pid) {
   const std::string state = ProcStatus(pid, "State");
   if (state.empty()) return false;
-  return (state[0] != 'Z' && state[0] != 'X') || ProcStatus(pid, "Threads") != "1";
+  const std::string threads = ProcStatus(pid, "Threads");
+  return (state[0] != 'Z' && state[0] != 'X') || (!threads.empty() && threads != "1");
 }
 
 template <typename Condition>
