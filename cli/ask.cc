@@ -115,6 +115,7 @@ int Run(const AskOptions& options, const v1::GenerateRequest& request) {
     return Fail(kName, Explain(status, options.gateway), 1);
   }
   fputs((answer + "\n").c_str(), stdout);
+  fflush(stdout);
   if (options.usage) PrintUsage(finish, first_text_seconds, elapsed());
   return 0;
 }
