@@ -180,7 +180,7 @@ TEST_F(WorkerGateTest, IsSafeUnderThreads) {
   std::atomic<int> activated = 0;
   auto work = [&](int index) {
     for (int i = 0; i < kIds; ++i) {
-      Grant grant = MakeGrantFor(static_cast<uint64_t>(index / 2 * kIds + i));
+      Grant grant = MakeGrantFor(static_cast<uint64_t>(index) / 2 * kIds + static_cast<uint64_t>(i));
       auto leg = gate_->Activate(grant, Role::kLlm);
       if (!leg.ok()) continue;
       ++activated;

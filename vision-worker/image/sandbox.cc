@@ -173,10 +173,11 @@ absl::Status ImageSandbox::EnsureDecoder(size_t slot) {
 
 absl::Status ImageSandbox::Renew(size_t slot, int* old_signal) {
   absl::StatusOr<DecoderProcess> fresh = spawner_.Replace(std::exchange(processes_[slot], {}), old_signal);
-  if (fresh.ok()) processes_[slot] = *std::move(fresh);
+  const absl::Status status = fresh.status();
+  if (status.ok()) processes_[slot] = *std::move(fresh);
   std::lock_guard<std::mutex> lock(mutex_);
   pids_[slot] = processes_[slot].pid;
-  return fresh.status();
+  return status;
 }
 
 ImageSandbox::Answer ImageSandbox::Serve(size_t slot, const std::string& bytes, const model::ImageHeader& header) {
