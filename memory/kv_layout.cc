@@ -11,17 +11,17 @@ constexpr int64_t kBlockBytesMax = int64_t{1} << 40;
 }  // namespace
 
 absl::StatusOr<KvLayout> KvLayout::Make(int64_t layers, int64_t kv_heads, int64_t head_dim, int64_t block_size,
-                                        DType dtype) {
+                                        DType dtype, int64_t vectors) {
   const auto shape = [&] {
     return absl::StrCat(layers, " layers, ", kv_heads, " kv heads of ", head_dim, ", blocks of ", block_size,
                         " tokens");
   };
-  if (layers < 1 || kv_heads < 1 || head_dim < 1 || block_size < 1) {
+  if (layers < 1 || kv_heads < 1 || head_dim < 1 || block_size < 1 || vectors < 1 || vectors > 2) {
     return absl::InvalidArgumentError(absl::StrCat("KV layout: every size must be at least 1: ", shape()));
   }
-  if (dtype != DType::kF32 && dtype != DType::kBF16) {
+  if (dtype != DType::kF32 && dtype != DType::kBF16 && dtype != DType::kF8) {
     return absl::InvalidArgumentError(
-        absl::StrCat("KV layout: not supported: ", DTypeName(dtype), " (only fp32, bf16)"));
+        absl::StrCat("KV layout: not supported: ", DTypeName(dtype), " (only fp32, bf16, fp8)"));
   }
   // Bounded factor by factor, so that no product leaves int64.
   int64_t bytes = SizeOf(dtype);
@@ -38,6 +38,7 @@ absl::StatusOr<KvLayout> KvLayout::Make(int64_t layers, int64_t kv_heads, int64_
   layout.head_dim_ = head_dim;
   layout.block_size_ = block_size;
   layout.dtype_ = dtype;
+  layout.vectors_ = vectors;
   layout.region_bytes_ = AlignUp(kv_heads * head_dim * block_size * SizeOf(dtype));
   return layout;
 }

@@ -43,6 +43,13 @@ TEST(KvLayout, OddSizesStartAtCacheLines) {
   EXPECT_EQ(layout->KOffset(1), 2 * 192);  // 5 · 7 · 4 = 140 → 192
 }
 
+TEST(KvLayout, LatentCacheHasOneVector) {
+  const auto layout = KvLayout::Make(61, 1, 576, 16, DType::kBF16, 1);
+  ASSERT_TRUE(layout.ok());
+  EXPECT_EQ(layout->BlockBytes() / 16, 70'272);
+  EXPECT_FALSE(KvLayout::Make(61, 1, 576, 16, DType::kBF16, 3).ok());
+}
+
 TEST(KvLayout, RefusesAbsurdSizes) {
   EXPECT_FALSE(KvLayout::Make(0, 1, 1, 1, DType::kF32).ok());
   EXPECT_FALSE(KvLayout::Make(1, -1, 1, 1, DType::kF32).ok());
@@ -70,12 +77,12 @@ void ExpectDisjoint(const std::vector<Region>& regions, int64_t bytes) {
 TEST(VisionStepLayout, RegionsOfOnePhaseAreDisjoint) {
   const model::ModelConfig config = GoldenConfig("minicpmv");
   for (const DType compute : {DType::kF32, DType::kBF16}) {
-    const auto layout = VisionStepLayout::Make(config, {.patches = 1037,
-                                                        .pieces = 3,
-                                                        .compute = compute,
-                                                        .rows = RowsBy64,
-                                                        .linear_scratch_bytes = 100,
-                                                        .attention_scratch_bytes = 1000});
+    const auto layout = VisionStepLayout::Make(*model::CardOf(config).encoder, {.patches = 1037,
+                                                                                .pieces = 3,
+                                                                                .compute = compute,
+                                                                                .rows = RowsBy64,
+                                                                                .linear_scratch_bytes = 100,
+                                                                                .attention_scratch_bytes = 1000});
     ASSERT_TRUE(layout.ok()) << layout.status();
     const VisionStepLayout& v = *layout;
     EXPECT_EQ(v.patch_rows, 1088);
@@ -102,13 +109,13 @@ TEST(VisionStepLayout, RegionsOfOnePhaseAreDisjoint) {
 
 TEST(LlmStepLayout, RegionsOfOnePhaseAreDisjoint) {
   const model::ModelConfig config = GoldenConfig("llama");
-  const auto layout = LlmStepLayout::Make(config, {.tokens = 100,
-                                                   .sequences = 7,
-                                                   .blocks_per_sequence = 33,
-                                                   .compute = DType::kBF16,
-                                                   .rows = RowsBy64,
-                                                   .linear_scratch_bytes = 1,
-                                                   .attention_scratch_bytes = 65});
+  const auto layout = LlmStepLayout::Make(model::CardOf(config).decoder, {.tokens = 100,
+                                                                          .sequences = 7,
+                                                                          .blocks_per_sequence = 33,
+                                                                          .compute = DType::kBF16,
+                                                                          .rows = RowsBy64,
+                                                                          .linear_scratch_bytes = 1,
+                                                                          .attention_scratch_bytes = 65});
   ASSERT_TRUE(layout.ok()) << layout.status();
   const LlmStepLayout& l = *layout;
   EXPECT_EQ(l.token_rows, 128);
@@ -128,10 +135,33 @@ TEST(LlmStepLayout, RegionsOfOnePhaseAreDisjoint) {
   }
 }
 
+TEST(StepLayouts, MergerAndExpertsHaveTheirBuffers) {
+  const model::EncoderShape encoder{
+      .patch_values = 1176, .width = 64, .mlp_in = 256, .mlp_out = 128, .out = 96, .merge = 4, .merger_hidden = 200};
+  const auto vision = VisionStepLayout::Make(encoder, {.patches = 1001, .pieces = 1, .compute = DType::kBF16});
+  ASSERT_TRUE(vision.ok()) << vision.status();
+  const VisionStepLayout& v = *vision;
+  EXPECT_EQ(v.query_rows, 251);
+  EXPECT_EQ(v.merged.bytes, 251 * 4 * 64 * 2);
+  EXPECT_EQ(v.mlp_hidden.bytes, 1001 * 256 * 4);
+  EXPECT_EQ(v.mlp_activated.bytes, 1001 * 128 * 2);
+  EXPECT_EQ(v.keys.bytes, 0);
+  ExpectDisjoint({v.position_index, v.x, v.normed, v.merged, v.merger_hidden, v.merger_activated, v.embeddings},
+                 v.bytes);
+
+  model::DecoderShape decoder = model::CardOf(GoldenConfig("llama")).decoder;
+  decoder.router = 128;
+  decoder.routed = 8 * decoder.hidden;
+  const auto llm = LlmStepLayout::Make(decoder, {.tokens = 50, .sequences = 2, .blocks_per_sequence = 3});
+  ASSERT_TRUE(llm.ok()) << llm.status();
+  EXPECT_EQ(llm->routed_out.bytes, 50 * 8 * decoder.hidden * 4);
+  ExpectDisjoint({llm->x, llm->normed, llm->gate_up, llm->activated, llm->router, llm->routed_in, llm->routed_out},
+                 llm->bytes);
+}
+
 TEST(StepLayouts, RefuseAbsurdLimits) {
-  const model::ModelConfig text = GoldenConfig("qwen2"), sees = GoldenConfig("minicpmv");
-  EXPECT_THAT(std::string(VisionStepLayout::Make(text, {.patches = 1, .pieces = 1}).status().message()),
-              HasSubstr("no vision tower"));
+  const model::DecoderShape text = model::CardOf(GoldenConfig("qwen2")).decoder;
+  const model::EncoderShape sees = *model::CardOf(GoldenConfig("minicpmv")).encoder;
   EXPECT_FALSE(VisionStepLayout::Make(sees, {.patches = 0, .pieces = 1}).ok());
   EXPECT_FALSE(VisionStepLayout::Make(sees, {.patches = 1, .pieces = INT64_MAX}).ok());
   EXPECT_FALSE(LlmStepLayout::Make(text, {.tokens = -1, .sequences = 1, .blocks_per_sequence = 1}).ok());
@@ -141,8 +171,8 @@ TEST(StepLayouts, RefuseAbsurdLimits) {
           .ok());
   const RowBucket lies = [](int64_t rows) { return rows - 1; };
   EXPECT_FALSE(LlmStepLayout::Make(text, {.tokens = 2, .sequences = 1, .blocks_per_sequence = 1, .rows = lies}).ok());
-  model::ModelConfig wide = text;
-  wide.llm.intermediate_size = int64_t{1} << 40;
+  model::DecoderShape wide = text;
+  wide.mlp_in = int64_t{1} << 41;
   EXPECT_FALSE(LlmStepLayout::Make(wide, {.tokens = int64_t{1} << 32, .sequences = 1, .blocks_per_sequence = 1}).ok());
 }
 

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <limits>
+#include <set>
 #include <utility>
 
+#include "absl/strings/str_join.h"
 #include "common/status.h"
 #include "memory/arena.h"
 #include "memory/plan_sizing.h"
@@ -24,18 +26,17 @@ constexpr int64_t kSequencesWhenTight = 8;
 constexpr int64_t kImagesInStore = 8;
 constexpr int64_t kPiecesDefault = 4;
 
-// The patches of a piece as a rule: scale_resolution squared over patch size squared.
-int64_t UsualPatches(const model::ModelConfig& config) {
-  const int64_t side = std::max<int64_t>(1, config.slice.scale_resolution / config.slice.patch_size);
-  return side * side;
+// Patches that let so many pieces through in one step. Where nothing cuts a picture into pieces, a step must hold the
+// largest one, until memory gets tight.
+int64_t PatchesFor(const model::EncoderShape& encoder, int64_t pieces) {
+  if (encoder.merge == 0) return pieces * encoder.largest_patches;
+  const int64_t usual = pieces * encoder.usual_patches;
+  return pieces >= kPiecesDefault ? std::max(usual, encoder.largest_patches) : usual;
 }
 
-// With an eighth more: what a piece of an aspect ratio up to 50 to 1 needs.
-int64_t PatchesWithMargin(const model::ModelConfig& config) { return UsualPatches(config) * 9 / 8 + 1; }
-
 // A piece never has fewer than about 0.6 of the usual patches, so this many pieces fill any step.
-int64_t PiecesFor(const model::ModelConfig& config, int64_t patches) {
-  return std::max<int64_t>(1, patches / std::max<int64_t>(1, UsualPatches(config) / 2));
+int64_t PiecesFor(const model::EncoderShape& encoder, int64_t patches) {
+  return std::max<int64_t>(1, patches / std::max<int64_t>(1, encoder.usual_patches / 2));
 }
 
 // Largest value in [low, high] for which `holds`, or low - 1. `holds` must be true up to some point and false after it.
@@ -56,7 +57,7 @@ absl::StatusOr<int64_t> Largest(int64_t low, int64_t high, Predicate holds) {
 
 class Solver {
  public:
-  explicit Solver(const PlanBasis& basis) : basis_(basis), config_(basis.config), asked_(basis.request.knobs) {}
+  explicit Solver(const PlanBasis& basis) : basis_(basis), card_(basis.card), asked_(basis.request.knobs) {}
 
   // A sizing that fits, or FAILED_PRECONDITION.
   absl::StatusOr<Sizing> Solve() {
@@ -78,17 +79,16 @@ class Solver {
     knobs.gpu_memory_utilization = asked_.gpu_memory_utilization.value_or(1);
     knobs.block_size = basis_.kv.block_size();
     knobs.kv_cache_dtype = basis_.kv.dtype();
-    knobs.max_model_len = asked_.max_model_len.value_or(config_.llm.max_position_embeddings);
+    knobs.max_model_len = asked_.max_model_len.value_or(card_.max_position_embeddings);
     knobs.max_num_seqs = asked_.max_num_seqs.value_or(1);
-    if (config_.vision) {
-      knobs.embedding_store_pieces =
-          asked_.embedding_store_pieces.value_or(kImagesInStore * (config_.slice.max_slice_nums + 1));
+    if (card_.encoder) {
+      knobs.embedding_store_pieces = asked_.embedding_store_pieces.value_or(kImagesInStore * card_.encoder->pieces_max);
     }
     std::vector<ResolvedKnobs> starts;
     const auto add = [&](int64_t pieces, int64_t tokens) {
-      if (config_.vision) {
-        knobs.max_patches_per_step = asked_.max_patches_per_step.value_or(pieces * PatchesWithMargin(config_));
-        knobs.max_pieces_per_step = PiecesFor(config_, knobs.max_patches_per_step);
+      if (card_.encoder) {
+        knobs.max_patches_per_step = asked_.max_patches_per_step.value_or(PatchesFor(*card_.encoder, pieces));
+        knobs.max_pieces_per_step = PiecesFor(*card_.encoder, knobs.max_patches_per_step);
       }
       knobs.max_num_batched_tokens = asked_.max_num_batched_tokens.value_or(std::max(tokens, knobs.max_num_seqs));
       starts.push_back(knobs);
@@ -114,7 +114,7 @@ class Solver {
 
   absl::StatusOr<Sizing> WithShorterSequences(ResolvedKnobs knobs) const {
     if (asked_.max_model_len || !basis_.reads) return Size(basis_, knobs);
-    const int64_t longest = config_.llm.max_position_embeddings;
+    const int64_t longest = card_.max_position_embeddings;
     const int64_t shortest = std::min(kModelLenChosenMin, longest);
     for (int64_t sequences = kSequencesWhenTight; sequences >= 1; sequences /= 2) {
       knobs.max_num_seqs = asked_.max_num_seqs.value_or(std::min(sequences, knobs.max_num_batched_tokens));
@@ -136,7 +136,7 @@ class Solver {
   }
 
   Sizing Noted(const Sizing& sizing) {
-    const int64_t own_length = config_.llm.max_position_embeddings;
+    const int64_t own_length = card_.max_position_embeddings;
     if (basis_.reads && !asked_.max_model_len && sizing.knobs.max_model_len < own_length) {
       notes_.push_back(absl::StrCat("max_model_len reduced from the model's ", own_length, " to ",
                                     sizing.knobs.max_model_len, ", so that ", asked_.min_full_length_seqs,
@@ -146,7 +146,7 @@ class Solver {
       notes_.push_back(absl::StrCat("max_num_batched_tokens reduced from ", kStepTokensDefault, " to ",
                                     sizing.knobs.max_num_batched_tokens, " to make room"));
     }
-    const int64_t patches = kPiecesDefault * PatchesWithMargin(config_);
+    const int64_t patches = basis_.sees ? PatchesFor(*card_.encoder, kPiecesDefault) : 0;
     if (basis_.sees && !asked_.max_patches_per_step && sizing.knobs.max_patches_per_step < patches) {
       notes_.push_back(absl::StrCat("max_patches_per_step reduced from ", patches, " to ",
                                     sizing.knobs.max_patches_per_step, " to make room"));
@@ -207,7 +207,7 @@ class Solver {
       const auto largest = Largest(lowest, knobs.*choice.field - 1, [&](int64_t value) -> absl::StatusOr<bool> {
         ResolvedKnobs changed = knobs;
         changed.*choice.field = value;
-        if (config_.vision) changed.max_pieces_per_step = PiecesFor(config_, changed.max_patches_per_step);
+        if (card_.encoder) changed.max_pieces_per_step = PiecesFor(*card_.encoder, changed.max_patches_per_step);
         HEADROOM_ASSIGN_OR_RETURN(const Sizing sizing, Size(basis_, changed));
         return sizing.fits;
       });
@@ -217,13 +217,36 @@ class Solver {
   }
 
   const PlanBasis& basis_;
-  const model::ModelConfig& config_;
+  const model::ModelCard& card_;
   const Knobs& asked_;
   std::vector<std::string> notes_;
 };
 
 std::string WeightDetail(const PlanBasis& basis, model::WeightPart part) {
-  return absl::StrCat(model::ParameterCount(basis.config, part), " parameters in ", DTypeName(basis.request.compute));
+  std::set<std::string> formats;
+  for (const model::CardTensor& tensor : basis.card.tensors) {
+    if (tensor.part != part || tensor.format.kind == model::WeightFormat::Kind::kF32) continue;
+    const auto& quantization = basis.request.knobs.quantization;
+    const bool quantized = quantization && tensor.linear && tensor.format.kind == model::WeightFormat::Kind::kCompute;
+    formats.insert(WeightFormatName(quantized ? *quantization : tensor.format, basis.request.compute));
+  }
+  return absl::StrCat(model::ParameterCount(basis.card, part), " parameters in ", absl::StrJoin(formats, " and "),
+                      basis.ranks > 1 && (part == model::WeightPart::kLlm || part == model::WeightPart::kHead)
+                          ? absl::StrCat(", this rank's part of ", basis.ranks)
+                          : "");
+}
+
+// Why no worker of today can run it.
+std::vector<std::string> PlanOnly(const PlanBasis& basis) {
+  std::vector<std::string> reasons;
+  if (!basis.card.served) reasons.push_back("the engine does not serve " + basis.card.architecture);
+  if (basis.ranks > 1) reasons.push_back(absl::StrCat("tensor_parallel_size ", basis.ranks, " (the engine runs 1)"));
+  if (basis.request.knobs.quantization) {
+    reasons.push_back(WeightFormatName(*basis.request.knobs.quantization, basis.request.compute) +
+                      " weights (the engine runs bf16 and fp32)");
+  }
+  if (basis.kv.dtype() == DType::kF8) reasons.push_back("kv_cache_dtype fp8 (the engine runs bf16 and fp32)");
+  return reasons;
 }
 
 void Describe(const PlanBasis& basis, Plan& plan) {
@@ -246,7 +269,7 @@ void Describe(const PlanBasis& basis, Plan& plan) {
          absl::StrCat(basis.stores * knobs.embedding_store_pieces, " pieces of ", plan.piece_bytes, " bytes"));
 }
 
-Plan Assemble(PlanBasis& basis, const Sizing& sizing) {
+absl::StatusOr<Plan> Assemble(const PlanBasis& basis, const Sizing& sizing) {
   const PlanRequest& request = basis.request;
   Plan plan;
   plan.device = request.device.name;
@@ -254,7 +277,10 @@ Plan Assemble(PlanBasis& basis, const Sizing& sizing) {
   plan.roles = request.roles;
   plan.compute = request.compute;
   plan.knobs = sizing.knobs;
-  plan.weights = std::move(basis.weights);
+  plan.assumed = basis.card.assumed;
+  plan.plan_only = PlanOnly(basis);
+  plan.tensor_parallel_size = basis.ranks;
+  plan.rank = request.rank;
   plan.vision_step = sizing.vision_step;
   plan.llm_step = sizing.llm_step;
   plan.kv = basis.kv;
@@ -275,19 +301,26 @@ Plan Assemble(PlanBasis& basis, const Sizing& sizing) {
   plan.lines[static_cast<int>(Component::kAlignment)].bytes += padding;
   plan.arena_bytes += padding;
   plan.lines[static_cast<int>(Component::kHeadroom)].bytes = plan.device_bytes - total - padding;
+  if (plan.plan_only.empty()) {
+    HEADROOM_ASSIGN_OR_RETURN(plan.weights, WeightLayout::Make(*basis.card.served, request.compute));
+  }
   Describe(basis, plan);
   return plan;
 }
 
 }  // namespace
 
-absl::StatusOr<Plan> MakePlan(const model::ModelConfig& config, const PlanRequest& request) {
-  HEADROOM_ASSIGN_OR_RETURN(PlanBasis basis, MakeBasis(config, request));
+absl::StatusOr<Plan> MakePlan(const model::ModelCard& card, const PlanRequest& request) {
+  HEADROOM_ASSIGN_OR_RETURN(const PlanBasis basis, MakeBasis(card, request));
   Solver solver(basis);
   HEADROOM_ASSIGN_OR_RETURN(const Sizing sizing, solver.Solve());
-  Plan plan = Assemble(basis, sizing);
+  HEADROOM_ASSIGN_OR_RETURN(Plan plan, Assemble(basis, sizing));
   plan.notes = solver.TakeNotes();
   return plan;
+}
+
+absl::StatusOr<Plan> MakePlan(const model::ModelConfig& config, const PlanRequest& request) {
+  return MakePlan(model::CardOf(config), request);
 }
 
 void Plan::Register(Ledger& ledger) const {

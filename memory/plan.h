@@ -1,6 +1,9 @@
 // The plan: bytes per component for a model on a device with given knobs, from the config alone. The one function that
-// workers size everything with at start; `headroom up` prints it before a weight is read. Its lines sum exactly to the
-// device's memory.
+// workers size everything with at start; `headroom plan` and `headroom up` print it before a weight is read. Its lines
+// sum exactly to the device's memory.
+//
+// What the engine does not run yet (other families, tensor parallelism, quantized weights, an 8-bit KV cache) is
+// planned all the same and marked "plan only": workers refuse such a plan.
 #pragma once
 
 #include <array>
@@ -17,6 +20,7 @@
 #include "memory/ledger.h"
 #include "memory/step_layout.h"
 #include "memory/weight_layout.h"
+#include "model/card.h"
 #include "model/config.h"
 
 namespace headroom::memory {
@@ -24,14 +28,15 @@ namespace headroom::memory {
 // Everything is optional: what is absent is found by MakePlan. What is given is kept, or the plan fails.
 struct Knobs {
   std::optional<int64_t> max_num_seqs;
-  std::optional<int64_t> max_model_len;           // tokens of prompt and answer together
-  std::optional<int64_t> max_num_batched_tokens;  // tokens of an llm step
-  std::optional<double> gpu_memory_utilization;   // (0, 1]; the rest of the device becomes headroom
-  std::optional<int64_t> block_size;              // power of two, 8 to 256
-  std::optional<DType> kv_cache_dtype;            // kF32 or kBF16; absent = the compute type
+  std::optional<int64_t> max_model_len;             // tokens of prompt and answer together
+  std::optional<int64_t> max_num_batched_tokens;    // tokens of an llm step
+  std::optional<double> gpu_memory_utilization;     // (0, 1]; the rest of the device becomes headroom
+  std::optional<int64_t> block_size;                // power of two, 8 to 256
+  std::optional<DType> kv_cache_dtype;              // kF32, kBF16, kF8 (plan only); absent = the compute type
+  std::optional<model::WeightFormat> quantization;  // of the decoder's products: kInt8, kInt4, kFp8 (plan only)
   std::optional<int64_t> max_patches_per_step;
   std::optional<int64_t> embedding_store_pieces;  // of a vision-worker
-  std::optional<int64_t> tensor_parallel_size;    // 1
+  std::optional<int64_t> tensor_parallel_size;    // ranks that share the decoder; above 1 plan only
   int64_t min_full_length_seqs = 1;               // sequences of max_model_len that the pool must hold
 };
 
@@ -48,10 +53,13 @@ struct ResolvedKnobs {
   int64_t embedding_store_pieces = 0;
 };
 
+// Bytes. The catalogue (memory/devices.h) has known cards.
 struct DeviceSpec {
   std::string name = "cpu";
   int64_t memory_bytes = 0;
-  int64_t context_floor_bytes = 0;
+  int64_t context_floor_bytes = 0;     // driver, context, the process itself
+  int64_t library_bytes = 0;           // what libraries hold outside the arena, as far as the device tells
+  int64_t parallel_library_bytes = 0;  // the same for what tensor parallelism adds (NCCL)
   int64_t other_processes_bytes = 0;
 };
 
@@ -72,6 +80,12 @@ struct KernelNeeds {
   int64_t communication_bytes = 0;  // inside the arena
 };
 
+// One feasible choice: so many sequences of this length fit in full.
+struct FrontierPoint {
+  int64_t max_model_len = 0;
+  int64_t full_length_seqs = 0;
+};
+
 struct PlanLine {
   Component component = Component::kHeadroom;
   int64_t bytes = 0;
@@ -85,10 +99,14 @@ struct Plan {
   DType compute = DType::kBF16;
   std::array<PlanLine, kComponents> lines;  // indexed by Component
   ResolvedKnobs knobs;
-  std::vector<std::string> notes;  // what was reduced, and why
+  std::vector<std::string> notes;      // what was reduced, and why
+  std::vector<std::string> assumed;    // of the model: what its files did not say
+  std::vector<std::string> plan_only;  // why no worker can run this plan; empty: it can
+  int64_t tensor_parallel_size = 1;
+  int64_t rank = 0;
 
-  int64_t arena_bytes = 0;  // all lines for which InArena holds
-  WeightLayout weights;
+  int64_t arena_bytes = 0;       // all lines for which InArena holds
+  WeightLayout weights;          // with plan_only empty
   VisionStepLayout vision_step;  // with roles.vision and a model that sees
   LlmStepLayout llm_step;        // with roles.llm
   KvLayout kv;
@@ -109,11 +127,21 @@ struct PlanRequest {
   Roles roles;
   DType compute = DType::kBF16;
   KernelNeeds kernels;
+  // Of tensor_parallel_size. The vision role lies whole on rank 0: a tower gains little from being split.
+  int64_t rank = 0;
 };
 
-// INVALID_ARGUMENT: a knob or device value out of range, or what is not built (tensor_parallel_size above 1).
-// FAILED_PRECONDITION: does not fit; the message names the line that binds, the bytes needed and available, and what
-// would fit.
+// INVALID_ARGUMENT: a knob or device value out of range. FAILED_PRECONDITION: does not fit; the message names the line
+// that binds, the bytes needed and available, and what would fit.
+absl::StatusOr<Plan> MakePlan(const model::ModelCard& card, const PlanRequest& request);
 absl::StatusOr<Plan> MakePlan(const model::ModelConfig& config, const PlanRequest& request);
+
+// One plan for each rank, on equal devices: knobs and KV blocks are those of the rank with the least room.
+absl::StatusOr<std::vector<Plan>> MakeRankPlans(const model::ModelCard& card, const PlanRequest& request);
+
+// How many sequences of a length would fit in full, for lengths from the model's own (or the asked one) down by halves
+// to 256: the other knobs as asked, or as small as the solver would make them. Lengths that no sequence fits are left
+// out.
+absl::StatusOr<std::vector<FrontierPoint>> PlanFrontier(const model::ModelCard& card, const PlanRequest& request);
 
 }  // namespace headroom::memory

@@ -11,6 +11,7 @@
 
 #include "common/status.h"
 #include "memory/arena.h"
+#include "memory/rank_share.h"
 
 namespace headroom::memory {
 namespace {
@@ -20,6 +21,8 @@ constexpr int64_t kSequencesMax = 1 << 16;
 constexpr int64_t kStepTokensMax = 1 << 22;
 constexpr int64_t kStepPatchesMax = 1 << 22;
 constexpr int64_t kStorePiecesMax = 1 << 20;
+constexpr int64_t kRanksMax = 1024;
+constexpr int64_t kQuantizationGroupMax = 1 << 16;
 
 absl::Status CheckRange(const std::string& name, int64_t value, int64_t min, int64_t max) {
   if (value >= min && value <= max) return absl::OkStatus();
@@ -30,9 +33,9 @@ absl::Status CheckRange(const std::string& name, const std::optional<int64_t>& v
   return value ? CheckRange(name, *value, min, max) : absl::OkStatus();
 }
 
-absl::Status CheckKnobs(const model::ModelConfig& config, const Knobs& knobs) {
+absl::Status CheckKnobs(const model::ModelCard& card, const Knobs& knobs) {
   HEADROOM_RETURN_IF_ERROR(CheckRange("max_num_seqs", knobs.max_num_seqs, 1, kSequencesMax));
-  HEADROOM_RETURN_IF_ERROR(CheckRange("max_model_len", knobs.max_model_len, 1, config.llm.max_position_embeddings));
+  HEADROOM_RETURN_IF_ERROR(CheckRange("max_model_len", knobs.max_model_len, 1, card.max_position_embeddings));
   HEADROOM_RETURN_IF_ERROR(CheckRange("max_num_batched_tokens", knobs.max_num_batched_tokens, 1, kStepTokensMax));
   HEADROOM_RETURN_IF_ERROR(CheckRange("max_patches_per_step", knobs.max_patches_per_step, 1, kStepPatchesMax));
   HEADROOM_RETURN_IF_ERROR(CheckRange("embedding_store_pieces", knobs.embedding_store_pieces, 1, kStorePiecesMax));
@@ -41,9 +44,10 @@ absl::Status CheckKnobs(const model::ModelConfig& config, const Knobs& knobs) {
   if (knobs.block_size && !std::has_single_bit(static_cast<uint64_t>(*knobs.block_size))) {
     return absl::InvalidArgumentError(absl::StrCat("block_size: ", *knobs.block_size, " is not a power of two"));
   }
-  if (knobs.tensor_parallel_size.value_or(1) != 1) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("tensor_parallel_size: not supported: ", *knobs.tensor_parallel_size, " (only 1)"));
+  HEADROOM_RETURN_IF_ERROR(CheckRange("tensor_parallel_size", knobs.tensor_parallel_size, 1, kRanksMax));
+  HEADROOM_RETURN_IF_ERROR(CheckRanks(card, knobs.tensor_parallel_size.value_or(1)));
+  if (knobs.quantization && knobs.quantization->kind == model::WeightFormat::Kind::kInt4) {
+    HEADROOM_RETURN_IF_ERROR(CheckRange("quantization: group", knobs.quantization->group, 1, kQuantizationGroupMax));
   }
   const double utilization = knobs.gpu_memory_utilization.value_or(1);
   if (!(utilization > 0 && utilization <= 1)) {
@@ -64,6 +68,9 @@ absl::Status CheckDevice(const DeviceSpec& device, const KernelNeeds& kernels) {
   HEADROOM_RETURN_IF_ERROR(CheckRange("context floor", device.context_floor_bytes, 0, kDeviceBytesMax));
   HEADROOM_RETURN_IF_ERROR(CheckRange("other processes", device.other_processes_bytes, 0, kDeviceBytesMax));
   HEADROOM_RETURN_IF_ERROR(CheckRange("libraries", kernels.library_bytes, 0, kDeviceBytesMax));
+  HEADROOM_RETURN_IF_ERROR(CheckRange("libraries of the device", device.library_bytes, 0, kDeviceBytesMax));
+  HEADROOM_RETURN_IF_ERROR(
+      CheckRange("libraries of tensor parallelism", device.parallel_library_bytes, 0, kDeviceBytesMax));
   HEADROOM_RETURN_IF_ERROR(CheckRange("communication", kernels.communication_bytes, 0, kDeviceBytesMax));
   if (kernels.rows == nullptr) return absl::InvalidArgumentError("kernels: no row bucket function");
   return absl::OkStatus();
@@ -93,7 +100,7 @@ absl::Status SizeVision(const PlanBasis& basis, Sizing& sizing) {
   HEADROOM_ASSIGN_OR_RETURN(limits.linear_scratch_bytes, kernels.vision_linear_scratch(limits.patches, limits.pieces));
   HEADROOM_ASSIGN_OR_RETURN(limits.attention_scratch_bytes,
                             kernels.vision_attention_scratch(limits.patches, limits.pieces));
-  HEADROOM_ASSIGN_OR_RETURN(sizing.vision_step, VisionStepLayout::Make(basis.config, limits));
+  HEADROOM_ASSIGN_OR_RETURN(sizing.vision_step, VisionStepLayout::Make(*basis.card.encoder, limits));
   sizing.bytes[static_cast<int>(Component::kVisionWorkspace)] = sizing.vision_step.bytes;
   return absl::OkStatus();
 }
@@ -110,7 +117,7 @@ absl::Status SizeLlm(const PlanBasis& basis, Sizing& sizing) {
   HEADROOM_ASSIGN_OR_RETURN(limits.linear_scratch_bytes, kernels.llm_linear_scratch(limits.tokens, limits.sequences));
   HEADROOM_ASSIGN_OR_RETURN(limits.attention_scratch_bytes,
                             kernels.llm_attention_scratch(limits.tokens, limits.sequences));
-  HEADROOM_ASSIGN_OR_RETURN(sizing.llm_step, LlmStepLayout::Make(basis.config, limits));
+  HEADROOM_ASSIGN_OR_RETURN(sizing.llm_step, LlmStepLayout::Make(basis.decoder, limits));
   sizing.bytes[static_cast<int>(Component::kLlmWorkspace)] = sizing.llm_step.bytes;
   return absl::OkStatus();
 }
@@ -122,27 +129,39 @@ int64_t UsableBytes(int64_t memory, double utilization) {
 
 }  // namespace
 
-absl::StatusOr<PlanBasis> MakeBasis(const model::ModelConfig& config, const PlanRequest& request) {
+absl::StatusOr<PlanBasis> MakeBasis(const model::ModelCard& card, const PlanRequest& request) {
   const Knobs& knobs = request.knobs;
-  HEADROOM_RETURN_IF_ERROR(CheckKnobs(config, knobs));
+  HEADROOM_RETURN_IF_ERROR(CheckKnobs(card, knobs));
   HEADROOM_RETURN_IF_ERROR(CheckDevice(request.device, request.kernels));
+  HEADROOM_RETURN_IF_ERROR(CheckRange("rank", request.rank, 0, knobs.tensor_parallel_size.value_or(1) - 1));
+  if (request.compute != DType::kF32 && request.compute != DType::kBF16) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("weights: not supported: ", DTypeName(request.compute), " (only fp32, bf16)"));
+  }
   if (!request.roles.vision && !request.roles.llm) return absl::InvalidArgumentError("roles: neither vision nor llm");
-  if (!request.roles.llm && !config.vision) return absl::InvalidArgumentError("roles: the model has no vision tower");
-  PlanBasis basis{.config = config, .request = request, .kernels = request.kernels, .weights = {}, .kv = {}};
+  if (!request.roles.llm && !card.encoder) return absl::InvalidArgumentError("roles: the model has no vision tower");
+  if (!request.roles.llm && request.rank > 0)
+    return absl::InvalidArgumentError("roles: a vision worker has rank 0 only");
+  PlanBasis basis{.card = card, .request = request, .kernels = request.kernels, .decoder = {}, .kv = {}};
   for (auto* function : {&basis.kernels.vision_linear_scratch, &basis.kernels.vision_attention_scratch,
                          &basis.kernels.llm_linear_scratch, &basis.kernels.llm_attention_scratch}) {
     *function = Remembering(*function);
   }
-  basis.sees = request.roles.vision && config.vision.has_value();
+  basis.ranks = knobs.tensor_parallel_size.value_or(1);
+  basis.sees = request.roles.vision && card.encoder.has_value() && request.rank == 0;
   basis.reads = request.roles.llm;
   // An llm-worker keeps what it pulls in host memory, which the price of a request covers.
   basis.stores = basis.sees ? 1 : 0;
-  HEADROOM_ASSIGN_OR_RETURN(basis.weights, WeightLayout::Make(config, request.compute));
-  HEADROOM_ASSIGN_OR_RETURN(
-      basis.kv, KvLayout::Make(config.llm.layers, config.llm.kv_heads, config.llm.head_dim,
-                               knobs.block_size.value_or(16), knobs.kv_cache_dtype.value_or(request.compute)));
-  if (config.vision) {
-    basis.piece_bytes = AlignUp(config.resampler.query_num * config.llm.hidden_size * SizeOf(request.compute));
+  HEADROOM_ASSIGN_OR_RETURN(basis.weight_bytes,
+                            RankWeightBytes(card, request.compute, knobs.quantization, basis.ranks));
+  basis.decoder = RankDecoder(card, basis.ranks);
+  HEADROOM_ASSIGN_OR_RETURN(basis.kv, RankKv(card, basis.ranks, knobs.block_size.value_or(16),
+                                             knobs.kv_cache_dtype.value_or(request.compute)));
+  if (card.encoder) {
+    const model::EncoderShape& encoder = *card.encoder;
+    const int64_t tokens =
+        encoder.merge > 0 ? (encoder.usual_patches + encoder.merge - 1) / encoder.merge : encoder.query_num;
+    basis.piece_bytes = AlignUp(tokens * encoder.out * SizeOf(request.compute));
   }
   basis.usable_bytes = UsableBytes(request.device.memory_bytes, knobs.gpu_memory_utilization.value_or(1));
   return basis;
@@ -153,14 +172,15 @@ absl::StatusOr<Sizing> Size(const PlanBasis& basis, const ResolvedKnobs& knobs) 
   sizing.knobs = knobs;
   auto& bytes = sizing.bytes;
   const auto set = [&](Component component, int64_t value) { bytes[static_cast<int>(component)] = value; };
+  const auto weight = [&](model::WeightPart part) { return basis.weight_bytes[static_cast<int>(part)]; };
   if (basis.sees) {
-    set(Component::kVisionWeights, basis.weights.Bytes(model::WeightPart::kVision));
-    set(Component::kResamplerWeights, basis.weights.Bytes(model::WeightPart::kResampler));
+    set(Component::kVisionWeights, weight(model::WeightPart::kVision));
+    set(Component::kResamplerWeights, weight(model::WeightPart::kResampler));
     HEADROOM_RETURN_IF_ERROR(SizeVision(basis, sizing));
   }
   if (basis.reads) {
-    set(Component::kLlmWeights, basis.weights.Bytes(model::WeightPart::kLlm));
-    set(Component::kHeadWeights, basis.weights.Bytes(model::WeightPart::kHead));
+    set(Component::kLlmWeights, weight(model::WeightPart::kLlm));
+    set(Component::kHeadWeights, weight(model::WeightPart::kHead));
     HEADROOM_RETURN_IF_ERROR(SizeLlm(basis, sizing));
     const int64_t blocks = basis.kv.BlocksFor(knobs.max_model_len);
     if (__builtin_mul_overflow(basis.request.knobs.min_full_length_seqs * blocks, basis.kv.BlockBytes(),
@@ -173,13 +193,20 @@ absl::StatusOr<Sizing> Size(const PlanBasis& basis, const ResolvedKnobs& knobs) 
     return absl::InvalidArgumentError(
         absl::StrCat("embedding_store_pieces: ", knobs.embedding_store_pieces, " is too large"));
   }
-  const int64_t communication = basis.request.kernels.communication_bytes;
+  const DeviceSpec& device = basis.request.device;
+  int64_t communication = basis.request.kernels.communication_bytes;
+  int64_t libraries = basis.request.kernels.library_bytes + device.library_bytes;
+  if (basis.ranks > 1) {
+    // Sums across ranks go from one fp32 buffer of a step's rows into another.
+    communication += 2 * sizing.llm_step.token_rows * basis.decoder.hidden * SizeOf(DType::kF32);
+    libraries += device.parallel_library_bytes;
+  }
   set(Component::kEmbeddingStore, store_bytes);
   set(Component::kCommunication, communication);
   set(Component::kAlignment, AlignUp(communication) - communication);  // every other line is a multiple already
-  set(Component::kLibraries, basis.request.kernels.library_bytes);
-  set(Component::kContextFloor, basis.request.device.context_floor_bytes);
-  set(Component::kOtherProcesses, basis.request.device.other_processes_bytes);
+  set(Component::kLibraries, libraries);
+  set(Component::kContextFloor, device.context_floor_bytes);
+  set(Component::kOtherProcesses, device.other_processes_bytes);
 
   sizing.fixed_bytes = kPageBytes - 1;
   for (const int64_t value : bytes) {

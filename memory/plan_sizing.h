@@ -11,20 +11,22 @@ namespace headroom::memory {
 
 // What does not change during the search.
 struct PlanBasis {
-  const model::ModelConfig& config;
+  const model::ModelCard& card;
   const PlanRequest& request;
-  KernelNeeds kernels;  // the request's; each function is asked once for a size
-  bool sees = false;    // the model has a tower and the vision role is here
-  bool reads = false;   // the llm role is here
-  int stores = 0;       // embedding stores: one where the tower runs
-  WeightLayout weights;
+  KernelNeeds kernels;                                      // the request's; each function is asked once for a size
+  bool sees = false;                                        // the model has a tower and the vision role is here
+  bool reads = false;                                       // the llm role is here
+  int stores = 0;                                           // embedding stores: one where the tower runs
+  std::array<int64_t, model::kWeightParts> weight_bytes{};  // of this rank
+  model::DecoderShape decoder;                              // of this rank
+  int64_t ranks = 1;
   KvLayout kv;
   int64_t piece_bytes = 0;
   int64_t usable_bytes = 0;  // of the device, after gpu_memory_utilization
 };
 
 // INVALID_ARGUMENT when a value is out of range or not supported.
-absl::StatusOr<PlanBasis> MakeBasis(const model::ModelConfig& config, const PlanRequest& request);
+absl::StatusOr<PlanBasis> MakeBasis(const model::ModelCard& card, const PlanRequest& request);
 
 struct Sizing {
   ResolvedKnobs knobs;

@@ -16,7 +16,8 @@ std::string Row(const std::string& title, int64_t bytes, const std::string& deta
 }  // namespace
 
 std::string Plan::ToTable() const {
-  std::string table = absl::StrCat("plan for ", device, ", ", DTypeName(compute), "\n");
+  const std::string of = tensor_parallel_size > 1 ? absl::StrCat(", rank ", rank, " of ", tensor_parallel_size) : "";
+  std::string table = absl::StrCat("plan for ", device, of, ", ", DTypeName(compute), "\n");
   for (const PlanLine& line : lines) {
     if (line.bytes != 0) table += Row(ComponentTitle(line.component), line.bytes, line.detail);
   }
@@ -25,6 +26,8 @@ std::string Plan::ToTable() const {
     absl::StrAppend(&table, "the KV pool promises ", full_length_seqs, " sequence(s) of ", knobs.max_model_len,
                     " tokens; max_num_seqs is ", knobs.max_num_seqs, "\n");
   }
+  for (const std::string& reason : plan_only) absl::StrAppend(&table, "plan only: ", reason, "\n");
+  for (const std::string& value : assumed) absl::StrAppend(&table, "assumed: ", value, "\n");
   for (const std::string& note : notes) absl::StrAppend(&table, "note: ", note, "\n");
   return table;
 }

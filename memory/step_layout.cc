@@ -65,18 +65,18 @@ absl::Status TooLarge() {
 
 }  // namespace
 
-absl::StatusOr<VisionStepLayout> VisionStepLayout::Make(const model::ModelConfig& config, const Limits& limits) {
-  if (!config.vision) return absl::InvalidArgumentError("vision step: the model has no vision tower");
+absl::StatusOr<VisionStepLayout> VisionStepLayout::Make(const model::EncoderShape& shape, const Limits& limits) {
   HEADROOM_RETURN_IF_ERROR(CheckLimit("vision step: patches", limits.patches, 1));
   HEADROOM_RETURN_IF_ERROR(CheckLimit("vision step: pieces", limits.pieces, 1));
   HEADROOM_RETURN_IF_ERROR(CheckScratch(limits.linear_scratch_bytes, limits.attention_scratch_bytes));
-  const model::VisionConfig& vision = *config.vision;
-  const int64_t width = vision.hidden_size, out = config.llm.hidden_size;
+  const int64_t width = shape.width, out = shape.out;
   const int64_t element = SizeOf(limits.compute), f32 = SizeOf(DType::kF32);
   VisionStepLayout layout;
   layout.limits = limits;
   HEADROOM_ASSIGN_OR_RETURN(layout.patch_rows, Rounded(limits.rows, limits.patches));
-  HEADROOM_ASSIGN_OR_RETURN(layout.query_rows, Rounded(limits.rows, limits.pieces * config.resampler.query_num));
+  HEADROOM_ASSIGN_OR_RETURN(layout.query_rows,
+                            Rounded(limits.rows, shape.merge > 0 ? (limits.patches + shape.merge - 1) / shape.merge
+                                                                 : limits.pieces * shape.query_num));
   const int64_t p = layout.patch_rows, q = layout.query_rows;
 
   Placer place;
@@ -84,22 +84,28 @@ absl::StatusOr<VisionStepLayout> VisionStepLayout::Make(const model::ModelConfig
   layout.x = layout.tower_out = place.Add(p, width, f32);
   layout.normed = layout.tower_normed = place.Add(p, width, element);
   place.Mark();
-  layout.patch_matrix = place.Add(p, vision.patch_values(), element);
+  layout.patch_matrix = place.Add(p, shape.patch_values, element);
   place.Rewind();
   layout.qkv = place.Add(p, 3 * width, f32);
   layout.attention = place.Add(p, width, element);
   place.Rewind();
-  layout.mlp_hidden = place.Add(p, vision.intermediate_size, f32);
-  layout.mlp_activated = place.Add(p, vision.intermediate_size, element);
+  layout.mlp_hidden = place.Add(p, shape.mlp_in, f32);
+  layout.mlp_activated = place.Add(p, shape.mlp_out, element);
   place.Rewind();
-  // Once keys_in and values_in are there, kv is free and the values take its place.
-  layout.kv = layout.values = place.Add(p, out, f32);
-  layout.values_in = place.Add(p, out, element);
-  layout.keys_in = place.Add(p, out, element);
-  layout.keys = place.Add(p, out, f32);
-  layout.pooled = place.Add(q, out, element);
-  layout.projected = place.Add(q, out, f32);
-  layout.projected_normed = place.Add(q, out, element);
+  if (shape.merge > 0) {
+    layout.merged = place.Add(q, shape.merge * width, element);
+    layout.merger_hidden = place.Add(q, shape.merger_hidden, f32);
+    layout.merger_activated = place.Add(q, shape.merger_hidden, element);
+  } else {
+    // Once keys_in and values_in are there, kv is free and the values take its place.
+    layout.kv = layout.values = place.Add(p, out, f32);
+    layout.values_in = place.Add(p, out, element);
+    layout.keys_in = place.Add(p, out, element);
+    layout.keys = place.Add(p, out, f32);
+    layout.pooled = place.Add(q, out, element);
+    layout.projected = place.Add(q, out, f32);
+    layout.projected_normed = place.Add(q, out, element);
+  }
   layout.embeddings = place.Add(q, out, f32);
   place.Join();
   layout.linear_scratch = place.AddBytes(limits.linear_scratch_bytes);
@@ -109,12 +115,11 @@ absl::StatusOr<VisionStepLayout> VisionStepLayout::Make(const model::ModelConfig
   return layout;
 }
 
-absl::StatusOr<LlmStepLayout> LlmStepLayout::Make(const model::ModelConfig& config, const Limits& limits) {
+absl::StatusOr<LlmStepLayout> LlmStepLayout::Make(const model::DecoderShape& shape, const Limits& limits) {
   HEADROOM_RETURN_IF_ERROR(CheckLimit("llm step: tokens", limits.tokens, 1));
   HEADROOM_RETURN_IF_ERROR(CheckLimit("llm step: sequences", limits.sequences, 1));
   HEADROOM_RETURN_IF_ERROR(CheckLimit("llm step: blocks per sequence", limits.blocks_per_sequence, 1));
   HEADROOM_RETURN_IF_ERROR(CheckScratch(limits.linear_scratch_bytes, limits.attention_scratch_bytes));
-  const model::DecoderConfig& llm = config.llm;
   const int64_t element = SizeOf(limits.compute), f32 = SizeOf(DType::kF32), i32 = SizeOf(DType::kI32);
   LlmStepLayout layout;
   layout.limits = limits;
@@ -127,18 +132,21 @@ absl::StatusOr<LlmStepLayout> LlmStepLayout::Make(const model::ModelConfig& conf
   layout.positions = place.Add(limits.tokens, 1, i32);
   layout.slots = place.Add(limits.tokens, 1, sizeof(int64_t));
   layout.block_tables = place.Add(limits.sequences, limits.blocks_per_sequence, i32);
-  layout.x = place.Add(t, llm.hidden_size, f32);
-  layout.normed = place.Add(t, llm.hidden_size, element);
+  layout.x = place.Add(t, shape.hidden, f32);
+  layout.normed = place.Add(t, shape.hidden, element);
   place.Mark();
-  layout.qkv = place.Add(t, (llm.heads + 2 * llm.kv_heads) * llm.head_dim, f32);
-  layout.attention = place.Add(t, llm.heads * llm.head_dim, element);
+  layout.qkv = place.Add(t, shape.attention_in, f32);
+  layout.attention = place.Add(t, shape.attention_out, element);
   place.Rewind();
-  layout.gate_up = place.Add(t, 2 * llm.intermediate_size, f32);
-  layout.activated = place.Add(t, llm.intermediate_size, element);
+  layout.gate_up = place.Add(t, shape.mlp_in, f32);
+  layout.activated = place.Add(t, shape.mlp_out, element);
+  layout.router = place.Add(t, shape.router, f32);
+  layout.routed_in = place.Add(t, shape.routed, element);
+  layout.routed_out = place.Add(t, shape.routed, f32);
   place.Rewind();
-  layout.head_input = place.Add(s, llm.hidden_size, element);
-  layout.logits = place.Add(s, llm.vocab_size, f32);
-  layout.sampling = place.Add(llm.vocab_size, 1, sizeof(int64_t));
+  layout.head_input = place.Add(s, shape.hidden, element);
+  layout.logits = place.Add(s, shape.vocab, f32);
+  layout.sampling = place.Add(shape.vocab, 1, sizeof(int64_t));
   place.Join();
   layout.linear_scratch = place.AddBytes(limits.linear_scratch_bytes);
   layout.attention_scratch = place.AddBytes(limits.attention_scratch_bytes);

@@ -50,7 +50,7 @@ struct CardTensor {
   WeightPart part = WeightPart::kLlm;
   int64_t count = 1;
   int64_t rows = 0, cols = 0;
-  WeightFormat format;
+  WeightFormat format = {};
   bool linear = false;  // a matrix product of the decoder: what weight quantization applies to
   TensorSplit split = TensorSplit::kWhole;
   int64_t kv_rows = 0;        // with kRows

@@ -13,7 +13,6 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using ::testing::IsEmpty;
 
 // config.json of MiniCPM-V 2.6 as published.
 const char* const kPublished = R"({

@@ -55,6 +55,9 @@ absl::StatusOr<std::unique_ptr<WorkerDevice>> WorkerDevice::Create(const Cluster
   request.roles = roles;
   add_needs(*worker->device_, worker->model_, request.compute, request.kernels);
   HEADROOM_ASSIGN_OR_RETURN(worker->plan_, memory::MakePlan(worker->model_, request));
+  if (!worker->plan_.plan_only.empty()) {
+    return absl::FailedPreconditionError("this can be planned but not served: " + worker->plan_.plan_only.front());
+  }
   for (const std::string& note : worker->plan_.notes) Log(LogLevel::kInfo, "worker", "plan").With("note", note);
 
   worker->ledger_ = std::make_unique<memory::Ledger>(worker->plan_.device_bytes);

@@ -1,0 +1,110 @@
+#include "memory/rank_share.h"
+
+#include <algorithm>
+
+#include "common/status.h"
+#include "memory/arena.h"
+
+namespace headroom::memory {
+namespace {
+
+using model::CardTensor;
+using model::TensorSplit;
+
+int64_t RankKvHeads(const model::ModelCard& card, int64_t ranks) {
+  return card.kv.vectors == 1 ? card.kv.heads : std::max<int64_t>(1, card.kv.heads / ranks);
+}
+
+// What `ranks` must divide, of a matrix.
+int64_t SharedSize(const CardTensor& tensor) {
+  switch (tensor.split) {
+    case TensorSplit::kRows:
+      return tensor.rows - tensor.kv_rows;
+    case TensorSplit::kCols:
+      return tensor.cols;
+    case TensorSplit::kExperts:
+      return tensor.count;
+    case TensorSplit::kWhole:
+      break;
+  }
+  return 0;
+}
+
+CardTensor RankTensor(const model::ModelCard& card, CardTensor tensor, int64_t ranks) {
+  switch (tensor.split) {
+    case TensorSplit::kRows: {
+      const int64_t kv_rows = tensor.kv_rows / card.kv.heads * RankKvHeads(card, ranks);
+      // The vocabulary need not divide: the last rank pads.
+      tensor.rows = (tensor.rows - tensor.kv_rows + ranks - 1) / ranks + kv_rows;
+      break;
+    }
+    case TensorSplit::kCols:
+      tensor.cols /= ranks;
+      break;
+    case TensorSplit::kExperts:
+      tensor.count /= ranks;
+      break;
+    case TensorSplit::kWhole:
+      break;
+  }
+  return tensor;
+}
+
+bool IsVocabulary(const model::ModelCard& card, const CardTensor& tensor) {
+  return tensor.split == TensorSplit::kRows && tensor.kv_rows == 0 && tensor.rows == card.decoder.vocab;
+}
+
+}  // namespace
+
+absl::Status CheckRanks(const model::ModelCard& card, int64_t ranks) {
+  const auto refuse = [ranks](const std::string& what, int64_t size) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("tensor_parallel_size: ", ranks, " does not divide ", what, " ", size));
+  };
+  if (card.decoder.heads % ranks != 0) return refuse("num_attention_heads", card.decoder.heads);
+  if (card.kv.vectors == 2 && card.kv.heads % ranks != 0 && ranks % card.kv.heads != 0) {
+    return refuse("num_key_value_heads", card.kv.heads);
+  }
+  for (const CardTensor& tensor : card.tensors) {
+    if (IsVocabulary(card, tensor)) continue;
+    const int64_t size = SharedSize(tensor);
+    if (size % ranks != 0) return refuse("what ranks share of " + tensor.name + ":", size);
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::array<int64_t, model::kWeightParts>> RankWeightBytes(
+    const model::ModelCard& card, DType compute, const std::optional<model::WeightFormat>& quantization,
+    int64_t ranks) {
+  std::array<int64_t, model::kWeightParts> bytes{};
+  for (const CardTensor& whole : card.tensors) {
+    const CardTensor tensor = RankTensor(card, whole, ranks);
+    const bool quantized = quantization && tensor.linear && tensor.format.kind == model::WeightFormat::Kind::kCompute;
+    const int64_t each =
+        AlignUp(model::MatrixBytes(quantized ? *quantization : tensor.format, tensor.rows, tensor.cols, compute));
+    int64_t all = 0;
+    int64_t& part = bytes[static_cast<int>(tensor.part)];
+    if (__builtin_mul_overflow(each, tensor.count, &all) || __builtin_add_overflow(part, all, &part)) {
+      return absl::InvalidArgumentError("weights: " + tensor.name + " leaves 64 bits");
+    }
+  }
+  return bytes;
+}
+
+model::DecoderShape RankDecoder(const model::ModelCard& card, int64_t ranks) {
+  model::DecoderShape shape = card.decoder;
+  const auto share = [ranks](int64_t width) { return (width + ranks - 1) / ranks; };
+  const int64_t kv = card.kv.vectors * card.kv.heads * card.kv.head_dim;
+  const int64_t rank_kv = card.kv.vectors * RankKvHeads(card, ranks) * card.kv.head_dim;
+  shape.attention_in = share(std::max<int64_t>(0, shape.attention_in - kv)) + std::min(rank_kv, shape.attention_in);
+  shape.attention_out = share(shape.attention_out);
+  shape.mlp_in = share(shape.mlp_in);
+  shape.mlp_out = share(shape.mlp_out);
+  return shape;
+}
+
+absl::StatusOr<KvLayout> RankKv(const model::ModelCard& card, int64_t ranks, int64_t block_size, DType dtype) {
+  return KvLayout::Make(card.kv.layers, RankKvHeads(card, ranks), card.kv.head_dim, block_size, dtype, card.kv.vectors);
+}
+
+}  // namespace headroom::memory
