@@ -2,58 +2,32 @@
 
 #include <yaml-cpp/yaml.h>
 
-#include <fstream>
 #include <set>
 #include <sstream>
+
+#include "common/config_yaml.h"
 
 namespace headroom {
 namespace {
 
-constexpr int64_t kFileBytesMax = int64_t{1} << 20;
 constexpr int64_t kMillion = 1'000'000;
 constexpr int64_t kHourMs = 3'600'000;
 constexpr int64_t kMiB = int64_t{1} << 20;
 constexpr int64_t kTiB = int64_t{1} << 40;
-
-std::string Where(const std::string& name, const YAML::Mark& mark) { return absl::StrCat(name, ":", mark.line + 1); }
-
-absl::Status ApplySection(const YAML::Node& node, const std::string& name, ClusterConfig::Section& section) {
-  if (!node.IsMap()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(Where(name, node.Mark()), ": section '", section.name, "' must be a mapping of key: value"));
-  }
-  std::set<std::string> seen;
-  for (const auto& entry : node) {
-    const std::string where = Where(name, entry.first.Mark());
-    if (!entry.first.IsScalar()) return absl::InvalidArgumentError(where + ": a key must be a plain name");
-    const std::string key = entry.first.Scalar();
-    const std::string full_name = section.name + "." + key;
-    const ConfigFields::Field* field = section.fields.Find(key);
-    if (field == nullptr) return absl::InvalidArgumentError(where + ": unknown key '" + full_name + "'");
-    if (!seen.insert(key).second) return absl::InvalidArgumentError(where + ": key '" + full_name + "' stands twice");
-    if (!entry.second.IsScalar()) {
-      return absl::InvalidArgumentError(where + ": '" + full_name + "' wants a " + field->type +
-                                        ", not a list or mapping");
-    }
-    // yaml-cpp tags quoted scalars "!".
-    HEADROOM_RETURN_IF_ERROR(field->parse({entry.second.Scalar(), where, entry.second.Tag() == "!"}));
-  }
-  return absl::OkStatus();
-}
 
 absl::Status ApplyYaml(const YAML::Node& root, const std::string& name, std::vector<ClusterConfig::Section>& sections) {
   if (!root.IsDefined() || root.IsNull()) return absl::OkStatus();
   if (!root.IsMap()) return absl::InvalidArgumentError(name + ":1: the file must be a mapping of sections");
   std::set<std::string> seen;
   for (const auto& entry : root) {
-    const std::string where = Where(name, entry.first.Mark());
+    const std::string where = YamlPosition(name, entry.first.Mark());
     const std::string key = entry.first.IsScalar() ? entry.first.Scalar() : "";
     if (!seen.insert(key).second) return absl::InvalidArgumentError(where + ": section '" + key + "' stands twice");
     bool found = false;
     for (ClusterConfig::Section& section : sections) {
       if (section.name != key) continue;
       found = true;
-      HEADROOM_RETURN_IF_ERROR(ApplySection(entry.second, name, section));
+      HEADROOM_RETURN_IF_ERROR(ApplyMapping(entry.second, name, section.name, section.fields));
     }
     if (!found) return absl::InvalidArgumentError(where + ": unknown section '" + key + "'");
   }
@@ -204,7 +178,7 @@ absl::StatusOr<ClusterConfig> ParseConfig(const std::string& yaml, const std::st
   try {
     HEADROOM_RETURN_IF_ERROR(ApplyYaml(YAML::Load(yaml), name, sections));
   } catch (const YAML::Exception& error) {
-    return absl::InvalidArgumentError(Where(name, error.mark) + ": not YAML: " + error.msg);
+    return absl::InvalidArgumentError(YamlPosition(name, error.mark) + ": not YAML: " + error.msg);
   }
   for (const std::string& text : overrides) HEADROOM_RETURN_IF_ERROR(ApplyOverride(text, sections));
   return config;
@@ -212,15 +186,7 @@ absl::StatusOr<ClusterConfig> ParseConfig(const std::string& yaml, const std::st
 
 absl::StatusOr<ClusterConfig> LoadConfig(const std::string& path, const std::vector<std::string>& overrides) {
   if (path.empty()) return ParseConfig("", "", overrides);
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return absl::NotFoundError(path + ": cannot be opened");
-  std::string yaml(kFileBytesMax + 1, '\0');
-  file.read(yaml.data(), static_cast<std::streamsize>(yaml.size()));
-  if (file.bad() || (file.gcount() == 0 && !file.eof())) return absl::InvalidArgumentError(path + ": cannot be read");
-  if (file.gcount() > kFileBytesMax) {
-    return absl::InvalidArgumentError(absl::StrCat(path, ": larger than ", kFileBytesMax, " bytes"));
-  }
-  yaml.resize(static_cast<size_t>(file.gcount()));
+  HEADROOM_ASSIGN_OR_RETURN(const std::string yaml, ReadYamlFile(path));
   return ParseConfig(yaml, path, overrides);
 }
 

@@ -1,0 +1,55 @@
+#include "common/config_yaml.h"
+
+#include <fstream>
+#include <set>
+
+namespace headroom {
+namespace {
+
+constexpr int64_t kFileBytesMax = int64_t{1} << 20;
+
+}  // namespace
+
+std::string YamlPosition(const std::string& file, const YAML::Mark& mark) {
+  return absl::StrCat(file, ":", mark.line + 1);
+}
+
+absl::Status ApplyMapping(const YAML::Node& node, const std::string& file, const std::string& mapping,
+                          const ConfigFields& fields) {
+  if (!node.IsMap()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(YamlPosition(file, node.Mark()), ": section '", mapping, "' must be a mapping of key: value"));
+  }
+  std::set<std::string> seen;
+  for (const auto& entry : node) {
+    const std::string where = YamlPosition(file, entry.first.Mark());
+    if (!entry.first.IsScalar()) return absl::InvalidArgumentError(where + ": a key must be a plain name");
+    const std::string key = entry.first.Scalar();
+    const std::string full_name = mapping + "." + key;
+    const ConfigFields::Field* field = fields.Find(key);
+    if (field == nullptr) return absl::InvalidArgumentError(where + ": unknown key '" + full_name + "'");
+    if (!seen.insert(key).second) return absl::InvalidArgumentError(where + ": key '" + full_name + "' stands twice");
+    if (!entry.second.IsScalar()) {
+      return absl::InvalidArgumentError(where + ": '" + full_name + "' wants a " + field->type +
+                                        ", not a list or mapping");
+    }
+    // yaml-cpp tags quoted scalars "!".
+    HEADROOM_RETURN_IF_ERROR(field->parse({entry.second.Scalar(), where, entry.second.Tag() == "!"}));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> ReadYamlFile(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return absl::NotFoundError(path + ": cannot be opened");
+  std::string yaml(kFileBytesMax + 1, '\0');
+  file.read(yaml.data(), static_cast<std::streamsize>(yaml.size()));
+  if (file.bad() || (file.gcount() == 0 && !file.eof())) return absl::InvalidArgumentError(path + ": cannot be read");
+  if (file.gcount() > kFileBytesMax) {
+    return absl::InvalidArgumentError(absl::StrCat(path, ": larger than ", kFileBytesMax, " bytes"));
+  }
+  yaml.resize(static_cast<size_t>(file.gcount()));
+  return yaml;
+}
+
+}  // namespace headroom

@@ -1,0 +1,23 @@
+// YAML mappings applied to declared fields, with positions in errors. Internal to the configuration code of common/.
+#pragma once
+
+#include <yaml-cpp/yaml.h>
+
+#include <string>
+
+#include "common/config_fields.h"
+#include "common/status.h"
+
+namespace headroom {
+
+// "file.yaml:12".
+std::string YamlPosition(const std::string& file, const YAML::Mark& mark);
+
+// Every key of `node` must be a declared field and stand once; errors name it as "mapping.key".
+absl::Status ApplyMapping(const YAML::Node& node, const std::string& file, const std::string& mapping,
+                          const ConfigFields& fields);
+
+// At most 1 MiB. NOT_FOUND when it cannot be opened.
+absl::StatusOr<std::string> ReadYamlFile(const std::string& path);
+
+}  // namespace headroom
