@@ -1,0 +1,134 @@
+// headroom plan: where the memory of a device would go, without the device and without reading a weight. Exit status: 0
+// it fits, 1 it does not, 2 wrong arguments or an unusable model.
+#include <array>
+#include <cstdio>
+#include <fstream>
+
+#include "cli/commands.h"
+#include "cli/connection.h"
+#include "cli/planned.h"
+#include "common/flags.h"
+#include "common/status.h"
+
+namespace headroom::cli {
+namespace {
+
+constexpr char kName[] = "headroom plan";
+
+struct Outputs {
+  bool json = false;
+  std::string helm_values, pool;
+  std::string host_memory;
+  std::string list_of_devices;
+};
+
+absl::Status WriteFile(const std::string& path, const std::string& text) {
+  std::ofstream file(path, std::ios::binary | std::ios::trunc);
+  file << text;
+  file.close();
+  return file ? absl::OkStatus() : absl::UnavailableError(path + ": cannot be written");
+}
+
+// What a pod has beside the device must cover what its worker may use.
+absl::Status CheckHost(const Planned& planned, const std::string& host_memory) {
+  if (host_memory.empty()) return absl::OkStatus();
+  HEADROOM_ASSIGN_OR_RETURN(const int64_t given, ParseBytes(host_memory));
+  int64_t needed = 0;
+  for (const HostLine& line : planned.host) needed += line.bytes;
+  if (needed <= given) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("host memory: needs ", needed, " bytes, ", given, " are given, ", needed - given, " short"));
+}
+
+absl::Status WriteHelmValues(const Planned& planned, const Outputs& outputs, const std::string& command_line) {
+  if (outputs.helm_values.empty()) return absl::OkStatus();
+  if (planned.devices.size() != 1 || planned.roles.llm == planned.roles.vision) {
+    return absl::InvalidArgumentError("--helm-values wants one device and --role vision or --role llm");
+  }
+  if (!planned.fits())
+    return absl::FailedPreconditionError("--helm-values: nothing is written for a plan that does not fit");
+  const std::string pool = outputs.pool.empty() ? (planned.roles.llm ? "llm" : "vision") : outputs.pool;
+  return WriteFile(outputs.helm_values, PlanHelmValues(planned, pool, command_line));
+}
+
+std::string DeviceList() {
+  const DeviceCatalogue catalogue;
+  std::string text;
+  for (const CatalogueDevice& device : catalogue.devices()) {
+    std::array<char, 256> row{};
+    snprintf(row.data(), row.size(), "%-10s %-40s %12s  floor %s, libraries %s  (%s)\n", device.name.c_str(),
+             device.title.c_str(), device.memory > 0 ? FormatBytes(device.memory).c_str() : ":SIZE",
+             FormatBytes(device.context_floor).c_str(), FormatBytes(device.libraries).c_str(), device.source.c_str());
+    text += row.data();
+  }
+  return text;
+}
+
+int Report(const Planned& planned, const Outputs& outputs, const std::string& command_line) {
+  fputs((outputs.json ? PlanJson(planned) : PlanText(planned)).c_str(), stdout);
+  for (const absl::Status& status :
+       {CheckHost(planned, outputs.host_memory), WriteHelmValues(planned, outputs, command_line)}) {
+    if (!status.ok()) return Fail(kName, std::string(status.message()), absl::IsInvalidArgument(status) ? 2 : 1);
+  }
+  return planned.fits() ? 0 : 1;
+}
+
+}  // namespace
+
+int Plan(const std::vector<std::string>& arguments) {
+  PlanOptions options;
+  Outputs outputs;
+  std::string config_path;
+  std::vector<std::string> overrides;
+  bool list = false;
+  std::optional<int64_t> full_length_seqs;
+  memory::Knobs& knobs = options.knobs;
+  Flags flags(
+      "headroom plan [flags] [MODEL]",
+      "Shows where the memory of a device would go for a model, without the device and without reading weights.\n"
+      "MODEL is a directory or a config.json. Knobs that are not given are found. Exit status 0: it fits, 1: it\n"
+      "does not, 2: wrong arguments or an unusable model.");
+  flags.Repeated("device", &options.devices, "rtx3090, l40s, h100, … or cpu:24GiB, cuda:48GiB; see --list-devices");
+  flags.Text("devices", &options.devices_file, "YAML file with more devices, in the form of deploy/devices.yaml");
+  flags.Switch("list-devices", &list, "prints the known devices");
+  flags.Text("config", &config_path, "YAML file of the services: model, device and knobs from there");
+  flags.Repeated("set", &overrides, "section.key=value, over the file");
+  flags.Text("role", &options.role, "all, vision or llm");
+  flags.Text("dtype", &options.dtype, "bf16 or fp32");
+  flags.Text("isa", &options.isa, "instruction set of a CPU: auto, avx2, avx512, avx512_bf16, amx");
+  flags.OptionalInteger("max-num-seqs", &knobs.max_num_seqs, "sequences at a time");
+  flags.OptionalInteger("max-model-len", &knobs.max_model_len, "tokens of prompt and answer");
+  flags.OptionalInteger("max-num-batched-tokens", &knobs.max_num_batched_tokens, "tokens of an llm step");
+  flags.OptionalInteger("max-patches-per-step", &knobs.max_patches_per_step, "patches of a vision step");
+  flags.OptionalInteger("embedding-store-pieces", &knobs.embedding_store_pieces, "pieces that a vision-worker keeps");
+  flags.OptionalInteger("block-size", &knobs.block_size, "tokens of a KV block");
+  flags.OptionalNumber("gpu-memory-utilization", &knobs.gpu_memory_utilization, "share of the device, (0, 1]");
+  flags.OptionalInteger("tensor-parallel-size", &knobs.tensor_parallel_size, "devices that share the decoder");
+  flags.OptionalInteger("full-length-seqs", &full_length_seqs, "sequences of max_model_len that must fit in full");
+  flags.Text("kv-cache-dtype", &options.kv_cache_dtype, "auto, bf16, fp32 or fp8");
+  flags.Text("quantization", &options.quantization, "none, int8, fp8, int4-g32, int4-g64 or int4-g128");
+  flags.Text("other-processes", &options.other_processes, "device memory that others use, as in 2GiB");
+  flags.Text("host-memory", &outputs.host_memory, "refuses when the services may need more beside the device");
+  flags.Switch("json", &outputs.json, "prints JSON");
+  flags.Text("helm-values", &outputs.helm_values, "file for the chart's values; wants --role vision or llm");
+  flags.Text("pool", &outputs.pool, "name of the chart's pool (default: the role)");
+  const auto rest = flags.Parse(arguments);
+  if (absl::IsCancelled(rest.status())) {
+    fputs(flags.Help().c_str(), stdout);
+    return 0;
+  }
+  if (!rest.ok()) return Fail(kName, std::string(rest.status().message()), 2);
+  if (list) return fputs(DeviceList().c_str(), stdout), 0;
+  if (rest->size() > 1) return Fail(kName, "unexpected argument '" + rest->at(1) + "'", 2);
+  if (!rest->empty()) options.model = rest->front();
+  knobs.min_full_length_seqs = full_length_seqs.value_or(1);
+  const auto config = LoadConfig(config_path, overrides);
+  if (!config.ok()) return Fail(kName, std::string(config.status().message()), 2);
+  const absl::StatusOr<Planned> planned = MakePlans(*config, options);
+  if (!planned.ok()) return Fail(kName, std::string(planned.status().message()), 2);
+  std::string command_line = kName;
+  for (const std::string& argument : arguments) command_line += " " + argument;
+  return Report(*planned, outputs, command_line);
+}
+
+}  // namespace headroom::cli

@@ -1,0 +1,150 @@
+// Plans as tables for people.
+#include <algorithm>
+#include <array>
+#include <cstdio>
+
+#include "cli/planned.h"
+#include "common/status.h"
+
+namespace headroom::cli {
+namespace {
+
+using memory::Component;
+using memory::Plan;
+
+double GiB(int64_t bytes) { return static_cast<double>(bytes) / (int64_t{1} << 30); }
+
+std::string Format(const char* format, double value) {
+  std::array<char, 64> text{};
+  snprintf(text.data(), text.size(), format, value);
+  return text.data();
+}
+
+// One column of the table of several devices or ranks.
+struct Column {
+  std::string title;
+  const Plan* plan;
+};
+
+std::vector<Column> Columns(const Planned& planned) {
+  std::vector<Column> columns;
+  for (const PlannedDevice& device : planned.devices) {
+    // Ranks after the second are equal to it.
+    for (size_t i = 0; i < std::min<size_t>(device.ranks.size(), 2); ++i) {
+      const std::string rank = device.ranks.size() == 1  ? ""
+                               : i == 0                  ? " rank 0"
+                               : device.ranks.size() > 2 ? absl::StrCat(" ranks 1-", device.ranks.size() - 1)
+                                                         : " rank 1";
+      columns.push_back({device.device.name + rank, &device.ranks[i]});
+    }
+  }
+  return columns;
+}
+
+std::string Cell(const std::string& text) {
+  std::array<char, 96> cell{};
+  snprintf(cell.data(), cell.size(), " %16s", text.c_str());
+  return cell.data();
+}
+
+std::string RowTitle(const std::string& text) {
+  std::array<char, 64> title{};
+  snprintf(title.data(), title.size(), "%-24s", text.c_str());
+  return title.data();
+}
+
+template <typename Value>
+std::string Row(const std::string& title, const std::vector<Column>& columns, Value value) {
+  std::string row = RowTitle(title);
+  for (const Column& column : columns) row += Cell(value(*column.plan));
+  return row + "\n";
+}
+
+std::string SideBySide(const std::vector<Column>& columns) {
+  std::string table = RowTitle("GiB");
+  for (const Column& column : columns) table += Cell(column.title);
+  table += "\n";
+  for (const Component component : memory::AllComponents()) {
+    const bool anywhere = std::any_of(columns.begin(), columns.end(),
+                                      [&](const Column& column) { return column.plan->Bytes(component) > 0; });
+    if (!anywhere) continue;
+    table += Row(memory::ComponentTitle(component), columns,
+                 [&](const Plan& plan) { return Format("%.3f", GiB(plan.Bytes(component))); });
+  }
+  table += Row("device", columns, [](const Plan& plan) { return Format("%.3f", GiB(plan.device_bytes)); });
+  const auto number = [](int64_t value) { return std::to_string(value); };
+  table += Row("max_num_seqs", columns, [&](const Plan& plan) { return number(plan.knobs.max_num_seqs); });
+  table += Row("max_model_len", columns, [&](const Plan& plan) { return number(plan.knobs.max_model_len); });
+  table += Row("max_num_batched_tokens", columns,
+               [&](const Plan& plan) { return number(plan.knobs.max_num_batched_tokens); });
+  table += Row("max_patches_per_step", columns,
+               [&](const Plan& plan) { return number(plan.roles.vision ? plan.knobs.max_patches_per_step : 0); });
+  table += Row("full-length sequences", columns, [&](const Plan& plan) { return number(plan.full_length_seqs); });
+  return table;
+}
+
+// The same reason is told once, whatever the number of devices.
+void AddUnique(std::vector<std::string>& lines, const std::string& line) {
+  if (std::find(lines.begin(), lines.end(), line) == lines.end()) lines.push_back(line);
+}
+
+std::string Remarks(const Planned& planned) {
+  std::vector<std::string> lines;
+  for (const PlannedDevice& device : planned.devices) {
+    for (const Plan& plan : device.ranks) {
+      for (const std::string& reason : plan.plan_only) AddUnique(lines, "plan only: " + reason);
+      for (const std::string& value : plan.assumed) AddUnique(lines, "assumed: " + value);
+      for (const std::string& note : plan.notes) {
+        AddUnique(lines, "note: " + (planned.devices.size() > 1 ? device.device.name + ": " : "") + note);
+      }
+    }
+  }
+  std::string text;
+  for (const std::string& line : lines) text += line + "\n";
+  return text;
+}
+
+std::string RefusalText(const PlannedDevice& device) {
+  std::string text = std::string(device.refusal.message()) + "\n";
+  if (device.frontier.empty()) return text;
+  text += "what " + device.device.name + " can hold with the other knobs as they are:\n";
+  for (const memory::FrontierPoint& point : device.frontier) {
+    absl::StrAppend(&text, "  ", point.full_length_seqs, " sequence(s) of ", point.max_model_len, " tokens\n");
+  }
+  return text;
+}
+
+std::string HostText(const std::vector<HostLine>& host) {
+  std::string text = "host memory beside the device, at most:\n";
+  int64_t total = 0;
+  for (const HostLine& line : host) {
+    std::array<char, 160> row{};
+    snprintf(row.data(), row.size(), "  %-14s %10.3f GiB  %s\n", line.service.c_str(), GiB(line.bytes),
+             line.what.c_str());
+    text += row.data();
+    total += line.bytes;
+  }
+  return text + "  " + RowTitle("together").substr(0, 14) + Format(" %10.3f GiB\n", GiB(total));
+}
+
+}  // namespace
+
+std::string PlanText(const Planned& planned) {
+  std::string text = absl::StrCat(planned.card.family, ", ", model::ParameterCount(planned.card), " parameters\n\n");
+  const std::vector<Column> columns = Columns(planned);
+  if (columns.size() == 1) {
+    text += columns.front().plan->ToTable();
+  } else if (!columns.empty()) {
+    text += SideBySide(columns) + Remarks(planned);
+  }
+  for (const PlannedDevice& device : planned.devices) {
+    if (!device.fits()) text += RefusalText(device);
+    if (!device.device.source.empty() && device.device.kind != "cpu") {
+      text += "assumed: " + device.device.name + ": " + device.device.source + "\n";
+    }
+  }
+  if (!planned.host.empty()) text += "\n" + HostText(planned.host);
+  return text;
+}
+
+}  // namespace headroom::cli

@@ -1,0 +1,194 @@
+#include "cli/planned.h"
+
+#include <algorithm>
+
+#include "common/rpc/server_host.h"
+#include "common/status.h"
+#include "llm-worker/server.h"
+#include "model/image/header.h"
+#include "runtime/device.h"
+#include "vision-worker/server.h"
+#include "worker/worker_device.h"
+
+namespace headroom::cli {
+namespace {
+
+absl::StatusOr<memory::Roles> ParseRole(const std::string& role, const model::ModelCard& card) {
+  if (role == "vision") return memory::Roles{.vision = true, .llm = false};
+  if (role == "llm") return memory::Roles{.vision = false, .llm = true};
+  if (role == "all") return memory::Roles{.vision = card.encoder.has_value(), .llm = true};
+  return absl::InvalidArgumentError("--role wants all, vision or llm, got '" + role + "'");
+}
+
+absl::StatusOr<std::optional<model::WeightFormat>> ParseQuantization(const std::string& text) {
+  using Kind = model::WeightFormat::Kind;
+  if (text.empty() || text == "none") return std::optional<model::WeightFormat>();
+  if (text == "int8") return model::WeightFormat{Kind::kInt8};
+  if (text == "fp8") return model::WeightFormat{Kind::kFp8};
+  for (const int64_t group : {32, 64, 128}) {
+    if (text == absl::StrCat("int4-g", group)) return model::WeightFormat{Kind::kInt4, group};
+  }
+  return absl::InvalidArgumentError("--quantization wants none, int8, fp8, int4-g32, int4-g64 or int4-g128, got '" +
+                                    text + "'");
+}
+
+template <typename T>
+void Prefer(const std::optional<T>& given, std::optional<T>& knob) {
+  if (given) knob = given;
+}
+
+absl::StatusOr<memory::Knobs> MergeKnobs(const ClusterConfig& config, const PlanOptions& options) {
+  HEADROOM_ASSIGN_OR_RETURN(memory::Knobs knobs, worker::KnobsFrom(config.knobs));
+  const memory::Knobs& given = options.knobs;
+  Prefer(given.max_num_seqs, knobs.max_num_seqs);
+  Prefer(given.max_model_len, knobs.max_model_len);
+  Prefer(given.max_num_batched_tokens, knobs.max_num_batched_tokens);
+  Prefer(given.gpu_memory_utilization, knobs.gpu_memory_utilization);
+  Prefer(given.block_size, knobs.block_size);
+  Prefer(given.max_patches_per_step, knobs.max_patches_per_step);
+  Prefer(given.embedding_store_pieces, knobs.embedding_store_pieces);
+  Prefer(given.tensor_parallel_size, knobs.tensor_parallel_size);
+  knobs.min_full_length_seqs = given.min_full_length_seqs;
+  HEADROOM_ASSIGN_OR_RETURN(knobs.quantization, ParseQuantization(options.quantization));
+  if (options.kv_cache_dtype == "fp8") {
+    knobs.kv_cache_dtype = DType::kF8;
+  } else if (!options.kv_cache_dtype.empty()) {
+    KnobsSection section;
+    section.kv_cache_dtype = options.kv_cache_dtype;
+    HEADROOM_ASSIGN_OR_RETURN(const memory::Knobs parsed, worker::KnobsFrom(section));
+    knobs.kv_cache_dtype = parsed.kv_cache_dtype;
+  }
+  return knobs;
+}
+
+absl::StatusOr<std::vector<CatalogueDevice>> ChosenDevices(const ClusterConfig& config, const PlanOptions& options) {
+  DeviceCatalogue catalogue;
+  if (!options.devices_file.empty()) HEADROOM_RETURN_IF_ERROR(catalogue.AddFile(options.devices_file));
+  std::vector<CatalogueDevice> devices;
+  for (const std::string& name : options.devices) {
+    HEADROOM_ASSIGN_OR_RETURN(CatalogueDevice device, catalogue.Find(name));
+    devices.push_back(std::move(device));
+  }
+  if (!devices.empty()) return devices;
+  HEADROOM_ASSIGN_OR_RETURN(CatalogueDevice own,
+                            catalogue.Find(absl::StrCat(config.device.kind, ":", config.device.memory)));
+  own.name = config.device.kind;
+  devices.push_back(std::move(own));
+  return devices;
+}
+
+// On the CPU the kernels are asked, as a worker asks them. Elsewhere what libraries keep stands in the catalogue.
+absl::StatusOr<std::unique_ptr<runtime::Device>> AddNeeds(const Planned& planned, const PlanOptions& options,
+                                                          memory::PlanRequest& request) {
+  const bool engine_runs =
+      planned.card.served && !request.knobs.quantization && request.knobs.tensor_parallel_size.value_or(1) == 1;
+  if (!engine_runs) return nullptr;
+  runtime::DeviceOptions device_options;
+  device_options.isa = options.isa.empty() ? planned.config.device.isa : options.isa;
+  device_options.threads = static_cast<int>(planned.config.device.threads);
+  HEADROOM_ASSIGN_OR_RETURN(std::unique_ptr<runtime::Device> device, runtime::Device::Create(device_options));
+  const model::ModelConfig& model = *planned.card.served;
+  if (planned.roles.llm) llm_worker::AddDecoderNeeds(*device, model, planned.compute, request.kernels);
+  if (planned.roles.vision) vision_worker::AddEncoderNeeds(*device, model, planned.compute, request.kernels);
+  return device;
+}
+
+absl::StatusOr<PlannedDevice> PlanDevice(const Planned& planned, const PlanOptions& options, const memory::Knobs& knobs,
+                                         const CatalogueDevice& device) {
+  PlannedDevice result;
+  result.device = device;
+  memory::PlanRequest& request = result.request;
+  request.device = {.name = device.name,
+                    .memory_bytes = device.memory,
+                    .context_floor_bytes = device.context_floor,
+                    .library_bytes = device.libraries,
+                    .parallel_library_bytes = device.parallel_libraries,
+                    .other_processes_bytes = 0};
+  if (!options.other_processes.empty()) {
+    HEADROOM_ASSIGN_OR_RETURN(request.device.other_processes_bytes, ParseBytes(options.other_processes));
+  }
+  request.knobs = knobs;
+  request.roles = planned.roles;
+  request.compute = planned.compute;
+  std::unique_ptr<runtime::Device> cpu;
+  if (device.kind == "cpu") {
+    HEADROOM_ASSIGN_OR_RETURN(cpu, AddNeeds(planned, options, request));
+  }
+  absl::StatusOr<std::vector<memory::Plan>> ranks = memory::MakeRankPlans(planned.card, request);
+  if (ranks.ok()) {
+    result.ranks = *std::move(ranks);
+    if (device.kind == "cuda") {
+      for (memory::Plan& plan : result.ranks) plan.plan_only.push_back("the CUDA backend is not built yet");
+    }
+  } else if (absl::IsFailedPrecondition(ranks.status())) {
+    result.refusal = ranks.status();
+  } else {
+    return ranks.status();
+  }
+  HEADROOM_ASSIGN_OR_RETURN(result.frontier, memory::PlanFrontier(planned.card, request));
+  result.request.kernels = {};  // it asks the device, which goes now
+  return result;
+}
+
+std::vector<HostLine> HostLines(const Planned& planned) {
+  const ClusterConfig& config = planned.config;
+  const int64_t rpc = rpc::ServerHostOptions{}.memory_bytes_max;
+  std::vector<HostLine> lines;
+  const auto add = [&](const char* service, const char* what, int64_t bytes) {
+    lines.push_back({service, what, bytes});
+  };
+  if (planned.roles.llm && planned.roles.vision) {
+    add("gateway", "compressed images of open requests", config.gateway.host_bytes_max);
+    add("gateway", "gRPC's buffers", rpc);
+    add("scheduler", "requests that wait", config.scheduler.queue_bytes_max);
+    add("scheduler", "gRPC's buffers", rpc);
+  }
+  if (planned.roles.vision && planned.card.encoder) {
+    add("vision-worker", "compressed and decoded pixels, patches", config.vision_worker.host_bytes_max);
+    model::ImageLimits limits;
+    limits.pixels_max = config.gateway.image_pixels_max;
+    limits.side_max = config.gateway.image_side_max;
+    add("vision-worker", "sandboxed image decoders",
+        vision_worker::ImageSandbox::HostBytesMax(vision_worker::SandboxConfigFrom(config), limits));
+    add("vision-worker", "gRPC's buffers", rpc);
+  }
+  if (planned.roles.llm) {
+    add("llm-worker", "fetched embeddings, token ids", config.llm_worker.host_bytes_max);
+    add("llm-worker", "gRPC's buffers", rpc);
+  }
+  return lines;
+}
+
+}  // namespace
+
+bool Planned::fits() const {
+  return std::all_of(devices.begin(), devices.end(), [](const PlannedDevice& device) { return device.fits(); });
+}
+
+int64_t Planned::HostBytes(const std::string& service) const {
+  int64_t bytes = 0;
+  for (const HostLine& line : host) bytes += line.service == service ? line.bytes : 0;
+  return bytes;
+}
+
+absl::StatusOr<Planned> MakePlans(const ClusterConfig& config, const PlanOptions& options) {
+  Planned planned;
+  planned.config = config;
+  const std::string path = options.model.empty() ? config.model.path : options.model;
+  if (path.empty()) return absl::InvalidArgumentError("which model? Name its directory or its config.json");
+  HEADROOM_ASSIGN_OR_RETURN(planned.card, model::LoadModelCard(path));
+  HEADROOM_ASSIGN_OR_RETURN(planned.roles, ParseRole(options.role, planned.card));
+  ModelSection model = config.model;
+  if (!options.dtype.empty()) model.dtype = options.dtype;
+  HEADROOM_ASSIGN_OR_RETURN(planned.compute, worker::ComputeTypeFrom(model));
+  HEADROOM_ASSIGN_OR_RETURN(const memory::Knobs knobs, MergeKnobs(config, options));
+  HEADROOM_ASSIGN_OR_RETURN(const std::vector<CatalogueDevice> devices, ChosenDevices(config, options));
+  for (const CatalogueDevice& device : devices) {
+    HEADROOM_ASSIGN_OR_RETURN(PlannedDevice plan, PlanDevice(planned, options, knobs, device));
+    planned.devices.push_back(std::move(plan));
+  }
+  planned.host = HostLines(planned);
+  return planned;
+}
+
+}  // namespace headroom::cli
