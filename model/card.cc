@@ -18,13 +18,11 @@ bool EndsWith(const std::string& text, const std::string& end) {
 // How the decoder's held matrices divide among ranks; vision and resampler lie whole where the vision role is.
 void SetSplit(const DecoderConfig& llm, CardTensor& tensor) {
   const std::string& name = tensor.name;
-  if (tensor.part == WeightPart::kHead || name == "llm.embed_tokens.weight") {
+  const bool by_rows = tensor.part == WeightPart::kHead || name == "llm.embed_tokens.weight" ||
+                       EndsWith(name, ".qkv.weight") || EndsWith(name, ".gate_up.weight");
+  if (by_rows) {
     tensor.split = TensorSplit::kRows;
-  } else if (EndsWith(name, ".qkv.weight")) {
-    tensor.split = TensorSplit::kRows;
-    tensor.kv_rows = 2 * llm.kv_heads * llm.head_dim;
-  } else if (EndsWith(name, ".gate_up.weight")) {
-    tensor.split = TensorSplit::kRows;
+    if (EndsWith(name, ".qkv.weight")) tensor.kv_rows = 2 * llm.kv_heads * llm.head_dim;
   } else if (EndsWith(name, ".o.weight") || EndsWith(name, ".down.weight")) {
     tensor.split = TensorSplit::kCols;
   }

@@ -54,7 +54,7 @@ absl::StatusOr<admission::Event> FromEvent(LinkId link, const v1::WorkerEvent& e
   switch (event.kind_case()) {
     case v1::WorkerEvent::kActivated: {
       HEADROOM_ASSIGN_OR_RETURN(admission::LegReport report, Report(event.activated()));
-      return admission::Event(admission::LegActivated{link, event.number(), std::move(report)});
+      return admission::Event(admission::LegActivated{link, event.number(), report});
     }
     case v1::WorkerEvent::kSettled: {
       HEADROOM_ASSIGN_OR_RETURN(const admission::Role role, KnownRole(event.settled().role()));
@@ -81,7 +81,7 @@ absl::StatusOr<admission::Event> FromHeartbeat(LinkId link, const v1::WorkerHear
   event.active.reserve(static_cast<size_t>(heartbeat.active_size()));
   for (const v1::LegActivated& active : heartbeat.active()) {
     HEADROOM_ASSIGN_OR_RETURN(admission::LegReport report, Report(active));
-    event.active.push_back(std::move(report));
+    event.active.push_back(report);
   }
   return admission::Event(std::move(event));
 }

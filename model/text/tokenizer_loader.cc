@@ -82,7 +82,7 @@ absl::Status CheckModel(const Json& model) {
   if (!dropout.is_null() && dropout != 0) return Invalid("dropout is not supported");
   for (const char* name : {"continuing_subword_prefix", "end_of_word_suffix"}) {
     const Json& affix = Member(model, name);
-    if (!affix.is_null() && affix != "") return Invalid(absl::StrCat(name, " is not supported"));
+    if (!affix.is_null() && affix != Json("")) return Invalid(absl::StrCat(name, " is not supported"));
   }
   // unk_token, fuse_unk and byte_fallback say what happens to characters without an entry. With every byte in the
   // vocabulary, which Bpe checks, there are none.

@@ -87,8 +87,8 @@ bool AddRules(scmp_filter_ctx filter) {
   for (int call : {SCMP_SYS(mmap), SCMP_SYS(mprotect)}) {
     if (seccomp_rule_add(filter, SCMP_ACT_ALLOW, call, 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)) != 0) return false;
   }
-  return seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), 3, SCMP_A0(SCMP_CMP_EQ, 0),
-                          SCMP_A1(SCMP_CMP_EQ, RLIMIT_AS), SCMP_A3(SCMP_CMP_EQ, 0)) == 0;
+  return seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), 3, SCMP_A0(SCMP_CMP_EQ, 0, 0),
+                          SCMP_A1(SCMP_CMP_EQ, RLIMIT_AS, 0), SCMP_A3(SCMP_CMP_EQ, 0, 0)) == 0;
 }
 
 bool InstallFilter() {

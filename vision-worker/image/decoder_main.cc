@@ -159,11 +159,7 @@ bool PrepareProcess() {
   return close_range(kSandboxSocketFd + 1, ~0U, 0) == 0;
 }
 
-}  // namespace
-}  // namespace headroom::vision_worker
-
-int main(int argc, char** argv) {
-  using namespace headroom::vision_worker;
+int Main(int argc, char** argv) {
   Options options;
   int type = 0;
   socklen_t length = sizeof(type);
@@ -181,3 +177,8 @@ int main(int argc, char** argv) {
   Spawner(options).Run();
   return 0;
 }
+
+}  // namespace
+}  // namespace headroom::vision_worker
+
+int main(int argc, char** argv) { return headroom::vision_worker::Main(argc, argv); }

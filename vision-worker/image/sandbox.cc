@@ -173,7 +173,7 @@ absl::Status ImageSandbox::EnsureDecoder(size_t slot) {
 
 absl::Status ImageSandbox::Renew(size_t slot, int* old_signal) {
   absl::StatusOr<DecoderProcess> fresh = spawner_.Replace(std::exchange(processes_[slot], {}), old_signal);
-  const absl::Status status = fresh.status();
+  absl::Status status = fresh.status();
   if (status.ok()) processes_[slot] = *std::move(fresh);
   std::lock_guard<std::mutex> lock(mutex_);
   pids_[slot] = processes_[slot].pid;
