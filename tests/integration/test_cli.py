@@ -1,4 +1,5 @@
 """headroom ask, status and config as a person uses them; start-up errors of the services."""
+import json
 import os
 import subprocess
 
@@ -163,3 +164,43 @@ def test_readme_shows_the_samples(samples):
     readme = (ROOT / "README.md").read_text()
     for sample in samples:
         assert f"samples/{sample['name']}) | {sample['question']} | {sample['answer']} |" in readme
+
+
+GOLDEN = ROOT / "tests" / "golden" / "minicpmv"
+
+
+def test_plan_is_a_gate(tmp_path):
+    result = headroom("plan", "--device", "rtx3090", "--device", "cpu:256MiB", "--json", GOLDEN)
+    assert result.returncode == 0, result.stderr
+    for device in json.loads(result.stdout)["devices"]:
+        assert sum(line["bytes"] for line in device["ranks"][0]["lines"]) == device["memory_bytes"]
+    assert headroom("plan", "--device", "cpu:256MiB", GOLDEN / "config.json").returncode == 0
+
+    result = headroom("plan", "--device", "cpu:2MiB", GOLDEN)
+    assert result.returncode == 1
+    assert "does not fit on cpu:2MiB" in result.stdout
+    result = headroom("plan", "--device", "cpu:256MiB", "--host-memory", "1MiB", GOLDEN)
+    assert result.returncode == 1
+    assert "host memory: needs" in result.stderr
+
+    values = tmp_path / "values.yaml"
+    result = headroom("plan", "--device", "cpu:256MiB", "--role", "llm", "--helm-values", values, GOLDEN)
+    assert result.returncode == 0, result.stderr
+    assert "deviceBytes: 268435456" in values.read_text()
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (["--device", "abacus", GOLDEN], "not known"),
+    (["--gpu-memory-utilization", "nan", GOLDEN], "wants a number"),
+    (["--max-num-seqs", "9223372036854775808", GOLDEN], "wants an integer"),
+    (["--max-model-len", "-1", GOLDEN], "max_model_len: -1"),
+    (["--devices", "/no/such/file.yaml", GOLDEN], "cannot be opened"),
+    (["/no/such/model"], "model"),
+    ([GOLDEN, GOLDEN], "unexpected argument"),
+    (["--helm-values", "x.yaml", GOLDEN], "--role"),
+    ([], "which model?"),
+])
+def test_plan_errors(arguments, words):
+    result = headroom("plan", *arguments)
+    assert result.returncode == 2
+    assert words in result.stderr

@@ -1,0 +1,153 @@
+// headroom plan as a function: options in, plans, JSON and chart values out.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "cli/planned.h"
+
+namespace headroom::cli {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using Json = nlohmann::json;
+
+constexpr int64_t kGiB = int64_t{1} << 30;
+
+PlanOptions Options(const std::string& model, const std::vector<std::string>& devices) {
+  PlanOptions options;
+  options.model = std::string(HEADROOM_SOURCE_DIR) + "/" + model;
+  options.devices = devices;
+  options.knobs.min_full_length_seqs = 1;
+  return options;
+}
+
+Planned Made(const PlanOptions& options) {
+  auto planned = MakePlans(ClusterConfig(), options);
+  EXPECT_TRUE(planned.ok()) << planned.status();
+  return planned.ok() ? *std::move(planned) : Planned();
+}
+
+int64_t Sum(const Json& lines) {
+  int64_t sum = 0;
+  for (const Json& line : lines) sum += line.at("bytes").get<int64_t>();
+  return sum;
+}
+
+TEST(PlanCommand, JsonSumsToEveryDevice) {
+  PlanOptions options = Options("tests/golden/minicpmv", {"cpu:256MiB", "rtx3090", "h200"});
+  const Planned planned = Made(options);
+  EXPECT_TRUE(planned.fits());
+  const Json json = Json::parse(PlanJson(planned));
+  EXPECT_TRUE(json.at("fits"));
+  EXPECT_TRUE(json.at("model").at("served"));
+  ASSERT_EQ(json.at("devices").size(), 3u);
+  for (const Json& device : json.at("devices")) {
+    ASSERT_EQ(device.at("ranks").size(), 1u);
+    EXPECT_EQ(Sum(device.at("ranks")[0].at("lines")), device.at("memory_bytes").get<int64_t>());
+    EXPECT_EQ(device.at("ranks")[0].at("lines").size(), 14u);
+    EXPECT_EQ(device.at("ranks")[0].at("plan_only").empty(), device.at("kind") == "cpu");
+    EXPECT_FALSE(device.at("frontier").empty());
+  }
+  EXPECT_GT(Sum(json.at("host")), kGiB);
+}
+
+TEST(PlanCommand, OneDeviceIsATableSeveralStandSideBySide) {
+  EXPECT_THAT(PlanText(Made(Options("tests/golden/llama", {"cpu:256MiB"}))), HasSubstr("plan for cpu:256MiB, bf16"));
+  PlanOptions options = Options("tests/golden/llama", {"cpu:256MiB", "l4"});
+  const std::string text = PlanText(Made(options));
+  EXPECT_THAT(text, HasSubstr("cpu:256MiB"));
+  EXPECT_THAT(text, HasSubstr("full-length sequences"));
+  EXPECT_THAT(text, HasSubstr("plan only: the CUDA backend is not built yet"));
+}
+
+TEST(PlanCommand, WhatDoesNotFitSaysWhatWould) {
+  PlanOptions options = Options("tests/golden/minicpmv", {"cpu:64MiB"});
+  options.knobs.max_model_len = 8192;
+  options.knobs.min_full_length_seqs = 1000;
+  const Planned planned = Made(options);
+  EXPECT_FALSE(planned.fits());
+  const std::string text = PlanText(planned);
+  EXPECT_THAT(text, HasSubstr("KV pool for 1000 sequence(s) of 8192 tokens needs"));
+  EXPECT_THAT(text, HasSubstr("can hold with the other knobs as they are"));
+  const Json json = Json::parse(PlanJson(planned));
+  EXPECT_FALSE(json.at("fits"));
+  EXPECT_FALSE(json.at("devices")[0].at("fits"));
+  EXPECT_THAT(json.at("devices")[0].at("refusal").get<std::string>(), HasSubstr("does not fit"));
+}
+
+TEST(PlanCommand, TheConfigurationCountsAndFlagsWin) {
+  ClusterConfig config;
+  config.model.path = std::string(HEADROOM_SOURCE_DIR) + "/tests/golden/minicpmv";
+  config.device.memory = 300 << 20;
+  config.knobs.max_num_seqs = 5;
+  config.knobs.max_model_len = 1000;
+  PlanOptions options;
+  options.knobs.max_model_len = 700;
+  const auto planned = MakePlans(config, options);
+  ASSERT_TRUE(planned.ok()) << planned.status();
+  ASSERT_TRUE(planned->fits()) << planned->devices[0].refusal;
+  const memory::Plan& plan = planned->devices[0].ranks[0];
+  EXPECT_EQ(plan.device_bytes, 300 << 20);
+  EXPECT_EQ(plan.knobs.max_num_seqs, 5);
+  EXPECT_EQ(plan.knobs.max_model_len, 700);
+  EXPECT_THAT(plan.plan_only, IsEmpty());
+}
+
+TEST(PlanCommand, WhatIsOnlyPlannedIsSaid) {
+  PlanOptions options = Options("tests/golden/minicpmv", {"cpu:1GiB"});
+  options.quantization = "int4-g64";
+  options.kv_cache_dtype = "fp8";
+  options.knobs.tensor_parallel_size = 2;
+  const Planned planned = Made(options);
+  ASSERT_TRUE(planned.fits()) << planned.devices[0].refusal;
+  EXPECT_EQ(planned.devices[0].ranks.size(), 2u);
+  const std::string text = PlanText(planned);
+  EXPECT_THAT(text, HasSubstr("plan only: int4 in groups of 64 weights"));
+  EXPECT_THAT(text, HasSubstr("plan only: kv_cache_dtype fp8"));
+  EXPECT_THAT(text, HasSubstr("plan only: tensor_parallel_size 2"));
+  EXPECT_THAT(text, HasSubstr("rank 1"));
+}
+
+TEST(PlanCommand, ChartValuesSumToTheDevice) {
+  PlanOptions options = Options("tests/golden/minicpmv", {"cpu:256MiB"});
+  for (const char* role : {"vision", "llm"}) {
+    options.role = role;
+    const Planned planned = Made(options);
+    const std::string values = PlanHelmValues(planned, "pool-a", "headroom plan");
+    EXPECT_THAT(values, HasSubstr("  pool-a:\n    role: " + std::string(role)));
+    EXPECT_THAT(values, HasSubstr("deviceBytes: 268435456"));
+    int64_t sum = 0;
+    size_t at = values.find("components:");
+    while ((at = values.find(": ", at)) != std::string::npos)
+      sum += std::strtoll(values.c_str() + (at += 2), nullptr, 10);
+    EXPECT_EQ(sum, 268'435'456);
+  }
+}
+
+TEST(PlanCommand, BadOptionsAreNamed) {
+  const auto message = [](auto change) {
+    PlanOptions options = Options("tests/golden/minicpmv", {"cpu:256MiB"});
+    change(options);
+    const auto planned = MakePlans(ClusterConfig(), options);
+    EXPECT_TRUE(absl::IsInvalidArgument(planned.status())) << planned.status();
+    return std::string(planned.status().message());
+  };
+  EXPECT_THAT(message([](PlanOptions& o) { o.model.clear(); }), HasSubstr("which model?"));
+  EXPECT_THAT(message([](PlanOptions& o) { o.role = "cook"; }), HasSubstr("got 'cook'"));
+  EXPECT_THAT(message([](PlanOptions& o) { o.dtype = "fp64"; }), HasSubstr("fp64"));
+  EXPECT_THAT(message([](PlanOptions& o) { o.isa = "mmx"; }), HasSubstr("mmx"));
+  EXPECT_THAT(message([](PlanOptions& o) { o.quantization = "int3"; }), HasSubstr("got 'int3'"));
+  EXPECT_THAT(message([](PlanOptions& o) { o.kv_cache_dtype = "int4"; }), HasSubstr("int4"));
+  EXPECT_THAT(message([](PlanOptions& o) { o.devices = {"abacus"}; }), HasSubstr("device abacus: not known"));
+  EXPECT_THAT(message([](PlanOptions& o) { o.other_processes = "-1GiB"; }), HasSubstr("-1GiB"));
+  EXPECT_THAT(message([](PlanOptions& o) { o.knobs.max_num_seqs = -5; }), HasSubstr("max_num_seqs: -5"));
+  EXPECT_THAT(message([](PlanOptions& o) { o.knobs.gpu_memory_utilization = 1.5; }),
+              HasSubstr("gpu_memory_utilization: 1.5"));
+  EXPECT_THAT(message([](PlanOptions& o) { o.knobs.tensor_parallel_size = 1 << 20; }),
+              HasSubstr("tensor_parallel_size: 1048576"));
+}
+
+}  // namespace
+}  // namespace headroom::cli
