@@ -1,7 +1,6 @@
 #include "model/card.h"
 
 #include <algorithm>
-#include <filesystem>
 
 #include "common/check.h"
 #include "common/status.h"
@@ -78,14 +77,6 @@ int64_t MatrixBytes(const WeightFormat& format, int64_t rows, int64_t cols, DTyp
       return rows * ((cols + 1) / 2 + (cols + format.group - 1) / format.group * kScaleBytes);
   }
   return 0;
-}
-
-// Served families only, until the others have cards.
-absl::StatusOr<ModelCard> LoadModelCard(const std::string& path) {
-  const bool is_file = std::filesystem::is_regular_file(path);
-  HEADROOM_ASSIGN_OR_RETURN(const ModelConfig config,
-                            LoadModelConfig(is_file ? std::filesystem::path(path).parent_path().string() : path));
-  return CardOf(config);
 }
 
 ModelCard CardOf(const ModelConfig& config) {

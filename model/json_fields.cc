@@ -72,6 +72,11 @@ const json* JsonFields::Find(const std::string& name) const {
   return found == object_->end() || found->is_null() ? nullptr : &*found;
 }
 
+bool JsonFields::IsNull(const std::string& name) const {
+  const auto found = object_->find(name);
+  return found != object_->end() && found->is_null();
+}
+
 std::string JsonFields::Print(const std::string& name) const {
   const json* value = Find(name);
   return value ? Brief(*value) : "null";

@@ -19,6 +19,8 @@ class JsonFields {
   static absl::StatusOr<JsonFields> Parse(const std::string& file, const std::string& text, int depth_max = 32);
 
   bool Has(const std::string& name) const { return Find(name) != nullptr; }
+  // The field is there and null, for the few whose null says something.
+  bool IsNull(const std::string& name) const;
 
   absl::StatusOr<int64_t> Int(const std::string& name, int64_t min, int64_t max) const;
   absl::StatusOr<int64_t> IntOr(const std::string& name, int64_t min, int64_t max, int64_t absent) const;

@@ -1,0 +1,368 @@
+// Sizes of the families against published and derived numbers, what is assumed, and bad configs one by one.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <sstream>
+
+#include "model/card.h"
+#include "model/families/registry.h"
+#include "model/families/testing/configs.h"
+#include "model/testing/checkpoint_writer.h"
+
+namespace headroom::model::families {
+namespace {
+
+using nlohmann::json;
+using testing::CardPath;
+using testing::CompleteConfig;
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using testing::kCompleteConfigs;
+using ::testing::Not;
+
+ModelCard Load(const std::string& name) {
+  absl::StatusOr<ModelCard> card = LoadModelCard(CardPath(name));
+  EXPECT_TRUE(card.ok()) << name << ": " << card.status();
+  return card.ok() ? *std::move(card) : ModelCard();
+}
+
+absl::StatusOr<ModelCard> CardFrom(const json& config, const std::string& preprocessor = "") {
+  return CardOfTexts({.config = config.dump(), .preprocessor = preprocessor, .generation = {}});
+}
+
+int64_t Bytes(const ModelCard& card, DType compute = DType::kBF16) {
+  int64_t bytes = 0;
+  for (const CardTensor& tensor : card.tensors) {
+    bytes += tensor.count * MatrixBytes(tensor.format, tensor.rows, tensor.cols, compute);
+  }
+  return bytes;
+}
+
+int64_t KvBytes(const ModelCard& card) {
+  return card.kv.layers * card.kv.vectors * card.kv.heads * card.kv.head_dim * 2;
+}
+
+const CardTensor& Tensor(const ModelCard& card, const std::string& name) {
+  for (const CardTensor& tensor : card.tensors) {
+    if (tensor.name == name) return tensor;
+  }
+  ADD_FAILURE() << "no tensor " << name;
+  return card.tensors.front();
+}
+
+void ExpectSame(const ModelCard& a, const ModelCard& b) {
+  EXPECT_EQ(a.family, b.family);
+  EXPECT_EQ(a.architecture, b.architecture);
+  EXPECT_EQ(a.max_position_embeddings, b.max_position_embeddings);
+  EXPECT_EQ(a.assumed, b.assumed);
+  EXPECT_EQ(a.served.has_value(), b.served.has_value());
+  EXPECT_EQ(a.encoder.has_value(), b.encoder.has_value());
+  if (a.encoder && b.encoder) {
+    EXPECT_EQ(a.encoder->largest_patches, b.encoder->largest_patches);
+    EXPECT_EQ(a.encoder->pieces_max, b.encoder->pieces_max);
+  }
+  ASSERT_EQ(a.tensors.size(), b.tensors.size());
+  for (size_t i = 0; i < a.tensors.size(); ++i) {
+    const CardTensor &x = a.tensors[i], &y = b.tensors[i];
+    EXPECT_EQ(x.name, y.name);
+    EXPECT_TRUE(x.part == y.part && x.count == y.count && x.rows == y.rows && x.cols == y.cols &&
+                x.format == y.format && x.linear == y.linear && x.split == y.split && x.kv_rows == y.kv_rows &&
+                x.in_checkpoint == y.in_checkpoint)
+        << x.name;
+  }
+}
+
+TEST(Families, ParametersAreThePublishedOnes) {
+  // GLM-4.1V-9B: 9.4 in the decoder, 0.9 in the encoder.
+  EXPECT_NEAR(static_cast<double>(ParameterCount(Load("autoglm-phone-9b"))), 10.29e9, 0.01e9);
+  // Published as 108 billion (216 GB in bf16).
+  EXPECT_NEAR(static_cast<double>(ParameterCount(Load("glm-4.6v-fp8"))), 108e9, 0.5e9);
+  EXPECT_EQ(ParameterCount(Load("hunyuan-ocr"), WeightPart::kLlm), 539'010'048);
+  EXPECT_NEAR(static_cast<double>(ParameterCount(Load("hunyuan-ocr"))), 1.0e9, 0.01e9);
+  EXPECT_EQ(ParameterCount(Load("glm-tts-llm")), 1'552'009'216);
+  const ModelCard asr = Load("glm-asr-nano-2512");
+  const int64_t embeddings = 59264 * 2048;
+  EXPECT_NEAR(static_cast<double>(ParameterCount(asr, WeightPart::kLlm) - embeddings), 1.35e9, 0.005e9);
+  EXPECT_NEAR(static_cast<double>(embeddings), 0.12e9, 0.002e9);
+  EXPECT_NEAR(static_cast<double>(ParameterCount(asr, WeightPart::kVision)), 0.6e9, 0.05e9);
+  EXPECT_EQ(ParameterCount(asr, WeightPart::kHead), 0) << "tied";
+}
+
+TEST(Families, KimiIsATrillionOf32BillionActiveIn594Gigabytes) {
+  const ModelCard card = Load("kimi-k2-thinking");
+  EXPECT_NEAR(static_cast<double>(ParameterCount(card)), 1.03e12, 0.005e12);
+  int64_t active = 0;
+  for (const CardTensor& tensor : card.tensors) {
+    if (tensor.name == "llm.embed_tokens.weight") continue;  // one row a token
+    const int64_t share = tensor.split == TensorSplit::kExperts ? 384 / 8 : 1;
+    active += tensor.count / share * tensor.rows * tensor.cols;
+  }
+  EXPECT_NEAR(static_cast<double>(active), 32e9, 0.5e9);
+  EXPECT_NEAR(static_cast<double>(Bytes(card)), 594e9, 1e9);
+  const WeightFormat int4{.kind = WeightFormat::Kind::kInt4, .group = 32};
+  EXPECT_EQ(Tensor(card, "llm.layers.*.experts.*.gate_up.weight").format, int4);
+  EXPECT_EQ(Tensor(card, "llm.layers.*.experts.*.gate_up.weight").count, 60 * 384);
+  for (const char* name : {"llm.layers.*.o.weight", "llm.layers.*.shared_expert.gate_up.weight",
+                           "llm.layers.*.gate_up.weight", "llm.layers.*.router.weight", "llm.head.weight"}) {
+    EXPECT_EQ(Tensor(card, name).format, WeightFormat()) << name;
+  }
+  // A latent vector of 512 + 64, queries of 192, 64 heads.
+  EXPECT_EQ(card.kv.vectors, 1);
+  EXPECT_EQ(card.kv.head_dim, 576);
+  EXPECT_EQ(card.decoder.attention_in, 1536 + 576 + 64 * (192 + 576 + 512));
+  EXPECT_EQ(card.decoder.attention_out, 64 * 128);
+  EXPECT_EQ(card.decoder.mlp_out, 18432) << "nine experts of 2048 are as wide as the dense layer";
+  EXPECT_EQ(card.decoder.routed, 8 * 7168);
+  EXPECT_EQ(card.decoder.router, 384);
+}
+
+TEST(Families, KvBytesATokenAreThoseOfTheTable) {
+  const std::pair<const char*, int64_t> rows[] = {{"autoglm-phone-9b", 40'960},  {"glm-4.6v-fp8", 188'416},
+                                                  {"kimi-k2-thinking", 70'272},  {"hunyuan-ocr", 98'304},
+                                                  {"glm-asr-nano-2512", 57'344}, {"glm-tts-llm", 57'344}};
+  for (const auto& [name, bytes] : rows) EXPECT_EQ(KvBytes(Load(name)), bytes) << name;
+}
+
+TEST(Families, Fp8IsOneByteForTheDecodersProducts) {
+  const ModelCard card = Load("glm-4.6v-fp8");
+  for (const CardTensor& tensor : card.tensors) {
+    EXPECT_EQ(tensor.format.kind == WeightFormat::Kind::kFp8, tensor.linear) << tensor.name;
+  }
+  EXPECT_NEAR(static_cast<double>(Bytes(card)), 110e9, 1e9);
+  EXPECT_THAT(card.assumed,
+              Contains(HasSubstr("read as fp8 for attention, dense MLP, shared experts, routed experts")));
+  EXPECT_EQ(card.decoder.mlp_out, 9 * 1408);
+}
+
+TEST(Families, EncodersHaveTheirShapes) {
+  const EncoderShape glm = *Load("autoglm-phone-9b").encoder;
+  EXPECT_EQ(glm.patch_values, 3 * 2 * 14 * 14);
+  EXPECT_EQ(glm.mlp_in, 2 * 4096) << "the blocks' MLP is as wide as the output, not as intermediate_size";
+  EXPECT_EQ(glm.merge, 4);
+  EXPECT_EQ(glm.largest_patches, 30'000) << "11 760 000 pixels of two frames";
+  EXPECT_LT(glm.usual_patches, glm.largest_patches);
+  const EncoderShape hunyuan = *Load("hunyuan-ocr").encoder;
+  EXPECT_EQ(hunyuan.largest_patches, 16'384);
+  EXPECT_EQ(hunyuan.usual_patches, 4096);
+  const EncoderShape asr = *Load("glm-asr-nano-2512").encoder;
+  EXPECT_EQ(asr.largest_patches / asr.merge, 375) << "tokens of 30 s";
+  EXPECT_EQ(asr.pieces_max, 21);
+  EXPECT_FALSE(Load("kimi-k2-thinking").encoder.has_value());
+}
+
+TEST(Families, PreprocessorBoundsThePicture) {
+  const std::string preprocessor = R"({"patch_size": 14, "merge_size": 2, "size": {"longest_edge": 9633792}})";
+  const auto card = CardFrom(CompleteConfig("Glm4vForConditionalGeneration"), preprocessor);
+  ASSERT_TRUE(card.ok()) << card.status();
+  EXPECT_EQ(card->encoder->largest_patches, 24'576);
+  EXPECT_THAT(card->assumed, Not(Contains(HasSubstr("longest_edge"))));
+}
+
+TEST(Families, ServedModelsAreTheEnginesOwn) {
+  for (const char* path : {"tests/golden/minicpmv", "tests/golden/llama", "tests/golden/qwen2", "models/demo"}) {
+    const std::string directory = std::string(HEADROOM_SOURCE_DIR "/") + path;
+    const auto config = LoadModelConfig(directory);
+    ASSERT_TRUE(config.ok()) << config.status();
+    const ModelCard expected = CardOf(*config);
+    for (const std::string& name : {directory, directory + "/config.json"}) {
+      SCOPED_TRACE(name);
+      const auto card = LoadModelCard(name);
+      ASSERT_TRUE(card.ok()) << card.status();
+      ExpectSame(*card, expected);
+    }
+    for (int part = 0; part < kWeightParts; ++part) {
+      EXPECT_EQ(ParameterCount(expected, static_cast<WeightPart>(part)),
+                ParameterCount(*config, static_cast<WeightPart>(part)));
+    }
+  }
+}
+
+// The family's own function, which plans what the engine refuses, agrees with the engine where both can.
+TEST(Families, LlamaLikeAgreesWithTheEngine) {
+  for (const Architecture architecture : {Architecture::kLlama, Architecture::kQwen2}) {
+    for (const bool tied : {false, true}) {
+      for (const bool bias : {false, true}) {
+        json config = json::parse(model::testing::SmallConfig(architecture));
+        config["tie_word_embeddings"] = tied;
+        if (architecture == Architecture::kLlama) config["attention_bias"] = bias;
+        const auto served = CardFrom(config);
+        ASSERT_TRUE(served.ok()) << served.status();
+        ASSERT_TRUE(served->served.has_value());
+        config["rope_scaling"] = {{"type", "linear"}, {"factor", 2.0}};
+        const auto planned = CardFrom(config);
+        ASSERT_TRUE(planned.ok()) << planned.status();
+        ASSERT_FALSE(planned->served.has_value());
+        EXPECT_THAT(planned->assumed, Contains(HasSubstr("rope_scaling: not served")));
+        EXPECT_THAT(planned->assumed.front(), HasSubstr("plan only: config.json: rope_scaling: not supported"));
+        for (const DType compute : {DType::kF32, DType::kBF16}) {
+          EXPECT_EQ(Bytes(*planned, compute), Bytes(*served, compute));
+        }
+        for (int part = 0; part < kWeightParts; ++part) {
+          EXPECT_EQ(ParameterCount(*planned, static_cast<WeightPart>(part)),
+                    ParameterCount(*served, static_cast<WeightPart>(part)));
+        }
+        EXPECT_EQ(KvBytes(*planned), KvBytes(*served));
+        EXPECT_EQ(planned->decoder.attention_in, served->decoder.attention_in);
+        EXPECT_EQ(planned->decoder.attention_out, served->decoder.attention_out);
+        EXPECT_EQ(planned->decoder.mlp_in, served->decoder.mlp_in);
+        EXPECT_EQ(planned->decoder.vocab, served->decoder.vocab);
+        EXPECT_EQ(planned->max_position_embeddings, served->max_position_embeddings);
+      }
+    }
+  }
+}
+
+// Nothing is known of Spark-Formalizer-X1-7B but that it has 7 billion parameters: whatever its kin, it plans.
+TEST(Families, AnyLlamaOrQwenLikeTextModelPlans) {
+  json config = {{"hidden_size", 3584},       {"intermediate_size", 18944}, {"num_hidden_layers", 28},
+                 {"num_attention_heads", 28}, {"num_key_value_heads", 4},   {"vocab_size", 152064}};
+  for (const char* name : {"LlamaForCausalLM", "Qwen2ForCausalLM", "MistralForCausalLM", "Qwen3ForCausalLM"}) {
+    config["architectures"] = {name};
+    const auto card = CardFrom(config);
+    ASSERT_TRUE(card.ok()) << card.status();
+    EXPECT_NEAR(static_cast<double>(ParameterCount(*card)), 7.6e9, 0.1e9) << name;
+    EXPECT_EQ(KvBytes(*card), 57'344) << name;
+  }
+  config["architectures"] = {"SparkForCausalLM"};
+  const auto unknown = CardFrom(config);
+  EXPECT_THAT(unknown.status().message(), HasSubstr("SparkForCausalLM"));
+  EXPECT_THAT(unknown.status().message(), HasSubstr("known: DeepseekV3ForCausalLM, Glm4vForConditionalGeneration"));
+}
+
+TEST(Families, UnservedFeaturesOfALlamaAreNamed) {
+  json config = CompleteConfig("LlamaForCausalLM");
+  const int64_t plain = ParameterCount(*CardFrom(config));
+  config["mlp_bias"] = true;
+  config["hidden_act"] = "gelu";
+  config["partial_rotary_factor"] = 0.5;
+  config["use_sliding_window"] = true;
+  config["sliding_window"] = 128;
+  config["rope_scaling"] = {{"rope_type", "yarn"}, {"factor", 4.0}};
+  config["quantization_config"] = {{"quant_method", "gptq"}, {"bits", 4}, {"group_size", 128}};
+  const auto card = CardFrom(config);
+  ASSERT_TRUE(card.ok()) << card.status();
+  for (const char* text : {"hidden_act: not served", "partial_rotary_factor: not served", "sliding_window: not served",
+                           "rope_scaling: not served", "read as int4 in groups of 128"}) {
+    EXPECT_THAT(card->assumed, Contains(HasSubstr(text)));
+  }
+  EXPECT_EQ(ParameterCount(*card), plain + 4 * (2 * 512 + 128)) << "biases of the MLP";
+}
+
+TEST(Families, QuantizationIsReadWhereItIsKnown) {
+  const auto format_of = [](json quantization, const char* tensor) {
+    json config = CompleteConfig("DeepseekV3ForCausalLM");
+    config["quantization_config"] = std::move(quantization);
+    const auto card = CardFrom(config);
+    EXPECT_TRUE(card.ok()) << card.status();
+    EXPECT_THAT(card->assumed, Contains(HasSubstr("quantization_config")));
+    return Tensor(*card, tensor).format;
+  };
+  const char *expert = "llm.layers.*.experts.*.down.weight", *attention = "llm.layers.*.o.weight";
+  const char *dense = "llm.layers.*.down.weight", *shared = "llm.layers.*.shared_expert.down.weight";
+  const auto packed = [](const json& ignore, const json& targets = {"Linear"}) -> json {
+    const json weights = {{"num_bits", 4}, {"type", "int"}, {"group_size", 64}};
+    return {{"quant_method", "compressed-tensors"},
+            {"ignore", ignore},
+            {"config_groups", {{"group_0", {{"targets", targets}, {"weights", weights}}}}}};
+  };
+  const WeightFormat none, fp8{.kind = WeightFormat::Kind::kFp8, .group = 0};
+  const WeightFormat int4{.kind = WeightFormat::Kind::kInt4, .group = 64};
+  EXPECT_EQ(format_of({{"quant_method", "fp8"}, {"weight_block_size", {128, 128}}}, attention), fp8);
+  EXPECT_EQ(format_of(packed(json::array()), attention), int4);
+  EXPECT_EQ(format_of(packed({"re:.*self_attn.*"}), attention), none);
+  EXPECT_EQ(format_of(packed({"re:.*self_attn.*"}), expert), int4);
+  EXPECT_EQ(format_of(packed({"re:.*mlp.gate$"}), dense), int4) << "the router's name is not the MLP's";
+  EXPECT_EQ(format_of(packed({"re:.*shared_experts.*"}), shared), none);
+  EXPECT_EQ(format_of(packed({"re:.*shared_experts.*"}), expert), int4);
+  EXPECT_EQ(format_of(packed(json::array(), {"re:.*mlp.experts.*"}), attention), none);
+  EXPECT_EQ(format_of(packed(json::array(), {"re:.*mlp.experts.*"}), expert), int4);
+  // One dense layer of one: all of them. One attention of four layers: not all.
+  EXPECT_EQ(format_of(packed({"model.layers.0.mlp.down_proj"}), dense), none);
+  EXPECT_EQ(format_of(packed({"model.layers.0.self_attn.o_proj"}), attention), int4);
+  EXPECT_EQ(format_of({{"quant_method", "bitsandbytes"}}, expert), none);
+  EXPECT_EQ(format_of(json::object(), expert), none);
+}
+
+TEST(Families, NullQueryRankMeansNone) {
+  json config = CompleteConfig("DeepseekV3ForCausalLM");
+  const int64_t low_rank = ParameterCount(*CardFrom(config));
+  config["q_lora_rank"] = nullptr;
+  const auto card = CardFrom(config);
+  ASSERT_TRUE(card.ok()) << card.status();
+  const int64_t layers = 4, hidden = 128, rank = 48, rows = 4 * (16 + 8);
+  EXPECT_EQ(ParameterCount(*card), low_rank + layers * (rows * hidden - rank * (hidden + rows) - rank));
+}
+
+// Every field that a plan rests on is either in the file, or listed, or asked for by name.
+TEST(Families, WhatAFileLeavesOutIsListed) {
+  for (const std::string& architecture : kCompleteConfigs) {
+    const json complete = CompleteConfig(architecture);
+    const auto whole = CardFrom(complete, testing::kPreprocessor);
+    ASSERT_TRUE(whole.ok()) << architecture << ": " << whole.status();
+    EXPECT_THAT(whole->assumed, Not(Contains(HasSubstr("class default")))) << architecture;
+    const json flat = complete.flatten();
+    for (const auto& [pointer, value] : flat.items()) {
+      const std::string name = pointer.substr(pointer.rfind('/') + 1);
+      if (name == "0" || name == "model_type") continue;  // of "architectures"; a name for people
+      json config = complete;
+      const json::json_pointer parent = json::json_pointer(pointer).parent_pointer();
+      config[parent].erase(name);
+      const auto card = CardFrom(config, testing::kPreprocessor);
+      if (!card.ok()) {
+        EXPECT_THAT(card.status().message(), HasSubstr(name)) << architecture << pointer;
+        continue;
+      }
+      if (card->served) continue;  // the engine has defaults of its own
+      const bool same = ParameterCount(*card) == ParameterCount(*whole) && KvBytes(*card) == KvBytes(*whole) &&
+                        card->max_position_embeddings == whole->max_position_embeddings;
+      const bool listed = std::any_of(card->assumed.begin(), card->assumed.end(),
+                                      [&](const std::string& line) { return line.find(name) != std::string::npos; });
+      // head_dim alone follows from the others.
+      EXPECT_TRUE(listed || (same && name == "head_dim")) << architecture << pointer;
+    }
+  }
+}
+
+TEST(Families, NotesOfACardFileAreShown) {
+  json config = CompleteConfig("LlamaForCausalLM");
+  config["headroom_assumed"] = {"seen in a dream"};
+  EXPECT_THAT(CardFrom(config)->assumed, ElementsAre("seen in a dream"));
+  config["headroom_assumed"] = {"two\nlines"};
+  EXPECT_THAT(CardFrom(config).status().message(), HasSubstr("headroom_assumed"));
+  config["headroom_assumed"] = json(std::vector<std::string>(65, "x"));
+  EXPECT_THAT(CardFrom(config).status().message(), HasSubstr("has 65 entries, the limit is 64"));
+}
+
+TEST(Families, EveryCardFolderLoads) {
+  int folders = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(HEADROOM_SOURCE_DIR "/models/cards")) {
+    if (!entry.is_directory()) continue;
+    ++folders;
+    const auto card = LoadModelCard(entry.path().string());
+    ASSERT_TRUE(card.ok()) << entry.path() << ": " << card.status();
+    EXPECT_FALSE(card->family.empty());
+    EXPECT_GT(Bytes(*card), 0);
+    EXPECT_TRUE(card->served || !card->assumed.empty());
+    if (entry.path().filename() == "minicpm-v-2_6") {
+      EXPECT_EQ(ParameterCount(*card), 8'099'175'152);
+    }
+  }
+  EXPECT_GE(folders, 6);
+}
+
+TEST(Families, PathsThatAreNoModel) {
+  EXPECT_THAT(LoadModelCard("").status().message(), HasSubstr("no path given"));
+  EXPECT_THAT(LoadModelCard("/no/such/model").status().message(), HasSubstr("neither a directory nor a config.json"));
+  EXPECT_THAT(LoadModelCard(HEADROOM_SOURCE_DIR).status().message(), HasSubstr("has no config.json"));
+  EXPECT_THAT(LoadModelCard(HEADROOM_SOURCE_DIR "/README.md").status().message(), HasSubstr("not valid JSON"));
+}
+
+}  // namespace
+}  // namespace headroom::model::families

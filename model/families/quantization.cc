@@ -1,0 +1,176 @@
+#include "model/families/quantization.h"
+
+#include <algorithm>
+#include <cctype>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+
+namespace headroom::model::families {
+namespace {
+
+constexpr int kGroupsMax = 8;
+constexpr int64_t kGroupMax = 1 << 26;  // elements that share a scale: at most a row
+constexpr const char* kField = "quantization_config";
+constexpr const char* kSiteNames[kSites] = {"attention", "dense MLP", "shared experts", "routed experts"};
+
+bool Contains(const std::string& text, const char* part) { return text.find(part) != std::string::npos; }
+
+// Whether a module name or pattern of a list ("re:…") speaks of a site. Patterns are read by the words in them, not run
+// as regular expressions: the few forms in use are told apart by these words.
+bool Names(const std::string& entry, Site site) {
+  const bool expert = Contains(entry, "expert");
+  switch (site) {
+    case Site::kAttention:
+      return Contains(entry, "attn") || Contains(entry, "attention");
+    case Site::kMlp:
+      return Contains(entry, "mlp") && Contains(entry, "_proj") && !expert;
+    case Site::kSharedExpert:
+      return Contains(entry, "shared_expert");
+    case Site::kExpert:
+      return expert && !Contains(entry, "shared_expert");
+  }
+  return false;
+}
+
+// The number behind "layers." of a plain module name; -1 for patterns and names without one.
+int64_t LayerOf(const std::string& entry) {
+  const size_t at = entry.find("layers.");
+  if (entry.compare(0, 3, "re:") == 0 || at == std::string::npos) return -1;
+  int64_t layer = -1;
+  for (size_t i = at + 7; i < entry.size() && std::isdigit(static_cast<unsigned char>(entry[i])); ++i) {
+    layer = std::max<int64_t>(layer, 0) * 10 + (entry[i] - '0');
+    if (layer > 1'000'000) return -1;
+  }
+  return layer;
+}
+
+// The list leaves the site alone: a pattern does, or it names every layer of it. A part of the layers is noted.
+bool LeavesAlone(FieldReader& reader, const std::vector<std::string>& list, Site site, int64_t site_layers) {
+  std::set<int64_t> named;
+  for (const std::string& entry : list) {
+    if (!Names(entry, site)) continue;
+    const int64_t layer = LayerOf(entry);
+    if (layer < 0) return true;
+    named.insert(layer);
+  }
+  const auto count = static_cast<int64_t>(named.size());
+  if (count > 0 && count < site_layers) {
+    reader.Note(kField, absl::StrCat("leaves alone ", kSiteNames[static_cast<int>(site)], " of ", count, " of ",
+                                     site_layers, " layers; all were counted as quantized"));
+  }
+  return count > 0 && count >= site_layers;
+}
+
+struct Scheme {
+  WeightFormat format;  // kCompute: not known
+  std::vector<std::string> targets;
+  std::vector<std::string> ignored;
+};
+
+WeightFormat FormatOf(FieldReader& reader, int64_t bits, bool is_float, int64_t group) {
+  if (bits == 8) return {.kind = is_float ? WeightFormat::Kind::kFp8 : WeightFormat::Kind::kInt8, .group = 0};
+  if (bits == 4 && !is_float) {
+    if (group == 0) reader.Note(kField, "no group size: 4-bit weights counted with one scale a row");
+    return {.kind = WeightFormat::Kind::kInt4, .group = group > 0 ? group : kGroupMax};
+  }
+  return {};
+}
+
+std::vector<std::string> List(FieldReader& reader, const std::string& name) {
+  absl::StatusOr<std::vector<std::string>> list = reader.fields().Strings(name);
+  if (list.ok()) return *std::move(list);
+  reader.Fail(name, "must be a list of strings");
+  return {};
+}
+
+Scheme ReadCompressedTensors(FieldReader& reader) {
+  Scheme scheme;
+  scheme.ignored = List(reader, "ignore");
+  FieldReader groups = FieldReader::Object(reader, "config_groups");
+  for (int i = 0; i < kGroupsMax; ++i) {
+    const std::string name = absl::StrCat("group_", i);
+    if (!groups.Has(name)) continue;
+    if (scheme.format.kind != WeightFormat::Kind::kCompute) {
+      groups.Note(name, "further groups were counted like the first");
+      break;
+    }
+    FieldReader group = FieldReader::Object(groups, name);
+    FieldReader weights = FieldReader::Object(group, "weights");
+    scheme.targets = List(group, "targets");
+    const int64_t bits = weights.Int("num_bits", 1, 64);
+    const std::string type = weights.String("type", "int");
+    const int64_t size = weights.Has("group_size") ? weights.Int("group_size", -1, kGroupMax) : 0;
+    const std::string strategy = weights.String("strategy", "");
+    scheme.format = FormatOf(weights, bits, type == "float", std::max<int64_t>(size, 0));
+    if (bits == 8 && strategy != "channel") {
+      weights.Note("strategy", strategy.empty() ? "unknown: one scale a row was counted"
+                                                : weights.fields().Print("strategy") + ": one scale a row was counted");
+    }
+    absl::StatusOr<bool> symmetric = weights.fields().BoolOr("symmetric", true);
+    if (symmetric.ok() && !*symmetric) weights.Note("symmetric", "zero points were not counted");
+    reader.Adopt(group.status());
+    reader.Adopt(weights.status());
+    reader.Adopt(symmetric.status());
+  }
+  reader.Adopt(groups.status());
+  return scheme;
+}
+
+Scheme ReadGrouped(FieldReader& reader, bool zero_points) {
+  Scheme scheme;
+  const int64_t bits = reader.Int(reader.Has("bits") ? "bits" : "w_bit", 1, 64);
+  const char* size_name = reader.Has("group_size") ? "group_size" : "q_group_size";
+  const int64_t size = reader.Has(size_name) ? reader.Int(size_name, -1, kGroupMax) : 0;
+  scheme.format = FormatOf(reader, bits, false, std::max<int64_t>(size, 0));
+  scheme.ignored = List(reader, "modules_to_not_convert");
+  if (zero_points) reader.Note("zero_point", "zero points were not counted");
+  return scheme;
+}
+
+Scheme ReadFp8(FieldReader& reader) {
+  Scheme scheme;
+  scheme.format.kind = WeightFormat::Kind::kFp8;
+  scheme.ignored = List(reader, reader.Has("ignored_layers") ? "ignored_layers" : "modules_to_not_convert");
+  if (reader.Has("weight_block_size")) reader.Note("weight_block_size", "one scale a row was counted instead");
+  return scheme;
+}
+
+}  // namespace
+
+SiteFormats ReadQuantization(FieldReader& config, FieldReader& text, const SiteLayers& layers) {
+  SiteFormats formats;
+  FieldReader& holder = config.Has(kField) || !text.Has(kField) ? config : text;
+  if (!holder.Has(kField)) return formats;
+  FieldReader reader = FieldReader::Object(holder, kField);
+  const std::string method = reader.String("quant_method", "");
+  Scheme scheme;
+  if (method == "compressed-tensors") scheme = ReadCompressedTensors(reader);
+  if (method == "fp8") scheme = ReadFp8(reader);
+  if (method == "gptq" || method == "awq") scheme = ReadGrouped(reader, method == "awq");
+  holder.Adopt(reader.status());
+  if (scheme.format.kind == WeightFormat::Kind::kCompute) {
+    holder.Note(kField, absl::StrCat("scheme not known (quant_method ", reader.fields().Print("quant_method"),
+                                     "): weights were counted in the compute type"));
+    return formats;
+  }
+  std::string sites;
+  const bool all_linear = scheme.targets.empty() ||
+                          std::find(scheme.targets.begin(), scheme.targets.end(), "Linear") != scheme.targets.end();
+  for (int i = 0; i < kSites; ++i) {
+    const Site site = static_cast<Site>(i);
+    if (layers[i] == 0) continue;
+    const bool targeted = all_linear || std::any_of(scheme.targets.begin(), scheme.targets.end(),
+                                                    [&](const std::string& entry) { return Names(entry, site); });
+    if (!targeted || LeavesAlone(holder, scheme.ignored, site, layers[i])) continue;
+    formats[i] = scheme.format;
+    absl::StrAppend(&sites, sites.empty() ? "" : ", ", kSiteNames[i]);
+  }
+  holder.Note(kField, absl::StrCat("read as ", WeightFormatName(scheme.format, DType::kBF16), " for ",
+                                   sites.empty() ? "nothing" : sites, "; all else in the compute type"));
+  return formats;
+}
+
+}  // namespace headroom::model::families
