@@ -30,11 +30,12 @@ const char* VllmEraName(VllmEra era);
 
 // What is absent takes vLLM's default.
 struct VllmKnobs {
-  std::optional<int64_t> max_num_seqs;            // 256
-  std::optional<int64_t> max_model_len;           // the model's max_position_embeddings
-  std::optional<int64_t> max_num_batched_tokens;  // max(max_model_len, 2048); kAutumn2024: at least 5120 with images
-  std::optional<double> gpu_memory_utilization;   // 0.9
-  std::optional<int64_t> images_per_prompt;       // 1
+  std::optional<int64_t> max_num_seqs = {};   // 256
+  std::optional<int64_t> max_model_len = {};  // the model's max_position_embeddings
+  // max(max_model_len, 2048); kAutumn2024 with images: at least 5120
+  std::optional<int64_t> max_num_batched_tokens = {};
+  std::optional<double> gpu_memory_utilization = {};  // 0.9
+  std::optional<int64_t> images_per_prompt = {};      // 1
 };
 
 enum class VllmPart : uint8_t {
@@ -43,15 +44,15 @@ enum class VllmPart : uint8_t {
   kLlmWeights,
   kHeadWeights,
   kContext,
-  kInputs,         // pixels of all dummy images
-  kTower,          // residual, q, k, v of one layer; kAutumn2024: of the MLP too
-  kScores,         // raw, as the product leaves them
-  kScaledScores,   // times 1/√head_dim, a new tensor
-  kScoresF32,      // the fp32 copy that softmax works on
-  kSoftmaxF32,     // and its result
-  kResampler,      // kAutumn2024
-  kLlmStep,        // activations of max_num_batched_tokens tokens
-  kLogits,         // of one token a sequence, with what the sampler makes of them
+  kInputs,        // pixels of all dummy images
+  kTower,         // residual, q, k, v of one layer; kAutumn2024: of the MLP
+  kScores,        // raw, as the product leaves them
+  kScaledScores,  // times 1/√head_dim, a new tensor
+  kScoresF32,     // the fp32 copy that softmax works on
+  kSoftmaxF32,    // and its result
+  kResampler,     // kAutumn2024: the resampler runs after the tower, in its place; the larger of both is listed
+  kLlmStep,       // activations of max_num_batched_tokens tokens
+  kLogits,        // of one token a sequence, with what the sampler makes of them
 };
 
 // "LLM weights", "scores, fp32 copy".
@@ -101,7 +102,7 @@ struct VllmEstimate {
 
 struct VllmRequest {
   VllmEra era = VllmEra::kAugust2024;
-  VllmKnobs knobs;
+  VllmKnobs knobs = {};
   std::string device = "device";
   int64_t device_bytes = 0;
 };
