@@ -6,6 +6,7 @@
 #include <initializer_list>
 #include <utility>
 
+#include "common/grouped_digits.h"
 #include "common/status.h"
 #include "model/weights.h"
 
@@ -20,13 +21,6 @@ constexpr int64_t kStepTokensWithImagesMin = 5120;  // 0.6.x
 constexpr int64_t kBlockTokens = 16;
 constexpr int64_t kHalf = 2, kFull = 4;                        // bytes of bf16 and fp32
 constexpr int64_t kContextBytes = int64_t{512} * 1024 * 1024;  // driver, CUDA context, libraries: an assumption
-
-// 1234567 as "1,234,567".
-std::string Grouped(int64_t value) {
-  std::string text = std::to_string(value);
-  for (auto at = static_cast<int64_t>(text.size()) - 3; at > 0; at -= 3) text.insert(static_cast<size_t>(at), 1, ',');
-  return text;
-}
 
 // Products and sums that remember whether one of them left int64.
 class Checked {
@@ -152,7 +146,7 @@ class Estimator {
     for (const auto& [part, weights] : kParts) {
       const int64_t count = parameters[static_cast<size_t>(weights)];
       Add(part, VllmStage::kAlways, checked_.Product({count, kHalf}),
-          absl::StrCat(Grouped(count), " parameters · 2 B"));
+          absl::StrCat(GroupedDigits(count), " parameters · 2 B"));
     }
     Add(VllmPart::kContext, VllmStage::kAlways, kContextBytes, "CUDA context and libraries, assumed");
   }
@@ -160,12 +154,13 @@ class Estimator {
   void AddTower(const model::VisionConfig& vision) {
     const int64_t images = estimate_.images, patches = estimate_.patches_per_image;
     const int64_t pixels = checked_.Product({patches, vision.patch_values()});
-    const std::string each = absl::StrCat(Grouped(images), " images · ");
+    const std::string each = absl::StrCat(GroupedDigits(images), " images · ");
     Add(VllmPart::kInputs, VllmStage::kTower, checked_.Product({images, pixels, kFull + kFull + kHalf}),
-        absl::StrCat(each, Grouped(pixels), " values · (4 + 4 + 2) B"));
+        absl::StrCat(each, GroupedDigits(pixels), " values · (4 + 4 + 2) B"));
     if (estimate_.era == VllmEra::kAugust2024) {
       Add(VllmPart::kTower, VllmStage::kTower, checked_.Product({5, images, patches, vision.hidden_size, kHalf}),
-          absl::StrCat("5 · ", each, Grouped(patches), " patches · ", Grouped(vision.hidden_size), " · 2 B"));
+          absl::StrCat("5 · ", each, GroupedDigits(patches), " patches · ", GroupedDigits(vision.hidden_size),
+                       " · 2 B"));
       AddScores(vision.heads);
     } else {
       AddTowerOrResampler(vision);
@@ -176,8 +171,8 @@ class Estimator {
   void AddScores(int64_t heads) {
     const int64_t patches = estimate_.patches_per_image;
     const int64_t scores = checked_.Product({estimate_.images, heads, patches, patches});
-    const std::string each =
-        absl::StrCat(Grouped(estimate_.images), " images · ", heads, " heads · ", Grouped(patches), "² patches · ");
+    const std::string each = absl::StrCat(GroupedDigits(estimate_.images), " images · ", heads, " heads · ",
+                                          GroupedDigits(patches), "² patches · ");
     estimate_.score_tensor_bytes = checked_.Product({scores, kFull});
     Add(VllmPart::kScores, VllmStage::kTower, checked_.Product({scores, kHalf}), each + "2 B");
     Add(VllmPart::kScaledScores, VllmStage::kTower, checked_.Product({scores, kHalf}), each + "2 B");
@@ -193,12 +188,13 @@ class Estimator {
     const int64_t resampler = checked_.Product({patches, 5 * hidden + width + 2 * heads * queries, kHalf});
     if (tower > resampler) {
       Add(VllmPart::kTower, VllmStage::kTower, tower,
-          absl::StrCat(Grouped(patches), " patches · (2 · ", Grouped(width), " + 2 · ",
-                       Grouped(vision.intermediate_size), ") · 2 B"));
+          absl::StrCat(GroupedDigits(patches), " patches · (2 · ", GroupedDigits(width), " + 2 · ",
+                       GroupedDigits(vision.intermediate_size), ") · 2 B"));
     } else {
       Add(VllmPart::kResampler, VllmStage::kTower, resampler,
-          absl::StrCat(Grouped(patches), " patches · (5 · ", Grouped(hidden), " + ", Grouped(width), " + 2 · ", heads,
-                       " heads · ", queries, " queries) · 2 B; more than the tower's ", Grouped(tower)));
+          absl::StrCat(GroupedDigits(patches), " patches · (5 · ", GroupedDigits(hidden), " + ", GroupedDigits(width),
+                       " + 2 · ", heads, " heads · ", queries, " queries) · 2 B; more than the tower's ",
+                       GroupedDigits(tower)));
     }
   }
 
@@ -208,12 +204,12 @@ class Estimator {
     const int64_t qkv = checked_.Product({llm.heads + 2 * llm.kv_heads, llm.head_dim});
     const int64_t columns = 3 * llm.intermediate_size + 3 * llm.hidden_size + qkv;
     Add(VllmPart::kLlmStep, VllmStage::kDecoder, checked_.Product({tokens, columns, kHalf}),
-        absl::StrCat(Grouped(tokens), " tokens · (gate, up and product 3 · ", Grouped(llm.intermediate_size),
-                     " + residual, input and attention 3 · ", Grouped(llm.hidden_size), " + q, k, v ", Grouped(qkv),
-                     ") · 2 B"));
+        absl::StrCat(GroupedDigits(tokens), " tokens · (gate, up and product 3 · ",
+                     GroupedDigits(llm.intermediate_size), " + residual, input and attention 3 · ",
+                     GroupedDigits(llm.hidden_size), " + q, k, v ", GroupedDigits(qkv), ") · 2 B"));
     Add(VllmPart::kLogits, VllmStage::kDecoder,
         checked_.Product({estimate_.sequences, llm.vocab_size, kHalf + 3 * kFull}),
-        absl::StrCat(Grouped(estimate_.sequences), " sequences · ", Grouped(llm.vocab_size),
+        absl::StrCat(GroupedDigits(estimate_.sequences), " sequences · ", GroupedDigits(llm.vocab_size),
                      " · (2 + fp32 copy, probabilities and their logarithms 3 · 4) B"));
   }
 
@@ -257,7 +253,7 @@ class Estimator {
 }  // namespace
 
 const char* VllmEraName(VllmEra era) {
-  return era == VllmEra::kAugust2024 ? "vLLM 0.5.4, August 2024" : "vLLM 0.6, autumn 2024";
+  return era == VllmEra::kAugust2024 ? "vLLM, August 2024" : "vLLM, autumn 2024";
 }
 
 const char* VllmPartTitle(VllmPart part) {
@@ -275,19 +271,19 @@ const char* VllmPartTitle(VllmPart part) {
     case VllmPart::kInputs:
       return "image inputs";
     case VllmPart::kTower:
-      return "tower activations";
+      return "tower buffers";
     case VllmPart::kScores:
       return "scores, raw";
     case VllmPart::kScaledScores:
       return "scores, scaled";
     case VllmPart::kScoresF32:
-      return "scores, fp32 copy";
+      return "scores, fp32";
     case VllmPart::kSoftmaxF32:
       return "softmax, fp32";
     case VllmPart::kResampler:
-      return "resampler activations";
+      return "resampler buffers";
     case VllmPart::kLlmStep:
-      return "llm activations";
+      return "llm buffers";
     case VllmPart::kLogits:
       return "logits";
   }

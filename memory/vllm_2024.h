@@ -25,7 +25,7 @@ enum class VllmEra : uint8_t {
   kAutumn2024,  // 0.6.x: memory-efficient attention; the resampler is the largest part
 };
 
-// "vLLM 0.5.4, August 2024".
+// "vLLM, August 2024".
 const char* VllmEraName(VllmEra era);
 
 // What is absent takes vLLM's default.
@@ -55,7 +55,7 @@ enum class VllmPart : uint8_t {
   kLogits,        // of one token a sequence, with what the sampler makes of them
 };
 
-// "LLM weights", "scores, fp32 copy".
+// "llm weights", "scores, fp32".
 const char* VllmPartTitle(VllmPart part);
 
 // vLLM runs the tower for all images, then the decoder for all tokens. The allocator keeps what it once took, so the
