@@ -19,7 +19,8 @@ struct Outputs {
   bool json = false;
   std::string helm_values, pool;
   std::string host_memory;
-  std::string list_of_devices;
+  bool vllm = false;
+  std::string html, svg;
 };
 
 absl::Status WriteFile(const std::string& path, const std::string& text) {
@@ -64,10 +65,27 @@ std::string DeviceList() {
   return text;
 }
 
+absl::Status PrintComparison(const Planned& planned) {
+  HEADROOM_ASSIGN_OR_RETURN(const std::vector<memory::VllmEstimate> estimates, VllmEstimates(planned));
+  if (estimates.empty()) return absl::InvalidArgumentError("--vllm-2024: only for models that the engine serves");
+  fputs(VllmText(estimates).c_str(), stdout);
+  return absl::OkStatus();
+}
+
+absl::Status WritePictures(const Planned& planned, const Outputs& outputs) {
+  if (outputs.html.empty() && outputs.svg.empty()) return absl::OkStatus();
+  HEADROOM_ASSIGN_OR_RETURN(const PlanPicture picture, PictureOf(planned));
+  if (!outputs.html.empty()) HEADROOM_RETURN_IF_ERROR(WriteFile(outputs.html, PlanPage(picture.columns, picture.text)));
+  if (!outputs.svg.empty()) HEADROOM_RETURN_IF_ERROR(WriteFile(outputs.svg, PlanSvg(picture.columns, picture.text)));
+  return absl::OkStatus();
+}
+
 int Report(const Planned& planned, const Outputs& outputs, const std::string& command_line) {
   fputs((outputs.json ? PlanJson(planned) : PlanText(planned)).c_str(), stdout);
   for (const absl::Status& status :
-       {CheckHost(planned, outputs.host_memory), WriteHelmValues(planned, outputs, command_line)}) {
+       {outputs.vllm && !outputs.json ? PrintComparison(planned) : absl::OkStatus(),
+        CheckHost(planned, outputs.host_memory), WriteHelmValues(planned, outputs, command_line),
+        WritePictures(planned, outputs)}) {
     if (!status.ok()) return Fail(kName, std::string(status.message()), absl::IsInvalidArgument(status) ? 2 : 1);
   }
   return planned.fits() ? 0 : 1;
@@ -109,6 +127,10 @@ int Plan(const std::vector<std::string>& arguments) {
   flags.Text("quantization", &options.quantization, "none, int8, fp8, int4-g32, int4-g64 or int4-g128");
   flags.Text("other-processes", &options.other_processes, "device memory that others use, as in 2GiB");
   flags.Text("host-memory", &outputs.host_memory, "refuses when the services may need more beside the device");
+  flags.Switch("vllm-2024", &outputs.vllm,
+               "prints what vLLM of 2024 would have asked for with these knobs, an estimate");
+  flags.Text("html", &outputs.html, "file for a page that draws the devices, beside that estimate");
+  flags.Text("svg", &outputs.svg, "file for the drawing alone");
   flags.Switch("json", &outputs.json, "prints JSON");
   flags.Text("helm-values", &outputs.helm_values, "file for the chart's values; wants --role vision or llm");
   flags.Text("pool", &outputs.pool, "name of the chart's pool (default: the role)");

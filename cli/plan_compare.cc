@@ -1,0 +1,94 @@
+// Plans beside what vLLM of 2024 would have asked for.
+#include <array>
+#include <cstdio>
+
+#include "cli/plan_figure.h"
+#include "cli/planned.h"
+#include "common/status.h"
+
+namespace headroom::cli {
+namespace {
+
+double GiB(int64_t bytes) { return static_cast<double>(bytes) / (int64_t{1} << 30); }
+
+std::string KnobText(const memory::Knobs& knobs) {
+  if (knobs.max_num_seqs && knobs.max_model_len) {
+    return absl::StrCat(*knobs.max_num_seqs, " sequences of ", *knobs.max_model_len, " tokens");
+  }
+  if (knobs.max_num_seqs) return absl::StrCat(*knobs.max_num_seqs, " sequences");
+  if (knobs.max_model_len) return absl::StrCat("up to ", *knobs.max_model_len, " tokens");
+  return "default knobs";
+}
+
+std::string Outcome(const memory::VllmEstimate& estimate) {
+  std::array<char, 160> text{};
+  switch (estimate.outcome) {
+    case memory::VllmOutcome::kStarts:
+      snprintf(text.data(), text.size(), "starts; %.3f GiB are left for KV, %lld sequence(s) of full length",
+               GiB(estimate.kv_bytes), static_cast<long long>(estimate.full_length_seqs));
+      break;
+    case memory::VllmOutcome::kOutOfMemory:
+      snprintf(text.data(), text.size(), "out of memory in its profile run, %.3f GiB short", GiB(estimate.over_bytes));
+      break;
+    case memory::VllmOutcome::kNoKvCache:
+      return "its profile run leaves no room for one sequence of full length";
+  }
+  return text.data();
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<memory::VllmEstimate>> VllmEstimates(const Planned& planned) {
+  std::vector<memory::VllmEstimate> estimates;
+  if (!planned.card.served) return estimates;
+  for (const PlannedDevice& device : planned.devices) {
+    const memory::Knobs& asked = device.request.knobs;
+    memory::VllmRequest request;
+    request.knobs.max_num_seqs = asked.max_num_seqs;
+    request.knobs.max_model_len = asked.max_model_len;
+    request.knobs.max_num_batched_tokens = asked.max_num_batched_tokens;
+    request.knobs.gpu_memory_utilization = asked.gpu_memory_utilization;
+    request.device = device.device.name;
+    request.device_bytes = device.device.memory;
+    HEADROOM_ASSIGN_OR_RETURN(memory::VllmEstimate estimate, memory::Vllm2024(*planned.card.served, request));
+    estimates.push_back(std::move(estimate));
+  }
+  return estimates;
+}
+
+std::string VllmText(const std::vector<memory::VllmEstimate>& estimates) {
+  std::string text;
+  for (const memory::VllmEstimate& estimate : estimates) {
+    absl::StrAppend(&text, "\nestimate of ", std::string(memory::VllmEraName(estimate.era)), " on ", estimate.device,
+                    " (another program; nothing here is sized by it)\n");
+    for (const memory::VllmLine& line : estimate.lines) {
+      if (!estimate.Peaks(line)) continue;
+      std::array<char, 400> row{};
+      snprintf(row.data(), row.size(), "%-24s %18lld %10.3f GiB  %s\n", memory::VllmPartTitle(line.part),
+               static_cast<long long>(line.bytes), GiB(line.bytes), line.formula.c_str());
+      text += row.data();
+    }
+    std::array<char, 160> total{};
+    snprintf(total.data(), total.size(), "%-24s %18lld %10.3f GiB of %.3f\n", "asked for at its peak",
+             static_cast<long long>(estimate.total_bytes), GiB(estimate.total_bytes), GiB(estimate.device_bytes));
+    text += total.data() + Outcome(estimate) + "\n";
+    for (const std::string& note : estimate.notes) text += "note: " + note + "\n";
+  }
+  return text;
+}
+
+absl::StatusOr<PlanPicture> PictureOf(const Planned& planned) {
+  HEADROOM_ASSIGN_OR_RETURN(const std::vector<memory::VllmEstimate> estimates, VllmEstimates(planned));
+  PlanPicture picture;
+  picture.text = ComparedText(planned.card.family);
+  for (size_t i = 0; i < planned.devices.size(); ++i) {
+    const PlannedDevice& device = planned.devices[i];
+    const std::string group = device.device.name + ", " + KnobText(device.request.knobs);
+    for (const memory::Plan& plan : device.ranks) picture.columns.push_back(PlanColumn(plan, group));
+    if (i < estimates.size() && device.fits()) picture.columns.push_back(VllmColumn(estimates[i], group));
+  }
+  if (picture.columns.empty()) return absl::FailedPreconditionError("nothing to draw: the model fits on no device");
+  return picture;
+}
+
+}  // namespace headroom::cli

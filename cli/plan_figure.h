@@ -1,0 +1,31 @@
+// Columns of the plan page from plans and from estimates of vLLM, and the figure of the README.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "cli/plan_page.h"
+#include "memory/plan.h"
+#include "memory/vllm_2024.h"
+
+namespace headroom::cli {
+
+PageColumn PlanColumn(const memory::Plan& plan, const std::string& group);
+PageColumn VllmColumn(const memory::VllmEstimate& estimate, const std::string& group);
+
+// One device and one set of knobs: what Headroom plans beside what vLLM would have asked for.
+struct ComparedPlan {
+  std::string group;  // "24 GB, 32 sequences of 4,096 tokens"
+  memory::Plan plan;
+  memory::VllmEstimate vllm;
+};
+std::vector<PageColumn> ComparedColumns(std::span<const ComparedPlan> cases);
+// Title, subtitle and footnotes that say what is computed and what is an estimate.
+PageText ComparedText(const std::string& model);
+
+// docs/reference-case.svg: MiniCPM-V 2.6 on 24 GB with 32 sequences of 4,096 tokens, on 48 GB and on 80 GB with default
+// knobs (the caller plans these three).
+std::string ReferenceFigure(std::span<const ComparedPlan> cases);
+
+}  // namespace headroom::cli

@@ -1,0 +1,96 @@
+#include "cli/plan_figure.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "cli/plan_style.h"
+#include "cli/xml_check.h"
+
+namespace headroom::cli {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+constexpr int64_t kGiB = int64_t{1} << 30;
+
+model::ModelConfig Published() {
+  auto config = model::LoadModelConfig(std::string(HEADROOM_SOURCE_DIR) + "/models/cards/minicpm-v-2_6");
+  EXPECT_TRUE(config.ok()) << config.status();
+  return *std::move(config);
+}
+
+ComparedPlan Compared(const std::string& group, int64_t device_bytes, bool advised) {
+  memory::PlanRequest request;
+  request.device.memory_bytes = device_bytes;
+  request.device.context_floor_bytes = kGiB / 2;
+  memory::VllmRequest asked = {.device_bytes = device_bytes};
+  if (advised) {
+    request.knobs.max_num_seqs = request.knobs.min_full_length_seqs = 32;
+    request.knobs.max_model_len = 4096;
+    asked.knobs = {.max_num_seqs = 32, .max_model_len = 4096, .gpu_memory_utilization = 1.0};
+  }
+  const model::ModelConfig config = Published();
+  auto plan = memory::MakePlan(config, request);
+  auto estimate = memory::Vllm2024(config, asked);
+  EXPECT_TRUE(plan.ok()) << plan.status();
+  EXPECT_TRUE(estimate.ok()) << estimate.status();
+  return {group, *std::move(plan), *std::move(estimate)};
+}
+
+TEST(PlanFigure, ReferenceCases) {
+  const std::vector<ComparedPlan> cases = {Compared("24 GB, 32 sequences of 4,096 tokens", 24 * kGiB, true),
+                                           Compared("48 GB, default settings", 48 * kGiB, false),
+                                           Compared("80 GB, default settings", 80 * kGiB, false)};
+  const std::vector<PageColumn> columns = ComparedColumns(cases);
+  ASSERT_EQ(columns.size(), 6U);
+  for (size_t i = 0; i < columns.size(); i += 2) {
+    const PageColumn &ours = columns[i], &theirs = columns[i + 1];
+    EXPECT_EQ(ours.group, theirs.group);
+    EXPECT_EQ(ours.verdict, PageVerdict::kGood);
+    EXPECT_EQ(BytesOf(ours, true), ours.device_bytes) << "a plan sums to the device to the byte";
+    EXPECT_EQ(BytesOf(theirs, true), std::max(theirs.device_bytes, cases[i / 2].vllm.total_bytes));
+    for (const PageColumn& column : {ours, theirs}) {
+      for (const PagePart& part : column.parts) EXPECT_NE(PartClass(part.key), "s-other") << part.label;
+    }
+  }
+  EXPECT_EQ(columns[0].headline, "all 32 sequences of 4,096 tokens");
+  EXPECT_EQ(columns[1].headline, "8 sequences of 4,096 tokens");
+  EXPECT_EQ(columns[1].verdict, PageVerdict::kPoor);
+  EXPECT_EQ(columns[3].headline, "out of memory at start");
+  EXPECT_EQ(columns[3].verdict, PageVerdict::kBad);
+  EXPECT_EQ(columns[5].headline, "2 sequences of 32,768 tokens");
+  EXPECT_THAT(columns[3].note, HasSubstr("256 images of 1,024 patches"));
+
+  const std::string figure = ReferenceFigure(cases);
+  std::vector<XmlElement> elements;
+  EXPECT_EQ(XmlReader(figure).Read(&elements), "");
+  EXPECT_THAT(figure, HasSubstr("19.83 GiB over"));
+  EXPECT_THAT(figure, HasSubstr("our estimate"));
+}
+
+TEST(PlanFigure, NoRoomForOneSequence) {
+  ComparedPlan compared = Compared("24 GB", 24 * kGiB, true);
+  auto estimate =
+      memory::Vllm2024(Published(), {.knobs = {.max_num_seqs = 32, .max_model_len = 4096}, .device_bytes = 24 * kGiB});
+  ASSERT_TRUE(estimate.ok());
+  const PageColumn column = VllmColumn(*estimate, "24 GB");
+  EXPECT_EQ(column.headline, "no room for one sequence of 4,096 tokens");
+  EXPECT_EQ(column.verdict, PageVerdict::kBad);
+  EXPECT_EQ(BytesOf(column, true), 24 * kGiB);
+  EXPECT_EQ(column.parts.back().key, "unused");
+}
+
+TEST(PlanFigure, TextModelHasNoImages) {
+  model::ModelConfig config = Published();
+  config.vision.reset();
+  config.architecture = model::Architecture::kQwen2;
+  const auto estimate = memory::Vllm2024(config, {.device_bytes = 40 * kGiB});
+  ASSERT_TRUE(estimate.ok());
+  const PageColumn column = VllmColumn(*estimate, "40 GB");
+  EXPECT_THAT(column.note, Not(HasSubstr("image")));
+  EXPECT_EQ(column.title, "vLLM, August 2024");
+}
+
+}  // namespace
+}  // namespace headroom::cli

@@ -1,0 +1,306 @@
+#include "memory/vllm_2024.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <initializer_list>
+#include <utility>
+
+#include "common/grouped_digits.h"
+#include "common/status.h"
+#include "model/weights.h"
+
+namespace headroom::memory {
+namespace {
+
+constexpr int64_t kKnobMax = int64_t{1} << 31;
+constexpr int64_t kSequencesDefault = 256;
+constexpr double kUtilizationDefault = 0.9;
+constexpr int64_t kStepTokensDefaultMin = 2048;
+constexpr int64_t kStepTokensWithImagesMin = 5120;  // 0.6.x
+constexpr int64_t kBlockTokens = 16;
+constexpr int64_t kHalf = 2, kFull = 4;                        // bytes of bf16 and fp32
+constexpr int64_t kContextBytes = int64_t{512} * 1024 * 1024;  // driver, CUDA context, libraries: an assumption
+
+// Products and sums that remember whether one of them left int64.
+class Checked {
+ public:
+  int64_t Product(std::initializer_list<int64_t> factors) {
+    int64_t product = 1;
+    for (const int64_t factor : factors) {
+      if (__builtin_mul_overflow(product, factor, &product)) return Overflow();
+    }
+    return product;
+  }
+  int64_t Sum(int64_t a, int64_t b) {
+    int64_t sum = 0;
+    return __builtin_add_overflow(a, b, &sum) ? Overflow() : sum;
+  }
+  bool overflow() const { return overflow_; }
+
+ private:
+  int64_t Overflow() {
+    overflow_ = true;
+    return 0;
+  }
+
+  bool overflow_ = false;
+};
+
+absl::Status CheckCount(const char* name, const std::optional<int64_t>& value) {
+  if (!value || (*value >= 1 && *value <= kKnobMax)) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("vLLM estimate: ", name, " is ", *value, ", must be 1 to ", kKnobMax));
+}
+
+absl::Status CheckRequest(const VllmRequest& request) {
+  const VllmKnobs& knobs = request.knobs;
+  HEADROOM_RETURN_IF_ERROR(CheckCount("max_num_seqs", knobs.max_num_seqs));
+  HEADROOM_RETURN_IF_ERROR(CheckCount("max_model_len", knobs.max_model_len));
+  HEADROOM_RETURN_IF_ERROR(CheckCount("max_num_batched_tokens", knobs.max_num_batched_tokens));
+  HEADROOM_RETURN_IF_ERROR(CheckCount("images_per_prompt", knobs.images_per_prompt));
+  const double utilization = knobs.gpu_memory_utilization.value_or(kUtilizationDefault);
+  if (!(utilization > 0 && utilization <= 1)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("vLLM estimate: gpu_memory_utilization is ", utilization, ", must be above 0 and at most 1"));
+  }
+  if (request.device_bytes < 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("vLLM estimate: the device has ", request.device_bytes, " bytes, must have at least 1"));
+  }
+  return absl::OkStatus();
+}
+
+class Estimator {
+ public:
+  Estimator(const model::ModelConfig& config, const VllmRequest& request) : config_(config) {
+    estimate_.era = request.era;
+    estimate_.knobs = request.knobs;
+    estimate_.device = request.device;
+    estimate_.device_bytes = request.device_bytes;
+  }
+
+  absl::StatusOr<VllmEstimate> Run() {
+    ResolveKnobs();
+    SizeProfileRun();
+    AddWeights();
+    if (config_.vision) AddTower(*config_.vision);
+    AddDecoder();
+    AddUp();
+    if (checked_.overflow()) {
+      return absl::InvalidArgumentError("vLLM estimate: sizes too large, bytes would not fit 64 bits");
+    }
+    Judge();
+    return std::move(estimate_);
+  }
+
+ private:
+  void ResolveKnobs() {
+    VllmKnobs& knobs = estimate_.knobs;
+    knobs.max_num_seqs = knobs.max_num_seqs.value_or(kSequencesDefault);
+    knobs.max_model_len = knobs.max_model_len.value_or(config_.llm.max_position_embeddings);
+    knobs.gpu_memory_utilization = knobs.gpu_memory_utilization.value_or(kUtilizationDefault);
+    knobs.images_per_prompt = config_.vision ? knobs.images_per_prompt.value_or(1) : 0;
+    if (!knobs.max_num_batched_tokens) {
+      knobs.max_num_batched_tokens = std::max(*knobs.max_model_len, kStepTokensDefaultMin);
+      if (estimate_.era == VllmEra::kAutumn2024 && config_.vision) {
+        knobs.max_num_batched_tokens = std::max(*knobs.max_num_batched_tokens, kStepTokensWithImagesMin);
+      }
+    } else if (*knobs.max_num_batched_tokens < *knobs.max_model_len) {
+      estimate_.notes.push_back(absl::StrCat("that vLLM refused max_num_batched_tokens (",
+                                             *knobs.max_num_batched_tokens, ") below max_model_len (",
+                                             *knobs.max_model_len, "), which is taken for it"));
+      knobs.max_num_batched_tokens = knobs.max_model_len;
+    }
+  }
+
+  // As many dummy sequences as the token budget holds when each brings its images as their few tokens.
+  void SizeProfileRun() {
+    const VllmKnobs& knobs = estimate_.knobs;
+    estimate_.sequences = *knobs.max_num_seqs;
+    if (!config_.vision) return;
+    const int64_t image_tokens = config_.resampler.query_num * *knobs.images_per_prompt;
+    estimate_.sequences =
+        std::max<int64_t>(1, std::min(*knobs.max_num_seqs, *knobs.max_num_batched_tokens / image_tokens));
+    estimate_.images = estimate_.sequences * *knobs.images_per_prompt;
+    // config.json's image_size, a square of which is one piece; equal to scale_resolution in all published models.
+    const int64_t side = config_.slice.scale_resolution / config_.vision->patch_size;
+    estimate_.patches_per_image = side * side;
+  }
+
+  void Add(VllmPart part, VllmStage stage, int64_t bytes, std::string formula) {
+    if (bytes > 0) estimate_.lines.push_back({part, stage, bytes, std::move(formula)});
+  }
+
+  void AddWeights() {
+    std::array<int64_t, model::kWeightParts> parameters{};
+    for (const model::ExpectedTensor& tensor : model::ExpectedTensors(config_)) {
+      int64_t elements = 1;
+      for (const int64_t side : tensor.shape) elements *= side;
+      parameters[static_cast<size_t>(tensor.part)] += elements;
+    }
+    constexpr std::pair<VllmPart, model::WeightPart> kParts[] = {
+        {VllmPart::kLlmWeights, model::WeightPart::kLlm},
+        {VllmPart::kHeadWeights, model::WeightPart::kHead},
+        {VllmPart::kVisionWeights, model::WeightPart::kVision},
+        {VllmPart::kResamplerWeights, model::WeightPart::kResampler}};
+    for (const auto& [part, weights] : kParts) {
+      const int64_t count = parameters[static_cast<size_t>(weights)];
+      Add(part, VllmStage::kAlways, checked_.Product({count, kHalf}),
+          absl::StrCat(GroupedDigits(count), " parameters · 2 B"));
+    }
+    Add(VllmPart::kContext, VllmStage::kAlways, kContextBytes, "CUDA context and libraries, assumed");
+  }
+
+  void AddTower(const model::VisionConfig& vision) {
+    const int64_t images = estimate_.images, patches = estimate_.patches_per_image;
+    const int64_t pixels = checked_.Product({patches, vision.patch_values()});
+    const std::string each = absl::StrCat(GroupedDigits(images), " images · ");
+    Add(VllmPart::kInputs, VllmStage::kTower, checked_.Product({images, pixels, kFull + kFull + kHalf}),
+        absl::StrCat(each, GroupedDigits(pixels), " values · (4 + 4 + 2) B"));
+    if (estimate_.era == VllmEra::kAugust2024) {
+      Add(VllmPart::kTower, VllmStage::kTower, checked_.Product({5, images, patches, vision.hidden_size, kHalf}),
+          absl::StrCat("5 · ", each, GroupedDigits(patches), " patches · ", GroupedDigits(vision.hidden_size),
+                       " · 2 B"));
+      AddScores(vision.heads);
+    } else {
+      AddTowerOrResampler(vision);
+    }
+  }
+
+  // Attention of the time: every head's patches × patches scores as whole tensors, four of them alive or cached.
+  void AddScores(int64_t heads) {
+    const int64_t patches = estimate_.patches_per_image;
+    const int64_t scores = checked_.Product({estimate_.images, heads, patches, patches});
+    const std::string each = absl::StrCat(GroupedDigits(estimate_.images), " images · ", heads, " heads · ",
+                                          GroupedDigits(patches), "² patches · ");
+    estimate_.score_tensor_bytes = checked_.Product({scores, kFull});
+    Add(VllmPart::kScores, VllmStage::kTower, checked_.Product({scores, kHalf}), each + "2 B");
+    Add(VllmPart::kScaledScores, VllmStage::kTower, checked_.Product({scores, kHalf}), each + "2 B");
+    Add(VllmPart::kScoresF32, VllmStage::kTower, estimate_.score_tensor_bytes, each + "4 B");
+    Add(VllmPart::kSoftmaxF32, VllmStage::kTower, estimate_.score_tensor_bytes, each + "4 B");
+  }
+
+  void AddTowerOrResampler(const model::VisionConfig& vision) {
+    const int64_t patches = checked_.Product({estimate_.images, estimate_.patches_per_image});
+    const int64_t width = vision.hidden_size, hidden = config_.llm.hidden_size;
+    const int64_t heads = config_.resampler.heads, queries = config_.resampler.query_num;
+    const int64_t tower = checked_.Product({patches, 2 * width + 2 * vision.intermediate_size, kHalf});
+    const int64_t resampler = checked_.Product({patches, 5 * hidden + width + 2 * heads * queries, kHalf});
+    if (tower > resampler) {
+      Add(VllmPart::kTower, VllmStage::kTower, tower,
+          absl::StrCat(GroupedDigits(patches), " patches · (2 · ", GroupedDigits(width), " + 2 · ",
+                       GroupedDigits(vision.intermediate_size), ") · 2 B"));
+    } else {
+      Add(VllmPart::kResampler, VllmStage::kTower, resampler,
+          absl::StrCat(GroupedDigits(patches), " patches · (5 · ", GroupedDigits(hidden), " + ", GroupedDigits(width),
+                       " + 2 · ", heads, " heads · ", queries, " queries) · 2 B; more than the tower's ",
+                       GroupedDigits(tower)));
+    }
+  }
+
+  void AddDecoder() {
+    const model::DecoderConfig& llm = config_.llm;
+    const int64_t tokens = *estimate_.knobs.max_num_batched_tokens;
+    const int64_t qkv = checked_.Product({llm.heads + 2 * llm.kv_heads, llm.head_dim});
+    const int64_t columns = 3 * llm.intermediate_size + 3 * llm.hidden_size + qkv;
+    Add(VllmPart::kLlmStep, VllmStage::kDecoder, checked_.Product({tokens, columns, kHalf}),
+        absl::StrCat(GroupedDigits(tokens), " tokens · (gate, up and product 3 · ",
+                     GroupedDigits(llm.intermediate_size), " + residual, input and attention 3 · ",
+                     GroupedDigits(llm.hidden_size), " + q, k, v ", GroupedDigits(qkv), ") · 2 B"));
+    Add(VllmPart::kLogits, VllmStage::kDecoder,
+        checked_.Product({estimate_.sequences, llm.vocab_size, kHalf + 3 * kFull}),
+        absl::StrCat(GroupedDigits(estimate_.sequences), " sequences · ", GroupedDigits(llm.vocab_size),
+                     " · (2 + fp32 copy, probabilities and their logarithms 3 · 4) B"));
+  }
+
+  void AddUp() {
+    std::array<int64_t, 3> stages{};
+    for (const VllmLine& line : estimate_.lines) {
+      int64_t& stage = stages[static_cast<size_t>(line.stage)];
+      stage = checked_.Sum(stage, line.bytes);
+    }
+    const auto [always, tower, decoder] = stages;
+    estimate_.peak_stage = tower > decoder ? VllmStage::kTower : VllmStage::kDecoder;
+    estimate_.total_bytes = checked_.Sum(always, std::max(tower, decoder));
+  }
+
+  void Judge() {
+    const model::DecoderConfig& llm = config_.llm;
+    const VllmKnobs& knobs = estimate_.knobs;
+    estimate_.over_bytes = std::max<int64_t>(0, estimate_.total_bytes - estimate_.device_bytes);
+    if (estimate_.over_bytes > 0) {
+      estimate_.outcome = VllmOutcome::kOutOfMemory;
+      return;
+    }
+    // At most 2^10 layers, 2^12 heads of 2^12: no overflow.
+    const int64_t block_bytes = 2 * llm.layers * llm.kv_heads * llm.head_dim * kHalf * kBlockTokens;
+    const auto usable = static_cast<int64_t>(
+        std::floor(static_cast<long double>(estimate_.device_bytes) * *knobs.gpu_memory_utilization));
+    const int64_t blocks = std::max<int64_t>(0, usable - estimate_.total_bytes) / block_bytes;
+    estimate_.full_length_seqs = blocks / ((*knobs.max_model_len + kBlockTokens - 1) / kBlockTokens);
+    if (estimate_.full_length_seqs < 1) {
+      estimate_.outcome = VllmOutcome::kNoKvCache;
+      return;
+    }
+    estimate_.kv_bytes = blocks * block_bytes;
+  }
+
+  const model::ModelConfig& config_;
+  VllmEstimate estimate_;
+  Checked checked_;
+};
+
+}  // namespace
+
+const char* VllmEraName(VllmEra era) {
+  return era == VllmEra::kAugust2024 ? "vLLM, August 2024" : "vLLM, autumn 2024";
+}
+
+const char* VllmPartTitle(VllmPart part) {
+  switch (part) {
+    case VllmPart::kVisionWeights:
+      return "vision weights";
+    case VllmPart::kResamplerWeights:
+      return "resampler weights";
+    case VllmPart::kLlmWeights:
+      return "llm weights";
+    case VllmPart::kHeadWeights:
+      return "head weights";
+    case VllmPart::kContext:
+      return "context";
+    case VllmPart::kInputs:
+      return "image inputs";
+    case VllmPart::kTower:
+      return "tower buffers";
+    case VllmPart::kScores:
+      return "scores, raw";
+    case VllmPart::kScaledScores:
+      return "scores, scaled";
+    case VllmPart::kScoresF32:
+      return "scores, fp32";
+    case VllmPart::kSoftmaxF32:
+      return "softmax, fp32";
+    case VllmPart::kResampler:
+      return "resampler buffers";
+    case VllmPart::kLlmStep:
+      return "llm buffers";
+    case VllmPart::kLogits:
+      return "logits";
+  }
+  return "";
+}
+
+int64_t VllmEstimate::StageBytes(VllmStage stage) const {
+  int64_t bytes = 0;
+  for (const VllmLine& line : lines) {
+    if (line.stage == stage) bytes += line.bytes;
+  }
+  return bytes;
+}
+
+absl::StatusOr<VllmEstimate> Vllm2024(const model::ModelConfig& config, const VllmRequest& request) {
+  HEADROOM_RETURN_IF_ERROR(CheckRequest(request));
+  return Estimator(config, request).Run();
+}
+
+}  // namespace headroom::memory

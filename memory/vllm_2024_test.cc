@@ -1,0 +1,296 @@
+#include "memory/vllm_2024.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <limits>
+#include <random>
+
+#include "model/weights.h"
+
+namespace headroom::memory {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr int64_t kGiB = int64_t{1} << 30;
+
+model::ModelConfig MiniCpm26() {
+  auto config = model::LoadModelConfig(std::string(HEADROOM_SOURCE_DIR) + "/models/cards/minicpm-v-2_6");
+  EXPECT_TRUE(config.ok()) << config.status();
+  return *std::move(config);
+}
+
+// The sibling whose out-of-memory report names its allocation: 96 tokens an image, a Llama of 8192 tokens. The tower is
+// the same.
+model::ModelConfig MiniCpm25() {
+  model::ModelConfig config = MiniCpm26();
+  config.resampler.query_num = 96;
+  config.resampler.heads = 32;
+  config.llm = {.hidden_size = 4096,
+                .intermediate_size = 14336,
+                .layers = 32,
+                .heads = 32,
+                .kv_heads = 8,
+                .head_dim = 128,
+                .rms_norm_eps = 1e-5,
+                .rope_theta = 500000,
+                .max_position_embeddings = 8192,
+                .vocab_size = 128256,
+                .tie_word_embeddings = false,
+                .qkv_bias = false,
+                .output_bias = false,
+                .eos_token_ids = {}};
+  return config;
+}
+
+VllmEstimate Estimate(const model::ModelConfig& config, int64_t device_bytes, const VllmKnobs& knobs = {},
+                      VllmEra era = VllmEra::kAugust2024) {
+  auto estimate = Vllm2024(config, {.era = era, .knobs = knobs, .device = "test", .device_bytes = device_bytes});
+  EXPECT_TRUE(estimate.ok()) << estimate.status();
+  return *std::move(estimate);
+}
+
+int64_t BytesOf(const VllmEstimate& estimate, VllmPart part) {
+  int64_t bytes = 0;
+  for (const VllmLine& line : estimate.lines) {
+    if (line.part == part) bytes += line.bytes;
+  }
+  return bytes;
+}
+
+int64_t ScoreBytes(const VllmEstimate& estimate) {
+  return BytesOf(estimate, VllmPart::kScores) + BytesOf(estimate, VllmPart::kScaledScores) +
+         BytesOf(estimate, VllmPart::kScoresF32) + BytesOf(estimate, VllmPart::kSoftmaxF32);
+}
+
+double GiB(int64_t bytes) { return static_cast<double>(bytes) / kGiB; }
+
+void ExpectSound(const VllmEstimate& estimate) {
+  int64_t peak = 0;
+  for (const VllmLine& line : estimate.lines) {
+    EXPECT_GT(line.bytes, 0) << VllmPartTitle(line.part);
+    EXPECT_FALSE(line.formula.empty()) << VllmPartTitle(line.part);
+    if (estimate.Peaks(line)) peak += line.bytes;
+  }
+  EXPECT_EQ(peak, estimate.total_bytes);
+  EXPECT_EQ(estimate.total_bytes,
+            estimate.StageBytes(VllmStage::kAlways) +
+                std::max(estimate.StageBytes(VllmStage::kTower), estimate.StageBytes(VllmStage::kDecoder)));
+  EXPECT_EQ(estimate.over_bytes, std::max<int64_t>(0, estimate.total_bytes - estimate.device_bytes));
+  EXPECT_EQ(estimate.outcome == VllmOutcome::kOutOfMemory, estimate.over_bytes > 0);
+  EXPECT_EQ(estimate.outcome == VllmOutcome::kStarts, estimate.full_length_seqs > 0);
+  EXPECT_EQ(estimate.outcome == VllmOutcome::kStarts, estimate.kv_bytes > 0);
+  EXPECT_LE(estimate.over_bytes > 0 ? 0 : estimate.total_bytes + estimate.kv_bytes, estimate.device_bytes);
+}
+
+TEST(ModelCardFile, MiniCpmV26HasThePublishedParameters) {
+  const model::ModelConfig config = MiniCpm26();
+  EXPECT_EQ(model::ParameterCount(config), 8'099'175'152);
+  EXPECT_EQ(model::ParameterCount(config, model::WeightPart::kVision), 417'792'240);
+  EXPECT_EQ(model::ParameterCount(config, model::WeightPart::kResampler), 68'619'264);
+  EXPECT_EQ(model::ParameterCount(config, model::WeightPart::kHead), 543'570'944);
+  EXPECT_EQ(config.slice.scale_resolution, 448);
+  EXPECT_EQ(config.llm.eos_token_ids, std::vector<int64_t>{151645});
+}
+
+// The table of the spec's section 9.1. The rows of fewer images are reached by either knob that people turned.
+struct TableRow {
+  VllmKnobs knobs;
+  int64_t images;
+  double score_tensor_gib, score_gib;  // exact
+  double total_gib;                    // to the nearest GiB
+  VllmStage peak;
+};
+
+class Vllm2024Table : public ::testing::TestWithParam<TableRow> {};
+
+TEST_P(Vllm2024Table, Holds) {
+  const TableRow& row = GetParam();
+  const VllmEstimate estimate = Estimate(MiniCpm26(), 80 * kGiB, row.knobs);
+  ExpectSound(estimate);
+  EXPECT_EQ(estimate.images, row.images);
+  EXPECT_EQ(estimate.patches_per_image, 1024);
+  EXPECT_EQ(GiB(estimate.score_tensor_bytes), row.score_tensor_gib);
+  EXPECT_EQ(GiB(ScoreBytes(estimate)), row.score_gib);
+  EXPECT_NEAR(GiB(estimate.total_bytes), row.total_gib, 0.5);
+  EXPECT_EQ(estimate.peak_stage, row.peak);
+}
+
+INSTANTIATE_TEST_SUITE_P(Spec, Vllm2024Table,
+                         ::testing::Values(TableRow{{}, 256, 16, 48, 68, VllmStage::kTower},
+                                           TableRow{{.max_num_seqs = 64}, 64, 4, 12, 29, VllmStage::kTower},
+                                           TableRow{{.max_model_len = 4096}, 64, 4, 12, 29, VllmStage::kTower},
+                                           TableRow{{.max_num_seqs = 32}, 32, 2, 6, 22, VllmStage::kTower},
+                                           TableRow{{.max_model_len = 2048}, 32, 2, 6, 22, VllmStage::kTower},
+                                           TableRow{{.max_num_seqs = 16}, 16, 1, 3, 20, VllmStage::kDecoder}));
+
+TEST(Vllm2024, DefaultCaseLineByLine) {
+  const VllmEstimate estimate = Estimate(MiniCpm26(), 48 * kGiB);
+  int64_t weights = 0;
+  for (const VllmPart part :
+       {VllmPart::kVisionWeights, VllmPart::kResamplerWeights, VllmPart::kLlmWeights, VllmPart::kHeadWeights}) {
+    weights += BytesOf(estimate, part);
+  }
+  EXPECT_EQ(weights, 16'198'350'304);
+  EXPECT_EQ(BytesOf(estimate, VllmPart::kContext), kGiB / 2);
+  EXPECT_EQ(BytesOf(estimate, VllmPart::kInputs), int64_t{256} * 3 * 448 * 448 * 10);
+  EXPECT_EQ(BytesOf(estimate, VllmPart::kTower), int64_t{5} * 256 * 1024 * 1152 * 2);
+  EXPECT_EQ(BytesOf(estimate, VllmPart::kScores), 8 * kGiB);
+  EXPECT_EQ(BytesOf(estimate, VllmPart::kScaledScores), 8 * kGiB);
+  EXPECT_EQ(BytesOf(estimate, VllmPart::kScoresF32), 16 * kGiB);
+  EXPECT_EQ(BytesOf(estimate, VllmPart::kSoftmaxF32), 16 * kGiB);
+  EXPECT_EQ(BytesOf(estimate, VllmPart::kResampler), 0);
+  EXPECT_EQ(estimate.sequences, 256);
+  EXPECT_EQ(estimate.knobs.max_num_batched_tokens, 32768);
+  for (const VllmLine& line : estimate.lines) {
+    if (line.part == VllmPart::kScoresF32) {
+      EXPECT_EQ(line.formula, "256 images · 16 heads · 1,024² patches · 4 B");
+    }
+  }
+}
+
+// 0.1875 GiB an image, however many there are.
+TEST(Vllm2024, ScoreMemoryPerImage) {
+  for (const int64_t images : {1, 7, 100, 256}) {
+    const VllmEstimate estimate = Estimate(MiniCpm26(), 80 * kGiB, {.max_num_seqs = images});
+    EXPECT_EQ(ScoreBytes(estimate), images * 3 * kGiB / 16);
+  }
+}
+
+TEST(Vllm2024, KnownOutcomes) {
+  const model::ModelConfig config = MiniCpm26();
+  const VllmEstimate on_48 = Estimate(config, 48 * kGiB);
+  ExpectSound(on_48);
+  EXPECT_EQ(on_48.outcome, VllmOutcome::kOutOfMemory);
+  EXPECT_NEAR(GiB(on_48.over_bytes), 20, 0.5);
+  EXPECT_EQ(Estimate(config, 24 * kGiB).outcome, VllmOutcome::kOutOfMemory);
+
+  // What the threads advise for 24 GB. Without the utilization, the run fits and its rest holds no sequence.
+  VllmKnobs advised = {.max_num_seqs = 32, .max_model_len = 4096, .gpu_memory_utilization = 1.0};
+  const VllmEstimate on_24 = Estimate(config, 24 * kGiB, advised);
+  ExpectSound(on_24);
+  EXPECT_EQ(on_24.images, 32);
+  EXPECT_EQ(on_24.outcome, VllmOutcome::kStarts);
+  EXPECT_EQ(on_24.full_length_seqs, (24 * kGiB - on_24.total_bytes) / (int64_t{57344} * 4096));
+  EXPECT_LT(on_24.full_length_seqs, 32);
+  advised.gpu_memory_utilization = 0.9;
+  EXPECT_EQ(Estimate(config, 24 * kGiB, advised).outcome, VllmOutcome::kNoKvCache);
+
+  // "Around 70 GB" were measured on 80 GB, where it starts.
+  const VllmEstimate on_80 = Estimate(config, 80 * kGiB);
+  ExpectSound(on_80);
+  EXPECT_EQ(on_80.outcome, VllmOutcome::kStarts);
+  EXPECT_EQ(on_80.full_length_seqs, 2);
+  EXPECT_NEAR(GiB(on_80.total_bytes) * 1.073741824, 72, 2);
+}
+
+// A user's report of the 2.5 model: "tried to allocate 5.31 GiB".
+TEST(Vllm2024, SiblingsAllocation) {
+  const VllmEstimate estimate = Estimate(MiniCpm25(), 24 * kGiB);
+  EXPECT_EQ(estimate.sequences, 85);
+  EXPECT_EQ(estimate.score_tensor_bytes, int64_t{85} * 16 * 1024 * 1024 * 4);
+  EXPECT_NEAR(GiB(estimate.score_tensor_bytes), 5.31, 0.005);
+  EXPECT_EQ(estimate.outcome, VllmOutcome::kOutOfMemory);
+}
+
+TEST(Vllm2024, AutumnWithoutScores) {
+  const VllmEstimate estimate = Estimate(MiniCpm26(), 40 * kGiB, {}, VllmEra::kAutumn2024);
+  ExpectSound(estimate);
+  EXPECT_EQ(estimate.images, 256);
+  EXPECT_EQ(estimate.score_tensor_bytes, 0);
+  EXPECT_EQ(ScoreBytes(estimate), 0);
+  EXPECT_NEAR(GiB(BytesOf(estimate, VllmPart::kResampler)), 11.1, 0.05);
+  EXPECT_NEAR(GiB(estimate.total_bytes), 28, 0.5);
+  EXPECT_EQ(estimate.outcome, VllmOutcome::kStarts);
+  EXPECT_EQ(Estimate(MiniCpm26(), 24 * kGiB, {}, VllmEra::kAutumn2024).outcome, VllmOutcome::kOutOfMemory);
+  // The floor of the token budget for models that see.
+  EXPECT_EQ(Estimate(MiniCpm26(), 40 * kGiB, {.max_model_len = 2048}, VllmEra::kAutumn2024).images, 80);
+}
+
+TEST(Vllm2024, ImagesPerPromptDivideTheSequences) {
+  const VllmEstimate estimate = Estimate(MiniCpm26(), 80 * kGiB, {.images_per_prompt = 3});
+  EXPECT_EQ(estimate.sequences, 170);
+  EXPECT_EQ(estimate.images, 510);
+  // One sequence runs however many tokens its images would be.
+  EXPECT_EQ(Estimate(MiniCpm26(), 80 * kGiB, {.max_model_len = 64, .images_per_prompt = 100}).sequences, 1);
+  EXPECT_EQ(Estimate(MiniCpm26(), 80 * kGiB, {.max_model_len = 64, .images_per_prompt = 100}).images, 100);
+}
+
+TEST(Vllm2024, TextModelHasNoTower) {
+  model::ModelConfig config = MiniCpm25();
+  config.vision.reset();
+  config.architecture = model::Architecture::kLlama;
+  const VllmEstimate estimate = Estimate(config, 24 * kGiB);
+  ExpectSound(estimate);
+  EXPECT_EQ(estimate.images, 0);
+  EXPECT_EQ(estimate.StageBytes(VllmStage::kTower), 0);
+  EXPECT_EQ(estimate.peak_stage, VllmStage::kDecoder);
+  EXPECT_EQ(estimate.sequences, 256);
+}
+
+TEST(Vllm2024, TokenBudgetBelowTheLengthIsRaisedWithANote) {
+  const VllmEstimate estimate =
+      Estimate(MiniCpm26(), 80 * kGiB, {.max_model_len = 8192, .max_num_batched_tokens = 2048});
+  EXPECT_EQ(estimate.knobs.max_num_batched_tokens, 8192);
+  ASSERT_EQ(estimate.notes.size(), 1U);
+  EXPECT_THAT(estimate.notes[0], HasSubstr("max_num_batched_tokens (2048) below max_model_len (8192)"));
+}
+
+TEST(Vllm2024, BadInput) {
+  model::ModelConfig config = MiniCpm26();
+  const auto refused = [&config](const VllmKnobs& knobs, int64_t device_bytes, const std::string& text) {
+    const auto result = Vllm2024(config, {.knobs = knobs, .device_bytes = device_bytes});
+    EXPECT_EQ(result.status().code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_THAT(std::string(result.status().message()), HasSubstr(text));
+  };
+  constexpr int64_t kHuge = std::numeric_limits<int64_t>::max();
+  refused({.max_num_seqs = 0}, kGiB, "max_num_seqs is 0, must be 1 to");
+  refused({.max_model_len = kHuge}, kGiB, "max_model_len is 9223372036854775807");
+  refused({.max_num_batched_tokens = -1}, kGiB, "max_num_batched_tokens is -1");
+  refused({.images_per_prompt = kHuge}, kGiB, "images_per_prompt is");
+  for (const double utilization : {0.0, -1.0, 1.5, std::numeric_limits<double>::quiet_NaN()}) {
+    refused({.gpu_memory_utilization = utilization}, kGiB, "must be above 0 and at most 1");
+  }
+  refused({}, 0, "the device has 0 bytes");
+  refused({}, -5, "the device has -5 bytes");
+  config.slice.scale_resolution = 1 << 14;
+  refused({.images_per_prompt = int64_t{1} << 31}, kGiB, "would not fit 64 bits");
+}
+
+// More of any knob never asks for less, and nothing overflows on the way (the sanitizer looks).
+TEST(Vllm2024, MonotoneOnRandomKnobs) {
+  const uint32_t seed = std::random_device{}();
+  SCOPED_TRACE(seed);
+  std::mt19937 random(seed);
+  const auto log_uniform = [&](double bits) {
+    return static_cast<int64_t>(std::exp2(std::uniform_real_distribution<double>(0, bits)(random)));
+  };
+  const model::ModelConfig config = MiniCpm26();
+  int compared = 0;
+  for (int round = 0; round < 1000; ++round) {
+    VllmKnobs knobs = {
+        .max_num_seqs = log_uniform(31), .max_model_len = log_uniform(31), .images_per_prompt = log_uniform(12)};
+    const VllmRequest request = {.era = round % 2 == 0 ? VllmEra::kAugust2024 : VllmEra::kAutumn2024,
+                                 .knobs = knobs,
+                                 .device_bytes = log_uniform(62)};
+    VllmRequest larger = request;
+    std::optional<int64_t>& grown = round % 3 == 0 ? larger.knobs.max_num_seqs : larger.knobs.max_model_len;
+    grown = std::min(int64_t{1} << 31, *grown + log_uniform(20));
+    const auto estimate = Vllm2024(config, request), more = Vllm2024(config, larger);
+    if (!estimate.ok()) {
+      EXPECT_FALSE(more.ok());
+      continue;
+    }
+    ExpectSound(*estimate);
+    if (!more.ok()) continue;
+    EXPECT_LE(estimate->total_bytes, more->total_bytes);
+    EXPECT_LE(estimate->images, more->images);
+    ++compared;
+  }
+  EXPECT_GT(compared, 100);
+}
+
+}  // namespace
+}  // namespace headroom::memory
