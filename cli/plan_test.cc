@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "cli/planned.h"
@@ -124,6 +125,41 @@ TEST(PlanCommand, ChartValuesSumToTheDevice) {
       sum += std::strtoll(values.c_str() + (at += 2), nullptr, 10);
     EXPECT_EQ(sum, 268'435'456);
   }
+}
+
+// Every card, device and number of ranks: a plan whose lines sum to the device, or a refusal that names a line or a
+// size.
+TEST(PlanCommand, EveryKnownModelOnEveryDevice) {
+  int fits = 0, refused = 0;
+  const DeviceCatalogue catalogue;
+  for (const auto& entry : std::filesystem::directory_iterator(std::string(HEADROOM_SOURCE_DIR) + "/models/cards")) {
+    if (!entry.is_directory()) continue;
+    for (const CatalogueDevice& device : catalogue.devices()) {
+      for (const int64_t ranks : {1, 2, 8, 16}) {
+        PlanOptions options;
+        options.model = entry.path().string();
+        options.devices = {device.memory > 0 ? device.name : device.name + ":24GiB"};
+        if (ranks > 1) options.knobs.tensor_parallel_size = ranks;
+        const auto planned = MakePlans(ClusterConfig(), options);
+        if (!planned.ok()) {
+          EXPECT_THAT(std::string(planned.status().message()), HasSubstr("does not divide")) << options.model;
+          continue;
+        }
+        for (const memory::Plan& plan : planned->devices[0].ranks) {
+          int64_t sum = 0;
+          for (const memory::PlanLine& line : plan.lines) sum += line.bytes;
+          EXPECT_EQ(sum, plan.device_bytes);
+          EXPECT_EQ(plan.plan_only.empty(), device.kind == "cpu" && planned->card.served && ranks == 1);
+        }
+        if (!planned->fits()) {
+          EXPECT_THAT(std::string(planned->devices[0].refusal.message()), HasSubstr(" needs "));
+        }
+        ++(planned->fits() ? fits : refused);
+      }
+    }
+  }
+  EXPECT_GT(fits, 50);
+  EXPECT_GT(refused, 10);
 }
 
 TEST(PlanCommand, BadOptionsAreNamed) {

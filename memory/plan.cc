@@ -239,7 +239,7 @@ std::string WeightDetail(const PlanBasis& basis, model::WeightPart part) {
 // Why no worker of today can run it.
 std::vector<std::string> PlanOnly(const PlanBasis& basis) {
   std::vector<std::string> reasons;
-  if (!basis.card.served) reasons.push_back("the engine does not serve " + basis.card.architecture);
+  if (!basis.card.served) reasons.push_back(basis.card.not_served);
   if (basis.ranks > 1) reasons.push_back(absl::StrCat("tensor_parallel_size ", basis.ranks, " (the engine runs 1)"));
   if (basis.request.knobs.quantization) {
     reasons.push_back(WeightFormatName(*basis.request.knobs.quantization, basis.request.compute) +

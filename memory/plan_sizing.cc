@@ -161,7 +161,12 @@ absl::StatusOr<PlanBasis> MakeBasis(const model::ModelCard& card, const PlanRequ
     const model::EncoderShape& encoder = *card.encoder;
     const int64_t tokens =
         encoder.merge > 0 ? (encoder.usual_patches + encoder.merge - 1) / encoder.merge : encoder.query_num;
-    basis.piece_bytes = AlignUp(tokens * encoder.out * SizeOf(request.compute));
+    int64_t bytes = 0;
+    if (__builtin_mul_overflow(tokens, encoder.out * SizeOf(request.compute), &bytes) || bytes > kDeviceBytesMax) {
+      return absl::InvalidArgumentError(absl::StrCat("embedding store: ", tokens, " tokens of ", encoder.out,
+                                                     " values a piece are more than ", kDeviceBytesMax, " bytes"));
+    }
+    basis.piece_bytes = AlignUp(bytes);
   }
   basis.usable_bytes = UsableBytes(request.device.memory_bytes, knobs.gpu_memory_utilization.value_or(1));
   return basis;

@@ -105,8 +105,9 @@ struct ModelCard {
   int64_t max_position_embeddings = 0;
   // What the files did not say and which value was taken; printed with every plan.
   std::vector<std::string> assumed;
-  // Set when the engine serves the model; otherwise it is plan only.
+  // Set when the engine serves the model; otherwise it is plan only, and not_served says why.
   std::optional<ModelConfig> served;
+  std::string not_served;
 };
 
 // Sizes were checked by ModelConfig.

@@ -16,7 +16,7 @@ constexpr int64_t kFileBytesMax = 4 << 20;
 constexpr int64_t kSideLengthMax = int64_t{1} << 26;
 constexpr int64_t kCountMax = int64_t{1} << 20;
 constexpr int64_t kParametersMax = int64_t{1} << 50;
-constexpr int64_t kShapeMax = int64_t{1} << 36;
+constexpr int64_t kShapeMax = (int64_t{1} << 31) - 1;
 constexpr size_t kNotesMax = 64;
 constexpr size_t kNoteBytesMax = 200;
 
@@ -105,8 +105,7 @@ absl::StatusOr<ModelCard> CardOfTexts(const ConfigTexts& texts) {
                                       [&](const Family& one) { return architecture == one.architecture; });
   HEADROOM_ASSIGN_OR_RETURN(ModelCard card, family->card(input));
   card.architecture = architecture;
-  if (refusal.empty()) refusal = architecture + ": not served";
-  card.assumed.insert(card.assumed.begin(), "plan only: " + refusal);
+  card.not_served = refusal.empty() ? "the engine does not serve " + architecture : refusal;
   HEADROOM_RETURN_IF_ERROR(AddNotes(input.config, card));
   HEADROOM_RETURN_IF_ERROR(CheckCard(card));
   return card;
