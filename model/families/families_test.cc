@@ -23,7 +23,6 @@ using testing::CompleteConfig;
 using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using ::testing::IsEmpty;
 using testing::kCompleteConfigs;
 using ::testing::Not;
 
