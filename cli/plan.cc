@@ -7,6 +7,7 @@
 #include "cli/commands.h"
 #include "cli/connection.h"
 #include "cli/planned.h"
+#include "cli/planned_page.h"
 #include "common/flags.h"
 #include "common/status.h"
 
@@ -73,10 +74,8 @@ absl::Status PrintComparison(const Planned& planned) {
 }
 
 absl::Status WritePictures(const Planned& planned, const Outputs& outputs) {
-  if (outputs.html.empty() && outputs.svg.empty()) return absl::OkStatus();
-  HEADROOM_ASSIGN_OR_RETURN(const PlanPicture picture, PictureOf(planned));
-  if (!outputs.html.empty()) HEADROOM_RETURN_IF_ERROR(WriteFile(outputs.html, PlanPage(picture.columns, picture.text)));
-  if (!outputs.svg.empty()) HEADROOM_RETURN_IF_ERROR(WriteFile(outputs.svg, PlanSvg(picture.columns, picture.text)));
+  if (!outputs.html.empty()) HEADROOM_RETURN_IF_ERROR(WriteFile(outputs.html, PlannedHtml(planned)));
+  if (!outputs.svg.empty()) HEADROOM_RETURN_IF_ERROR(WriteFile(outputs.svg, PlannedSvg(planned)));
   return absl::OkStatus();
 }
 

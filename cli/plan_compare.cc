@@ -2,7 +2,6 @@
 #include <array>
 #include <cstdio>
 
-#include "cli/plan_figure.h"
 #include "cli/planned.h"
 #include "common/status.h"
 
@@ -10,15 +9,6 @@ namespace headroom::cli {
 namespace {
 
 double GiB(int64_t bytes) { return static_cast<double>(bytes) / (int64_t{1} << 30); }
-
-std::string KnobText(const memory::Knobs& knobs) {
-  if (knobs.max_num_seqs && knobs.max_model_len) {
-    return absl::StrCat(*knobs.max_num_seqs, " sequences of ", *knobs.max_model_len, " tokens");
-  }
-  if (knobs.max_num_seqs) return absl::StrCat(*knobs.max_num_seqs, " sequences");
-  if (knobs.max_model_len) return absl::StrCat("up to ", *knobs.max_model_len, " tokens");
-  return "default knobs";
-}
 
 std::string Outcome(const memory::VllmEstimate& estimate) {
   std::array<char, 160> text{};
@@ -75,20 +65,6 @@ std::string VllmText(const std::vector<memory::VllmEstimate>& estimates) {
     for (const std::string& note : estimate.notes) text += "note: " + note + "\n";
   }
   return text;
-}
-
-absl::StatusOr<PlanPicture> PictureOf(const Planned& planned) {
-  HEADROOM_ASSIGN_OR_RETURN(const std::vector<memory::VllmEstimate> estimates, VllmEstimates(planned));
-  PlanPicture picture;
-  picture.text = ComparedText(planned.card.family);
-  for (size_t i = 0; i < planned.devices.size(); ++i) {
-    const PlannedDevice& device = planned.devices[i];
-    const std::string group = device.device.name + ", " + KnobText(device.request.knobs);
-    for (const memory::Plan& plan : device.ranks) picture.columns.push_back(PlanColumn(plan, group));
-    if (i < estimates.size() && device.fits()) picture.columns.push_back(VllmColumn(estimates[i], group));
-  }
-  if (picture.columns.empty()) return absl::FailedPreconditionError("nothing to draw: the model fits on no device");
-  return picture;
 }
 
 }  // namespace headroom::cli

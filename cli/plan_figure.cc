@@ -2,7 +2,9 @@
 
 #include <algorithm>
 
+#include "common/device_catalogue.h"
 #include "common/grouped_digits.h"
+#include "common/status.h"
 
 namespace headroom::cli {
 namespace {
@@ -75,6 +77,7 @@ std::string VllmNote(const memory::VllmEstimate& estimate) {
 
 PageColumn PlanColumn(const memory::Plan& plan, const std::string& group) {
   PageColumn column{.group = group, .title = "Headroom", .headline = "plan", .device_bytes = plan.device_bytes};
+  if (plan.tensor_parallel_size > 1) column.title += ", rank " + std::to_string(plan.rank);
   for (const Component component : kOrder) {
     const memory::PlanLine& line = plan.lines[static_cast<size_t>(component)];
     if (line.bytes < 1) continue;
@@ -86,7 +89,13 @@ PageColumn PlanColumn(const memory::Plan& plan, const std::string& group) {
     column.headline = (all ? "all " : "") +
                       SequencesText(all ? plan.knobs.max_num_seqs : plan.full_length_seqs, plan.knobs.max_model_len);
   }
-  for (const std::string& note : plan.notes) column.note += (column.note.empty() ? "Note: " : "; ") + note;
+  const auto say = [&](const char* what, const std::vector<std::string>& lines) {
+    for (const std::string& line : lines)
+      column.note += std::string(column.note.empty() ? "" : " ") + what + line + ".";
+  };
+  say("Plan only: ", plan.plan_only);
+  say("Assumed: ", plan.assumed);
+  say("Note: ", plan.notes);
   return column;
 }
 
@@ -147,11 +156,51 @@ PageText ComparedText(const std::string& model) {
               "and wrote out all attention scores."}};
 }
 
+absl::StatusOr<std::vector<ComparedPlan>> ReferenceCases(const model::ModelConfig& config) {
+  struct Case {
+    const char* device;
+    const char* group;
+    memory::Knobs knobs;
+    memory::VllmKnobs vllm;
+  };
+  memory::Knobs advised;
+  advised.max_num_seqs = advised.min_full_length_seqs = 32;
+  advised.max_model_len = 4096;
+  const Case cases[] = {{"rtx3090",
+                         "24 GB, 32 sequences of 4,096 tokens",
+                         advised,
+                         // What users were told to set on such a card.
+                         {.max_num_seqs = 32, .max_model_len = 4096, .gpu_memory_utilization = 1.0}},
+                        {"l40s", "48 GB, default settings", {}, {}},
+                        {"a100-80", "80 GB, default settings", {}, {}}};
+  const DeviceCatalogue catalogue;
+  std::vector<ComparedPlan> compared;
+  for (const Case& wanted : cases) {
+    HEADROOM_ASSIGN_OR_RETURN(const CatalogueDevice device, catalogue.Find(wanted.device));
+    memory::PlanRequest request;
+    request.device.name = device.name;
+    request.device.memory_bytes = device.memory;
+    request.device.context_floor_bytes = device.context_floor;
+    request.device.library_bytes = device.libraries;
+    request.knobs = wanted.knobs;
+    HEADROOM_ASSIGN_OR_RETURN(memory::Plan plan, memory::MakePlan(config, request));
+    HEADROOM_ASSIGN_OR_RETURN(
+        memory::VllmEstimate vllm,
+        memory::Vllm2024(config, {.knobs = wanted.vllm, .device = device.name, .device_bytes = device.memory}));
+    compared.push_back({wanted.group, std::move(plan), std::move(vllm)});
+  }
+  return compared;
+}
+
 std::string ReferenceFigure(std::span<const ComparedPlan> cases) {
   PageText text = ComparedText("MiniCPM-V 2.6 in bf16");
-  text.footnotes.back() +=
-      " Reported then: around 70 GB with default settings on an 80 GB card; out of memory on 48 GB.";
   text.title = "MiniCPM-V 2.6 in bf16: what Headroom plans, and what vLLM would have asked for";
+  text.footnotes = {
+      text.footnotes[0] + " The backend for GPUs is not built yet: their bytes are a plan, with assumed floors.",
+      text.footnotes[1] +
+          " Reported then: around 70 GB with default settings on an 80 GB card; out of memory on 48 GB.",
+      "Cards: RTX 3090, L40S, A100, with the memory that their drivers report (on an L40S, error correction takes "
+      "a part of the 48 GB)."};
   return PlanSvg(ComparedColumns(cases), text);
 }
 

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "cli/plan_page.h"
 #include "memory/plan.h"
 #include "memory/vllm_2024.h"
@@ -24,8 +25,9 @@ std::vector<PageColumn> ComparedColumns(std::span<const ComparedPlan> cases);
 // Title, subtitle and footnotes that say what is computed and what is an estimate.
 PageText ComparedText(const std::string& model);
 
-// docs/reference-case.svg: MiniCPM-V 2.6 on 24 GB with 32 sequences of 4,096 tokens, on 48 GB and on 80 GB with default
-// knobs (the caller plans these three).
+// MiniCPM-V 2.6 on a card of 24 GB with 32 sequences of 4,096 tokens, on 48 GB and on 80 GB with default knobs.
+absl::StatusOr<std::vector<ComparedPlan>> ReferenceCases(const model::ModelConfig& config);
+// docs/reference-case.svg, of these cases.
 std::string ReferenceFigure(std::span<const ComparedPlan> cases);
 
 }  // namespace headroom::cli

@@ -219,7 +219,7 @@ class Picture {
 
   std::string DrawLimit(const Group& group) const {
     char text[32];
-    std::snprintf(text, sizeof(text), "%.4g GiB", DeviceOf(group.columns[0]) / std::exp2(30));
+    std::snprintf(text, sizeof(text), "%.3g GiB", DeviceOf(group.columns[0]) / std::exp2(30));
     return Line("limit", group.BarX(0) - 4, limit_, group.Right() + 4, limit_) +
            Text("end", group.BarX(0) - 8, limit_ + 3.5, text, "end");
   }
@@ -248,7 +248,7 @@ class Picture {
       label -= kLine;
     }
     if (torn) bar += Tear(x, top + 18, width);
-    bar += Text("total", x + width / 2, label, BytesText(asked), "middle");
+    if (asked > 0) bar += Text("total", x + width / 2, label, BytesText(asked), "middle");
     double y = base_ + 5;
     for (const std::string& line : NameLines(column, width))
       bar += Text("name", x + width / 2, y += kLine, line, "middle");
@@ -270,9 +270,14 @@ class Picture {
     if (height >= 4) text += Line("gap", x, y, x + width, y);
     const std::string value = GibDigits(part.bytes);
     const double room = width / kPartSize - 1.3, value_width = TextWidth(value);
-    if (height >= kPartSize + 1.5 && room >= value_width) {
+    // A part that crosses the end of the device carries its text on the larger side.
+    const bool crosses = y < limit_ && limit_ < y + height;
+    const double above = limit_ - y, below = y + height - limit_;
+    const double text_y = crosses && below >= above ? limit_ : y;
+    const double text_height = crosses ? std::max(above, below) : height;
+    if (text_height >= kPartSize + 1.5 && room >= value_width) {
       const std::string label = Shortened(part.label, room - value_width - 0.5);
-      const double baseline = y + height / 2 + kPartSize * 0.36;
+      const double baseline = text_y + text_height / 2 + kPartSize * 0.36;
       const std::string style = IsUnused(part.key) ? "part plain" : "part";
       if (label.empty()) {
         text += Text(style, x + width / 2, baseline, value, "middle");

@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "cli/plan_page.h"
 #include "common/config.h"
 #include "common/device_catalogue.h"
 #include "memory/plan.h"
@@ -67,12 +66,6 @@ std::string PlanJson(const Planned& planned);
 // models that the engine does not serve.
 absl::StatusOr<std::vector<memory::VllmEstimate>> VllmEstimates(const Planned& planned);
 std::string VllmText(const std::vector<memory::VllmEstimate>& estimates);
-// The same as a picture beside the plans; devices on which nothing fits are left out.
-struct PlanPicture {
-  std::vector<PageColumn> columns;
-  PageText text;
-};
-absl::StatusOr<PlanPicture> PictureOf(const Planned& planned);
 // A values file for the Helm chart, of one role (helm/headroom/README.md). The plan must fit.
 std::string PlanHelmValues(const Planned& planned, const std::string& pool, const std::string& command_line);
 
