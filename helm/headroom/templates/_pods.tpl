@@ -45,7 +45,7 @@ runtimeClassName: {{ . }}
 
 {{/* ConfigMap, Deployment and PodDisruptionBudget of a service.
      root, name (suffix of object names), component, command, port, metricsPort, config (text), arguments, replicas, drainSeconds, scheduling,
-     requests, limits, surge or recreate; pool, preStopSeconds, startup {service, seconds}, backend, model (mounted), gpus {resource, count}, spread (topology keys) */}}
+     requests, limits, surge or recreate; pool, preStopSeconds, startup {service, seconds}, backend, model (mounted), spread (topology keys) */}}
 {{- define "headroom.workload" -}}
 {{- $root := .root -}}
 {{- $fullname := printf "%s-%s" (include "headroom.fullname" $root) .name -}}
@@ -121,7 +121,7 @@ spec:
         {{- include "headroom.podSecurity" $root | nindent 8 }}
       {{- $tolerations := list }}
       {{- if $cuda }}
-      {{- $tolerations = append $tolerations (dict "key" .gpus.resource "operator" "Exists" "effect" "NoSchedule") }}
+      {{- $tolerations = append $tolerations (dict "key" "nvidia.com/gpu" "operator" "Exists" "effect" "NoSchedule") }}
       {{- end }}
       {{- with include "headroom.scheduling" (dict "scheduling" .scheduling "tolerations" $tolerations) | trim }}
       {{- . | nindent 6 }}
