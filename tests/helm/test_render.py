@@ -245,7 +245,7 @@ def test_a_pod_has_the_memory_that_its_service_promises(name):
             assert config["device"]["threads"] == int(resources["limits"]["cpu"])
         else:
             assert any(key.startswith("nvidia.com/") and count == "1" for key, count in resources["limits"].items())
-        assert limit >= promised
+        assert limit >= promised + (512 << 20)
 
 
 def test_plans_become_bytes_and_knobs():
@@ -255,7 +255,7 @@ def test_plans_become_bytes_and_knobs():
     assert config["device"]["memory"] == plan["deviceBytes"]
     assert config["knobs"] == plan["knobs"]
     limit = container(named(objects, "Deployment", f"{RELEASE}-headroom-short"))["resources"]["limits"]["memory"]
-    assert int(limit.removesuffix("Mi")) << 20 == plan["deviceBytes"] + plan["hostBytes"]
+    assert int(limit.removesuffix("Mi")) << 20 == plan["deviceBytes"] + plan["hostBytes"] + (256 << 20)
 
 
 def test_defaults_of_a_pool_are_those_that_the_values_show():
