@@ -5,6 +5,22 @@ list=$1 directory=$2 header=${3:-}
 
 sum() { sha256sum "$1" | cut -d ' ' -f 1; }
 
+# fetch URL PART: not with curl's own --retry, which begins again at 0.
+fetch() {
+  wait=1
+  while :; do
+    status=0
+    curl --fail --silent --show-error --location --proto =https --connect-timeout 30 --speed-limit 1000 --speed-time 60 \
+      ${header:+--header "@$header"} --continue-at - --output "$2" "$1" || status=$?
+    [ $status -eq 0 ] && return
+    # 22: an HTTP error; 33 and 36: a server that cannot go on where we stopped. What is there may be of no use.
+    case $status in 22 | 33 | 36) rm -f "$2" ;; esac
+    [ $wait -le 4 ] || return $status
+    sleep $wait
+    wait=$((wait * 2))
+  done
+}
+
 while read -r wanted path url; do
   target=$directory/$path
   part=$target.part
@@ -15,8 +31,7 @@ while read -r wanted path url; do
   mkdir -p "${target%/*}"
   if ! { [ -f "$part" ] && [ "$(sum "$part")" = "$wanted" ]; }; then
     echo "$path: fetching"
-    curl --fail --silent --show-error --location --proto =https --retry 5 --retry-all-errors --connect-timeout 30 \
-      ${header:+--header "@$header"} --continue-at - --output "$part" "$url"
+    fetch "$url" "$part"
   fi
   got=$(sum "$part")
   if [ "$got" != "$wanted" ]; then
