@@ -49,11 +49,6 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end -}}
 
-{{/* Where a pod listens: its own address, which the kubelet's probes and all peers dial. (root, port) */}}
-{{- define "headroom.podAddress" -}}
-{{- if eq .root.Values.network.ipFamily "IPv6" -}}[$(POD_IP)]{{- else -}}$(POD_IP){{- end -}}:{{ .port }}
-{{- end -}}
-
 {{- define "headroom.schedulerAddress" -}}
 {{- printf "%s-scheduler.%s.svc:7701" (include "headroom.fullname" .) .Release.Namespace -}}
 {{- end -}}
