@@ -2,7 +2,9 @@
 #include <grpcpp/client_context.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
+#include <thread>
 
 #include "cli/commands.h"
 #include "cli/connection.h"
@@ -14,6 +16,7 @@ namespace headroom::cli {
 namespace {
 
 constexpr char kName[] = "headroom status";
+constexpr int64_t kPatienceSecondsMax = 24 * 3600;
 
 const char* StateName(const v1::WorkerView& worker) {
   if (worker.state() == v1::WORKER_STATE_READY && !worker.placeable()) return "LOST";
@@ -75,13 +78,43 @@ void Print(const v1::GetStatusResponse& status) {
   fputs(MemoryTables(cluster).c_str(), stdout);
 }
 
+// No request, grant, leg or host byte is left anywhere.
+bool Idle(const v1::GetStatusResponse& status) {
+  const v1::ClusterState& cluster = status.cluster();
+  if (!status.ready() || status.requests_running() != 0 || status.host_bytes_used() != 0) return false;
+  if (cluster.queue_entries() != 0 || cluster.grants_pending() != 0 || cluster.grants_active() != 0) return false;
+  return std::all_of(cluster.workers().begin(), cluster.workers().end(), [](const v1::WorkerView& worker) {
+    return worker.active_legs() == 0 && worker.pending_legs() == 0 && worker.reserved().ByteSizeLong() == 0;
+  });
+}
+
+grpc::Status Request(v1::Gateway::Stub& stub, v1::GetStatusResponse* response) {
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(5));
+  return stub.GetStatus(&context, v1::GetStatusRequest(), response);
+}
+
+// The last answer, whether it is idle or the time is over.
+grpc::Status WaitIdle(v1::Gateway::Stub& stub, std::chrono::seconds patience, v1::GetStatusResponse* response) {
+  constexpr std::chrono::milliseconds kPeriod(200);
+  const auto end = std::chrono::steady_clock::now() + patience;
+  while (true) {
+    grpc::Status status = Request(stub, response);
+    if ((status.ok() && Idle(*response)) || std::chrono::steady_clock::now() >= end) return status;
+    std::this_thread::sleep_for(kPeriod);
+  }
+}
+
 }  // namespace
 
 int Status(const std::vector<std::string>& arguments) {
   std::string gateway = kDefaultGateway;
+  std::optional<int64_t> idle_within_seconds;
   Flags flags("headroom status [flags]",
               "Services, memory and load of a running cluster. The exit status is 0 when it is ready.");
   flags.Text("gateway", &gateway, "address of the gateway");
+  flags.OptionalInteger("idle-within-seconds", &idle_within_seconds,
+                        "wait so long until nothing is running or promised anywhere; the exit status says whether");
   const auto rest = flags.Parse(arguments);
   if (absl::IsCancelled(rest.status())) {
     fputs(flags.Help().c_str(), stdout);
@@ -89,13 +122,17 @@ int Status(const std::vector<std::string>& arguments) {
   }
   if (!rest.ok()) return Fail(kName, std::string(rest.status().message()), 2);
   if (!rest->empty()) return Fail(kName, "unexpected argument '" + rest->front() + "'", 2);
+  if (idle_within_seconds && (*idle_within_seconds < 0 || *idle_within_seconds > kPatienceSecondsMax)) {
+    return Fail(kName, absl::StrCat("--idle-within-seconds ", *idle_within_seconds, " is out of range"), 2);
+  }
   const auto stub = Connect(gateway);
-  grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(5));
   v1::GetStatusResponse response;
-  const grpc::Status status = stub->GetStatus(&context, v1::GetStatusRequest(), &response);
+  const grpc::Status status = idle_within_seconds
+                                  ? WaitIdle(*stub, std::chrono::seconds(*idle_within_seconds), &response)
+                                  : Request(*stub, &response);
   if (!status.ok()) return Fail(kName, Explain(status, gateway), 1);
   Print(response);
+  if (idle_within_seconds && !Idle(response)) return Fail(kName, "not idle", 1);
   return response.ready() ? 0 : 1;
 }
 

@@ -55,6 +55,7 @@ absl::Status ApplyOverride(const std::string& text, std::vector<ClusterConfig::S
 
 void ClusterSection::Declare(ConfigFields& fields) {
   fields.Text("id", &id, "name of the cluster; epochs of another cluster are refused");
+  fields.Integer("drain_ms_max", &drain_ms_max, 0, 24 * kHourMs, "after SIGTERM, running streams may go on so long");
 }
 
 void LogSection::Declare(ConfigFields& fields) {

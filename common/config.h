@@ -16,6 +16,7 @@ namespace headroom {
 
 struct ClusterSection {
   std::string id = "headroom";
+  int64_t drain_ms_max = 30'000;
   void Declare(ConfigFields& fields);
 };
 

@@ -11,9 +11,6 @@
 namespace headroom {
 namespace {
 
-// Longest time that streams get to finish after SIGTERM.
-constexpr std::chrono::seconds kDrainDeadline(30);
-
 LogLevel ParseLevel(const std::string& level) {
   if (level == "debug") return LogLevel::kDebug;
   if (level == "warning") return LogLevel::kWarning;
@@ -48,11 +45,12 @@ int RunUntilSignal(const ClusterConfig& config, const std::string& name,
 
   int caught = 0;
   sigwait(&signals, &caught);
-  Log(LogLevel::kInfo, name.c_str(), "draining").With("signal", caught).With("deadline_s", kDrainDeadline.count());
+  const std::chrono::milliseconds drain_max(config.cluster.drain_ms_max);
+  Log(LogLevel::kInfo, name.c_str(), "draining").With("signal", caught).With("drain_ms_max", drain_max.count());
   signal(SIGTERM, ExitNow);
   signal(SIGINT, ExitNow);
   pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
-  (*service)->Stop(kDrainDeadline);
+  (*service)->Stop(drain_max);
   service->reset();
   Log(LogLevel::kInfo, name.c_str(), "stopped");
   return 0;

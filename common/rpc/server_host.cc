@@ -54,12 +54,13 @@ absl::Status ServerHost::Start(const std::vector<grpc::Service*>& services) {
     address_ = absl::StrCat(options_.listen.substr(0, options_.listen.rfind(':')), ":", port);
   }
   SetServing(false);
+  if (auto* health = server_->GetHealthCheckService()) health->SetServingStatus(kHealthLive, true);
   return absl::OkStatus();
 }
 
 void ServerHost::SetServing(bool serving) {
   if (server_ == nullptr) return;
-  if (auto* health = server_->GetHealthCheckService()) health->SetServingStatus(serving);
+  if (auto* health = server_->GetHealthCheckService()) health->SetServingStatus("", serving);
 }
 
 void ServerHost::Shutdown(Duration deadline) {

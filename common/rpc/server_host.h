@@ -1,5 +1,6 @@
 // One gRPC server with what every service of ours needs: bounds on message size, memory and streams, the standard
-// health service, reflection as a switch, and shutdown with a deadline.
+// health service, reflection as a switch, and shutdown with a deadline. The health service knows two names: "" follows
+// SetServing; kHealthLive serves as long as the server answers at all, whatever its peers do.
 #pragma once
 
 #include <grpcpp/server.h>
@@ -17,6 +18,8 @@ class Service;
 }
 
 namespace headroom::rpc {
+
+inline constexpr char kHealthLive[] = "live";
 
 struct ServerHostOptions {
   std::string listen;                             // host:port, port 0 takes a free one; empty: in-process calls only

@@ -1,10 +1,11 @@
 """Interruption, start, drain, loss and return of services. The model never ends an answer by itself (cluster.make_endless_model)."""
+import subprocess
 import threading
 
 import grpc
 import headroom_api as api
 import pytest
-from cluster import Cluster, make_endless_model, wait_for
+from cluster import Cluster, binary_dir, make_endless_model, wait_for
 from grpc_health_free import check_health
 from test_bad_input import png
 
@@ -92,7 +93,11 @@ def test_status_counts_requests(cluster, gateway):
     stream = gateway.Generate(long_request())
     next(stream)
     wait_for(lambda: cluster.status().requests_running >= 1, "a running request to be counted")
+    command = [binary_dir() / "headroom", "status", "--gateway", cluster.address, "--idle-within-seconds"]
+    busy = subprocess.run([*command, "0"], capture_output=True, text=True, timeout=120)
+    assert busy.returncode == 1 and "not idle" in busy.stderr
     stream.cancel()
+    assert subprocess.run([*command, "100"], capture_output=True, timeout=120).returncode == 0
 
 
 def test_sigterm_lets_streams_finish(own_cluster):
@@ -106,6 +111,17 @@ def test_sigterm_lets_streams_finish(own_cluster):
     stopper.join()
     assert finish.reason == api.LENGTH and finish.usage.completion_tokens == 1500
     assert first is not None and isinstance(text, str)
+    assert set(statuses.values()) == {0}
+
+
+def test_drain_has_an_end(own_cluster):
+    """With no time to drain, SIGTERM cuts a running answer."""
+    cluster = own_cluster(settings=["cluster.drain_ms_max=0"])
+    stream = api.gateway(cluster.address).Generate(long_request())
+    next(stream)
+    statuses = cluster.stop()
+    with pytest.raises(grpc.RpcError):
+        api.collect(stream)
     assert set(statuses.values()) == {0}
 
 
@@ -167,6 +183,8 @@ def test_killed_worker_comes_back(own_cluster, mode, service):
     cluster.processes[service].kill()
     wait_for(lambda: not cluster_ready(cluster), "the gateway to notice the loss")
     wait_for(lambda: check_health(cluster.address) == "NOT_SERVING", "the health service to say so")
+    # The gateway lives on: what restarts it must not ask for its peers.
+    assert check_health(cluster.address, service="live") == "SERVING"
     cluster.start_service(service)
     cluster.wait_ready()
     assert gateway.Complete(PICTURE).text == before
