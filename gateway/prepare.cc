@@ -317,6 +317,7 @@ absl::StatusOr<PreparedRequest> Prepare(const v1::GenerateRequest& request, cons
   prepared.prompt_ids = std::move(prompt.ids);
 
   pricer.input.prompt_tokens = prompt_tokens;
+  pricer.input.image_tokens = prepared.usage.image_tokens();
   pricer.input.max_tokens = prepared.max_tokens;
   pricer.input.block_size = limits.block_size;
   if (pricer.input.images > 0) pricer.input.embedding_bytes_per_piece = model.embedding_bytes_per_piece;
