@@ -1,6 +1,7 @@
 #include "admission/refusals.h"
 
 #include <algorithm>
+#include <array>
 
 #include "admission/price.h"
 #include "common/cut_text.h"
@@ -9,6 +10,19 @@ namespace headroom::admission {
 namespace {
 
 constexpr int64_t kPageBytes = 4096;
+
+// Budgets of scheduler and gateways themselves, by the key that sets them.
+struct ServiceBudget {
+  const char* name;
+  const char* key;
+  bool bytes;
+  const char* note;
+};
+constexpr std::array<ServiceBudget, 3> kServiceBudgets = {{
+    {"queue", "scheduler.queue_entries_max", false, "or queue_bytes_max, whichever is full"},
+    {"requests_running", "gateway.requests_running_max", false, ""},
+    {"gateway_host_bytes", "gateway.host_bytes_max", true, ""},
+}};
 
 int64_t CeilDiv(int64_t a, int64_t b) { return a / b + (a % b != 0 ? 1 : 0); }
 
@@ -233,19 +247,21 @@ const RefusedLeg* RefusalRecord::ShortLeg() const {
 
 int64_t RefusalRecord::UnitBytes() const {
   if (!shortfall) return 0;
-  if (shortfall->budget == "embedding_bytes" || shortfall->budget == "host_bytes") return 1;
+  if (shortfall->budget.ends_with("_bytes")) return 1;
   const RefusedLeg* leg = ShortLeg();
   return shortfall->budget == "kv_blocks" && leg != nullptr ? leg->block_bytes : 0;
 }
 
 std::vector<Remedy> Remedies(const RefusalRecord& refusal) {
   std::vector<Remedy> remedies;
-  if (refusal.reason == "QUEUE_FULL" && refusal.shortfall) {
-    remedies.push_back({"scheduler.queue_entries_max", refusal.shortfall->capacity, refusal.shortfall->needed, false,
-                        false, "or queue_bytes_max, whichever is full"});
+  if (!refusal.shortfall) return remedies;
+  const Shortfall& shortfall = *refusal.shortfall;
+  for (const ServiceBudget& budget : kServiceBudgets) {
+    if (shortfall.budget != budget.name) continue;
+    remedies.push_back({budget.key, shortfall.capacity, shortfall.capacity + shortfall.needed - shortfall.free,
+                        budget.bytes, false, budget.note});
     return remedies;
   }
-  if (!refusal.shortfall) return remedies;
   OfRequest(refusal, remedies);
   OfConfiguration(refusal, remedies);
   return remedies;
