@@ -150,7 +150,7 @@ void SchedulerCore::On(const Reserve& event, TimePoint now, Actions& actions) {
   if (pushed) return;
   const auto size = static_cast<int64_t>(queue_.size());
   refuse({absl::ResourceExhaustedError(absl::StrCat("the queue is full: ", size, " requests wait")), "QUEUE_FULL",
-          Shortfall{"queue", "", size + 1, 0, static_cast<int64_t>(options_.queue.entries_max)}, RetryDelay()});
+          Shortfall{"queue", "", 1, 0, static_cast<int64_t>(options_.queue.entries_max)}, RetryDelay()});
 }
 
 // ---- from the process
