@@ -1,5 +1,5 @@
-// headroom explain: who held how much at a moment of the recent past, why a request was refused and what would have made
-// it fit, and how a line of a plan comes about.
+// headroom explain: who held how much at a moment of the recent past, why a request was refused and what would have
+// made it fit, and how a line of a plan comes about.
 #include <google/protobuf/util/json_util.h>
 #include <grpcpp/client_context.h>
 
@@ -96,9 +96,10 @@ std::string HoldersThen(v1::Gateway::Stub& stub, const ExplainOptions& options, 
 
 int ExplainRefusal(const std::vector<std::string>& arguments) {
   ExplainOptions options;
-  Flags flags("headroom explain refusal [flags] [REQUEST_ID]",
-              "Explains the latest refusal, or the latest of that request: which budget was short, on which device, by\n"
-              "how much, what would have made it fit, and who held it then.");
+  Flags flags(
+      "headroom explain refusal [flags] [REQUEST_ID]",
+      "Explains the latest refusal, or the latest of that request: which budget was short, on which device, by\n"
+      "how much, what would have made it fit, and who held it then.");
   flags.Text("gateway", &options.gateway, "address of the gateway");
   flags.OptionalInteger("count", &options.count, "how many of the latest refusals (default 1)");
   flags.Switch("json", &options.json, "prints JSON");

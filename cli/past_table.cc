@@ -46,8 +46,8 @@ std::map<std::string, Device> Devices(const v1::GetHistoryResponse& history) {
     const bool in_process = worker.endpoint().rfind("inproc:", 0) == 0;
     Device& device = devices[in_process ? worker.device() : worker.worker()];
     device.workers.push_back(&worker);
-    if (worker.has_ledger() && (device.with_ledger == nullptr ||
-                                worker.ledger_before_ms() < device.with_ledger->ledger_before_ms())) {
+    if (worker.has_ledger() &&
+        (device.with_ledger == nullptr || worker.ledger_before_ms() < device.with_ledger->ledger_before_ms())) {
       device.with_ledger = &worker;
     }
     const int64_t block_bytes = BlockBytes(worker);
@@ -187,7 +187,8 @@ std::string RemedyRow(const v1::Remedy& remedy) {
   const auto value = [&](int64_t number) {
     return remedy.bytes() ? absl::StrCat(number, " (", FormatBytes(number), ")") : std::to_string(number);
   };
-  std::string row = absl::StrCat("  ", remedy.what(), remedy.request() ? " at most " : " at least ", value(remedy.fits()));
+  std::string row =
+      absl::StrCat("  ", remedy.what(), remedy.request() ? " at most " : " at least ", value(remedy.fits()));
   if (remedy.now() > 0) absl::StrAppend(&row, ", was ", value(remedy.now()));
   if (!remedy.note().empty()) absl::StrAppend(&row, "; ", remedy.note());
   return row + "\n";
@@ -221,12 +222,12 @@ std::string PastTable(const v1::GetHistoryResponse& history, WallTime now) {
 
 std::string RefusalText(const v1::RefusalView& refusal, WallTime now) {
   const std::string id = refusal.request_id().empty() ? "a request without an id" : Printable(refusal.request_id());
-  std::string text = absl::StrCat(
-      id, refusal.tenant().empty() ? "" : " of tenant " + Printable(refusal.tenant()), ": refused by the ", refusal.refused_by(),
-      " at ", ClockText(now - milliseconds(refusal.age_ms()), now), ", ", SpanText(refusal.age_ms()), " ago, after ",
-      SpanText(refusal.waited_ms()), " in the queue\n");
-  absl::StrAppend(&text, "  ", CodeName(refusal.code()), " ", refusal.reason(), ": ", Printable(refusal.message()), "\n",
-                  PriceText(refusal.price()));
+  std::string text =
+      absl::StrCat(id, refusal.tenant().empty() ? "" : " of tenant " + Printable(refusal.tenant()), ": refused by the ",
+                   refusal.refused_by(), " at ", ClockText(now - milliseconds(refusal.age_ms()), now), ", ",
+                   SpanText(refusal.age_ms()), " ago, after ", SpanText(refusal.waited_ms()), " in the queue\n");
+  absl::StrAppend(&text, "  ", CodeName(refusal.code()), " ", refusal.reason(), ": ", Printable(refusal.message()),
+                  "\n", PriceText(refusal.price()));
   if (refusal.has_shortfall()) {
     const v1::Shortfall& shortfall = refusal.shortfall();
     const int64_t unit = refusal.unit_bytes();
