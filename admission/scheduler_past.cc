@@ -54,7 +54,8 @@ std::vector<RefusedLeg> SchedulerCore::NearestLegs(const Refusee& refusee, const
     if (!need) continue;
     // With those whose limits exclude it: their limits are what there is to say.
     const LegChoice leg{role, *need, Without(pools.For(refusee.model, role).serving, refusee.exclude_workers)};
-    const Candidate* nearest = Nearest(leg, refusal.reason == "NEVER_FITS" ? Against::kCapacity : Against::kRoom);
+    const bool ever = refusal.reason == "NEVER_FITS" || refusal.reason == "MODEL_LIMIT";
+    const Candidate* nearest = Nearest(leg, ever ? Against::kCapacity : Against::kRoom);
     for (const Candidate* candidate : leg.candidates) {
       if (candidate->worker == named) nearest = candidate;
     }
