@@ -8,7 +8,7 @@
 namespace headroom::admission {
 
 size_t FairQueue::BytesOf(const Waiting& waiting) {
-  size_t bytes = sizeof(Waiting) + 2 * waiting.tenant.size() + waiting.model.size();
+  size_t bytes = sizeof(Waiting) + waiting.request_id.size() + 2 * waiting.tenant.size() + waiting.model.size();
   for (const std::string& name : waiting.exclude_workers) bytes += sizeof(std::string) + name.size();
   return bytes;
 }

@@ -25,6 +25,7 @@ inline constexpr int32_t kPriorityMax = 8;
 
 struct Waiting {
   Ticket ticket = 0;
+  std::string request_id = {};
   std::string tenant;
   int32_t priority = 0;
   int64_t cost = 1;   // charged to the tenant when served: tokens; 0 for a request that was charged before

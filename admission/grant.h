@@ -70,6 +70,10 @@ struct Price {
   std::optional<Resources> llm;
   int64_t largest_piece_patches = 0;  // against the worker's max_patches_per_step
   int64_t sequence_tokens = 0;        // prompt + max_tokens, against max_model_len
+  // What the above was made of; 0 where it is not said. Only explanations read them.
+  int64_t prompt_tokens = 0;  // image tokens included
+  int64_t image_tokens = 0;
+  int64_t pieces = 0;
 
   const std::optional<Resources>& ForRole(Role role) const { return role == Role::kVision ? vision : llm; }
 };

@@ -16,6 +16,7 @@ absl::Status CheckInput(const PriceInput& input) {
   HEADROOM_RETURN_IF_ERROR(
       CheckRange("prompt and answer tokens", input.prompt_tokens + input.max_tokens, 2, kSequenceTokensMax));
   HEADROOM_RETURN_IF_ERROR(CheckRange("block_size", input.block_size, 1, kSequenceTokensMax));
+  HEADROOM_RETURN_IF_ERROR(CheckRange("image_tokens", input.image_tokens, 0, input.prompt_tokens));
   HEADROOM_RETURN_IF_ERROR(CheckRange("images", input.images, 0, kImagesMax));
   if (input.images == 0) {
     if (input.pieces == 0 && input.patches == 0 && input.compressed_bytes == 0) return absl::OkStatus();
@@ -35,6 +36,9 @@ absl::StatusOr<Price> ComputePrice(const PriceInput& input) {
   HEADROOM_RETURN_IF_ERROR(CheckInput(input));
   Price price;
   price.sequence_tokens = input.prompt_tokens + input.max_tokens;
+  price.prompt_tokens = input.prompt_tokens;
+  price.image_tokens = input.image_tokens;
+  price.pieces = input.pieces;
   int64_t embedding_bytes = 0;
   if (input.images > 0) {
     if (__builtin_mul_overflow(input.pieces, input.embedding_bytes_per_piece, &embedding_bytes)) {
@@ -68,7 +72,10 @@ absl::Status ValidatePrice(const Price& price) {
     }
   }
   HEADROOM_RETURN_IF_ERROR(CheckRange("largest_piece_patches", price.largest_piece_patches, 0, kPatchesMax));
-  return CheckRange("sequence_tokens", price.sequence_tokens, 0, kSequenceTokensMax);
+  HEADROOM_RETURN_IF_ERROR(CheckRange("sequence_tokens", price.sequence_tokens, 0, kSequenceTokensMax));
+  HEADROOM_RETURN_IF_ERROR(CheckRange("prompt_tokens", price.prompt_tokens, 0, price.sequence_tokens));
+  HEADROOM_RETURN_IF_ERROR(CheckRange("image_tokens", price.image_tokens, 0, price.prompt_tokens));
+  return CheckRange("pieces", price.pieces, 0, kPatchesMax);
 }
 
 }  // namespace headroom::admission

@@ -31,6 +31,7 @@ inline constexpr int64_t kPatchesMax = int64_t{1} << 40;
 
 struct PriceInput {
   int64_t prompt_tokens = 0;  // image tokens included; ≥ 1
+  int64_t image_tokens = 0;   // of the prompt; only passed on
   int64_t max_tokens = 0;     // ≥ 1
   int64_t block_size = 0;     // tokens of a KV block, ≥ 1; workers of one model agree on it
   // All 0 for a text-only request.

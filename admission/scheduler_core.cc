@@ -17,7 +17,9 @@ SchedulerCore::SchedulerCore(Options options, Random& random, TimePoint now)
     : options_(std::move(options)),
       random_(random),
       started_at_(now),
-      table_(options_.workers),
+      history_(options_.history, now),
+      refusals_(options_.refusals_bytes_max),
+      table_(options_.workers, history_),
       queue_(options_.queue) {}
 
 std::vector<Action> SchedulerCore::Apply(const Event& event, TimePoint now) {
@@ -91,8 +93,9 @@ void SchedulerCore::GreetWorker(Worker& worker, Actions& actions) {
 
 absl::Status SchedulerCore::CheckReserve(const Reserve& event) const {
   HEADROOM_RETURN_IF_ERROR(ValidatePrice(event.price));
-  if (event.tenant.size() > kNameBytesMax || event.model.size() > kNameBytesMax) {
-    return absl::InvalidArgumentError(absl::StrCat("tenant or model has more than ", kNameBytesMax, " bytes"));
+  if (std::max({event.request_id.size(), event.tenant.size(), event.model.size()}) > kNameBytesMax) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("request id, tenant or model has more than ", kNameBytesMax, " bytes"));
   }
   if (event.exclude_workers.size() > kExcludeMax) {
     return absl::InvalidArgumentError(
@@ -114,19 +117,28 @@ void SchedulerCore::On(const Renew& event, TimePoint now, Actions& actions) {
   actions.push_back(Renewed{event.call, known, known ? options_.grant_ttl : milliseconds(0)});
 }
 
-void SchedulerCore::On(const Void& event, TimePoint, Actions&) { table_.VoidGrant(event.id); }
+void SchedulerCore::On(const Void& event, TimePoint now, Actions&) { table_.VoidGrant(event.id, now); }
 
 void SchedulerCore::On(const Reserve& event, TimePoint now, Actions& actions) {
-  auto refuse = [&](Refusal refusal) { actions.push_back(Refused{event.ticket, std::move(refusal)}); };
-  if (absl::Status status = CheckReserve(event); !status.ok()) return refuse({status, "INVALID_PRICE", {}, {}});
+  // Not worth remembering: its numbers are no numbers.
+  if (absl::Status status = CheckReserve(event); !status.ok()) {
+    actions.push_back(Refused{event.ticket, {status, "INVALID_PRICE", {}, {}}});
+    return;
+  }
+  const WorkerPools pools(table_, now, epoch_);
+  auto refuse = [&](Refusal refusal) {
+    Refuse({event.ticket, event.request_id, event.tenant, event.model, event.price, event.exclude_workers,
+            now - std::clamp(event.queued, milliseconds(0), kQueuedMax)},
+           std::move(refusal), pools, now, actions);
+  };
   if (draining_) {
     return refuse({absl::UnavailableError("the scheduler is draining"), "DRAINING", {}, kRetryNoWorker});
   }
-  const WorkerPools pools(table_, now, epoch_);
   if (auto never = WhyNever(event.model, event.price, event.exclude_workers, pools, now)) return refuse(*never);
   const milliseconds wait =
       event.wait_max.count() > 0 ? std::min(event.wait_max, options_.wait_max) : options_.wait_max;
   const bool pushed = queue_.Push({.ticket = event.ticket,
+                                   .request_id = event.request_id,
                                    .tenant = event.tenant,
                                    .priority = event.priority,
                                    .cost = event.resume ? 0 : std::max<int64_t>(1, event.price.sequence_tokens),
@@ -138,18 +150,19 @@ void SchedulerCore::On(const Reserve& event, TimePoint now, Actions& actions) {
   if (pushed) return;
   const auto size = static_cast<int64_t>(queue_.size());
   refuse({absl::ResourceExhaustedError(absl::StrCat("the queue is full: ", size, " requests wait")), "QUEUE_FULL",
-          Shortfall{"queue", "", size + 1, 0, static_cast<int64_t>(options_.queue.entries_max)}, RetryDelay()});
+          Shortfall{"queue", "", 1, 0, static_cast<int64_t>(options_.queue.entries_max)}, RetryDelay()});
 }
 
 // ---- from the process
 
-void SchedulerCore::On(const Drain&, TimePoint, Actions& actions) {
+void SchedulerCore::On(const Drain&, TimePoint now, Actions& actions) {
   draining_ = true;
+  const WorkerPools pools(table_, now, epoch_);
   for (const Waiting* waiting : queue_.Order()) {
     const Ticket ticket = waiting->ticket;
+    Refuse(RefuseeOf(*waiting), {absl::UnavailableError("the scheduler is draining"), "DRAINING", {}, kRetryNoWorker},
+           pools, now, actions);
     queue_.Remove(ticket);
-    actions.push_back(
-        Refused{ticket, {absl::UnavailableError("the scheduler is draining"), "DRAINING", {}, kRetryNoWorker}});
   }
 }
 
@@ -158,6 +171,7 @@ void SchedulerCore::On(const Tick&, TimePoint now, Actions& actions) {
     actions.push_back(CloseLink{link, absl::DeadlineExceededError("the worker was silent for too long")});
   }
   RefuseHopeless(now, actions);
+  std::erase_if(device_bytes_, [this](const auto& entry) { return !table_.workers().contains(entry.first); });
 }
 
 // ---- views

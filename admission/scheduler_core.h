@@ -21,12 +21,15 @@
 // it gets a grant of it.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "admission/history.h"
+#include "admission/refusals.h"
 #include "admission/scheduler_events.h"
 #include "admission/worker_pools.h"
 #include "admission/worker_table.h"
@@ -67,6 +70,8 @@ class SchedulerCore {
   struct Options {
     WorkerTable::Options workers;
     FairQueue::Options queue;
+    History::Options history;
+    size_t refusals_bytes_max = size_t{1} << 20;
     milliseconds grant_ttl{10'000};
     milliseconds round_trip{1'000};  // longest trip of a message that the protocol allows for
     milliseconds wait_max{600'000};  // of any request
@@ -83,6 +88,10 @@ class SchedulerCore {
   ClusterStatus Status(TimePoint now) const;
   uint64_t epoch() const { return epoch_; }
   const WorkerTable& table() const { return table_; }
+  // The recent past: legs and refusals are noted by the core itself, ledgers as they are reported.
+  void Report(LinkId link, const LedgerReport& report, TimePoint now);
+  const History& history() const { return history_; }
+  const RefusalLog& refusals() const { return refusals_; }
   const Options& options() const { return options_; }
 
  private:
@@ -110,6 +119,20 @@ class SchedulerCore {
   // Why a request can never be granted as things stand; empty when waiting makes sense.
   std::optional<Refusal> WhyNever(const std::string& model, const Price& price, const std::vector<std::string>& exclude,
                                   const WorkerPools& pools, TimePoint now) const;
+  // Who was refused.
+  struct Refusee {
+    Ticket ticket = 0;
+    const std::string& request_id;
+    const std::string& tenant;
+    const std::string& model;
+    const Price& price;
+    const std::vector<std::string>& exclude_workers;
+    TimePoint arrival;
+  };
+  void Refuse(const Refusee& refusee, Refusal refusal, const WorkerPools& pools, TimePoint now, Actions& actions);
+  static Refusee RefuseeOf(const Waiting& waiting);
+  // The legs of a price at the workers that the shortfall names, or that come nearest.
+  std::vector<RefusedLeg> NearestLegs(const Refusee& refusee, const Refusal& refusal, const WorkerPools& pools) const;
   Refusal NeverFits(const std::vector<LegChoice>& legs) const;
   Refusal WaitedTooLong(const Waiting& waiting, const WorkerPools& pools) const;
   // Grants what can go, in order.
@@ -127,6 +150,8 @@ class SchedulerCore {
   const Options options_;
   Random& random_;
   const TimePoint started_at_;
+  History history_;
+  RefusalLog refusals_;
   WorkerTable table_;
   FairQueue queue_;
   uint64_t epoch_ = 1;
@@ -136,6 +161,12 @@ class SchedulerCore {
   // Smoothed time between grants, for retry delays.
   double grant_interval_ms_ = 0;
   std::optional<TimePoint> last_grant_at_;
+  // Bytes of a device and of its KV pool, by worker, as last reported: what a KV block is in bytes.
+  struct DeviceBytes {
+    int64_t total = 0;
+    int64_t kv_pool = 0;
+  };
+  std::map<std::string, DeviceBytes> device_bytes_;
 };
 
 }  // namespace headroom::admission

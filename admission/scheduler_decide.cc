@@ -135,6 +135,7 @@ void SchedulerCore::GrantTo(const Waiting& waiting, const std::vector<LegChoice>
     pools.Take(candidate.worker, legs[i].need);
   }
   table_.AddGrant(grant, ReclaimAt(now));
+  history_.Granted(grant, waiting.request_id, waiting.tenant, now);
   if (last_grant_at_) {
     const double interval =
         std::min<double>(static_cast<double>(Milliseconds(now - *last_grant_at_)), kRetryMax.count());
@@ -174,8 +175,8 @@ void SchedulerCore::RefuseHopeless(TimePoint now, Actions& actions) {
                                    : WhyNever(waiting->model, waiting->price, waiting->exclude_workers, pools, now);
     if (!refusal) continue;
     const Ticket ticket = waiting->ticket;
+    Refuse(RefuseeOf(*waiting), std::move(*refusal), pools, now, actions);
     queue_.Remove(ticket);
-    actions.push_back(Refused{ticket, std::move(*refusal)});
   }
 }
 

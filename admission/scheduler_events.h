@@ -85,6 +85,7 @@ struct LinkLost {
 
 struct Reserve {
   Ticket ticket = 0;  // new for every call
+  std::string request_id = {};
   std::string tenant;
   int32_t priority = 0;
   std::string model;

@@ -477,12 +477,15 @@ class World {
       worker.epoch_seen = snapshot.highest_epoch;
     }
     for (const auto& [name, worker] : core_->table().workers()) {
-      Resources active;
-      Resources pending;
+      Resources active, pending, remembered;
       for (const auto& [leg, resources] : worker.active) active += resources;
       for (const auto& [leg, resources] : worker.pending) pending += resources;
       ASSERT_EQ(active, worker.active_sum);
       ASSERT_EQ(pending, worker.pending_sum);
+      for (const PastWorker& past : core_->history().At(clock_.Now(), name, 1'000)) {
+        for (const PastLeg& leg : past.legs) remembered += leg.resources;
+      }
+      ASSERT_EQ(remembered, active + pending) << "the history of " << name;
       ASSERT_TRUE(Fits(pending, worker.info.capacity)) << "promised more than there is at " << name;
       CheckPlanKnows(worker);
     }

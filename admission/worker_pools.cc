@@ -88,6 +88,23 @@ std::vector<const Candidate*> Without(const std::vector<const Candidate*>& list,
   return result;
 }
 
+const Candidate* Nearest(const LegChoice& leg, Against against) {
+  const Candidate* nearest = nullptr;
+  double least = 0;
+  for (const Candidate* candidate : leg.candidates) {
+    const Resources& free = Free(*candidate, against);
+    // Those that fit come before all others.
+    const auto worst = WorstShortfall(leg.need, free, candidate->capacity, candidate->worker);
+    const double part =
+        worst ? Part(*worst) : LoadRatio(candidate->capacity - free + leg.need, candidate->capacity) - 2;
+    if (nearest == nullptr || part < least) {
+      nearest = candidate;
+      least = part;
+    }
+  }
+  return nearest;
+}
+
 std::set<Role> ShortRoles(const std::vector<LegChoice>& legs, Against against) {
   std::set<Role> all;
   std::set<Role> alone;

@@ -47,6 +47,10 @@ std::vector<const Candidate*> Without(const std::vector<const Candidate*>& list,
 // that Place refused.
 std::set<Role> ShortRoles(const std::vector<LegChoice>& legs, Against against);
 
+// The candidate that is short of the least part of its capacity, or that has the most room when some fit; null without
+// candidates.
+const Candidate* Nearest(const LegChoice& leg, Against against);
+
 // What each short leg is short of, at the candidate that is short of the least. Only for choices that Place refused; no
 // entry for a leg without candidates.
 std::vector<Shortfall> LeastShortfalls(const std::vector<LegChoice>& legs, Against against);

@@ -39,7 +39,7 @@ absl::Status WorkerTable::Hello(const WorkerHello& hello, TimePoint now, std::op
   HEADROOM_RETURN_IF_ERROR(CheckHello(hello));
   Worker& worker = workers_[hello.info.worker];
   if (worker.incarnation != hello.incarnation) {
-    DropAllLegs(worker);
+    DropAllLegs(worker, now);
     worker.last_event = 0;
     worker.acknowledged_epoch = 0;
     worker.told_epoch = 0;
@@ -56,6 +56,7 @@ absl::Status WorkerTable::Hello(const WorkerHello& hello, TimePoint now, std::op
   worker.load_progress = hello.load_progress;
   worker.in_step = false;
   links_[hello.link] = hello.info.worker;
+  history_.Hello(hello.info, hello.incarnation);
   return absl::OkStatus();
 }
 
@@ -90,16 +91,16 @@ absl::Status WorkerTable::Activated(const LegActivated& event, TimePoint now) {
     return absl::ResourceExhaustedError(absl::StrCat("a worker has at most ", kLegsPerWorkerMax, " legs"));
   }
   if (Note(*worker, event.number) == Order::kKnown) return absl::OkStatus();
-  AddActive(*worker, event.report);
+  AddActive(*worker, event.report, now);
   return absl::OkStatus();
 }
 
 absl::Status WorkerTable::Settled(const LegSettled& event, TimePoint now) {
   HEADROOM_ASSIGN_OR_RETURN(Worker * worker, Speaker(event.link, now));
   if (Note(*worker, event.number) == Order::kKnown) return absl::OkStatus();
-  RemoveActive(*worker, event.leg);
+  RemoveActive(*worker, event.leg, now);
   // Its activation may be what we missed; it can never become active again.
-  DropPending(*worker, event.leg);
+  DropPending(*worker, event.leg, now);
   return absl::OkStatus();
 }
 
@@ -132,9 +133,9 @@ absl::Status WorkerTable::Beat(const Heartbeat& heartbeat, TimePoint now) {
   for (const auto& [leg, resources] : worker->active) {
     if (!reported.contains(leg)) gone.push_back(leg);
   }
-  for (const LegKey& leg : gone) RemoveActive(*worker, leg);
-  for (const LegReport& report : heartbeat.active) AddActive(*worker, report);
-  DropOlderEpochs(*worker);
+  for (const LegKey& leg : gone) RemoveActive(*worker, leg, now);
+  for (const LegReport& report : heartbeat.active) AddActive(*worker, report, now);
+  DropOlderEpochs(*worker, now);
   return absl::OkStatus();
 }
 
@@ -146,8 +147,9 @@ void WorkerTable::Lost(LinkId link) {
   links_.erase(link);
 }
 
-void WorkerTable::AddActive(Worker& worker, const LegReport& report) {
-  DropPending(worker, report.leg);
+void WorkerTable::AddActive(Worker& worker, const LegReport& report, TimePoint now) {
+  TakePending(worker, report.leg);
+  history_.Active(worker.info.worker, report.leg, report.resources, now);
   auto [position, added] = worker.active.emplace(report.leg, report.resources);
   if (!added) {
     worker.active_sum -= position->second;
@@ -158,37 +160,43 @@ void WorkerTable::AddActive(Worker& worker, const LegReport& report) {
   worker.active_sum += report.resources;
 }
 
-void WorkerTable::RemoveActive(Worker& worker, const LegKey& leg) {
+void WorkerTable::RemoveActive(Worker& worker, const LegKey& leg, TimePoint now) {
   const auto found = worker.active.find(leg);
   if (found == worker.active.end()) return;
+  history_.Ended(worker.info.worker, leg, now);
   worker.active_sum -= found->second;
   worker.active.erase(found);
   const auto count = active_grants_.find(leg.id);
   if (--count->second == 0) active_grants_.erase(count);
 }
 
-void WorkerTable::DropPending(Worker& worker, const LegKey& leg) {
+bool WorkerTable::TakePending(Worker& worker, const LegKey& leg) {
   const auto found = worker.pending.find(leg);
-  if (found == worker.pending.end()) return;
+  if (found == worker.pending.end()) return false;
   worker.pending_sum -= found->second;
   worker.pending.erase(found);
   const auto grant = grants_.find(leg.id);
   HEADROOM_CHECK(grant != grants_.end());
   std::erase(grant->second.legs, std::pair(worker.info.worker, leg.role));
   if (grant->second.legs.empty()) grants_.erase(grant);
+  return true;
 }
 
-void WorkerTable::DropAllLegs(Worker& worker) {
-  while (!worker.active.empty()) RemoveActive(worker, LegKey(worker.active.begin()->first));
-  while (!worker.pending.empty()) DropPending(worker, LegKey(worker.pending.begin()->first));
+void WorkerTable::DropPending(Worker& worker, const LegKey& leg, TimePoint now) {
+  if (TakePending(worker, leg)) history_.Ended(worker.info.worker, leg, now);
 }
 
-void WorkerTable::DropOlderEpochs(Worker& worker) {
+void WorkerTable::DropAllLegs(Worker& worker, TimePoint now) {
+  while (!worker.active.empty()) RemoveActive(worker, LegKey(worker.active.begin()->first), now);
+  while (!worker.pending.empty()) DropPending(worker, LegKey(worker.pending.begin()->first), now);
+}
+
+void WorkerTable::DropOlderEpochs(Worker& worker, TimePoint now) {
   std::vector<LegKey> older;
   for (const auto& [leg, resources] : worker.pending) {
     if (grants_.at(leg.id).epoch < worker.acknowledged_epoch) older.push_back(leg);
   }
-  for (const LegKey& leg : older) DropPending(worker, leg);
+  for (const LegKey& leg : older) DropPending(worker, leg, now);
 }
 
 void WorkerTable::AddGrant(const Grant& grant, TimePoint reclaim_at) {
@@ -213,11 +221,11 @@ bool WorkerTable::RenewGrant(const GrantId& id, uint64_t epoch, TimePoint reclai
   return true;
 }
 
-void WorkerTable::VoidGrant(const GrantId& id) {
+void WorkerTable::VoidGrant(const GrantId& id, TimePoint now) {
   const auto found = grants_.find(id);
   if (found == grants_.end()) return;
   const auto legs = found->second.legs;
-  for (const auto& [worker, role] : legs) DropPending(workers_.at(worker), {id, role});
+  for (const auto& [worker, role] : legs) DropPending(workers_.at(worker), {id, role}, now);
 }
 
 bool WorkerTable::Placeable(const Worker& worker, TimePoint now, uint64_t epoch) const {
@@ -235,7 +243,7 @@ std::vector<LinkId> WorkerTable::Expire(TimePoint now, uint64_t epoch) {
       if (in_step) expired.emplace_back(name, LegKey{id, role});
     }
   }
-  for (const auto& [name, leg] : expired) DropPending(workers_.at(name), leg);
+  for (const auto& [name, leg] : expired) DropPending(workers_.at(name), leg, now);
 
   std::vector<LinkId> closed;
   for (auto it = workers_.begin(); it != workers_.end();) {
@@ -248,7 +256,8 @@ std::vector<LinkId> WorkerTable::Expire(TimePoint now, uint64_t epoch) {
       closed.push_back(*worker.link);
       links_.erase(*worker.link);
     }
-    DropAllLegs(worker);
+    DropAllLegs(worker, now);
+    history_.Forgotten(worker.info.worker);
     it = workers_.erase(it);
   }
   return closed;

@@ -26,6 +26,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "admission/history.h"
 #include "admission/scheduler_events.h"
 #include "common/clock.h"
 
@@ -60,7 +61,8 @@ class WorkerTable {
     milliseconds worker_forget{600'000};
     size_t workers_max = 1024;
   };
-  explicit WorkerTable(Options options) : options_(std::move(options)) {}
+  // `history` hears of every leg that becomes active or ends.
+  WorkerTable(Options options, History& history) : options_(std::move(options)), history_(history) {}
 
   // ---- from workers. A status that is not OK says why the link must be closed; nothing has changed then.
 
@@ -79,7 +81,7 @@ class WorkerTable {
   // False: no such grant of that epoch, or all of it is over.
   bool RenewGrant(const GrantId& id, uint64_t epoch, TimePoint reclaim_at);
   // Drops the legs that are still pending.
-  void VoidGrant(const GrantId& id);
+  void VoidGrant(const GrantId& id, TimePoint now);
 
   // ---- time and epochs
 
@@ -108,14 +110,17 @@ class WorkerTable {
   static Order Note(Worker& worker, uint64_t number);
   absl::Status CheckHello(const WorkerHello& hello) const;
   absl::Status CheckReport(const LegReport& report) const;
-  void AddActive(Worker& worker, const LegReport& report);
-  void RemoveActive(Worker& worker, const LegKey& leg);
-  // From the worker's books and from the grant's.
-  void DropPending(Worker& worker, const LegKey& leg);
-  void DropAllLegs(Worker& worker);
-  void DropOlderEpochs(Worker& worker);
+  void AddActive(Worker& worker, const LegReport& report, TimePoint now);
+  void RemoveActive(Worker& worker, const LegKey& leg, TimePoint now);
+  // From the worker's books and from the grant's. False: it was not there.
+  bool TakePending(Worker& worker, const LegKey& leg);
+  // It ends without having been active.
+  void DropPending(Worker& worker, const LegKey& leg, TimePoint now);
+  void DropAllLegs(Worker& worker, TimePoint now);
+  void DropOlderEpochs(Worker& worker, TimePoint now);
 
   Options options_;
+  History& history_;
   std::map<std::string, Worker> workers_;
   std::unordered_map<LinkId, std::string> links_;  // link → worker
   std::map<GrantId, PendingGrant> grants_;         // with at least one pending leg

@@ -11,6 +11,9 @@ int Ask(const std::vector<std::string>& arguments);
 int Status(const std::vector<std::string>& arguments);
 int Config(const std::vector<std::string>& arguments);
 int Plan(const std::vector<std::string>& arguments);
+// ExplainPlan is its sub-command `plan`.
+int ExplainCommand(const std::vector<std::string>& arguments);
+int ExplainPlan(const std::vector<std::string>& arguments);
 int Up(const std::vector<std::string>& arguments);
 
 }  // namespace headroom::cli

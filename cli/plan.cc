@@ -6,9 +6,8 @@
 
 #include "cli/commands.h"
 #include "cli/connection.h"
-#include "cli/planned.h"
+#include "cli/plan_inputs.h"
 #include "cli/planned_page.h"
-#include "common/flags.h"
 #include "common/status.h"
 
 namespace headroom::cli {
@@ -93,38 +92,16 @@ int Report(const Planned& planned, const Outputs& outputs, const std::string& co
 }  // namespace
 
 int Plan(const std::vector<std::string>& arguments) {
-  PlanOptions options;
+  PlanInputs inputs;
   Outputs outputs;
-  std::string config_path;
-  std::vector<std::string> overrides;
   bool list = false;
-  std::optional<int64_t> full_length_seqs;
-  memory::Knobs& knobs = options.knobs;
   Flags flags(
       "headroom plan [flags] [MODEL]",
       "Shows where the memory of a device would go for a model, without the device and without reading weights.\n"
       "MODEL is a directory or a config.json. Knobs that are not given are found. Exit status 0: it fits, 1: it\n"
       "does not, 2: wrong arguments or an unusable model.");
-  flags.Repeated("device", &options.devices, "rtx3090, l40s, h100, … or cpu:24GiB, cuda:48GiB; see --list-devices");
-  flags.Text("devices", &options.devices_file, "YAML file with more devices, in the form of deploy/devices.yaml");
   flags.Switch("list-devices", &list, "prints the known devices");
-  flags.Text("config", &config_path, "YAML file of the services: model, device and knobs from there");
-  flags.Repeated("set", &overrides, "section.key=value, over the file");
-  flags.Text("role", &options.role, "all, vision or llm");
-  flags.Text("dtype", &options.dtype, "bf16 or fp32");
-  flags.Text("isa", &options.isa, "instruction set of a CPU: auto, avx2, avx512, avx512_bf16, amx");
-  flags.OptionalInteger("max-num-seqs", &knobs.max_num_seqs, "sequences at a time");
-  flags.OptionalInteger("max-model-len", &knobs.max_model_len, "tokens of prompt and answer");
-  flags.OptionalInteger("max-num-batched-tokens", &knobs.max_num_batched_tokens, "tokens of an llm step");
-  flags.OptionalInteger("max-patches-per-step", &knobs.max_patches_per_step, "patches of a vision step");
-  flags.OptionalInteger("embedding-store-pieces", &knobs.embedding_store_pieces, "pieces that a vision-worker keeps");
-  flags.OptionalInteger("block-size", &knobs.block_size, "tokens of a KV block");
-  flags.OptionalNumber("gpu-memory-utilization", &knobs.gpu_memory_utilization, "share of the device, (0, 1]");
-  flags.OptionalInteger("tensor-parallel-size", &knobs.tensor_parallel_size, "devices that share the decoder");
-  flags.OptionalInteger("full-length-seqs", &full_length_seqs, "sequences of max_model_len that must fit in full");
-  flags.Text("kv-cache-dtype", &options.kv_cache_dtype, "auto, bf16, fp32 or fp8");
-  flags.Text("quantization", &options.quantization, "none, int8, fp8, int4-g32, int4-g64 or int4-g128");
-  flags.Text("other-processes", &options.other_processes, "device memory that others use, as in 2GiB");
+  inputs.Declare(flags);
   flags.Text("host-memory", &outputs.host_memory, "refuses when the services may need more beside the device");
   flags.Switch("vllm-2024", &outputs.vllm,
                "prints what vLLM of 2024 would have asked for with these knobs, an estimate");
@@ -141,11 +118,8 @@ int Plan(const std::vector<std::string>& arguments) {
   if (!rest.ok()) return Fail(kName, std::string(rest.status().message()), 2);
   if (list) return fputs(DeviceList().c_str(), stdout), 0;
   if (rest->size() > 1) return Fail(kName, "unexpected argument '" + rest->at(1) + "'", 2);
-  if (!rest->empty()) options.model = rest->front();
-  knobs.min_full_length_seqs = full_length_seqs.value_or(1);
-  const auto config = LoadConfig(config_path, overrides);
-  if (!config.ok()) return Fail(kName, std::string(config.status().message()), 2);
-  const absl::StatusOr<Planned> planned = MakePlans(*config, options);
+  if (!rest->empty()) inputs.options.model = rest->front();
+  const absl::StatusOr<Planned> planned = inputs.Make();
   if (!planned.ok()) return Fail(kName, std::string(planned.status().message()), 2);
   std::string command_line = kName;
   for (const std::string& argument : arguments) command_line += " " + argument;

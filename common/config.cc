@@ -107,6 +107,8 @@ void SchedulerSection::Declare(ConfigFields& fields) {
                  "after a start, requests wait so long for workers that have not come yet");
   fields.Integer("overtakes_max", &overtakes_max, 0, kMillion,
                  "smaller requests that may pass one that waits for room, before all wait for it");
+  fields.Bytes("history_bytes_max", &history_bytes_max, 64 * 1024, 4096 * kMiB,
+               "memory of the recent past that `headroom explain` reads: an hour of a small cluster");
 }
 
 void VisionWorkerSection::Declare(ConfigFields& fields) {
@@ -141,6 +143,8 @@ void GatewaySection::Declare(ConfigFields& fields) {
   fields.Text("metrics_listen", &metrics_listen, "address of /metrics; empty: none");
   fields.Text("scheduler", &scheduler, "address of the scheduler");
   fields.Boolean("reflection", &reflection, "gRPC server reflection on the public port");
+  fields.Boolean("explain", &explain,
+                 "answer `headroom explain` on the public port: it names requests and tenants of the recent past");
   fields.Integer("max_tokens_default", &max_tokens_default, 1, kMillion, "max_tokens of a request that names none");
   fields.Integer("requests_running_max", &requests_running_max, 1, 65'536, "requests at once; one more is refused");
   fields.Bytes("host_bytes_max", &host_bytes_max, kMiB, 64 * kTiB, "compressed images of open requests");

@@ -64,6 +64,7 @@ struct SchedulerSection {
   int64_t worker_forget_ms = 600'000;
   int64_t startup_grace_ms = 3'000;
   int64_t overtakes_max = 16;
+  int64_t history_bytes_max = int64_t{16} << 20;
   void Declare(ConfigFields& fields);
 };
 
@@ -100,6 +101,7 @@ struct GatewaySection {
   std::string metrics_listen = "127.0.0.1:7710";
   std::string scheduler = "127.0.0.1:7701";
   bool reflection = false;
+  bool explain = true;
   int64_t max_tokens_default = 512;
   int64_t requests_running_max = 256;
   int64_t host_bytes_max = int64_t{1} << 30;

@@ -37,6 +37,26 @@ absl::StatusOr<v1::ClusterState> SchedulerClient::GetClusterState(std::chrono::m
   return response;
 }
 
+absl::StatusOr<v1::GetHistoryResponse> SchedulerClient::GetHistory(const v1::GetHistoryRequest& request,
+                                                                   std::chrono::milliseconds timeout) {
+  HEADROOM_ASSIGN_OR_RETURN(auto stub, Stub());
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + timeout);
+  v1::GetHistoryResponse response;
+  HEADROOM_RETURN_IF_ERROR(rpc::FromGrpc(stub->GetHistory(&context, request, &response)));
+  return response;
+}
+
+absl::StatusOr<v1::GetRefusalsResponse> SchedulerClient::GetRefusals(const v1::GetRefusalsRequest& request,
+                                                                     std::chrono::milliseconds timeout) {
+  HEADROOM_ASSIGN_OR_RETURN(auto stub, Stub());
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + timeout);
+  v1::GetRefusalsResponse response;
+  HEADROOM_RETURN_IF_ERROR(rpc::FromGrpc(stub->GetRefusals(&context, request, &response)));
+  return response;
+}
+
 absl::StatusOr<v1::RenewResponse> SchedulerClient::Renew(const v1::RenewRequest& request,
                                                          std::chrono::milliseconds timeout) {
   HEADROOM_ASSIGN_OR_RETURN(auto stub, Stub());

@@ -31,6 +31,10 @@ class SchedulerClient {
 
   absl::StatusOr<v1::ReserveResponse> Reserve(const v1::ReserveRequest& request, const CallScope& scope);
   absl::StatusOr<v1::ClusterState> GetClusterState(std::chrono::milliseconds timeout);
+  absl::StatusOr<v1::GetHistoryResponse> GetHistory(const v1::GetHistoryRequest& request,
+                                                    std::chrono::milliseconds timeout);
+  absl::StatusOr<v1::GetRefusalsResponse> GetRefusals(const v1::GetRefusalsRequest& request,
+                                                      std::chrono::milliseconds timeout);
   absl::StatusOr<v1::RenewResponse> Renew(const v1::RenewRequest& request, std::chrono::milliseconds timeout);
   absl::Status Void(const v1::VoidRequest& request, std::chrono::milliseconds timeout);
 

@@ -1,17 +1,26 @@
 #include "gateway/host_budget.h"
 
+#include "gateway/own_refusals.h"
+
 namespace headroom::gateway {
+namespace {
+
+constexpr char kBudget[] = "gateway_host_bytes";
+
+}  // namespace
 
 absl::StatusOr<HostBudget::Share> HostBudget::Take(int64_t bytes) {
   if (bytes > capacity_bytes_) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the images of the request are ", bytes, " bytes; the limit is ", capacity_bytes_));
+    return OwnRefusal(absl::InvalidArgumentError(absl::StrCat("the images of the request are ", bytes,
+                                                              " bytes; the limit is ", capacity_bytes_)),
+                      "NEVER_FITS", {kBudget, "", bytes, capacity_bytes_, capacity_bytes_});
   }
   std::lock_guard lock(mutex_);
   const int64_t free_bytes = capacity_bytes_ - used_bytes_;
   if (bytes > free_bytes) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("the gateway's host memory is full: ", bytes, " bytes needed, ", free_bytes, " free"));
+    return OwnRefusal(absl::ResourceExhaustedError(absl::StrCat("the gateway's host memory is full: ", bytes,
+                                                                " bytes needed, ", free_bytes, " free")),
+                      "GATEWAY_FULL", {kBudget, "", bytes, free_bytes, capacity_bytes_}, std::chrono::seconds(1));
   }
   used_bytes_ += bytes;
   return Share(this, bytes);

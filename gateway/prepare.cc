@@ -13,6 +13,7 @@
 #include "absl/strings/ascii.h"
 #include "admission/price.h"
 #include "common/random.h"
+#include "gateway/own_refusals.h"
 #include "model/checkpoint.h"
 #include "model/fingerprint.h"
 #include "model/image/header.h"
@@ -167,8 +168,10 @@ class ImagePricer {
     }
     absl::StatusOr<PricedGeometry> priced = Price(bytes);
     if (!priced.ok()) {
-      return absl::Status(priced.status().code(),
-                          absl::StrCat("image ", index + 1, ": ", std::string(priced.status().message())));
+      return rpc::WithDetails(
+          absl::Status(priced.status().code(),
+                       absl::StrCat("image ", index + 1, ": ", std::string(priced.status().message()))),
+          rpc::GetDetails(priced.status()));
     }
     const model::PieceGeometry& geometry = priced->geometry;
     const auto pieces = static_cast<int64_t>(geometry.pieces.size());
@@ -204,7 +207,11 @@ class ImagePricer {
     PricedGeometry priced;
     HEADROOM_ASSIGN_OR_RETURN(priced.header, model::ProbeImage(bytes, limits_probe_));
     HEADROOM_ASSIGN_OR_RETURN(priced.geometry, model::ComputePieces(priced.header.width, priced.header.height, slice_));
-    HEADROOM_RETURN_IF_ERROR(model::CheckPiecePatches(priced.geometry, limits_.max_patches_per_step));
+    if (absl::Status status = model::CheckPiecePatches(priced.geometry, limits_.max_patches_per_step); !status.ok()) {
+      const int64_t limit = limits_.max_patches_per_step;
+      return OwnRefusal(std::move(status), "MODEL_LIMIT",
+                        {"max_patches_per_step", "", priced.geometry.largest_piece_patches(), limit, limit});
+    }
     return priced;
   }
 
@@ -264,9 +271,13 @@ absl::StatusOr<int64_t> ResolveMaxTokens(const v1::GenerateRequest& request, int
   const int64_t left = limits.max_model_len - prompt_tokens;
   if (!request.has_max_tokens()) return std::min(config.max_tokens_default, left);
   if (request.max_tokens() > left) {
-    return absl::InvalidArgumentError(absl::StrCat("the prompt of ", prompt_tokens, " tokens and max_tokens ",
-                                                   request.max_tokens(), " are more than max_model_len, ",
-                                                   limits.max_model_len, " tokens"));
+    return OwnRefusal(
+        absl::InvalidArgumentError(absl::StrCat("the prompt of ", prompt_tokens, " tokens and max_tokens ",
+                                                request.max_tokens(), " are more than max_model_len, ",
+                                                limits.max_model_len, " tokens")),
+        "MODEL_LIMIT",
+        {"model_len", "", prompt_tokens + request.max_tokens(), limits.max_model_len, limits.max_model_len}, {},
+        prompt_tokens);
   }
   return request.max_tokens();
 }
@@ -317,6 +328,7 @@ absl::StatusOr<PreparedRequest> Prepare(const v1::GenerateRequest& request, cons
   prepared.prompt_ids = std::move(prompt.ids);
 
   pricer.input.prompt_tokens = prompt_tokens;
+  pricer.input.image_tokens = prepared.usage.image_tokens();
   pricer.input.max_tokens = prepared.max_tokens;
   pricer.input.block_size = limits.block_size;
   if (pricer.input.images > 0) pricer.input.embedding_bytes_per_piece = model.embedding_bytes_per_piece;

@@ -14,6 +14,9 @@ namespace headroom::gateway {
 namespace {
 
 constexpr size_t kRequestIdBytesMax = 128;
+constexpr size_t kExplainQueueMax = 8;
+constexpr std::chrono::milliseconds kExplainTimeout(5'000);
+constexpr int64_t kRefusalsMax = 100;
 
 // As the client gave it when it is fit for logs and headers, else 128 random bits.
 std::string RequestId(const std::string& given) {
@@ -93,20 +96,25 @@ GatewayService::GatewayService(const PipelineParts& parts, Metrics& metrics)
       metrics_(metrics),
       pipeline_(parts),
       pool_("gateway", static_cast<int>(parts.config.requests_running_max),
-            static_cast<size_t>(parts.config.requests_running_max)) {}
+            static_cast<size_t>(parts.config.requests_running_max)),
+      explain_pool_("explain", 1, kExplainQueueMax) {}
 
-GatewayService::~GatewayService() { pool_.Shutdown(); }
+GatewayService::~GatewayService() {
+  explain_pool_.Shutdown();
+  pool_.Shutdown();
+}
 
 absl::Status GatewayService::Enter() {
   if (draining_) return absl::UnavailableError("the gateway is draining");
   if (++running_ > parts_.config.requests_running_max) {
     --running_;
-    return rpc::WithDetails(
-        absl::ResourceExhaustedError(absl::StrCat("the gateway runs ", parts_.config.requests_running_max,
-                                                  " requests, its limit (requests_running_max)")),
-        {.reason = "GATEWAY_FULL",
-         .metadata = {{"budget", "requests_running"}},
-         .retry_delay = std::chrono::seconds(1)});
+    const int64_t limit = parts_.config.requests_running_max;
+    absl::Status status = OwnRefusal(absl::ResourceExhaustedError(absl::StrCat(
+                                         "the gateway runs ", limit, " requests, its limit (requests_running_max)")),
+                                     "GATEWAY_FULL", {"requests_running", "", 1, 0, limit}, std::chrono::seconds(1));
+    // Its message has not been read, so it has no id.
+    refusals_.Note(status, "", parts_.clock.Now());
+    return status;
   }
   metrics_.running.Add(1);
   return absl::OkStatus();
@@ -147,6 +155,7 @@ absl::StatusOr<v1::Finish> GatewayService::RunRequest(const grpc::ByteBuffer& by
   absl::StatusOr<v1::Finish> finish =
       parsed ? pipeline_.Run(request, request_id, scope, sink, &times)
              : absl::InvalidArgumentError("the message is not a valid GenerateRequest, or its text is not UTF-8");
+  refusals_.Note(finish.status(), request_id, parts_.clock.Now());
   const double seconds = Seconds(parts_.clock.Now() - started);
   const v1::Usage usage = finish.ok() ? finish->usage() : v1::Usage();
   metrics_.Record(finish.status(), usage, times, seconds);
@@ -216,6 +225,54 @@ grpc::ServerUnaryReactor* GatewayService::GetStatus(grpc::CallbackServerContext*
   grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
   reactor->Finish(grpc::Status::OK);
   return reactor;
+}
+
+grpc::ServerUnaryReactor* GatewayService::Explain(grpc::CallbackServerContext* context,
+                                                  std::function<absl::Status()> answer) {
+  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+  if (!parts_.config.explain) {
+    reactor->Finish(rpc::ToGrpc(absl::PermissionDeniedError("the operator has turned this off (gateway.explain)")));
+    return reactor;
+  }
+  const bool accepted =
+      explain_pool_.TrySubmit([reactor, answer = std::move(answer)] { reactor->Finish(rpc::ToGrpc(answer())); });
+  if (!accepted) {
+    reactor->Finish(rpc::ToGrpc(absl::ResourceExhaustedError("too many questions about the past at once")));
+  }
+  return reactor;
+}
+
+grpc::ServerUnaryReactor* GatewayService::GetHistory(grpc::CallbackServerContext* context,
+                                                     const v1::GetHistoryRequest* request,
+                                                     v1::GetHistoryResponse* response) {
+  return Explain(context, [this, request, response]() -> absl::Status {
+    HEADROOM_ASSIGN_OR_RETURN(*response, parts_.scheduler.GetHistory(*request, kExplainTimeout));
+    return absl::OkStatus();
+  });
+}
+
+grpc::ServerUnaryReactor* GatewayService::GetRefusals(grpc::CallbackServerContext* context,
+                                                      const v1::GetRefusalsRequest* request,
+                                                      v1::GetRefusalsResponse* response) {
+  return Explain(context, [this, request, response] { return FindRefusals(*request, response); });
+}
+
+// The scheduler's and this gateway's own, newest first.
+absl::Status GatewayService::FindRefusals(const v1::GetRefusalsRequest& request, v1::GetRefusalsResponse* response) {
+  const int64_t count = std::clamp<int64_t>(request.count(), 1, kRefusalsMax);
+  std::vector<v1::RefusalView> views =
+      refusals_.Last(request.request_id(), static_cast<size_t>(count), parts_.clock.Now());
+  const auto from_scheduler = parts_.scheduler.GetRefusals(request, kExplainTimeout);
+  if (from_scheduler.ok()) {
+    views.insert(views.end(), from_scheduler->refusals().begin(), from_scheduler->refusals().end());
+  } else if (views.empty()) {
+    return from_scheduler.status();
+  }
+  std::stable_sort(views.begin(), views.end(),
+                   [](const v1::RefusalView& a, const v1::RefusalView& b) { return a.age_ms() < b.age_ms(); });
+  if (views.size() > static_cast<size_t>(count)) views.resize(static_cast<size_t>(count));
+  for (v1::RefusalView& view : views) *response->add_refusals() = std::move(view);
+  return absl::OkStatus();
 }
 
 }  // namespace headroom::gateway

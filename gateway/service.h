@@ -8,6 +8,7 @@
 
 #include "common/metrics.h"
 #include "common/thread_pool.h"
+#include "gateway/own_refusals.h"
 #include "gateway/pipeline.h"
 #include "headroom/v1/gateway.grpc.pb.h"
 
@@ -30,8 +31,9 @@ class GatewayMetrics {
 
 // Generate and Complete take raw bytes: a message that cannot be parsed (broken, or text that is not UTF-8) would
 // otherwise be answered by gRPC itself with a bare UNIMPLEMENTED.
-using GatewayServiceBase = v1::Gateway::WithRawCallbackMethod_Generate<
-    v1::Gateway::WithRawCallbackMethod_Complete<v1::Gateway::WithCallbackMethod_GetStatus<v1::Gateway::Service>>>;
+using GatewayServiceBase = v1::Gateway::WithRawCallbackMethod_Generate<v1::Gateway::WithRawCallbackMethod_Complete<
+    v1::Gateway::WithCallbackMethod_GetStatus<v1::Gateway::WithCallbackMethod_GetHistory<
+        v1::Gateway::WithCallbackMethod_GetRefusals<v1::Gateway::Service>>>>>;
 
 class GatewayService : public GatewayServiceBase {
  public:
@@ -49,6 +51,10 @@ class GatewayService : public GatewayServiceBase {
                                      grpc::ByteBuffer* response) override;
   grpc::ServerUnaryReactor* GetStatus(grpc::CallbackServerContext* context, const v1::GetStatusRequest* request,
                                       v1::GetStatusResponse* response) override;
+  grpc::ServerUnaryReactor* GetHistory(grpc::CallbackServerContext* context, const v1::GetHistoryRequest* request,
+                                       v1::GetHistoryResponse* response) override;
+  grpc::ServerUnaryReactor* GetRefusals(grpc::CallbackServerContext* context, const v1::GetRefusalsRequest* request,
+                                        v1::GetRefusalsResponse* response) override;
 
  private:
   // Takes one of the requests_running_max places; the task must call Leave().
@@ -57,6 +63,9 @@ class GatewayService : public GatewayServiceBase {
   // Runs `task` on the pool, or says why not.
   absl::Status Submit(std::function<void()> task);
   CallScope Scope(const grpc::CallbackServerContext& context, std::stop_token stop) const;
+  // Runs `answer` on the thread for questions about the past.
+  grpc::ServerUnaryReactor* Explain(grpc::CallbackServerContext* context, std::function<absl::Status()> answer);
+  absl::Status FindRefusals(const v1::GetRefusalsRequest& request, v1::GetRefusalsResponse* response);
   absl::StatusOr<v1::Finish> RunRequest(const grpc::ByteBuffer& bytes, const CallScope& scope,
                                         const Pipeline::TextSink& sink);
 
@@ -65,7 +74,10 @@ class GatewayService : public GatewayServiceBase {
   Pipeline pipeline_;
   std::atomic<bool> draining_ = false;
   std::atomic<int64_t> running_ = 0;
+  OwnRefusals refusals_;
   ThreadPool pool_;
+  // Of its own, so that there are answers when requests take every thread.
+  ThreadPool explain_pool_;
 };
 
 }  // namespace headroom::gateway

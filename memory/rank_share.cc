@@ -30,6 +30,12 @@ int64_t SharedSize(const CardTensor& tensor) {
   return 0;
 }
 
+bool IsVocabulary(const model::ModelCard& card, const CardTensor& tensor) {
+  return tensor.split == TensorSplit::kRows && tensor.kv_rows == 0 && tensor.rows == card.decoder.vocab;
+}
+
+}  // namespace
+
 CardTensor RankTensor(const model::ModelCard& card, CardTensor tensor, int64_t ranks) {
   switch (tensor.split) {
     case TensorSplit::kRows: {
@@ -49,12 +55,6 @@ CardTensor RankTensor(const model::ModelCard& card, CardTensor tensor, int64_t r
   }
   return tensor;
 }
-
-bool IsVocabulary(const model::ModelCard& card, const CardTensor& tensor) {
-  return tensor.split == TensorSplit::kRows && tensor.kv_rows == 0 && tensor.rows == card.decoder.vocab;
-}
-
-}  // namespace
 
 absl::Status CheckRanks(const model::ModelCard& card, int64_t ranks) {
   const auto refuse = [ranks](const std::string& what, int64_t size) {

@@ -20,6 +20,9 @@ absl::Status CheckRanks(const model::ModelCard& card, int64_t ranks);
 absl::StatusOr<std::array<int64_t, model::kWeightParts>> RankWeightBytes(
     const model::ModelCard& card, DType compute, const std::optional<model::WeightFormat>& quantization, int64_t ranks);
 
+// A matrix with the rank's number of rows, columns or matrices.
+model::CardTensor RankTensor(const model::ModelCard& card, model::CardTensor tensor, int64_t ranks);
+
 model::DecoderShape RankDecoder(const model::ModelCard& card, int64_t ranks);
 
 // KV heads stop splitting at one a rank; a latent cache is whole on every rank.

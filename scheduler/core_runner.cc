@@ -1,5 +1,7 @@
 #include "scheduler/core_runner.h"
 
+#include <algorithm>
+
 #include "common/log.h"
 #include "common/rpc/status.h"
 
@@ -26,6 +28,15 @@ absl::Status ToStatus(const admission::Refusal& refusal) {
   }
   if (refusal.retry_delay.count() > 0) details.retry_delay = refusal.retry_delay;
   return rpc::WithDetails(refusal.status, details);
+}
+
+admission::LedgerReport ReportOf(const v1::DeviceLedger& ledger) {
+  admission::LedgerReport report{.total_bytes = ledger.total_bytes()};
+  report.lines.reserve(static_cast<size_t>(ledger.lines_size()));
+  for (const v1::LedgerLine& line : ledger.lines()) {
+    report.lines.push_back({line.component(), line.planned_bytes(), line.reserved_bytes(), line.used_bytes()});
+  }
+  return report;
 }
 
 }  // namespace
@@ -169,6 +180,7 @@ void CoreRunner::FromLink(LinkId link, const admission::Event& event, const v1::
     if (!links_.contains(link)) return;
     effects = ApplyLocked(event);
     if (ledger != nullptr && ledger->lines_size() <= kLedgerLinesMax) {
+      core_.Report(link, ReportOf(*ledger), clock_.Now());
       for (const auto& [name, worker] : core_.table().workers()) {
         if (worker.link == link) ledgers_[name] = *ledger;
       }
@@ -207,6 +219,29 @@ v1::DeviceLedger CoreRunner::LedgerOf(const std::string& worker) const {
 admission::ClusterStatus CoreRunner::Status() const {
   std::lock_guard lock(mutex_);
   return core_.Status(clock_.Now());
+}
+
+CoreRunner::Moment CoreRunner::Past(const MomentQuery& query) const {
+  std::lock_guard lock(mutex_);
+  const admission::History& history = core_.history();
+  Moment moment;
+  moment.now = clock_.Now();
+  moment.begin = history.Begin();
+  moment.when = std::max(moment.begin, moment.now - std::min(query.age, moment.now - moment.begin));
+  moment.workers = history.At(moment.when, query.worker, query.legs_max);
+  for (const admission::PastWorker& worker : moment.workers) {
+    moment.samples.emplace_back();
+    if (query.span <= Duration::zero() || moment.workers.size() > kSampledWorkersMax) continue;
+    const TimePoint from = moment.when - std::min(query.span, moment.when - moment.begin);
+    moment.samples.back() = history.Range(worker.info.worker, from, moment.when, query.points_max);
+  }
+  return moment;
+}
+
+std::pair<std::vector<admission::RefusalRecord>, TimePoint> CoreRunner::Refusals(const std::string& request_id,
+                                                                                 size_t count) const {
+  std::lock_guard lock(mutex_);
+  return {core_.refusals().Last(request_id, count), clock_.Now()};
 }
 
 uint64_t CoreRunner::epoch() const {

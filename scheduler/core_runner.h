@@ -66,6 +66,28 @@ class CoreRunner {
   admission::ClusterStatus Status() const;
   uint64_t epoch() const;
 
+  // ---- the recent past
+  struct Moment {
+    TimePoint now;
+    TimePoint when;   // asked for, moved into what is remembered
+    TimePoint begin;  // of what is remembered
+    std::vector<admission::PastWorker> workers;
+    // For each of `workers`, where they are at most kSampledWorkersMax.
+    std::vector<std::vector<admission::History::Sample>> samples;
+  };
+  struct MomentQuery {
+    Duration age;  // ≥ 0
+    std::string worker;
+    size_t legs_max = 0;
+    Duration span;  // 0: no samples
+    size_t points_max = 0;
+  };
+  static constexpr size_t kSampledWorkersMax = 64;
+  Moment Past(const MomentQuery& query) const;
+  // With the time that it is now.
+  std::pair<std::vector<admission::RefusalRecord>, TimePoint> Refusals(const std::string& request_id,
+                                                                       size_t count) const;
+
  private:
   using Effects = std::vector<std::function<void()>>;
 

@@ -18,6 +18,9 @@ admission::SchedulerCore::Options CoreOptions(const ClusterConfig& config) {
   options.wait_max = milliseconds(config.scheduler.queue_wait_ms_max);
   options.startup_grace = milliseconds(config.scheduler.startup_grace_ms);
   options.overtakes_max = config.scheduler.overtakes_max;
+  const auto history_bytes = static_cast<size_t>(config.scheduler.history_bytes_max);
+  options.refusals_bytes_max = history_bytes / 8;
+  options.history.bytes_max = history_bytes - options.refusals_bytes_max;
   return options;
 }
 

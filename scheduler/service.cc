@@ -8,6 +8,7 @@
 #include "admission/link/convert.h"
 #include "common/rpc/status.h"
 #include "scheduler/link_stream.h"
+#include "scheduler/past.h"
 
 namespace headroom::scheduler {
 namespace {
@@ -32,6 +33,7 @@ milliseconds WaitMax(const grpc::CallbackServerContext& context, int64_t asked_m
 
 admission::Reserve FromRequest(const grpc::CallbackServerContext& context, const v1::ReserveRequest& request) {
   return {.ticket = 0,
+          .request_id = request.context().request_id(),
           .tenant = request.context().tenant(),
           .priority = request.context().priority(),
           .model = request.model().sha256(),
@@ -154,6 +156,20 @@ grpc::ServerUnaryReactor* SchedulerService::GetClusterState(grpc::CallbackServer
   response->set_queue_entries_max(status.queue_entries_max);
   response->set_grants_pending(status.grants_pending);
   response->set_grants_active(status.grants_active);
+  return Done(context, absl::OkStatus());
+}
+
+grpc::ServerUnaryReactor* SchedulerService::GetHistory(grpc::CallbackServerContext* context,
+                                                       const v1::GetHistoryRequest* request,
+                                                       v1::GetHistoryResponse* response) {
+  *response = AnswerHistory(core_, *request);
+  return Done(context, absl::OkStatus());
+}
+
+grpc::ServerUnaryReactor* SchedulerService::GetRefusals(grpc::CallbackServerContext* context,
+                                                        const v1::GetRefusalsRequest* request,
+                                                        v1::GetRefusalsResponse* response) {
+  *response = AnswerRefusals(core_, *request);
   return Done(context, absl::OkStatus());
 }
 

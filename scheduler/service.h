@@ -29,6 +29,10 @@ class SchedulerService : public v1::Scheduler::CallbackService {
   grpc::ServerUnaryReactor* GetClusterState(grpc::CallbackServerContext* context,
                                             const v1::GetClusterStateRequest* request,
                                             v1::ClusterState* response) override;
+  grpc::ServerUnaryReactor* GetHistory(grpc::CallbackServerContext* context, const v1::GetHistoryRequest* request,
+                                       v1::GetHistoryResponse* response) override;
+  grpc::ServerUnaryReactor* GetRefusals(grpc::CallbackServerContext* context, const v1::GetRefusalsRequest* request,
+                                        v1::GetRefusalsResponse* response) override;
   grpc::ServerBidiReactor<v1::WorkerMessage, v1::SchedulerMessage>* WorkerLink(
       grpc::CallbackServerContext* context) override;
 

@@ -96,7 +96,10 @@ Price FromProto(const v1::Price& price) {
   Price result{.vision = {},
                .llm = {},
                .largest_piece_patches = price.largest_piece_patches(),
-               .sequence_tokens = price.sequence_tokens()};
+               .sequence_tokens = price.sequence_tokens(),
+               .prompt_tokens = price.prompt_tokens(),
+               .image_tokens = price.image_tokens(),
+               .pieces = price.pieces()};
   if (price.has_vision()) result.vision = FromProto(price.vision());
   if (price.has_llm()) result.llm = FromProto(price.llm());
   return result;
@@ -108,6 +111,9 @@ v1::Price ToProto(const Price& price) {
   if (price.llm) *message.mutable_llm() = ToProto(*price.llm);
   message.set_largest_piece_patches(price.largest_piece_patches);
   message.set_sequence_tokens(price.sequence_tokens);
+  message.set_prompt_tokens(price.prompt_tokens);
+  message.set_image_tokens(price.image_tokens);
+  message.set_pieces(price.pieces);
   return message;
 }
 
@@ -118,6 +124,34 @@ v1::Shortfall ToProto(const Shortfall& shortfall) {
   message.set_needed(shortfall.needed);
   message.set_free(shortfall.free);
   message.set_capacity(shortfall.capacity);
+  return message;
+}
+
+v1::RefusalView ToProto(const RefusalRecord& refusal, TimePoint now, const std::string& refused_by) {
+  v1::RefusalView message;
+  message.set_age_ms(Milliseconds(now - refusal.at));
+  message.set_request_id(refusal.request_id);
+  message.set_tenant(refusal.tenant);
+  message.set_refused_by(refused_by);
+  message.set_code(static_cast<int32_t>(refusal.code));
+  message.set_reason(refusal.reason);
+  message.set_message(refusal.message);
+  if (refusal.shortfall) *message.mutable_shortfall() = ToProto(*refusal.shortfall);
+  if (const RefusedLeg* leg = refusal.ShortLeg()) message.set_device(leg->device);
+  message.set_unit_bytes(refusal.UnitBytes());
+  *message.mutable_price() = ToProto(refusal.price);
+  message.set_waited_ms(refusal.waited.count());
+  message.set_queue_entries(refusal.queue_entries);
+  message.set_retry_ms(refusal.retry_delay.count());
+  for (const Remedy& remedy : Remedies(refusal)) {
+    v1::Remedy* out = message.add_remedies();
+    out->set_what(remedy.what);
+    out->set_now(remedy.now);
+    out->set_fits(remedy.fits);
+    out->set_bytes(remedy.bytes);
+    out->set_request(remedy.request);
+    out->set_note(remedy.note);
+  }
   return message;
 }
 

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "admission/grant.h"
+#include "admission/refusals.h"
 #include "headroom/v1/common.pb.h"
 #include "headroom/v1/scheduler.pb.h"
 
@@ -31,5 +32,8 @@ Price FromProto(const v1::Price& price);
 v1::Price ToProto(const Price& price);
 
 v1::Shortfall ToProto(const Shortfall& shortfall);
+
+// With its remedies. `refused_by`: scheduler or gateway.
+v1::RefusalView ToProto(const RefusalRecord& refusal, TimePoint now, const std::string& refused_by);
 
 }  // namespace headroom::admission

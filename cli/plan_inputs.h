@@ -1,0 +1,25 @@
+// What a plan is made of on a command line: the flags that `headroom plan` and `headroom explain plan` share.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cli/planned.h"
+#include "common/flags.h"
+
+namespace headroom::cli {
+
+struct PlanInputs {
+  PlanOptions options;  // the caller sets options.model after parsing
+  std::string config_path;
+  std::vector<std::string> overrides;
+  std::optional<int64_t> full_length_seqs;
+
+  // Binds the flags to this object.
+  void Declare(Flags& flags);
+  // After parsing. Every error is one of the arguments.
+  absl::StatusOr<Planned> Make();
+};
+
+}  // namespace headroom::cli

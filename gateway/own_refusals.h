@@ -1,0 +1,32 @@
+// Requests that this gateway refused itself, before it asked the scheduler: for `headroom explain`. The scheduler keeps
+// its own.
+#pragma once
+
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "admission/refusals.h"
+#include "common/rpc/status.h"
+#include "headroom/v1/scheduler.pb.h"
+
+namespace headroom::gateway {
+
+// `status` with the numbers as ErrorInfo, marked as the gateway's own. `prompt_tokens`: 0 where it is not known.
+absl::Status OwnRefusal(absl::Status status, const std::string& reason, const admission::Shortfall& shortfall,
+                        std::optional<std::chrono::milliseconds> retry_delay = {}, int64_t prompt_tokens = 0);
+
+// Thread-safe.
+class OwnRefusals {
+ public:
+  // Remembers it when it is an OwnRefusal.
+  void Note(const absl::Status& status, const std::string& request_id, TimePoint now);
+  // As messages, newest first.
+  std::vector<v1::RefusalView> Last(const std::string& request_id, size_t count, TimePoint now) const;
+
+ private:
+  mutable std::mutex mutex_;
+  admission::RefusalLog log_{size_t{256} << 10};
+};
+
+}  // namespace headroom::gateway

@@ -1,0 +1,384 @@
+#include "memory/explain.h"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <cstdio>
+#include <utility>
+#include <vector>
+
+#include "common/status.h"
+#include "memory/arena.h"
+#include "memory/plan_sizing.h"
+#include "memory/rank_share.h"
+
+namespace headroom::memory {
+namespace {
+
+// One summand: `numbers` evaluates to `bytes`.
+struct Term {
+  std::string name;
+  std::string symbols;
+  std::string numbers;
+  int64_t bytes = 0;
+};
+
+// Terms that lie in memory together.
+struct Group {
+  std::string title;
+  std::vector<Term> terms;
+  int64_t Bytes() const {
+    int64_t bytes = 0;
+    for (const Term& term : terms) bytes += term.bytes;
+    return bytes;
+  }
+};
+
+std::string Sum(const std::vector<Term>& terms) {
+  std::string text;
+  for (const Term& term : terms) absl::StrAppend(&text, text.empty() ? "" : " + ", term.bytes);
+  return text.empty() ? "0" : text;
+}
+
+// In columns; × takes two bytes and one column.
+std::string Padded(const std::string& text, size_t width) {
+  const auto columns =
+      static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xc0) != 0x80; }));
+  return columns < width ? text + std::string(width - columns, ' ') : text;
+}
+
+std::string Row(const Term& term) {
+  return "    " + Padded(term.name, 34) + "  " + Padded(term.symbols, 40) + "  " + term.numbers +
+         absl::StrCat(" = ", term.bytes, "\n");
+}
+
+std::string Rows(const Group& group) {
+  std::string text = "  " + group.title + "\n";
+  for (const Term& term : group.terms) text += Row(term);
+  return text;
+}
+
+std::string Title(const Plan& plan, Component component) {
+  std::array<char, 160> text{};
+  const int64_t bytes = plan.Bytes(component);
+  snprintf(text.data(), text.size(), "%s: %lld bytes, %.3f GiB of %s\n", ComponentTitle(component),
+           static_cast<long long>(bytes), static_cast<double>(bytes) / (int64_t{1} << 30), plan.device.c_str());
+  return text.data();
+}
+
+std::string Result(const std::string& numbers, int64_t bytes) {
+  return absl::StrCat("  = ", numbers, "\n  = ", bytes, " bytes\n");
+}
+
+// A buffer of a step.
+Term Buffer(const std::string& name, const std::string& rows_name, int64_t rows, const std::string& columns_name,
+            int64_t columns, DType type) {
+  return {name, absl::StrCat("align(", rows_name, " × ", columns_name, " × ", DTypeName(type), ")"),
+          absl::StrCat("align(", rows, " × ", columns, " × ", SizeOf(type), ")"),
+          AlignUp(rows * columns * SizeOf(type))};
+}
+
+Term Scratch(const std::string& name, int64_t bytes) {
+  return {name, "as the kernels ask", absl::StrCat("align(", bytes, ")"), AlignUp(bytes)};
+}
+
+// ---- weights
+
+// "llm.layers.7.qkv.weight" → "llm.layers.*.qkv.weight".
+std::string WithoutNumbers(const std::string& name) {
+  std::string text;
+  for (const char c : name) {
+    const bool digit = std::isdigit(static_cast<unsigned char>(c)) != 0;
+    const bool after_dot = text.empty() || text.back() == '.';
+    if (digit && (after_dot || text.back() == '*')) {
+      if (after_dot) text += '*';
+      continue;
+    }
+    text += c;
+  }
+  return text;
+}
+
+Term Weight(const model::CardTensor& tensor, const model::WeightFormat& format, DType compute) {
+  using Kind = model::WeightFormat::Kind;
+  const int64_t rows = tensor.rows, cols = tensor.cols;
+  Term term{.name = tensor.name, .symbols = {}, .numbers = {}};
+  const std::string count = tensor.count == 1 ? "" : absl::StrCat(tensor.count, " × ");
+  const std::string all = tensor.count == 1 ? "" : "count × ";
+  if (format.kind == Kind::kFp8 || format.kind == Kind::kInt8) {
+    term.symbols = absl::StrCat(all, "align(rows × (columns + scale))");
+    term.numbers = absl::StrCat(count, "align(", rows, " × (", cols, " + 2))");
+  } else if (format.kind == Kind::kInt4) {
+    term.symbols = absl::StrCat(all, "align(rows × (columns/2 + scales))");
+    term.numbers =
+        absl::StrCat(count, "align(", rows, " × (ceil(", cols, " / 2) + ceil(", cols, " / ", format.group, ") × 2))");
+  } else {
+    const DType type = format.kind == Kind::kF32 ? DType::kF32 : compute;
+    term.symbols = absl::StrCat(all, "align(rows × columns × ", DTypeName(type), ")");
+    term.numbers = absl::StrCat(count, "align(", rows, " × ", cols, " × ", SizeOf(type), ")");
+  }
+  term.bytes = tensor.count * AlignUp(model::MatrixBytes(format, rows, cols, compute));
+  return term;
+}
+
+std::string ExplainWeights(const Plan& plan, const model::ModelCard& card, const PlanRequest& request,
+                           model::WeightPart part) {
+  // Equal matrices of different layers become one term.
+  std::vector<std::pair<model::CardTensor, model::WeightFormat>> merged;
+  for (const model::CardTensor& whole : card.tensors) {
+    if (whole.part != part) continue;
+    model::CardTensor tensor = RankTensor(card, whole, plan.tensor_parallel_size);
+    const auto& quantization = request.knobs.quantization;
+    const bool quantized = quantization && tensor.linear && tensor.format.kind == model::WeightFormat::Kind::kCompute;
+    const model::WeightFormat format = quantized ? *quantization : tensor.format;
+    tensor.name = WithoutNumbers(tensor.name);
+    const auto same = std::find_if(merged.begin(), merged.end(), [&](const auto& other) {
+      return other.first.name == tensor.name && other.first.rows == tensor.rows && other.first.cols == tensor.cols &&
+             other.second == format;
+    });
+    if (same == merged.end()) {
+      merged.emplace_back(std::move(tensor), format);
+    } else {
+      same->first.count += tensor.count;
+    }
+  }
+  Group group{plan.tensor_parallel_size > 1
+                  ? absl::StrCat("what rank ", plan.rank, " of ", plan.tensor_parallel_size, " holds of each matrix")
+                  : std::string("each matrix starts at a multiple of 64 bytes"),
+              {}};
+  for (const auto& [tensor, format] : merged) group.terms.push_back(Weight(tensor, format, plan.compute));
+  return Rows(group) + Result(Sum(group.terms), group.Bytes());
+}
+
+// ---- workspaces
+
+// Buffers of their own, then one memory for whichever alternative is the largest, then scratch.
+std::string ExplainStep(const Group& own, const std::vector<Group>& alternatives, const Group& scratch) {
+  std::string text = Rows(own) + "  one memory for what never lives together; the largest counts\n";
+  std::string largest;
+  int64_t most = 0;
+  for (const Group& group : alternatives) {
+    std::string rows = Rows(group);
+    rows.pop_back();
+    absl::StrAppend(&text, rows, "\n    together ", Sum(group.terms), " = ", group.Bytes(), "\n");
+    absl::StrAppend(&largest, largest.empty() ? "" : ", ", group.Bytes());
+    most = std::max(most, group.Bytes());
+  }
+  text += Rows(scratch);
+  const std::string numbers = absl::StrCat(Sum(own.terms), " + max(", largest, ") + ", Sum(scratch.terms));
+  return text + Result(numbers, own.Bytes() + most + scratch.Bytes());
+}
+
+std::string ExplainVisionStep(const Plan& plan, const model::EncoderShape& shape) {
+  const VisionStepLayout& step = plan.vision_step;
+  const DType compute = step.limits.compute;
+  const int64_t p = step.patch_rows, q = step.query_rows;
+  const auto patches = [&](const char* name, const char* columns_name, int64_t columns, DType type) {
+    return Buffer(name, "patches", p, columns_name, columns, type);
+  };
+  const auto queries = [&](const char* name, const char* columns_name, int64_t columns, DType type) {
+    return Buffer(name, shape.merge > 0 ? "tokens" : "queries", q, columns_name, columns, type);
+  };
+  const Group own{absl::StrCat("through the whole step of ", step.limits.patches, " patches (", p, " rows)"),
+                  {patches("position_index", "1", 1, DType::kI32), patches("x", "width", shape.width, DType::kF32),
+                   patches("normed", "width", shape.width, compute)}};
+  std::vector<Group> alternatives = {
+      {"patch embedding", {patches("patch_matrix", "patch values", shape.patch_values, compute)}},
+      {"attention",
+       {patches("qkv", "3 width", 3 * shape.width, DType::kF32), patches("attention", "width", shape.width, compute)}},
+      {"MLP",
+       {patches("mlp_hidden", "mlp_in", shape.mlp_in, DType::kF32),
+        patches("mlp_activated", "mlp_out", shape.mlp_out, compute)}}};
+  if (shape.merge > 0) {
+    alternatives.push_back({absl::StrCat("merger of ", shape.merge, " patches a token (", q, " rows)"),
+                            {queries("merged", "merge width", shape.merge * shape.width, compute),
+                             queries("merger_hidden", "merger_hidden", shape.merger_hidden, DType::kF32),
+                             queries("merger_activated", "merger_hidden", shape.merger_hidden, compute),
+                             queries("embeddings", "out", shape.out, DType::kF32)}});
+  } else {
+    alternatives.push_back(
+        {absl::StrCat("resampler of ", step.limits.pieces, " pieces (", q, " query rows)"),
+         {patches("kv, then values", "out", shape.out, DType::kF32), patches("values_in", "out", shape.out, compute),
+          patches("keys_in", "out", shape.out, compute), patches("keys", "out", shape.out, DType::kF32),
+          queries("pooled", "out", shape.out, compute), queries("projected", "out", shape.out, DType::kF32),
+          queries("projected_normed", "out", shape.out, compute),
+          queries("embeddings", "out", shape.out, DType::kF32)}});
+  }
+  return ExplainStep(own, alternatives,
+                     {"always",
+                      {Scratch("linear_scratch", step.limits.linear_scratch_bytes),
+                       Scratch("attention_scratch", step.limits.attention_scratch_bytes)}});
+}
+
+std::string ExplainLlmStep(const Plan& plan, const model::DecoderShape& shape) {
+  const LlmStepLayout& step = plan.llm_step;
+  const DType compute = step.limits.compute;
+  const int64_t tokens = step.limits.tokens, t = step.token_rows, s = step.logit_rows;
+  const auto rows = [&](const char* name, const char* columns_name, int64_t columns, DType type) {
+    return Buffer(name, "token rows", t, columns_name, columns, type);
+  };
+  const auto wide = [&](const std::string& name, const std::string& rows_name, int64_t count) {
+    return Term{name, absl::StrCat("align(", rows_name, " × 8)"), absl::StrCat("align(", count, " × 8)"),
+                AlignUp(count * 8)};
+  };
+  const Group own{absl::StrCat("through the whole step of ", tokens, " tokens (", t, " rows)"),
+                  {Buffer("token_ids", "tokens", tokens, "1", 1, DType::kI32),
+                   Buffer("positions", "tokens", tokens, "1", 1, DType::kI32), wide("slots", "tokens", tokens),
+                   Buffer("block_tables", "sequences", step.limits.sequences, "blocks", step.limits.blocks_per_sequence,
+                          DType::kI32),
+                   rows("x", "hidden", shape.hidden, DType::kF32), rows("normed", "hidden", shape.hidden, compute)}};
+  Group mlp{
+      "MLP",
+      {rows("gate_up", "mlp_in", shape.mlp_in, DType::kF32), rows("activated", "mlp_out", shape.mlp_out, compute)}};
+  if (shape.router + shape.routed > 0) {
+    mlp.title = "MLP and experts";
+    mlp.terms.push_back(rows("router", "experts", shape.router, DType::kF32));
+    mlp.terms.push_back(rows("routed_in", "routed", shape.routed, compute));
+    mlp.terms.push_back(rows("routed_out", "routed", shape.routed, DType::kF32));
+  }
+  const std::vector<Group> alternatives = {
+      {"attention",
+       {rows("qkv", "attention_in", shape.attention_in, DType::kF32),
+        rows("attention", "attention_out", shape.attention_out, compute)}},
+      mlp,
+      {absl::StrCat("logits of ", step.limits.sequences, " sequences (", s, " rows)"),
+       {Buffer("head_input", "logit rows", s, "hidden", shape.hidden, compute),
+        Buffer("logits", "logit rows", s, "vocabulary", shape.vocab, DType::kF32),
+        wide("sampling", "vocabulary", shape.vocab)}}};
+  return ExplainStep(own, alternatives,
+                     {"always",
+                      {Scratch("linear_scratch", step.limits.linear_scratch_bytes),
+                       Scratch("attention_scratch", step.limits.attention_scratch_bytes)}});
+}
+
+// ---- pools and the rest
+
+std::string ExplainKvPool(const Plan& plan, const PlanRequest& request) {
+  const KvLayout& kv = plan.kv;
+  const int64_t element = SizeOf(kv.dtype()), bytes = plan.Bytes(Component::kKvPool);
+  std::string text = absl::StrCat("  = blocks × ", kv.vectors() == 2 ? "(K and V)" : "latent",
+                                  " × layers × align(heads × head_dim × block_size × ", DTypeName(kv.dtype()), ")\n");
+  text += Result(absl::StrCat(plan.kv_blocks, " × ", kv.vectors(), " × ", kv.layers(), " × align(", kv.kv_heads(),
+                              " × ", kv.head_dim(), " × ", kv.block_size(), " × ", element, ")"),
+                 bytes);
+  const double utilization = plan.knobs.gpu_memory_utilization;
+  const auto usable = static_cast<int64_t>(static_cast<double>(plan.device_bytes) * utilization);
+  int64_t others = 0;
+  for (const PlanLine& line : plan.lines) {
+    const bool fixed = line.component != Component::kKvPool && line.component != Component::kHeadroom &&
+                       line.component != Component::kAlignment;
+    if (fixed) others += line.bytes;
+  }
+  const int64_t communication = plan.Bytes(Component::kCommunication);
+  others += AlignUp(communication) - communication;
+  absl::StrAppend(&text, "  where blocks = what the other lines leave of ", usable, " bytes",
+                  utilization < 1 ? " (the utilization's share of the device)" : "",
+                  " less the largest rounding to whole pages\n    floor((", usable, " - ", others, " - ",
+                  kPageBytes - 1, ") / ", kv.BlockBytes(), ")",
+                  plan.tensor_parallel_size > 1 ? ", or less where another rank has less room" : "", "\n");
+  const int64_t per_sequence = kv.BlocksFor(std::max<int64_t>(1, plan.knobs.max_model_len));
+  absl::StrAppend(&text, "  a sequence of ", plan.knobs.max_model_len, " tokens takes ", per_sequence, " blocks, ",
+                  per_sequence * kv.BlockBytes(), " bytes; ", plan.full_length_seqs, " of them fit, at least ",
+                  request.knobs.min_full_length_seqs, " must\n");
+  return text;
+}
+
+std::string ExplainStore(const Plan& plan, const model::EncoderShape& encoder) {
+  const int64_t tokens =
+      encoder.merge > 0 ? (encoder.usual_patches + encoder.merge - 1) / encoder.merge : encoder.query_num;
+  return absl::StrCat("  = pieces × align(tokens of a piece × hidden × ", DTypeName(plan.compute), ")\n") +
+         Result(absl::StrCat(plan.knobs.embedding_store_pieces, " × align(", tokens, " × ", encoder.out, " × ",
+                             SizeOf(plan.compute), ")"),
+                plan.Bytes(Component::kEmbeddingStore));
+}
+
+std::string ExplainSum(const std::vector<Term>& terms, int64_t bytes) {
+  std::string text;
+  for (const Term& term : terms) text += Row(term);
+  return text + Result(Sum(terms), bytes);
+}
+
+Term Given(const std::string& name, int64_t bytes) { return {name, "as declared", absl::StrCat(bytes), bytes}; }
+
+std::string ExplainAlignment(const Plan& plan) {
+  const int64_t communication = plan.Bytes(Component::kCommunication);
+  const int64_t lost = AlignUp(communication) - communication;
+  const int64_t pages = plan.Bytes(Component::kAlignment) - lost;
+  const int64_t arena = plan.arena_bytes - pages;
+  return ExplainSum({{"communication to a multiple of 64", "align(bytes) - bytes",
+                      absl::StrCat("align(", communication, ") - ", communication), lost},
+                     {"the arena to whole pages", "ceil(arena / page) × page - arena",
+                      absl::StrCat("ceil(", arena, " / ", kPageBytes, ") × ", kPageBytes, " - ", arena), pages}},
+                    plan.Bytes(Component::kAlignment));
+}
+
+std::string ExplainHeadroom(const Plan& plan) {
+  std::string numbers = absl::StrCat(plan.device_bytes);
+  for (const PlanLine& line : plan.lines) {
+    if (line.component != Component::kHeadroom && line.bytes > 0) absl::StrAppend(&numbers, " - ", line.bytes);
+  }
+  return "  = device - every other line\n" + Result(numbers, plan.Bytes(Component::kHeadroom));
+}
+
+std::string ExplainOutside(const Plan& plan, const model::ModelCard& card, const PlanRequest& request,
+                           Component component) {
+  const DeviceSpec& device = request.device;
+  const int64_t bytes = plan.Bytes(component);
+  const bool ranks = plan.tensor_parallel_size > 1;
+  if (component == Component::kLibraries) {
+    std::vector<Term> terms = {Given("of the kernels", request.kernels.library_bytes),
+                               Given("of the device's libraries", device.library_bytes)};
+    if (ranks) terms.push_back(Given("of tensor parallelism", device.parallel_library_bytes));
+    return ExplainSum(terms, bytes);
+  }
+  if (component == Component::kCommunication) {
+    std::vector<Term> terms = {Given("of the kernels", request.kernels.communication_bytes)};
+    if (ranks) {
+      const int64_t hidden = RankDecoder(card, plan.tensor_parallel_size).hidden, rows = plan.llm_step.token_rows;
+      terms.push_back({"sums across ranks, in and out", "2 × token rows × hidden × fp32",
+                       absl::StrCat("2 × ", rows, " × ", hidden, " × 4"), 2 * rows * hidden * 4});
+    }
+    return ExplainSum(terms, bytes);
+  }
+  const bool floor = component == Component::kContextFloor;
+  return ExplainSum({Given(floor ? "driver, context, the process" : "what others use of the device", bytes)}, bytes);
+}
+
+}  // namespace
+
+std::optional<Component> FindComponent(const std::string& name) {
+  const auto plain = [](const std::string& text) {
+    std::string result;
+    for (const char c : text) {
+      if (std::isalnum(static_cast<unsigned char>(c)) != 0) {
+        result += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+      }
+    }
+    return result;
+  };
+  for (const Component component : AllComponents()) {
+    if (plain(ComponentLabel(component)) == plain(name)) return component;
+  }
+  return std::nullopt;
+}
+
+std::string ExplainLine(const Plan& plan, const model::ModelCard& card, const PlanRequest& request,
+                        Component component) {
+  const std::string title = Title(plan, component);
+  const bool outside = component == Component::kLibraries || component == Component::kCommunication ||
+                       component == Component::kContextFloor || component == Component::kOtherProcesses;
+  if (outside) return title + ExplainOutside(plan, card, request, component);
+  if (component == Component::kHeadroom) return title + ExplainHeadroom(plan);
+  if (component == Component::kAlignment) return title + ExplainAlignment(plan);
+  if (plan.Bytes(component) == 0) return title + "  this device does nothing that needs it\n" + Result("0", 0);
+  for (int i = 0; i < model::kWeightParts; ++i) {
+    const auto part = static_cast<model::WeightPart>(i);
+    if (WeightComponent(part) == component) return title + ExplainWeights(plan, card, request, part);
+  }
+  if (component == Component::kKvPool) return title + ExplainKvPool(plan, request);
+  if (component == Component::kEmbeddingStore) return title + ExplainStore(plan, *card.encoder);
+  if (component == Component::kVisionWorkspace) return title + ExplainVisionStep(plan, *card.encoder);
+  return title + ExplainLlmStep(plan, RankDecoder(card, plan.tensor_parallel_size));
+}
+
+}  // namespace headroom::memory

@@ -1,0 +1,103 @@
+#include "scheduler/past.h"
+
+#include <algorithm>
+
+#include "admission/link/convert.h"
+
+namespace headroom::scheduler {
+namespace {
+
+using admission::milliseconds;
+using admission::ToProto;
+
+constexpr int64_t kDayMs = 24 * 3600 * 1000;
+constexpr int64_t kLegsDefault = 200;
+constexpr int64_t kLegsMax = 5'000;
+constexpr int64_t kPointsDefault = 60;
+constexpr int64_t kPointsMax = 1'000;
+// Of all workers together: points cost more than legs when there are many workers.
+constexpr int64_t kPointsTotalMax = 50'000;
+constexpr int64_t kRefusalsMax = 100;
+
+int64_t Limit(int64_t asked, int64_t by_default, int64_t most) {
+  return asked <= 0 ? by_default : std::min(asked, most);
+}
+
+void FillLeg(const admission::PastLeg& leg, TimePoint when, v1::LegPast* message) {
+  *message->mutable_grant() = ToProto(leg.leg.id);
+  message->set_request_id(leg.request_id);
+  message->set_tenant(leg.tenant);
+  message->set_role(ToProto(leg.leg.role));
+  *message->mutable_resources() = ToProto(leg.resources);
+  message->set_held_ms(Milliseconds(when - leg.granted_at));
+  const bool active = leg.active_at && *leg.active_at <= when;
+  message->set_active_ms(active ? Milliseconds(when - *leg.active_at) : -1);
+  message->set_left_ms(leg.ended_at ? Milliseconds(*leg.ended_at - when) : -1);
+}
+
+void FillWorker(const admission::PastWorker& worker, TimePoint when, v1::WorkerPast* message) {
+  message->set_worker(worker.info.worker);
+  message->set_endpoint(worker.info.endpoint);
+  message->set_device(worker.info.device);
+  for (const admission::Role role : worker.info.roles) message->add_roles(ToProto(role));
+  message->set_incarnation(worker.incarnation);
+  message->set_block_size(worker.info.block_size);
+  *message->mutable_capacity() = ToProto(worker.info.capacity);
+  if (worker.sampled_at) {
+    message->set_state(ToProto(worker.state));
+    message->set_ledger_before_ms(Milliseconds(when - *worker.sampled_at));
+    v1::DeviceLedger* ledger = message->mutable_ledger();
+    ledger->set_device(worker.info.device);
+    ledger->set_total_bytes(worker.ledger.total_bytes);
+    for (const admission::LedgerLine& line : worker.ledger.lines) {
+      v1::LedgerLine* out = ledger->add_lines();
+      out->set_component(line.component);
+      out->set_planned_bytes(line.planned);
+      out->set_reserved_bytes(line.reserved);
+      out->set_used_bytes(line.used);
+    }
+  }
+  for (const admission::PastLeg& leg : worker.legs) FillLeg(leg, when, message->add_legs());
+  message->set_legs_left_out(worker.legs_left_out);
+  if (worker.legs_left_out > 0) *message->mutable_left_out() = ToProto(worker.left_out);
+}
+
+}  // namespace
+
+v1::GetHistoryResponse AnswerHistory(const CoreRunner& core, const v1::GetHistoryRequest& request) {
+  CoreRunner::MomentQuery query{
+      .age = milliseconds(std::clamp<int64_t>(request.age_ms(), 0, kDayMs)),
+      .worker = request.worker(),
+      .legs_max = static_cast<size_t>(Limit(request.legs_max(), kLegsDefault, kLegsMax)),
+      .span = milliseconds(std::clamp<int64_t>(request.span_ms(), 0, kDayMs)),
+      .points_max = static_cast<size_t>(Limit(request.points_max(), kPointsDefault, kPointsMax))};
+  const CoreRunner::Moment moment = core.Past(query);
+  v1::GetHistoryResponse response;
+  response.set_age_ms(Milliseconds(moment.now - moment.when));
+  response.set_covered_ms(Milliseconds(moment.now - moment.begin));
+  int64_t points = 0;
+  for (size_t i = 0; i < moment.workers.size(); ++i) {
+    v1::WorkerPast* worker = response.add_workers();
+    FillWorker(moment.workers[i], moment.when, worker);
+    for (const admission::History::Sample& sample : moment.samples[i]) {
+      if (++points > kPointsTotalMax) break;
+      v1::LedgerPoint* point = worker->add_points();
+      point->set_before_ms(Milliseconds(moment.when - sample.at));
+      point->set_reserved_bytes(sample.reserved);
+      point->set_used_bytes(sample.used);
+    }
+  }
+  return response;
+}
+
+v1::GetRefusalsResponse AnswerRefusals(const CoreRunner& core, const v1::GetRefusalsRequest& request) {
+  const auto [refusals, now] =
+      core.Refusals(request.request_id(), static_cast<size_t>(Limit(request.count(), 1, kRefusalsMax)));
+  v1::GetRefusalsResponse response;
+  for (const admission::RefusalRecord& refusal : refusals) {
+    *response.add_refusals() = ToProto(refusal, now, "scheduler");
+  }
+  return response;
+}
+
+}  // namespace headroom::scheduler
