@@ -17,8 +17,9 @@ namespace headroom::cli {
 namespace {
 
 constexpr char kName[] = "headroom up";
-// Workers are READY when their Start returns; their hello reaches the scheduler a moment later.
+// Between READY workers and a gateway that has heard of it lie messages only.
 constexpr std::chrono::seconds kReadyPatience(60);
+constexpr std::chrono::milliseconds kReadyPoll(100);
 
 // Only the gateway opens ports: one for gRPC, one for metrics.
 ClusterConfig InOneProcess(ClusterConfig config) {
@@ -33,9 +34,10 @@ ClusterConfig InOneProcess(ClusterConfig config) {
 
 class Cluster : public RunningService {
  public:
-  static absl::StatusOr<std::unique_ptr<RunningService>> Start(const ClusterConfig& given) {
+  static absl::StatusOr<std::unique_ptr<RunningService>> Start(const ClusterConfig& given, ProcessEnd& process) {
     auto cluster = std::make_unique<Cluster>();
-    HEADROOM_RETURN_IF_ERROR(cluster->StartAll(InOneProcess(given)));
+    HEADROOM_RETURN_IF_ERROR(cluster->StartAll(InOneProcess(given), process));
+    HEADROOM_RETURN_IF_ERROR(cluster->WaitReady(process.stopping()));
     return cluster;
   }
 
@@ -56,7 +58,7 @@ class Cluster : public RunningService {
   }
 
  private:
-  absl::Status StartAll(const ClusterConfig& config) {
+  absl::Status StartAll(const ClusterConfig& config, ProcessEnd& process) {
     HEADROOM_ASSIGN_OR_RETURN(const model::ModelConfig model, model::LoadModelConfig(config.model.path));
     const bool has_vision = model.vision.has_value();
     // Decoders are forked before gRPC makes its first thread.
@@ -64,24 +66,36 @@ class Cluster : public RunningService {
       HEADROOM_ASSIGN_OR_RETURN(sandbox_, vision_worker::ImageSandbox::Start(vision_worker::SandboxConfigFrom(config)));
     }
     HEADROOM_ASSIGN_OR_RETURN(metrics_, Metrics::Create(config.gateway.metrics_listen));
-    HEADROOM_ASSIGN_OR_RETURN(
-        device_,
-        worker::WorkerDevice::Create(config, {.vision = has_vision, .llm = true},
-                                     [has_vision](auto& device, const auto& model_config, DType compute, auto& needs) {
-                                       llm_worker::AddDecoderNeeds(device, model_config, compute, needs);
-                                       if (has_vision)
-                                         vision_worker::AddEncoderNeeds(device, model_config, compute, needs);
-                                     }));
+    HEADROOM_ASSIGN_OR_RETURN(device_,
+                              worker::WorkerDevice::Create(
+                                  config, {.vision = has_vision, .llm = true},
+                                  [has_vision](auto& device, const auto& model_config, DType compute, auto& needs) {
+                                    llm_worker::AddDecoderNeeds(device, model_config, compute, needs);
+                                    if (has_vision)
+                                      vision_worker::AddEncoderNeeds(device, model_config, compute, needs);
+                                  },
+                                  process.stopping()));
     fputs(device_->plan().ToTable().c_str(), stderr);
     ledger_metrics_ = device_->ExportLedger(*metrics_);
     HEADROOM_ASSIGN_OR_RETURN(scheduler_, scheduler::SchedulerServer::Start(config, channels_, *metrics_));
     HEADROOM_ASSIGN_OR_RETURN(gateway_, gateway::GatewayServer::Start(config, channels_, *metrics_));
     if (has_vision) {
-      HEADROOM_ASSIGN_OR_RETURN(vision_,
-                                vision_worker::VisionServer::Start(config, *device_, *sandbox_, channels_, *metrics_));
+      HEADROOM_ASSIGN_OR_RETURN(
+          vision_, vision_worker::VisionServer::Start(config, *device_, *sandbox_, channels_, *metrics_, process));
     }
-    HEADROOM_ASSIGN_OR_RETURN(llm_, llm_worker::LlmServer::Start(config, *device_, channels_, *metrics_));
-    if (!gateway_->WaitReady(kReadyPatience)) return absl::InternalError("the workers did not become ready");
+    HEADROOM_ASSIGN_OR_RETURN(llm_, llm_worker::LlmServer::Start(config, *device_, channels_, *metrics_, process));
+    return absl::OkStatus();
+  }
+
+  // SIGTERM ends the loads, and with them the wait.
+  absl::Status WaitReady(const std::stop_token& stopping) {
+    if (vision_ != nullptr) HEADROOM_RETURN_IF_ERROR(vision_->WaitLoaded());
+    HEADROOM_RETURN_IF_ERROR(llm_->WaitLoaded());
+    const TimePoint end = SystemClock().Now() + kReadyPatience;
+    while (!gateway_->WaitReady(kReadyPoll)) {
+      if (stopping.stop_requested()) return absl::CancelledError("stopped before the workers were ready");
+      if (SystemClock().Now() >= end) return absl::InternalError("the workers did not become ready");
+    }
     Log(LogLevel::kInfo, "up", "ready").With("gateway", gateway_->address()).With("metrics_port", metrics_->port());
     return absl::OkStatus();
   }

@@ -3,7 +3,9 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdio>
+#include <thread>
 
 #include "common/flags.h"
 #include "common/log.h"
@@ -18,46 +20,99 @@ LogLevel ParseLevel(const std::string& level) {
   return LogLevel::kInfo;
 }
 
-// Second signal: no time for anything that is not async-signal-safe.
-void ExitNow(int) { _exit(1); }
-
 int Fail(const std::string& name, const absl::Status& status, int exit_status) {
   fprintf(stderr, "%s: %s\n", name.c_str(), std::string(status.message()).c_str());
   return exit_status;
 }
 
+// Waits for signals on a thread of its own, so that they are heard while the service still starts.
+class SignalThread {
+ public:
+  // Blocks SIGTERM and SIGINT in this thread and in all that it makes from now on.
+  explicit SignalThread(ProcessEnd& process) {
+    sigemptyset(&signals_);
+    sigaddset(&signals_, SIGTERM);
+    sigaddset(&signals_, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &signals_, nullptr);
+    thread_ = std::thread([this, &process] { Run(process); });
+  }
+  ~SignalThread() {
+    ending_ = true;
+    pthread_kill(thread_.native_handle(), SIGINT);
+    thread_.join();
+  }
+  SignalThread(const SignalThread&) = delete;
+  SignalThread& operator=(const SignalThread&) = delete;
+
+ private:
+  void Run(ProcessEnd& process) {
+    for (int count = 1;; ++count) {
+      int caught = 0;
+      sigwait(&signals_, &caught);
+      if (ending_) return;
+      // The second one: whoever sends it does not want to wait.
+      if (count > 1) _exit(1);
+      Log(LogLevel::kInfo, "process", "asked to stop").With("signal", caught);
+      process.RequestStop();
+    }
+  }
+
+  sigset_t signals_{};
+  std::atomic<bool> ending_ = false;
+  std::thread thread_;
+};
+
 }  // namespace
 
-int RunUntilSignal(const ClusterConfig& config, const std::string& name,
-                   const std::function<absl::StatusOr<std::unique_ptr<RunningService>>(const ClusterConfig&)>& start) {
+void ProcessEnd::Fail(absl::Status status) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!failure_.has_value()) failure_ = std::move(status);
+  }
+  changed_.notify_all();
+}
+
+void ProcessEnd::RequestStop() {
+  stop_.request_stop();
+  {
+    const std::lock_guard lock(mutex_);
+    requested_ = true;
+  }
+  changed_.notify_all();
+}
+
+absl::Status ProcessEnd::Wait() {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return requested_ || failure_.has_value(); });
+  return failure_.value_or(absl::OkStatus());
+}
+
+int RunUntilSignal(const ClusterConfig& config, const std::string& name, const StartService& start) {
   SetLogLevel(ParseLevel(config.log.level));
   signal(SIGPIPE, SIG_IGN);
-  // Blocked before any thread exists, so that every thread inherits it and only sigwait() below sees the signals.
-  sigset_t signals;
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGTERM);
-  sigaddset(&signals, SIGINT);
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  ProcessEnd process;
+  const SignalThread signals(process);
 
-  absl::StatusOr<std::unique_ptr<RunningService>> service = start(config);
-  if (!service.ok()) return Fail(name, service.status(), 1);
+  absl::StatusOr<std::unique_ptr<RunningService>> service = start(config, process);
+  if (!service.ok() && !process.stopping().stop_requested()) return Fail(name, service.status(), 1);
+  if (!service.ok()) {
+    Log(LogLevel::kInfo, name.c_str(), "stopped before it had started");
+    return 0;
+  }
   Log(LogLevel::kInfo, name.c_str(), "running").With("pid", getpid());
 
-  int caught = 0;
-  sigwait(&signals, &caught);
-  const std::chrono::milliseconds drain_max(config.cluster.drain_ms_max);
-  Log(LogLevel::kInfo, name.c_str(), "draining").With("signal", caught).With("drain_ms_max", drain_max.count());
-  signal(SIGTERM, ExitNow);
-  signal(SIGINT, ExitNow);
-  pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
+  const absl::Status end = process.Wait();
+  const std::chrono::milliseconds drain_max(end.ok() ? config.cluster.drain_ms_max : 0);
+  Log(LogLevel::kInfo, name.c_str(), "draining").With("drain_ms_max", drain_max.count());
   (*service)->Stop(drain_max);
   service->reset();
+  if (!end.ok()) return Fail(name, end, 1);
   Log(LogLevel::kInfo, name.c_str(), "stopped");
   return 0;
 }
 
 int ServiceMain(int argc, char** argv, const std::string& name, const std::string& description,
-                const std::function<absl::StatusOr<std::unique_ptr<RunningService>>(const ClusterConfig&)>& start) {
+                const StartService& start) {
   std::string path;
   std::vector<std::string> overrides;
   Flags flags(name + " [flags]", description);

@@ -8,7 +8,7 @@ namespace {
 // The server and what it borrows, in the order of their lives.
 class Gateway : public RunningService {
  public:
-  static absl::StatusOr<std::unique_ptr<RunningService>> Start(const ClusterConfig& config) {
+  static absl::StatusOr<std::unique_ptr<RunningService>> Start(const ClusterConfig& config, ProcessEnd&) {
     auto gateway = std::make_unique<Gateway>();
     HEADROOM_ASSIGN_OR_RETURN(gateway->metrics_, Metrics::Create(config.gateway.metrics_listen));
     HEADROOM_ASSIGN_OR_RETURN(gateway->server_,

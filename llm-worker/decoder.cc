@@ -129,20 +129,11 @@ void Decoder::NameWeights() {
   head_ = weights_.Has("llm.head.weight") ? worker::WeightViews(weights_, head_memory_)["llm.head.weight"] : embedding_;
 }
 
-absl::Status Decoder::Load(const model::Checkpoint& checkpoint, void (*progress)(void*, int64_t), void* context) {
-  HEADROOM_RETURN_IF_ERROR(weights_.Load(checkpoint, model::WeightPart::kLlm, llm_memory_, progress, context));
+absl::Status Decoder::Load(const model::Checkpoint& checkpoint, const memory::LoadProgress& progress) {
+  HEADROOM_RETURN_IF_ERROR(weights_.Load(checkpoint, model::WeightPart::kLlm, llm_memory_, progress));
   if (head_memory_.empty()) return absl::OkStatus();
-  // The second part goes on where the first ended.
-  struct Sum {
-    void (*progress)(void*, int64_t);
-    void* context;
-    int64_t before;
-  } sum = {progress, context, static_cast<int64_t>(llm_memory_.size())};
-  const auto add = [](void* s, int64_t bytes) {
-    const Sum& it = *static_cast<Sum*>(s);
-    it.progress(it.context, it.before + bytes);
-  };
-  return weights_.Load(checkpoint, model::WeightPart::kHead, head_memory_, progress == nullptr ? nullptr : +add, &sum);
+  return weights_.Load(checkpoint, model::WeightPart::kHead, head_memory_,
+                       memory::After(static_cast<int64_t>(llm_memory_.size()), progress));
 }
 
 runtime::Matrix Decoder::View(const memory::Region& region, DType dtype, int64_t rows, int64_t cols) const {

@@ -54,9 +54,8 @@ class Decoder {
   static absl::StatusOr<std::unique_ptr<Decoder>> Create(runtime::Device& device, const model::ModelConfig& config,
                                                          const memory::Plan& plan, memory::Arena& arena);
 
-  // Streams the weights in. `progress` as in WeightLayout::Load, over both parts; may be null.
-  absl::Status Load(const model::Checkpoint& checkpoint, void (*progress)(void* context, int64_t bytes) = nullptr,
-                    void* context = nullptr);
+  // Streams the weights in. `progress` counts over both parts; may be empty.
+  absl::Status Load(const model::Checkpoint& checkpoint, const memory::LoadProgress& progress = {});
 
   // One step; takes the device's lane itself, so the caller must not hold it. Returns the logits of batch.logit_rows in
   // their order, f32 [rows, vocab], valid until the next call. INVALID_ARGUMENT when the batch does not fit the limits

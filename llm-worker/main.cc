@@ -9,14 +9,15 @@ namespace {
 // The server and what it borrows, in the order of their lives.
 class LlmWorker : public RunningService {
  public:
-  static absl::StatusOr<std::unique_ptr<RunningService>> Start(const ClusterConfig& config) {
+  static absl::StatusOr<std::unique_ptr<RunningService>> Start(const ClusterConfig& config, ProcessEnd& process) {
     auto worker = std::make_unique<LlmWorker>();
     HEADROOM_ASSIGN_OR_RETURN(worker->metrics_, Metrics::Create(config.llm_worker.metrics_listen));
-    HEADROOM_ASSIGN_OR_RETURN(worker->device_, worker::WorkerDevice::Create(config, {.vision = false, .llm = true},
-                                                                            llm_worker::AddDecoderNeeds));
+    HEADROOM_ASSIGN_OR_RETURN(worker->device_,
+                              worker::WorkerDevice::Create(config, {.vision = false, .llm = true},
+                                                           llm_worker::AddDecoderNeeds, process.stopping()));
     worker->ledger_metrics_ = worker->device_->ExportLedger(*worker->metrics_);
-    HEADROOM_ASSIGN_OR_RETURN(
-        worker->server_, llm_worker::LlmServer::Start(config, *worker->device_, worker->channels_, *worker->metrics_));
+    HEADROOM_ASSIGN_OR_RETURN(worker->server_, llm_worker::LlmServer::Start(config, *worker->device_, worker->channels_,
+                                                                            *worker->metrics_, process));
     return worker;
   }
 

@@ -70,21 +70,19 @@ LlmService::Options ServiceOptions(const ClusterConfig& config, const worker::Wo
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<LlmServer>> LlmServer::Start(const ClusterConfig& config, worker::WorkerDevice& device,
-                                                            rpc::ChannelDirectory& channels, Metrics& metrics) {
+                                                            rpc::ChannelDirectory& channels, Metrics& metrics,
+                                                            ProcessEnd& process) {
   HEADROOM_ASSIGN_OR_RETURN(std::unique_ptr<Decoder> decoder,
                             Decoder::Create(device.device(), device.model(), device.plan(), device.arena()));
   HEADROOM_RETURN_IF_ERROR(admission::ValidateResources(EndpointOptions(config, device).capacity));
-  std::unique_ptr<LlmServer> server(new LlmServer(config, device, std::move(decoder), channels, metrics));
+  std::unique_ptr<LlmServer> server(new LlmServer(config, device, std::move(decoder), channels, metrics, process));
   HEADROOM_RETURN_IF_ERROR(server->endpoint_.Start(&server->service_));
-  HEADROOM_RETURN_IF_ERROR(server->Load());
-  server->engine_.Start();
-  server->reader_watch_ = std::thread([raw = server.get()] { raw->WatchReaders(); });
-  server->endpoint_.Ready();
+  server->load_.Start();
   return server;
 }
 
 LlmServer::LlmServer(const ClusterConfig& config, worker::WorkerDevice& device, std::unique_ptr<Decoder> decoder,
-                     rpc::ChannelDirectory& channels, Metrics& metrics)
+                     rpc::ChannelDirectory& channels, Metrics& metrics, ProcessEnd& process)
     : config_(config.llm_worker),
       device_(device),
       decoder_(std::move(decoder)),
@@ -116,26 +114,22 @@ LlmServer::LlmServer(const ClusterConfig& config, worker::WorkerDevice& device, 
              static_cast<double>(stats.waiting)},
             {"headroom_llm_kv_blocks_used", "KV blocks that hold tokens.", {}, static_cast<double>(stats.blocks_used)},
             {"headroom_llm_kv_blocks", "KV blocks of the pool.", {}, static_cast<double>(stats.blocks)}};
-      })) {}
+      })),
+      load_({.name = config.llm_worker.name,
+             .total_bytes = device.plan().Bytes(memory::Component::kLlmWeights) +
+                            device.plan().Bytes(memory::Component::kHeadWeights),
+             .load = [this](const memory::LoadProgress& tell) { return decoder_->Load(device_.checkpoint(), tell); },
+             .loading = [this](double progress) { endpoint_.Loading(progress); },
+             .ready = [this] { BecomeReady(); }},
+            process, SystemClock()) {}
 
 LlmServer::~LlmServer() { Stop(Duration::zero()); }
 
-absl::Status LlmServer::Load() {
-  struct Progress {
-    worker::WorkerEndpoint& endpoint;
-    double total;
-  } progress{endpoint_, static_cast<double>(device_.plan().Bytes(memory::Component::kLlmWeights) +
-                                            device_.plan().Bytes(memory::Component::kHeadWeights))};
-  const TimePoint begin = SystemClock().Now();
-  const auto report = [](void* context, int64_t bytes) {
-    auto& to = *static_cast<Progress*>(context);
-    to.endpoint.Loading(std::min(0.999, static_cast<double>(bytes) / std::max(1.0, to.total)));
-  };
-  HEADROOM_RETURN_IF_ERROR(decoder_->Load(device_.checkpoint(), report, &progress));
-  Log(LogLevel::kInfo, "llm-worker", "weights loaded")
-      .With("bytes", static_cast<int64_t>(progress.total))
-      .With("seconds", Seconds(SystemClock().Now() - begin));
-  return absl::OkStatus();
+// On the load's thread, which Stop joins before it touches what this makes.
+void LlmServer::BecomeReady() {
+  engine_.Start();
+  reader_watch_ = std::thread([this] { WatchReaders(); });
+  endpoint_.Ready();
 }
 
 void LlmServer::WatchReaders() {
@@ -156,6 +150,8 @@ void LlmServer::CountStep(const EngineStep& step) {
 
 void LlmServer::Stop(Duration deadline) {
   if (std::exchange(stopped_, true)) return;
+  // A worker that is not READY has no grants to wait for.
+  if (!load_.Stop()) deadline = Duration::zero();
   const TimePoint end = SystemClock().Now() + deadline;
   endpoint_.Drain(deadline);
   // What still runs ends with UNAVAILABLE, so that the gateway moves it.

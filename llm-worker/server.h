@@ -14,6 +14,7 @@
 #include "llm-worker/decoder.h"
 #include "llm-worker/engine.h"
 #include "llm-worker/service.h"
+#include "worker/weight_load.h"
 #include "worker/worker_device.h"
 #include "worker/worker_endpoint.h"
 
@@ -21,12 +22,16 @@ namespace headroom::llm_worker {
 
 class LlmServer : public RunningService {
  public:
-  // Takes its memory, serves as LOADING, reads the weights and returns READY. `device` was made with the llm role and
-  // AddDecoderNeeds; what is passed by reference must outlive the result.
+  // Takes its memory and returns when it serves, LOADING; reads the weights behind that and is READY then. Weights that
+  // cannot be read end the process. `device` was made with the llm role and AddDecoderNeeds; what is passed by
+  // reference must outlive the result.
   static absl::StatusOr<std::unique_ptr<LlmServer>> Start(const ClusterConfig& config, worker::WorkerDevice& device,
-                                                          rpc::ChannelDirectory& channels, Metrics& metrics);
+                                                          rpc::ChannelDirectory& channels, Metrics& metrics,
+                                                          ProcessEnd& process);
   ~LlmServer() override;
 
+  // Blocks until READY, or until the load has failed or been stopped.
+  absl::Status WaitLoaded() { return load_.WaitLoaded(); }
   // Drains: no new grants, running answers finish until the deadline, the rest ends with UNAVAILABLE. Idempotent.
   void Stop(Duration deadline) override;
 
@@ -35,8 +40,8 @@ class LlmServer : public RunningService {
 
  private:
   LlmServer(const ClusterConfig& config, worker::WorkerDevice& device, std::unique_ptr<Decoder> decoder,
-            rpc::ChannelDirectory& channels, Metrics& metrics);
-  absl::Status Load();
+            rpc::ChannelDirectory& channels, Metrics& metrics, ProcessEnd& process);
+  void BecomeReady();
   void WatchReaders();
   void CountStep(const EngineStep& step);
 
@@ -54,6 +59,7 @@ class LlmServer : public RunningService {
   bool stopping_ = false;
   bool stopped_ = false;
   std::thread reader_watch_;
+  worker::WeightLoad load_;
 };
 
 }  // namespace headroom::llm_worker

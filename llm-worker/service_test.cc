@@ -66,9 +66,10 @@ class LlmWorkerTest : public testing::Test {
     auto device = worker::WorkerDevice::Create(*config, {.vision = false, .llm = true}, AddDecoderNeeds);
     ASSERT_TRUE(device.ok()) << device.status();
     device_ = std::move(*device);
-    auto server = LlmServer::Start(*config, *device_, channels_, *metrics_);
+    auto server = LlmServer::Start(*config, *device_, channels_, *metrics_, process_);
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = std::move(*server);
+    ASSERT_TRUE(server_->WaitLoaded().ok());
     stub_ = v1::Llm::NewStub(*channels_.Get("inproc:llm-test"));
     block_size_ = device_->plan().knobs.block_size;
   }
@@ -156,6 +157,7 @@ class LlmWorkerTest : public testing::Test {
 
   OddVision vision_;
   rpc::ServerHost vision_host_{{}};
+  ProcessEnd process_;
   rpc::ChannelDirectory channels_;
   std::unique_ptr<Metrics> metrics_;
   std::unique_ptr<worker::WorkerDevice> device_;

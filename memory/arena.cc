@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -36,7 +37,10 @@ absl::StatusOr<std::byte*> Map(int64_t bytes) {
   return start + lead;
 }
 
-absl::Status Touch(std::byte* base, int64_t bytes) {
+// Large memories take seconds.
+constexpr int64_t kTouchBytes = int64_t{256} << 20;
+
+absl::Status TouchPart(std::byte* base, int64_t bytes) {
 #ifdef MADV_POPULATE_WRITE
   if (madvise(base, bytes, MADV_POPULATE_WRITE) == 0) return absl::OkStatus();
   if (errno != EINVAL) {
@@ -45,6 +49,14 @@ absl::Status Touch(std::byte* base, int64_t bytes) {
 #endif
   const int64_t page = sysconf(_SC_PAGESIZE);  // kernels before 5.14
   for (int64_t offset = 0; offset < bytes; offset += page) *reinterpret_cast<volatile char*>(base + offset) = 0;
+  return absl::OkStatus();
+}
+
+absl::Status Touch(std::byte* base, int64_t bytes, const std::stop_token& stop) {
+  for (int64_t done = 0; done < bytes; done += kTouchBytes) {
+    if (stop.stop_requested()) return absl::CancelledError("arena: stopped while memory was touched");
+    HEADROOM_RETURN_IF_ERROR(TouchPart(base + done, std::min(kTouchBytes, bytes - done)));
+  }
   return absl::OkStatus();
 }
 
@@ -65,7 +77,7 @@ absl::StatusOr<std::unique_ptr<Arena>> Arena::Create(int64_t bytes, Ledger& ledg
   }
   HEADROOM_ASSIGN_OR_RETURN(std::byte* const base, Map(mapped));
   std::unique_ptr<Arena> arena(new Arena(base, bytes, ledger));
-  HEADROOM_RETURN_IF_ERROR(Touch(base, mapped));
+  HEADROOM_RETURN_IF_ERROR(Touch(base, mapped, options.stop));
   if (options.lock && mlock(base, mapped) != 0) {
     return absl::ResourceExhaustedError(absl::StrCat("arena: locking ", mapped, " bytes failed: ", ErrnoText(errno)));
   }

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <stop_token>
 
 #include "absl/status/statusor.h"
 #include "memory/component.h"
@@ -20,7 +21,8 @@ constexpr int64_t AlignUp(int64_t bytes) { return (bytes + kArenaAlignment - 1) 
 struct ArenaOptions {
   bool lock = false;  // mlock: the pages never go to swap
   bool check_available =
-      true;  // ask the machine (and cgroup) first, so that too large a plan is an error and not a kill
+      true;              // ask the machine (and cgroup) first, so that too large a plan is an error and not a kill
+  std::stop_token stop;  // gives up while memory is touched: CANCELLED
 };
 
 // Thread-safe.

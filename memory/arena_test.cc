@@ -38,6 +38,13 @@ TEST(Arena, HandsOutAlignedZeroedDisjointMemory) {
   EXPECT_EQ(snapshot.total.used, (*arena)->taken());
 }
 
+TEST(Arena, StopsWhileMemoryIsTouched) {
+  Ledger ledger(1 << 20);
+  std::stop_source stop;
+  stop.request_stop();
+  EXPECT_TRUE(absl::IsCancelled(Arena::Create(8192, ledger, {.stop = stop.get_token()}).status()));
+}
+
 TEST(Arena, PoolsReportTheirOwnUse) {
   Ledger ledger(4096);
   ledger.SetPlanned(Component::kKvPool, 4096);

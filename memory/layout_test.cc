@@ -3,12 +3,16 @@
 
 #include <cmath>
 #include <cstring>
+#include <filesystem>
 #include <random>
+#include <regex>
 
+#include "common/check.h"
 #include "memory/arena.h"
 #include "memory/kv_layout.h"
 #include "memory/step_layout.h"
 #include "memory/weight_layout.h"
+#include "model/testing/checkpoint_writer.h"
 
 namespace headroom::memory {
 namespace {
@@ -188,8 +192,12 @@ TEST(WeightLayout, LoadsTheGoldenCheckpoints) {
                                            model::WeightPart::kLlm, model::WeightPart::kHead}) {
         std::vector<std::byte> memory(layout->Bytes(part));
         int64_t progress = 0;
-        const auto count = [](void* context, int64_t bytes) { *static_cast<int64_t*>(context) = bytes; };
-        ASSERT_TRUE(layout->Load(*checkpoint, part, memory, count, &progress).ok());
+        const auto count = [&progress](int64_t bytes) {
+          EXPECT_GT(bytes, progress);
+          progress = bytes;
+          return absl::OkStatus();
+        };
+        ASSERT_TRUE(layout->Load(*checkpoint, part, memory, count).ok());
         EXPECT_LE(progress, layout->Bytes(part));
         for (const model::HeldTensor& held : model::HeldTensors(config)) {
           if (held.part != part) continue;
@@ -215,6 +223,63 @@ TEST(WeightLayout, LoadsTheGoldenCheckpoints) {
       }
     }
   }
+}
+
+// A model whose token embeddings take three chunks: 80,000 × 128 in bf16 are 20 MB.
+class BigEmbeddings : public testing::Test {
+ protected:
+  BigEmbeddings() {
+    std::string text = model::testing::SmallConfig(model::Architecture::kQwen2);
+    text = std::regex_replace(text, std::regex(R"("vocab_size":\s*\d+)"), R"("vocab_size": 80000)");
+    model::testing::WriteRandomModel(directory_, text);
+    const auto config = model::LoadModelConfig(directory_.path());
+    HEADROOM_CHECK(config.ok()) << config.status().ToString();
+    layout_ = *WeightLayout::Make(*config, DType::kBF16);
+    checkpoint_ = *model::Checkpoint::Open(directory_.path());
+    memory_.resize(static_cast<size_t>(layout_.Bytes(model::WeightPart::kLlm)));
+  }
+  absl::Status Load(const LoadProgress& progress) {
+    return layout_.Load(*checkpoint_, model::WeightPart::kLlm, memory_, progress);
+  }
+
+  model::testing::TemporaryDirectory directory_;
+  WeightLayout layout_;
+  std::optional<model::Checkpoint> checkpoint_;
+  std::vector<std::byte> memory_;
+};
+
+TEST_F(BigEmbeddings, ComeInChunks) {
+  int64_t before = 0, largest = 0;
+  ASSERT_TRUE(Load([&](int64_t bytes) {
+                largest = std::max(largest, bytes - before);
+                before = bytes;
+                return absl::OkStatus();
+              }).ok());
+  // Alignment lies between the tensors.
+  EXPECT_LE(largest, kLoadChunkBytes + 64);
+  EXPECT_GT(largest, kLoadChunkBytes / 2);
+  const WeightRegion& region = layout_["llm.embed_tokens.weight"];
+  std::vector<std::byte> direct(static_cast<size_t>(region.bytes));
+  ASSERT_TRUE(checkpoint_->ReadAs("model.embed_tokens.weight", DType::kBF16, direct).ok());
+  EXPECT_EQ(std::memcmp(direct.data(), memory_.data() + region.offset, direct.size()), 0);
+}
+
+TEST_F(BigEmbeddings, StopAtTheChunkThatSaysSo) {
+  int64_t calls = 0, placed = 0;
+  const absl::Status status = Load([&](int64_t bytes) {
+    placed = bytes;
+    return ++calls < 2 ? absl::OkStatus() : absl::CancelledError("enough");
+  });
+  EXPECT_TRUE(absl::IsCancelled(status)) << status;
+  EXPECT_EQ(calls, 2);
+  EXPECT_TRUE(std::all_of(memory_.begin() + placed, memory_.end(), [](std::byte b) { return b == std::byte{0}; }));
+}
+
+TEST_F(BigEmbeddings, FileThatEndsEarlierThanItSaidIsAnError) {
+  std::filesystem::resize_file(directory_.path() + "/model.safetensors", 10 << 20);
+  const absl::Status status = Load({});
+  EXPECT_FALSE(status.ok());
+  EXPECT_NE(status.message(), "");
 }
 
 TEST(WeightLayout, TiedHeadTakesNothing) {

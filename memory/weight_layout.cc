@@ -1,5 +1,6 @@
 #include "memory/weight_layout.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <utility>
@@ -24,6 +25,32 @@ Component WeightComponent(model::WeightPart part) {
   HEADROOM_CHECK(false) << "weight part " << static_cast<int>(part);
   return Component::kLlmWeights;
 }
+
+LoadProgress After(int64_t bytes_before, LoadProgress progress) {
+  if (!progress) return {};
+  return [bytes_before, progress = std::move(progress)](int64_t bytes) { return progress(bytes_before + bytes); };
+}
+
+namespace {
+
+// Into `memory` from *next on; moves *next behind the tensor. In chunks of whole rows.
+absl::Status LoadTensor(const model::Checkpoint& checkpoint, const model::ExpectedTensor& tensor, DType dtype,
+                        std::span<std::byte> memory, int64_t* next, const LoadProgress& progress) {
+  const int64_t rows = tensor.shape.empty() ? 1 : tensor.shape.front();
+  int64_t row_bytes = SizeOf(dtype);
+  for (size_t i = 1; i < tensor.shape.size(); ++i) row_bytes *= tensor.shape[i];
+  const int64_t chunk_rows = std::max<int64_t>(1, kLoadChunkBytes / row_bytes);
+  for (int64_t row = 0; row < rows; row += chunk_rows) {
+    const int64_t count = std::min(chunk_rows, rows - row);
+    HEADROOM_RETURN_IF_ERROR(
+        checkpoint.ReadRowsAs(tensor.name, row, count, dtype, memory.subspan(*next, count * row_bytes)));
+    *next += count * row_bytes;
+    if (progress) HEADROOM_RETURN_IF_ERROR(progress(*next));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
 
 absl::StatusOr<WeightLayout> WeightLayout::Make(const model::ModelConfig& config, DType compute) {
   if (compute != DType::kF32 && compute != DType::kBF16) {
@@ -54,8 +81,7 @@ const WeightRegion& WeightLayout::operator[](const std::string& name) const {
 }
 
 absl::Status WeightLayout::Load(const model::Checkpoint& checkpoint, model::WeightPart part,
-                                std::span<std::byte> destination, void (*progress)(void* context, int64_t bytes),
-                                void* context) const {
+                                std::span<std::byte> destination, const LoadProgress& progress) const {
   HEADROOM_CHECK(static_cast<int64_t>(destination.size()) == Bytes(part))
       << model::WeightPartName(part) << " weights: memory of " << destination.size() << " for " << Bytes(part);
   for (const model::HeldTensor& held : held_) {
@@ -63,13 +89,9 @@ absl::Status WeightLayout::Load(const model::Checkpoint& checkpoint, model::Weig
     const WeightRegion& region = (*this)[held.name];
     int64_t next = region.offset;
     for (const model::ExpectedTensor& source : held.sources) {
-      int64_t bytes = SizeOf(region.dtype);
-      for (const int64_t dimension : source.shape) bytes *= dimension;
-      HEADROOM_RETURN_IF_ERROR(checkpoint.ReadAs(source.name, region.dtype, destination.subspan(next, bytes)));
-      next += bytes;
+      HEADROOM_RETURN_IF_ERROR(LoadTensor(checkpoint, source, region.dtype, destination, &next, progress));
     }
     if (held.name == "llm.rope.inv_freq") FillInverseFrequencies(region, destination);
-    if (progress) progress(context, region.offset + region.bytes);
   }
   return absl::OkStatus();
 }

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <span>
 #include <string>
@@ -20,6 +21,13 @@
 namespace headroom::memory {
 
 Component WeightComponent(model::WeightPart part);
+
+// Called with the bytes placed so far, after every kLoadChunkBytes at the latest and on the thread that loads. An error
+// ends the load, which returns it.
+using LoadProgress = std::function<absl::Status(int64_t bytes)>;
+inline constexpr int64_t kLoadChunkBytes = int64_t{8} << 20;
+// For the second of two parts: counts on from the bytes of the first.
+LoadProgress After(int64_t bytes_before, LoadProgress progress);
 
 struct WeightRegion {
   model::WeightPart part = model::WeightPart::kLlm;
@@ -43,10 +51,9 @@ class WeightLayout {
   DType compute() const { return compute_; }
 
   // Streams all tensors of one part from the checkpoint into `destination` (Bytes(part) bytes), converting as it reads,
-  // and fills llm.rope.inv_freq. `progress` is called after each tensor with the bytes placed so far, from this thread;
-  // may be null.
+  // and fills llm.rope.inv_freq. `progress` may be empty.
   absl::Status Load(const model::Checkpoint& checkpoint, model::WeightPart part, std::span<std::byte> destination,
-                    void (*progress)(void* context, int64_t bytes) = nullptr, void* context = nullptr) const;
+                    const LoadProgress& progress = {}) const;
 
  private:
   void FillInverseFrequencies(const WeightRegion& region, std::span<std::byte> destination) const;

@@ -8,7 +8,7 @@ namespace {
 // The server and what it borrows, in the order of their lives.
 class Scheduler : public RunningService {
  public:
-  static absl::StatusOr<std::unique_ptr<RunningService>> Start(const ClusterConfig& config) {
+  static absl::StatusOr<std::unique_ptr<RunningService>> Start(const ClusterConfig& config, ProcessEnd&) {
     auto scheduler = std::make_unique<Scheduler>();
     HEADROOM_ASSIGN_OR_RETURN(scheduler->metrics_, Metrics::Create(config.scheduler.metrics_listen));
     HEADROOM_ASSIGN_OR_RETURN(scheduler->server_,

@@ -120,20 +120,10 @@ void Encoder::NameWeights() {
   post_norm_ = norm("vision.post_norm");
 }
 
-absl::Status Encoder::Load(const model::Checkpoint& checkpoint, void (*progress)(void*, int64_t), void* context) {
-  HEADROOM_RETURN_IF_ERROR(weights_.Load(checkpoint, model::WeightPart::kVision, tower_memory_, progress, context));
-  // The second part goes on where the first ended.
-  struct Sum {
-    void (*progress)(void*, int64_t);
-    void* context;
-    int64_t before;
-  } sum = {progress, context, static_cast<int64_t>(tower_memory_.size())};
-  const auto add = [](void* s, int64_t bytes) {
-    const Sum& it = *static_cast<Sum*>(s);
-    it.progress(it.context, it.before + bytes);
-  };
+absl::Status Encoder::Load(const model::Checkpoint& checkpoint, const memory::LoadProgress& progress) {
+  HEADROOM_RETURN_IF_ERROR(weights_.Load(checkpoint, model::WeightPart::kVision, tower_memory_, progress));
   HEADROOM_RETURN_IF_ERROR(weights_.Load(checkpoint, model::WeightPart::kResampler, resampler_memory_,
-                                         progress == nullptr ? nullptr : +add, &sum));
+                                         memory::After(static_cast<int64_t>(tower_memory_.size()), progress)));
   const auto lane = device_.EnterLane();
   return resampler_->ComputeQueries();
 }

@@ -40,9 +40,8 @@ class Encoder {
   static absl::StatusOr<std::unique_ptr<Encoder>> Create(runtime::Device& device, const model::ModelConfig& config,
                                                          const memory::Plan& plan, memory::Arena& arena);
 
-  // Streams the weights in and computes the queries. `progress` as in WeightLayout::Load, over both parts; may be null.
-  absl::Status Load(const model::Checkpoint& checkpoint, void (*progress)(void* context, int64_t bytes) = nullptr,
-                    void* context = nullptr);
+  // Streams the weights in and computes the queries. `progress` counts over both parts; may be empty.
+  absl::Status Load(const model::Checkpoint& checkpoint, const memory::LoadProgress& progress = {});
 
   // One step; takes the device's lane itself, so the caller must not hold it. Returns f32 [pieces · query_num, E],
   // piece after piece, valid until the next call. With `tower_tap` (f32 [patches of all pieces, D]) the output of the

@@ -9,17 +9,18 @@ namespace {
 // The server and what it borrows, in the order of their lives.
 class VisionWorker : public RunningService {
  public:
-  static absl::StatusOr<std::unique_ptr<RunningService>> Start(const ClusterConfig& config) {
+  static absl::StatusOr<std::unique_ptr<RunningService>> Start(const ClusterConfig& config, ProcessEnd& process) {
     auto worker = std::make_unique<VisionWorker>();
     HEADROOM_ASSIGN_OR_RETURN(worker->sandbox_,
                               vision_worker::ImageSandbox::Start(vision_worker::SandboxConfigFrom(config)));
     HEADROOM_ASSIGN_OR_RETURN(worker->metrics_, Metrics::Create(config.vision_worker.metrics_listen));
-    HEADROOM_ASSIGN_OR_RETURN(worker->device_, worker::WorkerDevice::Create(config, {.vision = true, .llm = false},
-                                                                            vision_worker::AddEncoderNeeds));
+    HEADROOM_ASSIGN_OR_RETURN(worker->device_,
+                              worker::WorkerDevice::Create(config, {.vision = true, .llm = false},
+                                                           vision_worker::AddEncoderNeeds, process.stopping()));
     worker->ledger_metrics_ = worker->device_->ExportLedger(*worker->metrics_);
     HEADROOM_ASSIGN_OR_RETURN(worker->server_,
                               vision_worker::VisionServer::Start(config, *worker->device_, *worker->sandbox_,
-                                                                 worker->channels_, *worker->metrics_));
+                                                                 worker->channels_, *worker->metrics_, process));
     return worker;
   }
 

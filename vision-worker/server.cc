@@ -94,7 +94,8 @@ SandboxConfig SandboxConfigFrom(const ClusterConfig& config) {
 
 absl::StatusOr<std::unique_ptr<VisionServer>> VisionServer::Start(const ClusterConfig& config,
                                                                   worker::WorkerDevice& device, ImageSandbox& sandbox,
-                                                                  rpc::ChannelDirectory& channels, Metrics& metrics) {
+                                                                  rpc::ChannelDirectory& channels, Metrics& metrics,
+                                                                  ProcessEnd& process) {
   const memory::Plan& plan = device.plan();
   HEADROOM_ASSIGN_OR_RETURN(std::unique_ptr<Encoder> encoder,
                             Encoder::Create(device.device(), device.model(), plan, device.arena()));
@@ -103,17 +104,16 @@ absl::StatusOr<std::unique_ptr<VisionServer>> VisionServer::Start(const ClusterC
       device.arena().Take(Component::kEmbeddingStore, plan.knobs.embedding_store_pieces * plan.piece_bytes));
   HEADROOM_RETURN_IF_ERROR(admission::ValidateResources(EndpointOptions(config, device).capacity));
   std::unique_ptr<VisionServer> server(
-      new VisionServer(config, device, sandbox, std::move(encoder), store, channels, metrics));
+      new VisionServer(config, device, sandbox, std::move(encoder), store, channels, metrics, process));
   HEADROOM_RETURN_IF_ERROR(server->endpoint_.Start(&server->service_));
   server->service_.SetEndpoint(server->endpoint_.endpoint());
-  HEADROOM_RETURN_IF_ERROR(server->Load());
-  server->endpoint_.Ready();
+  server->load_.Start();
   return server;
 }
 
 VisionServer::VisionServer(const ClusterConfig& config, worker::WorkerDevice& device, ImageSandbox& sandbox,
                            std::unique_ptr<Encoder> encoder, std::span<std::byte> store,
-                           rpc::ChannelDirectory& channels, Metrics& metrics)
+                           rpc::ChannelDirectory& channels, Metrics& metrics, ProcessEnd& process)
     : device_(device),
       sandbox_(sandbox),
       norm_(NormFrom(device.model())),
@@ -137,7 +137,14 @@ VisionServer::VisionServer(const ClusterConfig& config, worker::WorkerDevice& de
           [this](std::span<const PiecePixels* const> pieces) { return EncodePieces(pieces); }, SystemClock(),
           [this](const StepReport& step) { CountStep(step); }),
       service_({endpoint_.gate(), intake_, store_, batcher_, SystemClock()}, ServiceOptions(config, device), metrics),
-      metrics_token_(metrics.AddCollector([this] { return Collect(); })) {
+      metrics_token_(metrics.AddCollector([this] { return Collect(); })),
+      load_({.name = config.vision_worker.name,
+             .total_bytes =
+                 device.plan().Bytes(Component::kVisionWeights) + device.plan().Bytes(Component::kResamplerWeights),
+             .load = [this](const memory::LoadProgress& tell) { return encoder_->Load(device_.checkpoint(), tell); },
+             .loading = [this](double progress) { endpoint_.Loading(progress); },
+             .ready = [this] { endpoint_.Ready(); }},
+            process, SystemClock()) {
   // The whole store is promised: to active legs, and what they leave free to the cache, which yields to them.
   memory::Ledger& ledger = device.ledger();
   ledger.AddReserved(Component::kEmbeddingStore, static_cast<int64_t>(store.size()));
@@ -145,24 +152,6 @@ VisionServer::VisionServer(const ClusterConfig& config, worker::WorkerDevice& de
 }
 
 VisionServer::~VisionServer() { Stop(Duration::zero()); }
-
-absl::Status VisionServer::Load() {
-  struct Progress {
-    worker::WorkerEndpoint& endpoint;
-    double total;
-  } progress{endpoint_, static_cast<double>(device_.plan().Bytes(Component::kVisionWeights) +
-                                            device_.plan().Bytes(Component::kResamplerWeights))};
-  const TimePoint begin = SystemClock().Now();
-  const auto report = [](void* context, int64_t bytes) {
-    auto& to = *static_cast<Progress*>(context);
-    to.endpoint.Loading(std::min(0.999, static_cast<double>(bytes) / std::max(1.0, to.total)));
-  };
-  HEADROOM_RETURN_IF_ERROR(encoder_->Load(device_.checkpoint(), report, &progress));
-  Log(LogLevel::kInfo, "vision-worker", "weights loaded")
-      .With("bytes", static_cast<int64_t>(progress.total))
-      .With("seconds", Seconds(SystemClock().Now() - begin));
-  return absl::OkStatus();
-}
 
 // On the batcher's thread.
 absl::StatusOr<runtime::ConstMatrix> VisionServer::EncodePieces(std::span<const PiecePixels* const> pieces) {
@@ -224,6 +213,8 @@ std::vector<MetricSample> VisionServer::Collect() const {
 
 void VisionServer::Stop(Duration deadline) {
   if (std::exchange(stopped_, true)) return;
+  // A worker that is not READY has no grants to wait for.
+  if (!load_.Stop()) deadline = Duration::zero();
   const TimePoint end = SystemClock().Now() + deadline;
   endpoint_.Drain(deadline);
   endpoint_.StopServing(std::max(end - SystemClock().Now(), Duration::zero()));

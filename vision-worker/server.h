@@ -16,6 +16,7 @@
 #include "vision-worker/image_intake.h"
 #include "vision-worker/service.h"
 #include "vision-worker/step_batcher.h"
+#include "worker/weight_load.h"
 #include "worker/worker_device.h"
 #include "worker/worker_endpoint.h"
 
@@ -26,13 +27,16 @@ SandboxConfig SandboxConfigFrom(const ClusterConfig& config);
 
 class VisionServer : public RunningService {
  public:
-  // Takes its memory, serves as LOADING, reads the weights and returns READY. `device` was made with the vision role
-  // and AddEncoderNeeds; what is passed by reference must outlive the result.
+  // Takes its memory and returns when it serves, LOADING; reads the weights behind that and is READY then. Weights that
+  // cannot be read end the process. `device` was made with the vision role and AddEncoderNeeds; what is passed by
+  // reference must outlive the result.
   static absl::StatusOr<std::unique_ptr<VisionServer>> Start(const ClusterConfig& config, worker::WorkerDevice& device,
                                                              ImageSandbox& sandbox, rpc::ChannelDirectory& channels,
-                                                             Metrics& metrics);
+                                                             Metrics& metrics, ProcessEnd& process);
   ~VisionServer() override;
 
+  // Blocks until READY, or until the load has failed or been stopped.
+  absl::Status WaitLoaded() { return load_.WaitLoaded(); }
   // Drains: no new grants, open streams go on until their clients end them or the deadline passes. Idempotent.
   void Stop(Duration deadline) override;
 
@@ -42,8 +46,7 @@ class VisionServer : public RunningService {
  private:
   VisionServer(const ClusterConfig& config, worker::WorkerDevice& device, ImageSandbox& sandbox,
                std::unique_ptr<Encoder> encoder, std::span<std::byte> store, rpc::ChannelDirectory& channels,
-               Metrics& metrics);
-  absl::Status Load();
+               Metrics& metrics, ProcessEnd& process);
   absl::StatusOr<runtime::ConstMatrix> EncodePieces(std::span<const PiecePixels* const> pieces);
   void CountStep(const StepReport& step);
   std::vector<MetricSample> Collect() const;
@@ -61,6 +64,7 @@ class VisionServer : public RunningService {
   StepBatcher batcher_;
   VisionService service_;
   std::shared_ptr<void> metrics_token_;
+  worker::WeightLoad load_;
   bool stopped_ = false;
 };
 

@@ -62,9 +62,10 @@ class VisionWorkerTest : public testing::Test {
     auto device = worker::WorkerDevice::Create(*config, {.vision = true, .llm = false}, AddEncoderNeeds);
     ASSERT_TRUE(device.ok()) << device.status();
     device_ = std::move(*device);
-    auto server = VisionServer::Start(*config, *device_, *sandbox_, channels_, *metrics_);
+    auto server = VisionServer::Start(*config, *device_, *sandbox_, channels_, *metrics_, process_);
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = std::move(*server);
+    ASSERT_TRUE(server_->WaitLoaded().ok());
     stub_ = v1::Vision::NewStub(*channels_.Get("inproc:vision-test"));
   }
 
@@ -185,6 +186,7 @@ class VisionWorkerTest : public testing::Test {
   }
 
   std::unique_ptr<ImageSandbox> sandbox_;
+  ProcessEnd process_;
   rpc::ChannelDirectory channels_;
   std::unique_ptr<Metrics> metrics_;
   std::unique_ptr<worker::WorkerDevice> device_;

@@ -32,7 +32,8 @@ absl::StatusOr<memory::Knobs> KnobsFrom(const KnobsSection& section) {
 }
 
 absl::StatusOr<std::unique_ptr<WorkerDevice>> WorkerDevice::Create(const ClusterConfig& config, memory::Roles roles,
-                                                                   const AddNeeds& add_needs) {
+                                                                   const AddNeeds& add_needs,
+                                                                   const std::stop_token& stop) {
   if (config.model.path.empty()) return absl::InvalidArgumentError("model.path is not set");
   std::unique_ptr<WorkerDevice> worker(new WorkerDevice());
   memory::PlanRequest request;
@@ -62,7 +63,8 @@ absl::StatusOr<std::unique_ptr<WorkerDevice>> WorkerDevice::Create(const Cluster
 
   worker->ledger_ = std::make_unique<memory::Ledger>(worker->plan_.device_bytes);
   worker->plan_.Register(*worker->ledger_);
-  HEADROOM_ASSIGN_OR_RETURN(worker->arena_, memory::Arena::Create(worker->plan_.arena_bytes, *worker->ledger_));
+  HEADROOM_ASSIGN_OR_RETURN(worker->arena_,
+                            memory::Arena::Create(worker->plan_.arena_bytes, *worker->ledger_, {.stop = stop}));
   Log(LogLevel::kInfo, "worker", "device memory reserved")
       .With("device", request.device.name)
       .With("isa", runtime::IsaName(worker->device_->isa()))

@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string>
 
 #include "common/config.h"
@@ -29,9 +30,10 @@ using AddNeeds = std::function<void(runtime::Device& device, const model::ModelC
 class WorkerDevice {
  public:
   // Errors of configuration, checkpoint, plan (FAILED_PRECONDITION with the line that binds) and machine
-  // (RESOURCE_EXHAUSTED).
+  // (RESOURCE_EXHAUSTED). CANCELLED when `stop` fires while memory is touched.
   static absl::StatusOr<std::unique_ptr<WorkerDevice>> Create(const ClusterConfig& config, memory::Roles roles,
-                                                              const AddNeeds& add_needs);
+                                                              const AddNeeds& add_needs,
+                                                              const std::stop_token& stop = {});
 
   runtime::Device& device() { return *device_; }
   memory::Arena& arena() { return *arena_; }

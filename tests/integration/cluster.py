@@ -58,13 +58,13 @@ def wait_for(condition, what, patience_s=PATIENCE_S):
 class Process:
     """One Headroom process; its log goes to a file that failing tests can show."""
 
-    def __init__(self, name, arguments, log_dir):
+    def __init__(self, name, arguments, log_dir, environment=None):
         self.name = name
         self.log_path = log_dir / f"{name}.log"
         self.log_file = open(self.log_path, "ab")
         self.popen = subprocess.Popen(
             [str(binary_dir() / arguments[0]), *arguments[1:]],
-            stdout=self.log_file, stderr=self.log_file, stdin=subprocess.DEVNULL)
+            stdout=self.log_file, stderr=self.log_file, stdin=subprocess.DEVNULL, env={**os.environ, **(environment or {})})
 
     def log(self):
         return self.log_path.read_text(errors="replace")
@@ -72,10 +72,17 @@ class Process:
     def alive(self):
         return self.popen.poll() is None
 
-    def terminate(self):
-        """SIGTERM, as an orchestrator would; returns the exit status."""
+    def signal_end(self):
+        """SIGTERM, as an orchestrator would."""
         if self.alive():
             self.popen.send_signal(signal.SIGTERM)
+
+    def terminate(self):
+        """SIGTERM; returns the exit status."""
+        self.signal_end()
+        return self.wait()
+
+    def wait(self):
         status = self.popen.wait(PATIENCE_S)
         self.log_file.close()
         return status
@@ -91,13 +98,14 @@ class Cluster:
 
     SERVICES = ("scheduler", "vision-worker", "llm-worker", "gateway")
 
-    def __init__(self, mode, log_dir, model=DEMO_MODEL, settings=()):
+    def __init__(self, mode, log_dir, model=DEMO_MODEL, settings=(), environment=None):
         self.mode = mode
         self.log_dir = log_dir
         self.model = model
         self.ports = {name: free_port() for name in self.SERVICES}
         self.metrics_ports = {name: free_port() for name in self.SERVICES}
         self.settings = list(settings)
+        self.environment = environment
         self.processes = {}
 
     @property
@@ -119,16 +127,19 @@ class Cluster:
         return flags
 
     def start(self):
-        if self.mode == "up":
-            self.processes["up"] = Process("up", ["headroom", "up", *self.flags()], self.log_dir)
-        else:
-            for name in self.SERVICES:
-                self.start_service(name)
+        self.launch()
         self.wait_ready()
         return self
 
+    def launch(self):
+        if self.mode == "up":
+            self.processes["up"] = Process("up", ["headroom", "up", *self.flags()], self.log_dir, self.environment)
+        else:
+            for name in self.SERVICES:
+                self.start_service(name)
+
     def start_service(self, name):
-        self.processes[name] = Process(name, [name, *self.flags()], self.log_dir)
+        self.processes[name] = Process(name, [name, *self.flags()], self.log_dir, self.environment)
 
     def check_alive(self):
         for process in self.processes.values():
