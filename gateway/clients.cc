@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "common/rpc/acceptance.h"
 #include "common/rpc/status.h"
 
 namespace headroom::gateway {
@@ -85,11 +86,12 @@ absl::StatusOr<std::unique_ptr<VisionEncoding>> VisionEncoding::Open(rpc::Channe
                                                                      const std::string& endpoint,
                                                                      const v1::EncodeStart& start,
                                                                      const CallScope& scope) {
-  HEADROOM_ASSIGN_OR_RETURN(std::shared_ptr<grpc::Channel> channel, channels.Get(endpoint));
+  HEADROOM_ASSIGN_OR_RETURN(std::shared_ptr<grpc::Channel> channel, channels.GetConnected(endpoint, scope.stop));
   std::unique_ptr<VisionEncoding> encoding(new VisionEncoding(v1::Vision::NewStub(channel), scope));
   v1::EncodeRequest request;
   *request.mutable_start() = start;
-  if (!encoding->stream_->Write(request)) return encoding->End();
+  // A stream that is broken already says so to Encode().
+  encoding->stream_->Write(request);
   return encoding;
 }
 
@@ -102,6 +104,10 @@ VisionEncoding::~VisionEncoding() {
 // The stream broke: its status, which is never OK here.
 absl::Status VisionEncoding::End() {
   closed_ = true;
+  v1::EncodeResponse rest;
+  while (stream_->Read(&rest)) {
+  }
+  accepted_ = rpc::WasAccepted(context_);
   const absl::Status status = rpc::FromGrpc(stream_->Finish());
   return status.ok() ? absl::InternalError("the vision-worker ended the stream early") : status;
 }
@@ -147,7 +153,7 @@ absl::StatusOr<std::unique_ptr<TokenStream>> TokenStream::Open(rpc::ChannelDirec
                                                                const std::string& endpoint,
                                                                const v1::LlmGenerateRequest& request,
                                                                const CallScope& scope) {
-  HEADROOM_ASSIGN_OR_RETURN(std::shared_ptr<grpc::Channel> channel, channels.Get(endpoint));
+  HEADROOM_ASSIGN_OR_RETURN(std::shared_ptr<grpc::Channel> channel, channels.GetConnected(endpoint, scope.stop));
   return std::unique_ptr<TokenStream>(new TokenStream(v1::Llm::NewStub(channel), request, scope));
 }
 
@@ -163,6 +169,7 @@ absl::Status TokenStream::Finish() {
   v1::TokenEvent rest;
   while (reader_->Read(&rest)) {
   }
+  accepted_ = rpc::WasAccepted(context_);
   return rpc::FromGrpc(reader_->Finish());
 }
 

@@ -48,7 +48,7 @@ class SchedulerClient {
 // One Encode stream. It stays open, and its embeddings stay pinned, until Close() or the end of this object.
 class VisionEncoding {
  public:
-  // Opens the stream and sends the start message.
+  // Opens the stream, once connected, and sends the start message.
   static absl::StatusOr<std::unique_ptr<VisionEncoding>> Open(rpc::ChannelDirectory& channels,
                                                               const std::string& endpoint, const v1::EncodeStart& start,
                                                               const CallScope& scope);
@@ -56,6 +56,8 @@ class VisionEncoding {
 
   // Sends the bytes of every image in order and waits for all embeddings.
   absl::Status Encode(const std::vector<const std::string*>& images);
+  // After a failure: whether the worker had begun with the request. It had not when Open() failed.
+  bool accepted() const { return accepted_; }
   // One entry per image, after Encode().
   const std::vector<v1::ImageEncoded>& encoded() const { return encoded_; }
   // Lets the worker settle the leg. Idempotent.
@@ -70,20 +72,23 @@ class VisionEncoding {
   std::stop_callback<std::function<void()>> on_stop_;
   std::unique_ptr<grpc::ClientReaderWriter<v1::EncodeRequest, v1::EncodeResponse>> stream_;
   std::vector<v1::ImageEncoded> encoded_;
+  bool accepted_ = false;
   bool closed_ = false;
 };
 
 // One Generate stream of an llm-worker.
 class TokenStream {
  public:
+  // Opens the stream, once connected.
   static absl::StatusOr<std::unique_ptr<TokenStream>> Open(rpc::ChannelDirectory& channels, const std::string& endpoint,
                                                            const v1::LlmGenerateRequest& request,
                                                            const CallScope& scope);
   ~TokenStream();
 
-  // False at the end of the stream; then Finish() says how it ended.
+  // False at the end of the stream; then Finish() says how it ended, and accepted() whether the worker had begun.
   bool Read(v1::TokenEvent* event) { return reader_->Read(event); }
   absl::Status Finish();
+  bool accepted() const { return accepted_; }
   // The rest is of no interest.
   void Cancel() { context_.TryCancel(); }
 
@@ -94,6 +99,7 @@ class TokenStream {
   grpc::ClientContext context_;
   std::stop_callback<std::function<void()>> on_stop_;
   std::unique_ptr<grpc::ClientReader<v1::TokenEvent>> reader_;
+  bool accepted_ = false;
   bool finished_ = false;
 };
 

@@ -36,15 +36,15 @@ void ClusterView::Run() {
     lock.unlock();
     auto state = scheduler_.GetClusterState(kCallTimeout);
     lock.lock();
-    reached_ = state.ok();
     if (state.ok()) state_ = *std::move(state);
+    limits_ = state.ok() ? LimitsNow() : absl::UnavailableError("the scheduler cannot be reached");
+    if (limits_.ok()) known_limits_ = *limits_;
     changed_.notify_all();
-    changed_.wait_for(lock, LimitsLocked().ok() ? kRefreshReady : kRefreshWaiting, [this] { return stopping_; });
+    changed_.wait_for(lock, limits_.ok() ? kRefreshReady : kRefreshWaiting, [this] { return stopping_; });
   }
 }
 
-absl::StatusOr<ClusterLimits> ClusterView::LimitsLocked() const {
-  if (!reached_) return absl::UnavailableError("the scheduler cannot be reached");
+absl::StatusOr<ClusterLimits> ClusterView::LimitsNow() const {
   ClusterLimits limits;
   bool vision = false;
   bool other_model = false;
@@ -69,9 +69,15 @@ absl::StatusOr<ClusterLimits> ClusterView::LimitsLocked() const {
   return limits;
 }
 
+absl::Status ClusterView::Ready() const {
+  std::lock_guard lock(mutex_);
+  return limits_.status();
+}
+
 absl::StatusOr<ClusterLimits> ClusterView::Limits() const {
   std::lock_guard lock(mutex_);
-  return LimitsLocked();
+  if (known_limits_.has_value()) return *known_limits_;
+  return limits_;
 }
 
 v1::ClusterState ClusterView::State() const {
@@ -81,7 +87,7 @@ v1::ClusterState ClusterView::State() const {
 
 bool ClusterView::WaitReady(std::chrono::milliseconds timeout) {
   std::unique_lock lock(mutex_);
-  return changed_.wait_for(lock, timeout, [this] { return LimitsLocked().ok(); });
+  return changed_.wait_for(lock, timeout, [this] { return limits_.ok(); });
 }
 
 }  // namespace headroom::gateway

@@ -4,6 +4,7 @@
 
 #include <condition_variable>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 
@@ -24,16 +25,19 @@ class ClusterView {
   ClusterView(SchedulerClient& scheduler, std::string fingerprint, bool needs_vision);
   ~ClusterView();
 
-  // UNAVAILABLE, saying what is missing, until a worker of every needed role is ready for grants.
+  // Whether a worker of every needed role is ready for grants now; UNAVAILABLE, saying what is missing, if not.
+  absl::Status Ready() const;
+  // What to price requests with. Once known it stays known: while the scheduler or workers are away for a moment, it is
+  // the scheduler that lets requests wait or refuses them. UNAVAILABLE before.
   absl::StatusOr<ClusterLimits> Limits() const;
   // The last state that the scheduler sent.
   v1::ClusterState State() const;
-  // Waits until Limits() is OK or `timeout` has passed; says which.
+  // Waits until Ready() is OK or `timeout` has passed; says which.
   bool WaitReady(std::chrono::milliseconds timeout);
 
  private:
   void Run();
-  absl::StatusOr<ClusterLimits> LimitsLocked() const;
+  absl::StatusOr<ClusterLimits> LimitsNow() const;
 
   SchedulerClient& scheduler_;
   const std::string fingerprint_;
@@ -41,7 +45,8 @@ class ClusterView {
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   v1::ClusterState state_;
-  bool reached_ = false;
+  absl::StatusOr<ClusterLimits> limits_ = absl::UnavailableError("the scheduler cannot be reached");  // now
+  std::optional<ClusterLimits> known_limits_;
   bool stopping_ = false;
   std::thread thread_;
 };

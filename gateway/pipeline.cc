@@ -1,6 +1,8 @@
 #include "gateway/pipeline.h"
 
 #include <algorithm>
+#include <condition_variable>
+#include <mutex>
 
 #include "admission/link/convert.h"
 #include "common/log.h"
@@ -12,6 +14,28 @@ namespace {
 
 // ErrorInfo.reason of a worker whose gate does not accept the grant: epoch, incarnation or expiry.
 constexpr char kStaleGrant[] = "GRANT_NOT_VALID";
+// ErrorInfo.reason of a scheduler that goes, or whose workers all do.
+constexpr char kDraining[] = "DRAINING";
+// Refusals of workers that had not begun with the request. A rollout makes one or two.
+constexpr int kRefusalsMax = 3;
+constexpr std::chrono::milliseconds kRetryMin(50);
+constexpr std::chrono::milliseconds kRetryMax(1'000);
+
+// The scheduler is on its way out, or cannot be reached: it comes back, or another one in its place. Other refusals are
+// its decision.
+bool SchedulerIsAway(const absl::Status& status) {
+  if (!absl::IsUnavailable(status)) return false;
+  const std::string reason = rpc::GetDetails(status).reason;
+  return reason.empty() || reason == kDraining;
+}
+
+// False when `stop` fired first.
+bool WaitFor(std::chrono::milliseconds time, const std::stop_token& stop) {
+  std::mutex mutex;
+  std::condition_variable_any changed;
+  std::unique_lock lock(mutex);
+  return !changed.wait_for(lock, stop, time, [&stop] { return stop.stop_requested(); });
+}
 
 }  // namespace
 
@@ -27,8 +51,10 @@ struct Pipeline::Attempt {
   std::vector<int32_t> answer_ids = {};           // tokens so far: what a new worker continues from
   std::vector<std::string> exclude_workers = {};  // lost ones
   std::string failed_worker = {};                 // set when a worker ended this round
-  std::string failure_reason = {};                // set when it refused on purpose: the request is not to blame
-  bool moved = false;
+  std::string failure_reason = {};                // what it gave
+  bool touched = false;                           // it had begun with the request
+  int refusals = 0;
+  int losses = 0;
   v1::FinishReason reason = v1::FINISH_REASON_UNSPECIFIED;
 
   v1::RequestContext Context() const {
@@ -38,18 +64,22 @@ struct Pipeline::Attempt {
     return context;
   }
 
-  // Notes which worker failed; a refusal of the worker's own carries a reason, a broken connection does not.
-  absl::Status Failed(const admission::Leg& leg, absl::Status status) {
+  bool moved() const { return refusals + losses > 0; }
+
+  // Notes which worker failed, and whether it had begun: a refusal of its own carries a reason.
+  absl::Status Failed(const admission::Leg& leg, absl::Status status, bool accepted) {
     failed_worker = leg.worker;
     failure_reason = rpc::GetDetails(status).reason;
+    touched = accepted && failure_reason.empty();
     return status;
   }
 
-  // A request moves at most once: away from a worker that refused it before working on it, or that was lost while
-  // decoding. One lost during prefill may have been killed by this very request, which must not meet a second worker.
-  bool MayMove(const absl::Status& status) const {
-    return !moved && absl::IsUnavailable(status) && !failed_worker.empty() && !scope.stop.stop_requested() &&
-           (!failure_reason.empty() || !answer_ids.empty());
+  // A request moves away from workers that had not begun with it, and once from a worker that was lost while decoding.
+  // One lost during prefill may have been killed by this very request, which must not meet a second worker.
+  bool Move(const absl::Status& status) {
+    if (!absl::IsUnavailable(status) || failed_worker.empty() || scope.stop.stop_requested()) return false;
+    if (!touched) return ++refusals <= kRefusalsMax;
+    return !answer_ids.empty() && ++losses <= 1;
   }
 };
 
@@ -76,12 +106,11 @@ absl::StatusOr<v1::Finish> Pipeline::Run(const v1::GenerateRequest& request, con
     }
     if (status.ok()) break;
     if (scope.stop.stop_requested()) return absl::CancelledError("the request was cancelled");
-    if (!attempt.MayMove(status)) return status;
+    if (!attempt.Move(status)) return status;
     Log(LogLevel::kWarning, "gateway", "request asks for a new grant")
         .With("request", request_id)
         .With("from", attempt.failed_worker)
         .With("tokens", attempt.answer_ids.size());
-    attempt.moved = true;
     // A grant of a scheduler that has restarted since is refused by a worker that is well.
     if (attempt.failure_reason != kStaleGrant) attempt.exclude_workers.push_back(attempt.failed_worker);
   }
@@ -100,15 +129,29 @@ absl::StatusOr<std::unique_ptr<HeldGrant>> Pipeline::Reserve(const PreparedReque
   *reserve.mutable_context() = attempt.Context();
   reserve.mutable_model()->set_sha256(parts_.model.fingerprint);
   *reserve.mutable_price() = admission::ToProto(prepared.price);
-  reserve.set_queued_ms(attempt.moved ? Milliseconds(parts_.clock.Now() - attempt.started) : 0);
   for (const std::string& worker : attempt.exclude_workers) reserve.add_exclude_workers(worker);
-  reserve.set_resume(attempt.moved);
-  reserve.set_wait_ms_max(parts_.config.queue_wait_ms_max);
-  HEADROOM_ASSIGN_OR_RETURN(const v1::ReserveResponse response, parts_.scheduler.Reserve(reserve, attempt.scope));
+  reserve.set_resume(attempt.moved());
+  HEADROOM_ASSIGN_OR_RETURN(const v1::ReserveResponse response, AskScheduler(reserve, attempt));
   const TimePoint received_at = parts_.clock.Now();
-  if (!attempt.moved) attempt.times->queued_seconds = Seconds(received_at - attempt.started);
+  if (!attempt.moved()) attempt.times->queued_seconds = Seconds(received_at - attempt.started);
   HEADROOM_ASSIGN_OR_RETURN(admission::Grant grant, admission::FromProto(response.grant()));
   return parts_.grants.Hold(std::move(grant), received_at);
+}
+
+// A scheduler that restarts costs time and no request: it is asked again for as long as the request may wait for room.
+absl::StatusOr<v1::ReserveResponse> Pipeline::AskScheduler(v1::ReserveRequest& reserve, const Attempt& attempt) {
+  const TimePoint asked = parts_.clock.Now();
+  const TimePoint give_up = asked + std::chrono::milliseconds(parts_.config.queue_wait_ms_max);
+  for (std::chrono::milliseconds pause = kRetryMin;; pause = std::min(2 * pause, kRetryMax)) {
+    const TimePoint now = parts_.clock.Now();
+    // The place in the queue is that of the first question.
+    reserve.set_wait_ms_max(std::max<int64_t>(1, Milliseconds(give_up - now)));
+    reserve.set_queued_ms(Milliseconds(now - (attempt.moved() ? attempt.started : asked)));
+    absl::StatusOr<v1::ReserveResponse> response = parts_.scheduler.Reserve(reserve, attempt.scope);
+    if (response.ok() || !SchedulerIsAway(response.status()) || now + pause >= give_up) return response;
+    if (std::chrono::system_clock::now() + pause >= attempt.scope.deadline) return response;
+    if (!WaitFor(pause, attempt.scope.stop)) return absl::CancelledError("the request was cancelled");
+  }
 }
 
 // nullptr for a request without images.
@@ -123,9 +166,9 @@ absl::StatusOr<std::unique_ptr<VisionEncoding>> Pipeline::Encode(const PreparedR
   start.mutable_model()->set_sha256(parts_.model.fingerprint);
   start.mutable_images()->Assign(prepared.images.begin(), prepared.images.end());
   auto encoding = VisionEncoding::Open(parts_.channels, leg->endpoint, start, attempt.scope);
-  if (!encoding.ok()) return attempt.Failed(*leg, encoding.status());
+  if (!encoding.ok()) return attempt.Failed(*leg, encoding.status(), false);
   if (absl::Status status = (*encoding)->Encode(prepared.image_bytes); !status.ok())
-    return attempt.Failed(*leg, status);
+    return attempt.Failed(*leg, status, (*encoding)->accepted());
   grant.MarkActivated(admission::Role::kVision);
   return std::move(*encoding);
 }
@@ -149,13 +192,14 @@ absl::Status Pipeline::Generate(const PreparedRequest& prepared, HeldGrant& gran
   generate.mutable_stop_ids()->Assign(parts_.model.stop_ids.begin(), parts_.model.stop_ids.end());
 
   auto opened = TokenStream::Open(parts_.channels, leg->endpoint, generate, attempt.scope);
-  if (!opened.ok()) return attempt.Failed(*leg, opened.status());
+  if (!opened.ok()) return attempt.Failed(*leg, opened.status(), false);
   TokenStream& tokens = **opened;
   v1::TokenEvent event;
   while (attempt.reason == v1::FINISH_REASON_UNSPECIFIED) {
     if (!tokens.Read(&event)) {
       const absl::Status status = tokens.Finish();
-      return attempt.Failed(*leg, status.ok() ? absl::InternalError("the llm-worker ended the stream early") : status);
+      return attempt.Failed(*leg, status.ok() ? absl::InternalError("the llm-worker ended the stream early") : status,
+                            tokens.accepted());
     }
     grant.MarkActivated(admission::Role::kLlm);
     // The first token says that the whole prompt has been read: the embeddings are no longer needed.

@@ -51,6 +51,7 @@ class Pipeline {
   struct Attempt;
 
   absl::StatusOr<std::unique_ptr<HeldGrant>> Reserve(const PreparedRequest& prepared, Attempt& attempt);
+  absl::StatusOr<v1::ReserveResponse> AskScheduler(v1::ReserveRequest& reserve, const Attempt& attempt);
   absl::StatusOr<std::unique_ptr<VisionEncoding>> Encode(const PreparedRequest& prepared, HeldGrant& grant,
                                                          Attempt& attempt);
   absl::Status Generate(const PreparedRequest& prepared, HeldGrant& grant, VisionEncoding* encoding, Attempt& attempt);

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "common/rpc/acceptance.h"
 #include "common/rpc/server_host.h"
 #include "common/rpc/status.h"
 
@@ -26,7 +27,7 @@ class ScriptedScheduler : public v1::Scheduler::Service {
                        v1::ReserveResponse* response) override {
     std::lock_guard lock(mutex);
     reserves.push_back(*request);
-    if (!refuse.ok()) return rpc::ToGrpc(refuse);
+    if (!refuse.ok() && static_cast<int>(reserves.size()) <= refusals) return rpc::ToGrpc(refuse);
     v1::Grant* grant = response->mutable_grant();
     grant->mutable_id()->set_high(7);
     grant->mutable_id()->set_low(reserves.size());
@@ -67,18 +68,21 @@ class ScriptedScheduler : public v1::Scheduler::Service {
   std::mutex mutex;
   std::string fingerprint;
   absl::Status refuse;
+  int refusals = 1 << 20;
   std::vector<v1::ReserveRequest> reserves;
   std::vector<uint64_t> voided;
 };
 
 class ScriptedVision : public v1::Vision::Service {
  public:
-  grpc::Status Encode(grpc::ServerContext*,
+  grpc::Status Encode(grpc::ServerContext* context,
                       grpc::ServerReaderWriter<v1::EncodeResponse, v1::EncodeRequest>* stream) override {
     v1::EncodeRequest request;
     if (!stream->Read(&request)) return grpc::Status::CANCELLED;
     const v1::EncodeStart start = request.start();
     if (!fail.ok()) return rpc::ToGrpc(fail);
+    rpc::MarkAccepted(*context);
+    stream->SendInitialMetadata();
     std::vector<std::string> bytes(static_cast<size_t>(start.images_size()));
     for (int i = 0; i < start.images_size(); ++i) {
       while (static_cast<int64_t>(bytes[static_cast<size_t>(i)].size()) < start.images(i).size_bytes() &&
@@ -117,6 +121,10 @@ class ScriptedLlm : public v1::Llm::Service {
       std::lock_guard lock(mutex);
       requests.push_back(*request);
     }
+    if (accept) {
+      rpc::MarkAccepted(*context);
+      writer->SendInitialMetadata();
+    }
     int sent = 0;
     for (size_t i = static_cast<size_t>(request->continued_ids_size()); i < tokens.size(); ++i, ++sent) {
       if (!fail.ok() && sent == fail_after) return rpc::ToGrpc(fail);
@@ -136,6 +144,7 @@ class ScriptedLlm : public v1::Llm::Service {
   std::vector<int32_t> tokens;
   absl::Status fail;
   int fail_after = 0;
+  bool accept = true;
   bool endless = false;
   std::vector<v1::LlmGenerateRequest> requests;
 };
@@ -273,6 +282,49 @@ TEST_F(PipelineTest, WorkerLostDuringPrefillMayHaveBeenPoisoned) {
   EXPECT_THAT(scheduler_.voided, ElementsAre(1));
 }
 
+TEST_F(PipelineTest, WorkerThatHadNotBegunIsReplaced) {
+  llm_a_.accept = false;
+  llm_a_.fail = absl::UnavailableError("connection lost");
+  const auto finish = Run(Ask(false));
+  ASSERT_TRUE(finish.ok()) << finish.status();
+  EXPECT_EQ(shown_, "one two three");
+  ASSERT_EQ(scheduler_.reserves.size(), 2);
+  EXPECT_EQ(scheduler_.reserves[1].exclude_workers(0), "llm-a");
+  EXPECT_THAT(scheduler_.voided, ElementsAre(1));
+}
+
+TEST_F(PipelineTest, RefusalsHaveAnEndToo) {
+  for (ScriptedLlm* llm : {&llm_a_, &llm_b_})
+    llm->fail = rpc::WithDetails(absl::UnavailableError("full"), {.reason = "NO_ROOM"});
+  EXPECT_EQ(Run(Ask(false)).status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(scheduler_.reserves.size(), 4);
+}
+
+TEST_F(PipelineTest, SchedulerThatIsAwayIsAskedAgain) {
+  scheduler_.refuse = rpc::WithDetails(absl::UnavailableError("draining"), {.reason = "DRAINING"});
+  scheduler_.refusals = 2;
+  const auto finish = Run(Ask(false));
+  ASSERT_TRUE(finish.ok()) << finish.status();
+  ASSERT_EQ(scheduler_.reserves.size(), 3);
+  EXPECT_FALSE(scheduler_.reserves[2].resume());
+  // It keeps its place in the queue, and does not wait longer than it may.
+  EXPECT_GT(scheduler_.reserves[2].queued_ms(), scheduler_.reserves[0].queued_ms());
+  EXPECT_LT(scheduler_.reserves[2].wait_ms_max(), scheduler_.reserves[0].wait_ms_max());
+}
+
+TEST_F(PipelineTest, SchedulerIsAskedAgainWithinTheWaitOnly) {
+  config_.queue_wait_ms_max = 200;
+  scheduler_.refuse = absl::UnavailableError("failed to connect");
+  EXPECT_EQ(Run(Ask(false)).status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_GE(scheduler_.reserves.size(), 2);
+}
+
+TEST_F(PipelineTest, NoWorkerIsTheSchedulersDecision) {
+  scheduler_.refuse = rpc::WithDetails(absl::UnavailableError("no llm worker"), {.reason = "NO_WORKER"});
+  EXPECT_EQ(Run(Ask(false)).status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(scheduler_.reserves.size(), 1);
+}
+
 TEST_F(PipelineTest, RefusalBeforeWorkMoves) {
   llm_a_.fail = rpc::WithDetails(absl::UnavailableError("draining"), {.reason = "DRAINING"});
   const auto finish = Run(Ask(false));
@@ -284,8 +336,9 @@ TEST_F(PipelineTest, RefusalBeforeWorkMoves) {
 TEST_F(PipelineTest, StaleGrantIsReplacedWithoutExcludingTheWorker) {
   vision_.fail = rpc::WithDetails(absl::UnavailableError("epoch 1 is over"), {.reason = "GRANT_NOT_VALID"});
   EXPECT_EQ(Run(Ask(true)).status().code(), absl::StatusCode::kUnavailable);
-  ASSERT_EQ(scheduler_.reserves.size(), 2);
-  EXPECT_EQ(scheduler_.reserves[1].exclude_workers_size(), 0);
+  // Three refusals may be answered with a new grant.
+  ASSERT_EQ(scheduler_.reserves.size(), 4);
+  EXPECT_EQ(scheduler_.reserves[3].exclude_workers_size(), 0);
 }
 
 TEST_F(PipelineTest, BadPictureIsNotTriedTwiceAndTheGrantIsVoided) {

@@ -50,7 +50,7 @@ void GatewayServer::FollowReadiness() {
   std::unique_lock lock(mutex_);
   bool serving = false;
   while (!stopping_) {
-    const bool ready = cluster_.Limits().ok();
+    const bool ready = cluster_.Ready().ok();
     if (ready != serving) host_.SetServing(ready);
     serving = ready;
     stopping_changed_.wait_for(lock, kReadinessPeriod, [this] { return stopping_; });

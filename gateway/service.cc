@@ -217,7 +217,7 @@ grpc::ServerUnaryReactor* GatewayService::GetStatus(grpc::CallbackServerContext*
   response->set_version(kVersion);
   response->set_model(parts_.model.name);
   response->mutable_fingerprint()->set_sha256(parts_.model.fingerprint);
-  response->set_ready(parts_.cluster.Limits().ok() && !draining_);
+  response->set_ready(parts_.cluster.Ready().ok() && !draining_);
   *response->mutable_cluster() = parts_.cluster.State();
   response->set_requests_running(running_);
   response->set_host_bytes_used(parts_.host_budget.used_bytes());

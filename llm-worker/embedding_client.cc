@@ -45,7 +45,7 @@ absl::StatusOr<std::vector<std::string>> FetchEmbeddings(rpc::ChannelDirectory& 
                                                          const v1::GrantId& grant, const EmbeddingShape& shape,
                                                          std::chrono::system_clock::time_point deadline,
                                                          const std::stop_token& stop) {
-  const absl::StatusOr<std::shared_ptr<grpc::Channel>> channel = channels.Get(ref.endpoint());
+  const absl::StatusOr<std::shared_ptr<grpc::Channel>> channel = channels.GetConnected(ref.endpoint(), stop);
   if (!channel.ok()) return absl::UnavailableError("the vision-worker with the embeddings is not reachable");
   const auto stub = v1::Vision::NewStub(*channel);
   grpc::ClientContext context;

@@ -6,6 +6,7 @@
 
 #include "admission/link/convert.h"
 #include "common/check.h"
+#include "common/rpc/acceptance.h"
 #include "common/rpc/status.h"
 
 namespace headroom::llm_worker {
@@ -142,6 +143,13 @@ class GenerateCall final : public grpc::ServerWriteReactor<v1::TokenEvent>,
     if (const absl::Status status = Admit(); !status.ok()) Fail(status);
   }
 
+  void OnSendInitialMetadataDone(bool ok) override {
+    const absl::Status status = ok ? Proceed() : absl::CancelledError("the client is gone");
+    if (status.ok()) return;
+    admitted_.reset();
+    Fail(status);
+  }
+
   void OnWriteDone(bool ok) override {
     std::unique_lock lock(mutex_);
     writing_ = false;
@@ -181,7 +189,9 @@ class GenerateCall final : public grpc::ServerWriteReactor<v1::TokenEvent>,
   }
 
  private:
-  // Checks, activates the leg and sends the request on its way.
+  using Admitted = std::pair<SequenceRequest, KvLease>;
+
+  // Checks, activates the leg and says so.
   absl::Status Admit() {
     const LlmService::Options& options = service_.options_;
     HEADROOM_RETURN_IF_ERROR(CheckEnvelope(request_, options));
@@ -194,11 +204,18 @@ class GenerateCall final : public grpc::ServerWriteReactor<v1::TokenEvent>,
     }
     absl::StatusOr<admission::ActiveLeg> leg = service_.parts_.gate.Activate(grant, admission::Role::kLlm);
     if (!leg.ok()) return GateRefusal(leg.status());
-    KvLease lease(std::move(*leg), &service_.parts_.ledger, options.block_bytes);
-    if (request_.refs_size() == 0) return Submit(std::move(sequence), std::move(lease));
+    admitted_ = std::make_shared<Admitted>(std::move(sequence),
+                                           KvLease(std::move(*leg), &service_.parts_.ledger, options.block_bytes));
+    // No work before the client can know that it has begun.
+    rpc::MarkAccepted(*context_);
+    StartSendInitialMetadata();
+    return absl::OkStatus();
+  }
 
+  absl::Status Proceed() {
     // std::function wants copies.
-    auto held = std::make_shared<std::pair<SequenceRequest, KvLease>>(std::move(sequence), std::move(lease));
+    const std::shared_ptr<Admitted> held = std::move(admitted_);
+    if (request_.refs_size() == 0) return Submit(std::move(held->first), std::move(held->second));
     const bool queued = service_.fetchers_.TrySubmit(
         [call = shared_from_this(), held] { call->Fetch(std::move(held->first), std::move(held->second)); });
     return queued ? absl::OkStatus()
@@ -282,6 +299,7 @@ class GenerateCall final : public grpc::ServerWriteReactor<v1::TokenEvent>,
   const v1::LlmGenerateRequest& request_;  // gRPC's, good until OnDone
   std::shared_ptr<GenerateCall> self_;
   std::shared_ptr<TokenStream> stream_;
+  std::shared_ptr<Admitted> admitted_;  // until the client knows
   std::stop_source stop_;
   std::mutex mutex_;
   v1::TokenEvent message_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "admission/link/convert.h"
+#include "common/rpc/acceptance.h"
 #include "common/rpc/status.h"
 
 namespace headroom::vision_worker {
@@ -60,6 +61,16 @@ void EncodeCall::OnReadDone(bool ok) {
     service_.refused_.Increment();
     return FinishLocked(status);
   }
+  // After the start message, OnSendInitialMetadataDone() goes on: no image before the client can know that we have
+  // begun.
+  if (!accepting_) StartRead(&request_);
+}
+
+void EncodeCall::OnSendInitialMetadataDone(bool ok) {
+  std::lock_guard lock(mutex_);
+  accepting_ = false;
+  if (finished_) return;
+  if (!ok) return FinishLocked(absl::CancelledError("the client is gone"));
   StartRead(&request_);
 }
 
@@ -90,6 +101,9 @@ absl::Status EncodeCall::TakeStart(const v1::EncodeStart& start) {
   holdings_->leg = std::move(*leg);
   holdings_->pins.resize(images_.size());
   started_ = true;
+  accepting_ = true;
+  rpc::MarkAccepted(*context_);
+  StartSendInitialMetadata();
   return absl::OkStatus();
 }
 

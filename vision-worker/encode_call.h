@@ -15,10 +15,11 @@ namespace headroom::vision_worker {
 class EncodeCall final : public grpc::ServerBidiReactor<v1::EncodeRequest, v1::EncodeResponse>,
                          public std::enable_shared_from_this<EncodeCall> {
  public:
-  explicit EncodeCall(VisionService& service) : service_(service) {}
+  EncodeCall(VisionService& service, grpc::CallbackServerContext* context) : service_(service), context_(context) {}
   // gRPC holds the object through `self_` until OnDone; tasks and jobs hold it as long as they run.
   void Start();
 
+  void OnSendInitialMetadataDone(bool ok) override;
   void OnReadDone(bool ok) override;
   void OnWriteDone(bool ok) override;
   void OnCancel() override;
@@ -51,6 +52,7 @@ class EncodeCall final : public grpc::ServerBidiReactor<v1::EncodeRequest, v1::E
   void FinishLocked(const absl::Status& status);
 
   VisionService& service_;
+  grpc::CallbackServerContext* const context_;
   std::shared_ptr<EncodeCall> self_;
   v1::EncodeRequest request_;    // being read
   v1::EncodeResponse response_;  // being written
@@ -62,6 +64,7 @@ class EncodeCall final : public grpc::ServerBidiReactor<v1::EncodeRequest, v1::E
   size_t reading_ = 0;  // images whose bytes are all here
   size_t written_ = 0;
   bool started_ = false;
+  bool accepting_ = false;  // initial metadata is on its way
   bool writing_ = false;
   bool finished_ = false;
   absl::Status finish_status_;  // waits for the write under way

@@ -69,8 +69,9 @@ VisionService::VisionService(const VisionParts& parts, const VisionOptions& opti
 
 VisionService::~VisionService() { decoders_.Shutdown(); }
 
-grpc::ServerBidiReactor<v1::EncodeRequest, v1::EncodeResponse>* VisionService::Encode(grpc::CallbackServerContext*) {
-  const auto call = std::make_shared<EncodeCall>(*this);
+grpc::ServerBidiReactor<v1::EncodeRequest, v1::EncodeResponse>* VisionService::Encode(
+    grpc::CallbackServerContext* context) {
+  const auto call = std::make_shared<EncodeCall>(*this, context);
   call->Start();
   return call.get();
 }

@@ -38,7 +38,7 @@ class WorkerLink {
     // Until the scheduler says otherwise (never more than 1 s).
     milliseconds heartbeat{500};
     milliseconds backoff_min{50};
-    milliseconds backoff_max{2'000};
+    milliseconds backoff_max{1'000};
     // Events that may wait for the stream; one more drops all of them, and the next heartbeat repeats what they said.
     size_t events_max = 4096;
   };

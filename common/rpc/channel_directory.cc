@@ -4,10 +4,13 @@
 #include <grpcpp/security/credentials.h>
 #include <grpcpp/support/channel_arguments.h>
 
+#include <algorithm>
+
 namespace headroom::rpc {
 namespace {
 
 const char kInProcessPrefix[] = "inproc:";
+constexpr std::chrono::milliseconds kStopPoll(50);
 
 grpc::ChannelArguments Arguments() {
   grpc::ChannelArguments arguments;
@@ -17,7 +20,7 @@ grpc::ChannelArguments Arguments() {
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 100);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2'000);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1'000);
   // Services find each other by configured addresses; a proxy variable in the environment must not divert them.
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   return arguments;
@@ -50,6 +53,22 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> ChannelDirectory::Get(const std::
   if (dialled_.size() >= kChannelsMax) dialled_.erase(dialled_.begin());
   dialled_[endpoint] = channel;
   return channel;
+}
+
+absl::StatusOr<std::shared_ptr<grpc::Channel>> ChannelDirectory::GetConnected(const std::string& endpoint,
+                                                                              const std::stop_token& stop) {
+  HEADROOM_ASSIGN_OR_RETURN(std::shared_ptr<grpc::Channel> channel, Get(endpoint));
+  // Channels inside the process have no connection.
+  if (endpoint.rfind(kInProcessPrefix, 0) == 0) return channel;
+  const auto end = std::chrono::system_clock::now() + kConnectPatience;
+  while (true) {
+    const grpc_connectivity_state state = channel->GetState(/*try_to_connect=*/true);
+    if (state == GRPC_CHANNEL_READY) return channel;
+    const auto now = std::chrono::system_clock::now();
+    if (stop.stop_requested()) return absl::CancelledError("stopped while connecting");
+    if (now >= end) return absl::UnavailableError("the service cannot be reached");
+    channel->WaitForStateChange(state, std::min(end, now + kStopPoll));
+  }
 }
 
 }  // namespace headroom::rpc

@@ -5,9 +5,11 @@
 #include <grpcpp/channel.h>
 #include <grpcpp/server.h>
 
+#include <chrono>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <stop_token>
 #include <string>
 
 #include "common/status.h"
@@ -27,6 +29,12 @@ class ChannelDirectory {
   // NOT_FOUND for an inproc name that is not registered; dialling itself never fails here (gRPC connects when a call is
   // made).
   absl::StatusOr<std::shared_ptr<grpc::Channel>> Get(const std::string& endpoint);
+
+  // The same, connected: a peer that has just been restarted is waited for, as a call would fail at once while its
+  // channel waits to dial again. Blocks for kConnectPatience at most; UNAVAILABLE then, CANCELLED when `stop` fires.
+  absl::StatusOr<std::shared_ptr<grpc::Channel>> GetConnected(const std::string& endpoint, const std::stop_token& stop);
+  // Longer than the longest pause between two attempts.
+  static constexpr std::chrono::milliseconds kConnectPatience{3'000};
 
  private:
   std::mutex mutex_;
