@@ -1,5 +1,8 @@
 #include <gtest/gtest.h>
 
+#include <stop_token>
+#include <thread>
+
 #include "common/rpc/channel_directory.h"
 #include "common/rpc/server_host.h"
 #include "common/rpc/status.h"
@@ -60,6 +63,37 @@ TEST(ChannelDirectoryTest, InProcessNamesMustBeRegistered) {
   EXPECT_TRUE(directory.Get("inproc:somebody").ok());
   directory.Unregister("inproc:somebody");
   EXPECT_FALSE(directory.Get("inproc:somebody").ok());
+}
+
+TEST(ChannelDirectoryTest, WaitsForAPeerThatIsRestarted) {
+  AnyService service;
+  ServerHost first({.listen = "127.0.0.1:0"});
+  ASSERT_TRUE(first.Start({&service}).ok());
+  const std::string address = first.address();
+  ChannelDirectory directory;
+  EXPECT_TRUE(directory.GetConnected(address, {}).ok());
+  first.Shutdown(Duration::zero());
+  AnyService successor;
+  ServerHost second({.listen = address});
+  std::jthread restart([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    EXPECT_TRUE(second.Start({&successor}).ok());
+  });
+  EXPECT_TRUE(directory.GetConnected(address, {}).ok());
+}
+
+TEST(ChannelDirectoryTest, GivesUpOnAPeerThatStaysAway) {
+  AnyService service;
+  ServerHost host({.listen = "127.0.0.1:0"});
+  ASSERT_TRUE(host.Start({&service}).ok());
+  const std::string address = host.address();
+  host.Shutdown(Duration::zero());
+  ChannelDirectory directory;
+  std::stop_source stop;
+  EXPECT_EQ(directory.GetConnected(address, stop.get_token()).status().code(), absl::StatusCode::kUnavailable);
+  stop.request_stop();
+  EXPECT_EQ(directory.GetConnected(address, stop.get_token()).status().code(), absl::StatusCode::kCancelled);
+  EXPECT_EQ(directory.GetConnected("inproc:nobody", {}).status().code(), absl::StatusCode::kNotFound);
 }
 
 }  // namespace

@@ -1,0 +1,151 @@
+"""The image's steps in a clean root, and its services in that root: as the image's account, without capabilities, all of it read-only.
+
+No container engine is at hand: neither Dockerfile nor compose files are run by one. What runs here is build.sh, which is all that the Dockerfile does,
+and the commands, configurations and mounts of the compose files, in a network namespace where their host names lead to loopback."""
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import time
+
+import clean_root
+import pytest
+from compose_file import mounts, own_services, read
+
+ROOT = clean_root.ROOT
+PATIENCE_S = 120
+PROGRAMS = ("headroom", "gateway", "scheduler", "vision-worker", "llm-worker", "headroom-image-decoder")
+LIBRARIES_MISSING = 'for p in "$@"; do ldd /usr/local/bin/$p || exit 1; done | grep "not found"'
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a clean root needs mounts, and so the super-user")
+
+
+@pytest.fixture(scope="module")
+def image():
+    """The runtime stage's root. HEADROOM_CLEAN_ROOT: a folder to work in, whose stages are kept and not made again."""
+    kept = os.environ.get("HEADROOM_CLEAN_ROOT")
+    work = pathlib.Path(kept) if kept else ROOT / "build" / "clean-root"
+    if not kept:
+        shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True, exist_ok=True)
+    base, build, out, runtime = (work / name for name in ("base", "build", "out", "runtime"))
+    try:
+        if not base.exists():
+            clean_root.make_base(base)
+        if not out.exists():
+            shutil.rmtree(build, ignore_errors=True)
+            clean_root.copy_root(base, build)
+            clean_root.build_stage(build, out, cached=True)
+        shutil.rmtree(runtime, ignore_errors=True)
+        clean_root.copy_root(base, runtime)
+        clean_root.runtime_stage(runtime, out)
+        print(f"bytes: base {clean_root.bytes_of(base)}, image {clean_root.bytes_of(runtime)}, of it programs",
+              {name: (runtime / "usr/local/bin" / name).stat().st_size for name in PROGRAMS})
+        yield runtime
+    finally:
+        if not kept:
+            shutil.rmtree(work)
+
+
+class Pod:
+    """A network namespace with loopback only, and in it containers: the root with a service's mounts, all read-only."""
+
+    def __init__(self, root, services, logs):
+        self.root, self.services, self.logs = root, services, logs
+        self.processes = {}
+        # What a container engine writes.
+        (root / "etc/hosts").write_text("".join(f"127.0.0.1 {name}\n" for name in ("localhost", *services)))
+        self.holder = subprocess.Popen(["unshare", "--net", "sh", "-c", "ip link set lo up && echo up && exec sleep infinity"], stdout=subprocess.PIPE)
+        assert self.holder.stdout.readline() == b"up\n"
+
+    def command(self, name, arguments):
+        service = self.services[name]
+        user, group = service["user"].split(":")
+        assert service["read_only"] and service["cap_drop"] == ["ALL"]
+        script = ["set -e", f"mount --bind {self.root} {self.root}", f"cd {self.root}", f"mount -t proc proc {self.root}/proc"]
+        for mount in mounts(service):
+            at = self.root / mount.target.lstrip("/")
+            if mount.source.is_dir():
+                at.mkdir(parents=True, exist_ok=True)
+            else:
+                at.parent.mkdir(parents=True, exist_ok=True)
+                at.touch()
+            script += [f"mount --bind {mount.source} {at}", f"mount -o remount,bind,ro {at}"]
+        script += [f"mount -o remount,bind,ro {self.root}",
+                   f"exec chroot {self.root} setpriv --reuid={user} --regid={group} --clear-groups --bounding-set=-all --inh-caps=-all --no-new-privs"
+                   ' -- "$@"']
+        # Every program is replaced by the next, so that the process id is the service's in the end.
+        return ["nsenter", f"--net=/proc/{self.holder.pid}/ns/net", "unshare", "--mount", "sh", "-c", "\n".join(script), "sh", *arguments]
+
+    def start(self, name):
+        log = open(self.logs / f"{name}.log", "wb")
+        environment = {"PATH": "/usr/local/bin:/usr/bin:/bin"}
+        self.processes[name] = subprocess.Popen(self.command(name, self.services[name]["command"]), stdout=log, stderr=log, env=environment)
+
+    def ask(self, name, *arguments):
+        return subprocess.run(self.command(name, arguments), capture_output=True, text=True, timeout=PATIENCE_S,
+                              env={"PATH": "/usr/local/bin:/usr/bin:/bin"})
+
+    def log(self, name):
+        return (self.logs / f"{name}.log").read_text(errors="replace")[-4000:]
+
+    def stop(self):
+        for process in self.processes.values():
+            process.send_signal(signal.SIGTERM)
+        return {name: process.wait(PATIENCE_S) for name, process in self.processes.items()}
+
+    def close(self):
+        for process in [*self.processes.values(), self.holder]:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+
+
+def wait_ready(pod, name):
+    end = time.monotonic() + PATIENCE_S
+    while time.monotonic() < end:
+        for each, process in pod.processes.items():
+            assert process.poll() is None, f"{each} died:\n{pod.log(each)}"
+        # The health check of the compose file.
+        check = pod.services[name]["healthcheck"]["test"]
+        assert check[0] == "CMD"
+        if pod.ask(name, *check[1:]).returncode == 0:
+            return
+        time.sleep(0.2)
+    raise AssertionError("not ready:\n" + "\n".join(pod.log(each) for each in pod.processes))
+
+
+def test_programs_are_stripped_and_find_their_libraries(image):
+    for name in PROGRAMS:
+        sections = subprocess.run(["readelf", "-S", "-W", image / "usr/local/bin" / name], capture_output=True, text=True, check=True).stdout
+        assert ".text" in sections and ".symtab" not in sections and ".debug" not in sections, name
+    found = subprocess.run(["chroot", image, "sh", "-c", LIBRARIES_MISSING, "sh", *PROGRAMS], capture_output=True, text=True)
+    assert found.returncode == 1 and not found.stdout, found.stdout + found.stderr
+    # What the runtime stage must not have.
+    for tool in ("g++", "cmake", "ninja", "ccache"):
+        assert not (image / "usr/bin" / tool).exists(), tool
+
+
+@pytest.mark.parametrize("name, front", [("single.yaml", "headroom"), ("cluster.yaml", "gateway")])
+def test_services_answer(image, tmp_path, name, front):
+    pod = Pod(image, own_services(read(name)), tmp_path)
+    try:
+        for service in pod.services:
+            pod.start(service)
+        wait_ready(pod, front)
+        for service, process in pod.processes.items():
+            status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
+            fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+            assert set(fields["Uid"].split()) == {"65532"} and fields["NoNewPrivs"] == "1", service
+            assert all(int(fields[caps], 16) == 0 for caps in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")), service
+        for path in ("/anywhere", "/tmp/anywhere", "/model/anywhere"):
+            written = pod.ask(front, "touch", path)
+            assert written.returncode != 0 and "Read-only file system" in written.stderr, (path, written.stderr)
+        sample = json.loads((ROOT / "models/demo/samples/samples.json").read_text())[0]
+        answer = pod.ask(front, "headroom", "ask", "--temperature", "0", "--image", f"/model/samples/{sample['image']}", sample["question"])
+        assert answer.returncode == 0 and answer.stdout == sample["answer"] + "\n", answer.stderr
+        assert set(pod.stop().values()) == {0}
+    finally:
+        pod.close()
