@@ -10,6 +10,8 @@
 #include <unordered_map>
 #include <utility>
 
+#include "common/compute_thread.h"
+
 namespace headroom::runtime::cpu {
 namespace {
 
@@ -67,6 +69,7 @@ struct Products::State {
     const std::unique_lock<std::shared_mutex> lock(mutex);
     const auto found = products.find(shape);
     if (found != products.end()) return &found->second;
+    BuiltWhileComputing("a matrix product");
     try {
       return &products.emplace(shape, Build(shape, engine)).first->second;
     } catch (const dnnl::error& error) {

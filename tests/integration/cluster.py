@@ -20,6 +20,19 @@ def binary_dir():
     return pathlib.Path(os.environ["HEADROOM_BINARY_DIR"]) / "bin"
 
 
+def guarded_environment():
+    """Environment of servers under test: a thread that computes and allocates ends its process (common/testing/allocation_guard.h). Sanitizer
+    builds own malloc, so there the guard watches unit tests only."""
+    environment = dict(os.environ)
+    cache = (pathlib.Path(os.environ["HEADROOM_BINARY_DIR"]) / "CMakeCache.txt").read_text()
+    sanitized = any(line.startswith("HEADROOM_SANITIZE:") and line.split("=", 1)[1].strip() for line in cache.splitlines())
+    if not sanitized:
+        guard = pathlib.Path(os.environ["HEADROOM_BINARY_DIR"]) / "lib" / "libheadroom_allocation_guard.so"
+        assert guard.exists(), f"build all targets first: {guard.name} is missing"
+        environment["LD_PRELOAD"] = str(guard)
+    return environment
+
+
 def make_endless_model(folder):
     """The random golden model with the head's rows of all stop ids set to zero: their logit is 0, the best of the others is always above it, so
     a greedy answer never ends before max_tokens. What a test needs that interrupts an answer."""
@@ -64,7 +77,7 @@ class Process:
         self.log_file = open(self.log_path, "ab")
         self.popen = subprocess.Popen(
             [str(binary_dir() / arguments[0]), *arguments[1:]],
-            stdout=self.log_file, stderr=self.log_file, stdin=subprocess.DEVNULL)
+            stdout=self.log_file, stderr=self.log_file, stdin=subprocess.DEVNULL, env=guarded_environment())
 
     def log(self):
         return self.log_path.read_text(errors="replace")
