@@ -71,6 +71,7 @@ absl::Status WeightLayout::Load(const model::Checkpoint& checkpoint, model::Weig
     if (held.name == "llm.rope.inv_freq") FillInverseFrequencies(region, destination);
     if (progress) progress(context, region.offset + region.bytes);
   }
+  checkpoint.DropCached();
   return absl::OkStatus();
 }
 

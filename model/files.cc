@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -65,6 +66,21 @@ absl::Status InputFile::ReadAt(int64_t offset, std::span<std::byte> destination)
   }
   return absl::OkStatus();
 }
+
+absl::Status InputFile::ReadOnceAt(int64_t offset, std::span<std::byte> destination) const {
+  constexpr int64_t kPieceBytes = 4 << 20;
+  while (!destination.empty()) {
+    const auto bytes = std::min(kPieceBytes, static_cast<int64_t>(destination.size()));
+    HEADROOM_RETURN_IF_ERROR(ReadAt(offset, destination.first(bytes)));
+    // Whole pages only: what the ends share with their neighbours stays until those are read.
+    posix_fadvise(fd_, offset, bytes, POSIX_FADV_DONTNEED);
+    destination = destination.subspan(bytes);
+    offset += bytes;
+  }
+  return absl::OkStatus();
+}
+
+void InputFile::DropCached() const { posix_fadvise(fd_, 0, 0, POSIX_FADV_DONTNEED); }
 
 absl::Status CheckDirectory(const std::string& directory) {
   struct stat info;

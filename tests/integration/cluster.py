@@ -71,12 +71,12 @@ def wait_for(condition, what, patience_s=PATIENCE_S):
 class Process:
     """One Headroom process; its log goes to a file that failing tests can show."""
 
-    def __init__(self, name, arguments, log_dir):
+    def __init__(self, name, arguments, log_dir, prefix=()):
         self.name = name
         self.log_path = log_dir / f"{name}.log"
         self.log_file = open(self.log_path, "ab")
         self.popen = subprocess.Popen(
-            [str(binary_dir() / arguments[0]), *arguments[1:]],
+            [*prefix, str(binary_dir() / arguments[0]), *arguments[1:]],
             stdout=self.log_file, stderr=self.log_file, stdin=subprocess.DEVNULL, env=guarded_environment())
 
     def log(self):
@@ -104,13 +104,14 @@ class Cluster:
 
     SERVICES = ("scheduler", "vision-worker", "llm-worker", "gateway")
 
-    def __init__(self, mode, log_dir, model=DEMO_MODEL, settings=()):
+    def __init__(self, mode, log_dir, model=DEMO_MODEL, settings=(), prefix=()):
         self.mode = mode
         self.log_dir = log_dir
         self.model = model
         self.ports = {name: free_port() for name in self.SERVICES}
         self.metrics_ports = {name: free_port() for name in self.SERVICES}
         self.settings = list(settings)
+        self.prefix = list(prefix)  # of the command that starts a process
         self.processes = {}
 
     @property
@@ -133,7 +134,7 @@ class Cluster:
 
     def start(self):
         if self.mode == "up":
-            self.processes["up"] = Process("up", ["headroom", "up", *self.flags()], self.log_dir)
+            self.processes["up"] = Process("up", ["headroom", "up", *self.flags()], self.log_dir, self.prefix)
         else:
             for name in self.SERVICES:
                 self.start_service(name)
@@ -141,7 +142,7 @@ class Cluster:
         return self
 
     def start_service(self, name):
-        self.processes[name] = Process(name, [name, *self.flags()], self.log_dir)
+        self.processes[name] = Process(name, [name, *self.flags()], self.log_dir, self.prefix)
 
     def check_alive(self):
         for process in self.processes.values():
