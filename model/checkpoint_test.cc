@@ -103,8 +103,8 @@ TEST(Checkpoint, WhatIsReadIsNotKeptInThePageCache) {
   std::vector<std::byte> data(2 * kElements);
   ASSERT_TRUE(checkpoint->ReadAs("large", DType::kBF16, data).ok());
   EXPECT_EQ(data.back(), std::byte{1});
-  // The pages at the ends, which are shared with the header and the other tensor, and what was read ahead.
-  EXPECT_LT(*CachedPages(file), 64) << "of " << *before;
+  // What the last piece shares with the rest of the file (a block of up to 2 MiB), and what was read ahead.
+  EXPECT_LT(*CachedPages(file), *before / 4) << "of " << *before;
   std::vector<float> small(2);
   ASSERT_TRUE(checkpoint->ReadAs("small", DType::kF32, std::as_writable_bytes(std::span(small))).ok());
   checkpoint->DropCached();

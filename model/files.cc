@@ -72,8 +72,9 @@ absl::Status InputFile::ReadOnceAt(int64_t offset, std::span<std::byte> destinat
   while (!destination.empty()) {
     const auto bytes = std::min(kPieceBytes, static_cast<int64_t>(destination.size()));
     HEADROOM_RETURN_IF_ERROR(ReadAt(offset, destination.first(bytes)));
-    // Whole pages only: what the ends share with their neighbours stays until those are read.
-    posix_fadvise(fd_, offset, bytes, POSIX_FADV_DONTNEED);
+    // The kernel drops only what lies wholly inside the range, and it caches in blocks of up to 2 MiB: those on the
+    // border of this piece and the one before go now, those on its end with the next piece.
+    posix_fadvise(fd_, std::max<int64_t>(0, offset - kPieceBytes), kPieceBytes + bytes, POSIX_FADV_DONTNEED);
     destination = destination.subspan(bytes);
     offset += bytes;
   }
