@@ -41,7 +41,7 @@ struct PriceInput {
   int64_t largest_piece_patches = 0;      // of one piece
   int64_t embedding_bytes_per_piece = 0;  // rows · columns · bytes of an element
   int64_t compressed_bytes = 0;           // of all images
-  int64_t decoded_bytes = 0;  // pixels that the vision-worker holds at once: width · height · 3 of all images
+  int64_t decoded_bytes = 0;  // model::DecodedHostBytes of all images: decoded picture, pieces, sheet of slices
 };
 
 // INVALID_ARGUMENT with the value and the limit when a number is out of its bounds or a product overflows.

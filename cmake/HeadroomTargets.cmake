@@ -82,13 +82,14 @@ function(headroom_binary name)
   target_link_libraries(${target} PRIVATE ${ARG_DEPS})
 endfunction()
 
-# headroom_test(NAME SOURCES a_test.cc… DEPS dep… [LABELS unit|integration|slow|concurrent…])
-# one GoogleTest program; default label: unit. Programs labelled `concurrent` also run under ThreadSanitizer.
+# headroom_test(NAME SOURCES a_test.cc… DEPS dep… [LABELS unit|integration|slow|concurrent…] [GUARDED])
+# one GoogleTest program; default label: unit. Programs labelled `concurrent` also run under ThreadSanitizer. A GUARDED one ends when a
+# thread that computes allocates (common/testing/allocation_guard.h).
 function(headroom_test name)
   if(NOT HEADROOM_TESTS)
     return()
   endif()
-  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS;LABELS" ${ARGN})
+  cmake_parse_arguments(ARG "GUARDED" "" "SOURCES;DEPS;LABELS" ${ARGN})
   if(NOT ARG_LABELS)
     set(ARG_LABELS unit)
   endif()
@@ -98,6 +99,10 @@ function(headroom_test name)
     OUTPUT_NAME ${name} RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
   headroom_setup(${target})
   headroom_check_layers(${target} ${ARG_DEPS})
+  if(ARG_GUARDED)
+    # First, so that its malloc is the one that every other library finds.
+    target_link_libraries(${target} PRIVATE headroom::allocation_guard)
+  endif()
   target_link_libraries(${target} PRIVATE ${ARG_DEPS} GTest::gmock GTest::gtest_main)
   target_compile_definitions(${target} PRIVATE HEADROOM_SOURCE_DIR="${PROJECT_SOURCE_DIR}" HEADROOM_BINARY_DIR="${PROJECT_BINARY_DIR}")
   add_test(NAME ${name} COMMAND ${target})

@@ -17,6 +17,7 @@
 #include "model/checkpoint.h"
 #include "model/fingerprint.h"
 #include "model/image/header.h"
+#include "model/image/host_bytes.h"
 #include "model/image/pieces.h"
 
 namespace headroom::gateway {
@@ -189,7 +190,8 @@ class ImagePricer {
     input.patches += geometry.total_patches();
     input.largest_piece_patches = std::max(input.largest_piece_patches, geometry.largest_piece_patches());
     input.compressed_bytes += static_cast<int64_t>(bytes.size());
-    input.decoded_bytes += int64_t{3} * priced->header.width * priced->header.height;
+    input.decoded_bytes += model::DecodedHostBytes(priced->header.width, priced->header.height,
+                                                   geometry.total_patches(), geometry.patch_size);
     prepared->image_bytes.push_back(&bytes);
     prepared->images.push_back(std::move(image));
     return model::ImagePart{.cols = geometry.grid_cols, .rows = geometry.grid_rows};

@@ -41,21 +41,27 @@ std::vector<LinearSpec> Products(const model::DecoderConfig& c, DType compute, i
 
 }  // namespace
 
-absl::StatusOr<int64_t> DecoderLinearScratchBytes(runtime::Device& device, const model::ModelConfig& config,
-                                                  DType compute, int64_t tokens, int64_t logit_rows) {
-  int64_t bytes = 0;
+absl::StatusOr<runtime::LinearNeeds> DecoderLinearNeeds(runtime::Device& device, const model::ModelConfig& config,
+                                                        DType compute, int64_t tokens, int64_t logit_rows) {
+  runtime::LinearNeeds needs;
   for (const LinearSpec& product : Products(config.llm, compute, tokens, logit_rows)) {
-    HEADROOM_ASSIGN_OR_RETURN(const int64_t needed, runtime::PrepareLinear(device, product));
-    bytes = std::max(bytes, needed);
+    HEADROOM_ASSIGN_OR_RETURN(const runtime::LinearNeeds own, runtime::DescribeLinear(device, product));
+    needs.scratch_bytes = std::max(needs.scratch_bytes, own.scratch_bytes);
+    needs.library_bytes += own.library_bytes;
   }
-  return bytes;
+  return needs;
 }
 
 void AddDecoderNeeds(runtime::Device& device, const model::ModelConfig& config, DType compute,
                      memory::KernelNeeds& needs) {
   needs.rows = runtime::LinearRows;
-  needs.llm_linear_scratch = [&device, config, compute](int64_t tokens, int64_t sequences) {
-    return DecoderLinearScratchBytes(device, config, compute, tokens, sequences);
+  needs.llm_linear_scratch = [&device, config, compute](int64_t tokens, int64_t sequences) -> absl::StatusOr<int64_t> {
+    HEADROOM_ASSIGN_OR_RETURN(const auto products, DecoderLinearNeeds(device, config, compute, tokens, sequences));
+    return products.scratch_bytes;
+  };
+  needs.llm_library = [&device, config, compute](int64_t tokens, int64_t sequences) -> absl::StatusOr<int64_t> {
+    HEADROOM_ASSIGN_OR_RETURN(const auto products, DecoderLinearNeeds(device, config, compute, tokens, sequences));
+    return products.library_bytes;
   };
   needs.llm_attention_scratch = [&device, head_dim = config.llm.head_dim](int64_t, int64_t) -> absl::StatusOr<int64_t> {
     return runtime::AttentionScratchBytes(head_dim, device.threads());
@@ -86,12 +92,12 @@ absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Create(runtime::Device& device
   if (!plan.roles.llm) return absl::InvalidArgumentError("the plan of this device has no llm role");
   std::unique_ptr<Decoder> decoder(new Decoder(device, config, plan));
   HEADROOM_RETURN_IF_ERROR(decoder->TakeMemory(arena, plan));
-  HEADROOM_ASSIGN_OR_RETURN(const int64_t scratch,
-                            DecoderLinearScratchBytes(device, config, plan.compute, plan.llm_step.limits.tokens,
-                                                      plan.llm_step.limits.sequences));
-  if (scratch > plan.llm_step.linear_scratch.bytes) {
-    return absl::InternalError(absl::StrCat("matrix products need ", scratch, " bytes of scratch, the plan has ",
-                                            plan.llm_step.linear_scratch.bytes));
+  const memory::LlmStepLayout& step = plan.llm_step;
+  for (const LinearSpec& product : Products(config.llm, plan.compute, step.limits.tokens, step.limits.sequences)) {
+    HEADROOM_ASSIGN_OR_RETURN(const int64_t scratch, runtime::PrepareLinear(device, product));
+    if (scratch <= step.linear_scratch.bytes) continue;
+    return absl::InternalError(absl::StrCat("a matrix product needs ", scratch, " bytes of scratch, the plan has ",
+                                            step.linear_scratch.bytes));
   }
   return decoder;
 }

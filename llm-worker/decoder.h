@@ -23,6 +23,7 @@
 #include "model/config.h"
 #include "runtime/device.h"
 #include "runtime/matrix.h"
+#include "runtime/ops/linear.h"
 
 namespace headroom::llm_worker {
 
@@ -112,9 +113,10 @@ class Decoder {
   int64_t step_rows_ = 0;  // of the latest step
 };
 
-// Scratch that the decoder's products need in a step of at most so many tokens and rows of logits; builds the products.
-absl::StatusOr<int64_t> DecoderLinearScratchBytes(runtime::Device& device, const model::ModelConfig& config,
-                                                  DType compute, int64_t tokens, int64_t logit_rows);
+// What the decoder's products need in a step of at most so many tokens and rows of logits: the largest scratch, and
+// what oneDNN keeps for all of them. Builds nothing.
+absl::StatusOr<runtime::LinearNeeds> DecoderLinearNeeds(runtime::Device& device, const model::ModelConfig& config,
+                                                        DType compute, int64_t tokens, int64_t logit_rows);
 
 // Fills in what MakePlan must know about the decoder (needs.llm_…, needs.rows). `device` must outlive the needs.
 void AddDecoderNeeds(runtime::Device& device, const model::ModelConfig& config, DType compute,

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "common/testing/allocation_guard.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "llm-worker/kv/block_pool.h"
@@ -172,7 +173,10 @@ TEST_P(MixedBatchTest, ASequenceGetsTheSameNumbersAloneAndInCompany) {
   for (const int64_t tokens : {1, 7, 8, 9, 40, 130}) {
     scripts.push_back(RandomScript(random, m->config.llm, tokens, m->config.vision.has_value()));
   }
+  ASSERT_TRUE(AllocationGuardWorks());
+  const int64_t guarded = GuardedAllocations();
   const std::vector<Logits> together = Together(*m->decoder, scripts, random);
+  EXPECT_GT(GuardedAllocations(), guarded) << "no thread is marked";
   for (size_t s = 0; s < scripts.size(); ++s) {
     const Logits alone = Alone(*m->decoder, scripts[s]);
     int compared = 0;

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "common/check.h"
+#include "common/compute_thread.h"
 #include "common/log.h"
 
 namespace headroom::llm_worker {
@@ -63,6 +64,7 @@ EngineStats Engine::Stats() const {
 
 void Engine::Run() {
   while (WaitForWork()) {
+    const ComputeScope scope;
     DropCancelled();
     const StepPlan plan = Plan();
     const std::vector<Row> rows = Admit(plan);

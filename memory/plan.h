@@ -76,7 +76,10 @@ struct KernelNeeds {
   std::function<absl::StatusOr<int64_t>(int64_t patches, int64_t pieces)> vision_linear_scratch,
       vision_attention_scratch;
   std::function<absl::StatusOr<int64_t>(int64_t tokens, int64_t sequences)> llm_linear_scratch, llm_attention_scratch;
-  int64_t library_bytes = 0;        // outside the arena: compiled primitives and such
+  // What libraries keep outside the arena for steps of that size: compiled primitives.
+  std::function<absl::StatusOr<int64_t>(int64_t patches, int64_t pieces)> vision_library;
+  std::function<absl::StatusOr<int64_t>(int64_t tokens, int64_t sequences)> llm_library;
+  int64_t library_bytes = 0;        // the same, whatever the size
   int64_t communication_bytes = 0;  // inside the arena
 };
 

@@ -102,6 +102,8 @@ absl::Status SizeVision(const PlanBasis& basis, Sizing& sizing) {
                             kernels.vision_attention_scratch(limits.patches, limits.pieces));
   HEADROOM_ASSIGN_OR_RETURN(sizing.vision_step, VisionStepLayout::Make(*basis.card.encoder, limits));
   sizing.bytes[static_cast<int>(Component::kVisionWorkspace)] = sizing.vision_step.bytes;
+  HEADROOM_ASSIGN_OR_RETURN(const int64_t library, kernels.vision_library(limits.patches, limits.pieces));
+  sizing.bytes[static_cast<int>(Component::kLibraries)] += library;
   return absl::OkStatus();
 }
 
@@ -119,6 +121,8 @@ absl::Status SizeLlm(const PlanBasis& basis, Sizing& sizing) {
                             kernels.llm_attention_scratch(limits.tokens, limits.sequences));
   HEADROOM_ASSIGN_OR_RETURN(sizing.llm_step, LlmStepLayout::Make(basis.decoder, limits));
   sizing.bytes[static_cast<int>(Component::kLlmWorkspace)] = sizing.llm_step.bytes;
+  HEADROOM_ASSIGN_OR_RETURN(const int64_t library, kernels.llm_library(limits.tokens, limits.sequences));
+  sizing.bytes[static_cast<int>(Component::kLibraries)] += library;
   return absl::OkStatus();
 }
 
@@ -143,8 +147,9 @@ absl::StatusOr<PlanBasis> MakeBasis(const model::ModelCard& card, const PlanRequ
   if (!request.roles.llm && request.rank > 0)
     return absl::InvalidArgumentError("roles: a vision worker has rank 0 only");
   PlanBasis basis{.card = card, .request = request, .kernels = request.kernels, .decoder = {}, .kv = {}};
-  for (auto* function : {&basis.kernels.vision_linear_scratch, &basis.kernels.vision_attention_scratch,
-                         &basis.kernels.llm_linear_scratch, &basis.kernels.llm_attention_scratch}) {
+  for (auto* function :
+       {&basis.kernels.vision_linear_scratch, &basis.kernels.vision_attention_scratch, &basis.kernels.vision_library,
+        &basis.kernels.llm_linear_scratch, &basis.kernels.llm_attention_scratch, &basis.kernels.llm_library}) {
     *function = Remembering(*function);
   }
   basis.ranks = knobs.tensor_parallel_size.value_or(1);
@@ -209,7 +214,7 @@ absl::StatusOr<Sizing> Size(const PlanBasis& basis, const ResolvedKnobs& knobs) 
   set(Component::kEmbeddingStore, store_bytes);
   set(Component::kCommunication, communication);
   set(Component::kAlignment, AlignUp(communication) - communication);  // every other line is a multiple already
-  set(Component::kLibraries, libraries);
+  bytes[static_cast<int>(Component::kLibraries)] += libraries;
   set(Component::kContextFloor, device.context_floor_bytes);
   set(Component::kOtherProcesses, device.other_processes_bytes);
 

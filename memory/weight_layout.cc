@@ -93,6 +93,7 @@ absl::Status WeightLayout::Load(const model::Checkpoint& checkpoint, model::Weig
     }
     if (held.name == "llm.rope.inv_freq") FillInverseFrequencies(region, destination);
   }
+  checkpoint.DropCached();
   return absl::OkStatus();
 }
 

@@ -216,7 +216,11 @@ absl::Status Checkpoint::Read(const std::string& name, int64_t byte_offset, std:
     return absl::OutOfRangeError(
         absl::StrCat("tensor ", name, ": bytes ", byte_offset, " + ", bytes, " of ", info->bytes));
   }
-  return state_->files[info->shard].ReadAt(info->file_offset + byte_offset, destination);
+  return state_->files[info->shard].ReadOnceAt(info->file_offset + byte_offset, destination);
+}
+
+void Checkpoint::DropCached() const {
+  for (const InputFile& file : state_->files) file.DropCached();
 }
 
 absl::Status Checkpoint::ReadAs(const std::string& name, DType type, std::span<std::byte> destination) const {

@@ -73,6 +73,10 @@ class Checkpoint {
   const std::map<std::string, TensorInfo>& tensors() const;
   int64_t total_bytes() const;  // of tensor data
 
+  // What the kernel keeps of the files in its page cache is given back: after a load, weights exist once. Reading does
+  // so already for what it has read; this is for what the kernel read ahead.
+  void DropCached() const;
+
   // Copies destination.size() bytes of the tensor, as stored, from byte_offset on.
   absl::Status Read(const std::string& name, int64_t byte_offset, std::span<std::byte> destination) const;
 

@@ -1,9 +1,15 @@
 #include "model/checkpoint.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <linux/magic.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -11,6 +17,7 @@
 #include <functional>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <random>
 
 #include "model/testing/checkpoint_writer.h"
@@ -62,6 +69,46 @@ TEST(Checkpoint, ReadsBytesAndRows) {
   float second = 0;
   ASSERT_TRUE(checkpoint->Read("b", 4, std::as_writable_bytes(std::span(&second, 1))).ok());
   EXPECT_EQ(second, 2);
+}
+
+// Pages of the file that lie in the page cache; nothing where the kernel does not say, or the file system is the cache.
+std::optional<int64_t> CachedPages(const std::string& path) {
+  const int fd = open(path.c_str(), O_RDWR);
+  struct statfs system;
+  struct stat info;
+  if (fd < 0 || fstatfs(fd, &system) != 0 || fstat(fd, &info) != 0 || system.f_type == TMPFS_MAGIC) return std::nullopt;
+  fsync(fd);  // only clean pages can be dropped
+  const auto bytes = static_cast<size_t>(info.st_size);
+  void* const mapped = mmap(nullptr, bytes, PROT_READ, MAP_SHARED, fd, 0);
+  std::vector<unsigned char> pages((bytes + 4095) / 4096);
+  const bool known = mapped != MAP_FAILED && mincore(mapped, bytes, pages.data()) == 0;
+  if (mapped != MAP_FAILED) munmap(mapped, bytes);
+  close(fd);
+  if (!known) return std::nullopt;
+  return std::count_if(pages.begin(), pages.end(), [](unsigned char page) { return (page & 1) != 0; });
+}
+
+TEST(Checkpoint, WhatIsReadIsNotKeptInThePageCache) {
+  constexpr int64_t kElements = 12 << 20;
+  TemporaryDirectory directory;
+  const std::string file = directory.path() + "/model.safetensors";
+  directory.Write("model.safetensors",
+                  SafetensorsFile({{"large", StoredType::kBF16, {kElements}, std::string(2 * kElements, 1)},
+                                   {"small", StoredType::kF32, {2}, Bytes<float>({1, 2})}}));
+  const auto before = CachedPages(file);
+  if (!before) GTEST_SKIP() << "the page cache cannot be seen here";
+  ASSERT_GT(*before, 0) << "just written";
+  const auto checkpoint = Checkpoint::Open(directory.path());
+  ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
+  std::vector<std::byte> data(2 * kElements);
+  ASSERT_TRUE(checkpoint->ReadAs("large", DType::kBF16, data).ok());
+  EXPECT_EQ(data.back(), std::byte{1});
+  // What the last piece shares with the rest of the file (a block of up to 2 MiB), and what was read ahead.
+  EXPECT_LT(*CachedPages(file), *before / 4) << "of " << *before;
+  std::vector<float> small(2);
+  ASSERT_TRUE(checkpoint->ReadAs("small", DType::kF32, std::as_writable_bytes(std::span(small))).ok());
+  checkpoint->DropCached();
+  EXPECT_EQ(*CachedPages(file), 0);
 }
 
 TEST(Checkpoint, RefusesReadsThatDoNotFit) {

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -65,6 +66,22 @@ absl::Status InputFile::ReadAt(int64_t offset, std::span<std::byte> destination)
   }
   return absl::OkStatus();
 }
+
+absl::Status InputFile::ReadOnceAt(int64_t offset, std::span<std::byte> destination) const {
+  constexpr int64_t kPieceBytes = 4 << 20;
+  while (!destination.empty()) {
+    const auto bytes = std::min(kPieceBytes, static_cast<int64_t>(destination.size()));
+    HEADROOM_RETURN_IF_ERROR(ReadAt(offset, destination.first(bytes)));
+    // The kernel drops only what lies wholly inside the range, and it caches in blocks of up to 2 MiB: those on the
+    // border of this piece and the one before go now, those on its end with the next piece.
+    posix_fadvise(fd_, std::max<int64_t>(0, offset - kPieceBytes), kPieceBytes + bytes, POSIX_FADV_DONTNEED);
+    destination = destination.subspan(bytes);
+    offset += bytes;
+  }
+  return absl::OkStatus();
+}
+
+void InputFile::DropCached() const { posix_fadvise(fd_, 0, 0, POSIX_FADV_DONTNEED); }
 
 absl::Status CheckDirectory(const std::string& directory) {
   struct stat info;

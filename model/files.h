@@ -27,6 +27,11 @@ class InputFile {
   // Fills all of `destination`; DATA_LOSS when the file ends before or its size is not what it was at Open.
   // Thread-safe.
   absl::Status ReadAt(int64_t offset, std::span<std::byte> destination) const;
+  // The same for data that is wanted once: what the kernel keeps of it in its page cache, which counts as memory of
+  // this process's control group, is dropped as reading goes on, and is never more than a few MiB.
+  absl::Status ReadOnceAt(int64_t offset, std::span<std::byte> destination) const;
+  // Drops what the page cache holds of the whole file.
+  void DropCached() const;
 
  private:
   InputFile(int fd, int64_t bytes, std::string name) : fd_(fd), bytes_(bytes), name_(std::move(name)) {}

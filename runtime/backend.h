@@ -20,6 +20,7 @@ class Backend {
 
   virtual absl::Status Linear(const LinearArgs& args) = 0;
   virtual absl::StatusOr<int64_t> PrepareLinear(const LinearSpec& spec) = 0;
+  virtual absl::StatusOr<LinearNeeds> DescribeLinear(const LinearSpec& spec) = 0;
   virtual absl::Status LayerNorm(const LayerNormArgs& args) = 0;
   virtual absl::Status RmsNorm(const RmsNormArgs& args) = 0;
   virtual absl::Status Add(const AddArgs& args) = 0;

@@ -15,6 +15,7 @@
 #include <mutex>
 #include <string>
 
+#include "common/compute_thread.h"
 #include "common/status.h"
 
 namespace headroom::runtime {
@@ -42,6 +43,16 @@ struct DeviceOptions {
 // The device-specific half of the operations (backend.h).
 class Backend;
 
+// The turn of one step on a device. Whoever holds it computes, and allocates nothing to speak of.
+class Lane {
+ public:
+  explicit Lane(std::mutex& mutex) : lock_(mutex) {}
+
+ private:
+  std::unique_lock<std::mutex> lock_;
+  ComputeScope scope_;
+};
+
 class Device {
  public:
   // INVALID_ARGUMENT: unknown kind or isa, threads out of [0, 1024]. UNIMPLEMENTED: "cuda" in a build without it.
@@ -55,7 +66,7 @@ class Device {
   int threads() const { return threads_; }
 
   // One compute lane per device: hold the lock for a whole step.
-  std::unique_lock<std::mutex> EnterLane() { return std::unique_lock<std::mutex>(lane_); }
+  Lane EnterLane() { return Lane(lane_); }
 
   // For runtime/ops only.
   Backend& backend() { return *backend_; }

@@ -114,7 +114,7 @@ absl::Status EncodeCall::CheckPrice(const admission::Resources& leg) const {
   for (const Image& image : images_) {
     need.patches += image.priced.patches();
     need.embedding_bytes += image.priced.pieces() * service_.options_.piece_bytes();
-    need.host_bytes += PricedHostBytes(image.priced);
+    need.host_bytes += PricedHostBytes(image.priced, image.geometry.patch_size);
   }
   if (const auto worst = admission::WorstShortfall(need, leg, leg, "")) {
     return absl::InvalidArgumentError("the grant is too small for these images: " + admission::Describe(*worst));

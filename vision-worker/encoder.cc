@@ -42,22 +42,28 @@ int64_t SumPatches(std::span<const PieceInput> pieces) {
 
 }  // namespace
 
-absl::StatusOr<int64_t> EncoderLinearScratchBytes(runtime::Device& device, const model::ModelConfig& config,
-                                                  DType compute, int64_t patches, int64_t pieces) {
-  int64_t bytes = 0;
+absl::StatusOr<runtime::LinearNeeds> EncoderLinearNeeds(runtime::Device& device, const model::ModelConfig& config,
+                                                        DType compute, int64_t patches, int64_t pieces) {
+  runtime::LinearNeeds needs;
   for (const LinearSpec& product : Products(config, compute, patches, pieces)) {
-    HEADROOM_ASSIGN_OR_RETURN(const int64_t needed, runtime::PrepareLinear(device, product));
-    bytes = std::max(bytes, needed);
+    HEADROOM_ASSIGN_OR_RETURN(const runtime::LinearNeeds own, runtime::DescribeLinear(device, product));
+    needs.scratch_bytes = std::max(needs.scratch_bytes, own.scratch_bytes);
+    needs.library_bytes += own.library_bytes;
   }
-  return bytes;
+  return needs;
 }
 
 void AddEncoderNeeds(runtime::Device& device, const model::ModelConfig& config, DType compute,
                      memory::KernelNeeds& needs) {
   needs.rows = runtime::LinearRows;
   if (!config.vision.has_value()) return;
-  needs.vision_linear_scratch = [&device, config, compute](int64_t patches, int64_t pieces) {
-    return EncoderLinearScratchBytes(device, config, compute, patches, pieces);
+  needs.vision_linear_scratch = [&device, config, compute](int64_t patches, int64_t pieces) -> absl::StatusOr<int64_t> {
+    HEADROOM_ASSIGN_OR_RETURN(const auto products, EncoderLinearNeeds(device, config, compute, patches, pieces));
+    return products.scratch_bytes;
+  };
+  needs.vision_library = [&device, config, compute](int64_t patches, int64_t pieces) -> absl::StatusOr<int64_t> {
+    HEADROOM_ASSIGN_OR_RETURN(const auto products, EncoderLinearNeeds(device, config, compute, patches, pieces));
+    return products.library_bytes;
   };
   const int64_t head_dim = std::max(config.vision->head_dim(), config.llm.hidden_size / config.resampler.heads);
   needs.vision_attention_scratch = [&device, head_dim](int64_t, int64_t) -> absl::StatusOr<int64_t> {
@@ -80,11 +86,11 @@ absl::StatusOr<std::unique_ptr<Encoder>> Encoder::Create(runtime::Device& device
   std::unique_ptr<Encoder> encoder(new Encoder(device, config, plan));
   HEADROOM_RETURN_IF_ERROR(encoder->TakeMemory(arena, config, plan));
   const memory::VisionStepLayout& step = plan.vision_step;
-  HEADROOM_ASSIGN_OR_RETURN(const int64_t scratch, EncoderLinearScratchBytes(device, config, plan.compute,
-                                                                             step.limits.patches, step.limits.pieces));
-  if (scratch > step.linear_scratch.bytes) {
-    return absl::InternalError(
-        absl::StrCat("matrix products need ", scratch, " bytes of scratch, the plan has ", step.linear_scratch.bytes));
+  for (const LinearSpec& product : Products(config, plan.compute, step.limits.patches, step.limits.pieces)) {
+    HEADROOM_ASSIGN_OR_RETURN(const int64_t scratch, runtime::PrepareLinear(device, product));
+    if (scratch <= step.linear_scratch.bytes) continue;
+    return absl::InternalError(absl::StrCat("a matrix product needs ", scratch, " bytes of scratch, the plan has ",
+                                            step.linear_scratch.bytes));
   }
   return encoder;
 }

@@ -24,6 +24,7 @@
 #include "model/image/pieces.h"
 #include "runtime/device.h"
 #include "runtime/matrix.h"
+#include "runtime/ops/linear.h"
 #include "vision-worker/resampler.h"
 
 namespace headroom::vision_worker {
@@ -96,9 +97,10 @@ class Encoder {
   std::unique_ptr<Resampler> resampler_;
 };
 
-// Scratch that the encoder's products need in a step of at most so many patches and pieces; builds the products.
-absl::StatusOr<int64_t> EncoderLinearScratchBytes(runtime::Device& device, const model::ModelConfig& config,
-                                                  DType compute, int64_t patches, int64_t pieces);
+// What the encoder's products need in a step of at most so many patches and pieces: the largest scratch, and what
+// oneDNN keeps for all of them. Builds nothing.
+absl::StatusOr<runtime::LinearNeeds> EncoderLinearNeeds(runtime::Device& device, const model::ModelConfig& config,
+                                                        DType compute, int64_t patches, int64_t pieces);
 
 // Fills in what MakePlan must know about the encoder (needs.vision_…, needs.rows); nothing for a model without a tower.
 // `device` must outlive the needs.

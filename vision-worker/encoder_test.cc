@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "common/testing/allocation_guard.h"
 #include "gtest/gtest.h"
 #include "memory/ledger.h"
 
@@ -93,7 +94,10 @@ TEST(EncoderTest, APieceGetsTheSameNumbersAloneAndInCompany) {
   ASSERT_LE(static_cast<int64_t>(pieces.size()), encoder.max_pieces());
   const int64_t width = encoder.tower_width();
   std::vector<float> tower(static_cast<size_t>(patches * width));
+  ASSERT_TRUE(AllocationGuardWorks());
+  const int64_t guarded = GuardedAllocations();
   const auto packed = encoder.Encode(inputs, runtime::Matrix::F32(tower.data(), patches, width));
+  EXPECT_GT(GuardedAllocations(), guarded) << "no thread is marked";
   ASSERT_TRUE(packed.ok()) << packed.status();
   const int64_t count = encoder.rows_per_piece() * packed->cols;
   ASSERT_EQ(packed->rows, static_cast<int64_t>(pieces.size()) * encoder.rows_per_piece());

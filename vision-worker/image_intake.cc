@@ -1,6 +1,7 @@
 #include "vision-worker/image_intake.h"
 
 #include "absl/strings/ascii.h"
+#include "model/image/host_bytes.h"
 
 namespace headroom::vision_worker {
 namespace {
@@ -11,8 +12,8 @@ absl::Status Differs(const char* what, const std::string& found, const std::stri
 
 }  // namespace
 
-int64_t PricedHostBytes(const v1::PricedImage& priced) {
-  return priced.size_bytes() + priced.width() * priced.height() * 3;
+int64_t PricedHostBytes(const v1::PricedImage& priced, int64_t patch_size) {
+  return priced.size_bytes() + model::DecodedHostBytes(priced.width(), priced.height(), priced.patches(), patch_size);
 }
 
 absl::StatusOr<model::PieceGeometry> ImageIntake::CheckPriced(const v1::PricedImage& priced) const {

@@ -43,7 +43,7 @@ class ImageIntake {
   const Decode decode_;
 };
 
-// Host memory that an image in flight holds by its price: compressed bytes and decoded pixels.
-int64_t PricedHostBytes(const v1::PricedImage& priced);
+// Host memory that an image in flight holds by its price: compressed bytes, decoded pixels, pieces.
+int64_t PricedHostBytes(const v1::PricedImage& priced, int64_t patch_size);
 
 }  // namespace headroom::vision_worker

@@ -21,6 +21,17 @@ int64_t PricedPieceBytes(const worker::WorkerDevice& device) {
   return device.model().resampler.query_num * device.model().llm.hidden_size * SizeOf(device.compute());
 }
 
+// Most that one resize takes beside its input and output: filter taps and a window of rows, for a side of 32768 shrunk
+// to a piece (ResizeScratchBytes of the worst shapes).
+constexpr int64_t kResizeBytesMax = 16 << 20;
+
+// Of the host budget: what is held from the start or not priced by the image. The rest is what images may take.
+int64_t FixedHostBytes(const ClusterConfig& config, const worker::WorkerDevice& device) {
+  const int64_t patch_matrix = device.plan().knobs.max_patches_per_step * device.model().vision->patch_values() *
+                               static_cast<int64_t>(sizeof(float));
+  return patch_matrix + config.vision_worker.decoders * kResizeBytesMax;
+}
+
 worker::WorkerEndpoint::Options EndpointOptions(const ClusterConfig& config, const worker::WorkerDevice& device) {
   const memory::Plan& plan = device.plan();
   worker::WorkerEndpoint::Options options;
@@ -35,7 +46,7 @@ worker::WorkerEndpoint::Options EndpointOptions(const ClusterConfig& config, con
   options.capacity.slots = config.vision_worker.images_in_flight_max;
   options.capacity.patches = config.vision_worker.patches_in_flight_max;
   options.capacity.embedding_bytes = plan.knobs.embedding_store_pieces * PricedPieceBytes(device);
-  options.capacity.host_bytes = config.vision_worker.host_bytes_max;
+  options.capacity.host_bytes = config.vision_worker.host_bytes_max - FixedHostBytes(config, device);
   options.max_patches_per_step = plan.knobs.max_patches_per_step;
   return options;
 }
@@ -97,6 +108,11 @@ absl::StatusOr<std::unique_ptr<VisionServer>> VisionServer::Start(const ClusterC
                                                                   rpc::ChannelDirectory& channels, Metrics& metrics,
                                                                   ProcessEnd& process) {
   const memory::Plan& plan = device.plan();
+  if (FixedHostBytes(config, device) >= config.vision_worker.host_bytes_max) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "vision_worker.host_bytes_max is ", config.vision_worker.host_bytes_max, ", but the patches of a step and ",
+        config.vision_worker.decoders, " decoder(s) take ", FixedHostBytes(config, device)));
+  }
   HEADROOM_ASSIGN_OR_RETURN(std::unique_ptr<Encoder> encoder,
                             Encoder::Create(device.device(), device.model(), plan, device.arena()));
   HEADROOM_ASSIGN_OR_RETURN(

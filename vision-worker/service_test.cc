@@ -106,7 +106,7 @@ class VisionWorkerTest : public testing::Test {
       *start.add_images() = image;
       leg.resources.patches += image.patches();
       leg.resources.embedding_bytes += image.pieces() * 64 * 256 * 4;
-      leg.resources.host_bytes += PricedHostBytes(image);
+      leg.resources.host_bytes += PricedHostBytes(image, 14);
     }
     grant.legs.push_back(leg);
     *start.mutable_grant() = admission::ToProto(grant);

@@ -1,10 +1,12 @@
 #include "vision-worker/step_batcher.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <utility>
 
 #include "common/check.h"
+#include "common/compute_thread.h"
 
 namespace headroom::vision_worker {
 namespace {
@@ -35,6 +37,7 @@ StepBatcher::StepBatcher(Options options, EncodePieces encode, Clock& clock,
     : options_(options), encode_(std::move(encode)), clock_(clock), on_step_(std::move(on_step)) {
   HEADROOM_CHECK(options_.bounds.patches_max > 0 && options_.bounds.pieces_max > 0 && options_.rows_per_piece > 0)
       << "step bounds";
+  patches_waiting_.reserve(static_cast<size_t>(std::max<int64_t>(0, options_.pieces_waiting_max)));
   thread_ = std::thread([this] { Run(); });
 }
 
@@ -84,6 +87,7 @@ void StepBatcher::Run() {
       work_.wait(lock, [this] { return stopping_ || !waiting_.empty(); });
       if (stopping_) break;
     }
+    const ComputeScope scope;
     if (std::vector<Waiting> step = NextStep(); !step.empty()) RunStep(std::move(step));
   }
   std::unique_lock lock(mutex_);
@@ -100,15 +104,15 @@ std::vector<StepBatcher::Waiting> StepBatcher::NextStep() {
   std::vector<Waiting> step;
   {
     std::lock_guard lock(mutex_);
-    std::vector<int64_t> patches;
+    patches_waiting_.clear();
     for (const Waiting& waiting : waiting_) {
-      patches.push_back(waiting.patches);
+      patches_waiting_.push_back(waiting.patches);
       if (waiting.job->cancelled && (cancelled.empty() || cancelled.back() != waiting.job)) {
         cancelled.push_back(waiting.job);
       }
     }
     if (cancelled.empty()) {
-      const std::vector<size_t> chosen = ChooseStep(patches, options_.bounds);
+      const std::vector<size_t> chosen = ChooseStep(patches_waiting_, options_.bounds);
       for (size_t index : chosen) step.push_back(std::move(waiting_[index]));
       std::erase_if(waiting_, [](const Waiting& waiting) { return waiting.job == nullptr; });
     }

@@ -98,6 +98,7 @@ class StepBatcher {
   mutable std::mutex mutex_;
   std::condition_variable work_;
   std::deque<Waiting> waiting_;
+  std::vector<int64_t> patches_waiting_;  // of `waiting_`, while a step is chosen; has its memory from the start
   bool stopping_ = false;
   std::thread thread_;
 };

@@ -1,6 +1,10 @@
 #include "worker/worker_device.h"
 
+#include <algorithm>
+
+#include "common/device_catalogue.h"
 #include "common/log.h"
+#include "memory/host_memory.h"
 #include "model/fingerprint.h"
 #include "model/weights.h"
 
@@ -31,6 +35,29 @@ absl::StatusOr<memory::Knobs> KnobsFrom(const KnobsSection& section) {
   return knobs;
 }
 
+namespace {
+
+// What the process itself takes, from the catalogue; and what others hold of the memory that the operator declared: as
+// much as the machine lacks of it now.
+absl::Status MeasureDevice(const ClusterConfig& config, memory::DeviceSpec& device) {
+  HEADROOM_ASSIGN_OR_RETURN(const CatalogueDevice known,
+                            DeviceCatalogue().Find(absl::StrCat(config.device.kind, ":", config.device.memory)));
+  device.context_floor_bytes = known.context_floor;
+  device.library_bytes = known.libraries;
+  if (config.device.kind != "cpu") return absl::OkStatus();
+  const int64_t available = memory::AvailableHostBytes();
+  device.other_processes_bytes = std::max<int64_t>(0, device.memory_bytes - available);
+  if (device.other_processes_bytes > 0) {
+    Log(LogLevel::kWarning, "worker", "the machine lacks a part of the declared memory; the KV pool yields to it")
+        .With("device_bytes", device.memory_bytes)
+        .With("available_bytes", available)
+        .With("other_processes_bytes", device.other_processes_bytes);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
 absl::StatusOr<std::unique_ptr<WorkerDevice>> WorkerDevice::Create(const ClusterConfig& config, memory::Roles roles,
                                                                    const AddNeeds& add_needs,
                                                                    const std::stop_token& stop) {
@@ -53,6 +80,7 @@ absl::StatusOr<std::unique_ptr<WorkerDevice>> WorkerDevice::Create(const Cluster
 
   request.device.name = config.device.kind;
   request.device.memory_bytes = config.device.memory;
+  HEADROOM_RETURN_IF_ERROR(MeasureDevice(config, request.device));
   request.roles = roles;
   add_needs(*worker->device_, worker->model_, request.compute, request.kernels);
   HEADROOM_ASSIGN_OR_RETURN(worker->plan_, memory::MakePlan(worker->model_, request));
@@ -63,6 +91,10 @@ absl::StatusOr<std::unique_ptr<WorkerDevice>> WorkerDevice::Create(const Cluster
 
   worker->ledger_ = std::make_unique<memory::Ledger>(worker->plan_.device_bytes);
   worker->plan_.Register(*worker->ledger_);
+  // Beside the arena, and taken for good.
+  for (const Component component : {Component::kLibraries, Component::kContextFloor, Component::kOtherProcesses}) {
+    worker->ledger_->AddReserved(component, worker->plan_.Bytes(component));
+  }
   HEADROOM_ASSIGN_OR_RETURN(worker->arena_,
                             memory::Arena::Create(worker->plan_.arena_bytes, *worker->ledger_, {.stop = stop}));
   Log(LogLevel::kInfo, "worker", "device memory reserved")

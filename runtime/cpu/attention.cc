@@ -53,16 +53,25 @@ void Run(const Context& context, const AttentionArgs& args, const Unit& unit, in
 
 void ComputeAttention(const Context& context, const AttentionArgs& args) {
   const int64_t rows = RowsPerUnit(context, args);
-  std::vector<Unit> units;
+  // Units are numbered segment by segment, head by head; only where each segment begins is kept.
+  const auto chunks = [rows](const AttentionSegment& s) { return (s.q_count + rows - 1) / rows; };
+  std::vector<int64_t> first_units;
+  first_units.reserve(args.segments.size());
+  int64_t units = 0;
   for (const AttentionSegment& s : args.segments) {
-    for (int64_t head = 0; head < args.heads; ++head) {
-      for (int64_t row = 0; row < s.q_count; row += rows) units.push_back({&s, head, row});
-    }
+    first_units.push_back(units);
+    units += args.heads * chunks(s);
   }
+  const auto unit_at = [&](int64_t index) {
+    const auto next = std::upper_bound(first_units.begin(), first_units.end(), index);
+    const AttentionSegment& s = args.segments[static_cast<size_t>(next - first_units.begin() - 1)];
+    const int64_t within = index - *(next - 1);
+    return Unit{&s, within / chunks(s), within % chunks(s) * rows};
+  };
   int64_t macs = 0;
   for (const AttentionSegment& s : args.segments) macs += 2 * s.q_count * s.k_count * args.heads * args.head_dim;
-  ParallelUnits(context, static_cast<int64_t>(units.size()), NsForMacs(macs),
-                [&](int64_t unit, int thread) { Run(context, args, units[static_cast<size_t>(unit)], rows, thread); });
+  ParallelUnits(context, units, NsForMacs(macs),
+                [&](int64_t unit, int thread) { Run(context, args, unit_at(unit), rows, thread); });
 }
 
 }  // namespace headroom::runtime::cpu

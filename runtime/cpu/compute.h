@@ -11,6 +11,7 @@ namespace headroom::runtime::cpu {
 // linear.cc
 absl::Status ComputeLinear(const Context& context, Products& products, const LinearArgs& args);
 absl::StatusOr<int64_t> PrepareLinear(const Context& context, Products& products, const LinearSpec& spec);
+absl::StatusOr<LinearNeeds> DescribeLinear(const Context& context, Products& products, const LinearSpec& spec);
 
 // rows.cc
 void ComputeLayerNorm(const Context& context, const LayerNormArgs& args);

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "common/compute_thread.h"
 #include "common/dtype.h"
 #include "runtime/cpu/kernels.h"
 #include "runtime/device.h"
@@ -46,6 +47,7 @@ void ParallelRanges(const Context& context, int64_t n, int64_t nanoseconds, cons
     {
       const int64_t threads = omp_get_num_threads();
       const int64_t thread = omp_get_thread_num();
+      if (thread > 0) BeComputeThread();
       const int64_t begin = n * thread / threads;
       const int64_t end = n * (thread + 1) / threads;
       if (begin < end) body(begin, end);
@@ -63,8 +65,13 @@ template <typename Body>
 void ParallelUnits(const Context& context, int64_t n, int64_t nanoseconds, const Body& body) {
 #ifndef HEADROOM_SINGLE_THREADED
   if (WorthTeam(context, n, nanoseconds)) {
-#pragma omp parallel for num_threads(context.threads) schedule(dynamic, 1)
-    for (int64_t unit = 0; unit < n; ++unit) body(unit, omp_get_thread_num());
+#pragma omp parallel num_threads(context.threads)
+    {
+      const int thread = omp_get_thread_num();
+      if (thread > 0) BeComputeThread();
+#pragma omp for schedule(dynamic, 1)
+      for (int64_t unit = 0; unit < n; ++unit) body(unit, thread);
+    }
     return;
   }
 #endif

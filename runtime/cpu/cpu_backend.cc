@@ -26,6 +26,9 @@ class CpuBackend : public Backend {
   absl::StatusOr<int64_t> PrepareLinear(const LinearSpec& spec) override {
     return cpu::PrepareLinear(context_, products_, spec);
   }
+  absl::StatusOr<LinearNeeds> DescribeLinear(const LinearSpec& spec) override {
+    return cpu::DescribeLinear(context_, products_, spec);
+  }
   absl::Status LayerNorm(const LayerNormArgs& args) override { return Done(ComputeLayerNorm, args); }
   absl::Status RmsNorm(const RmsNormArgs& args) override { return Done(ComputeRmsNorm, args); }
   absl::Status Add(const AddArgs& args) override { return Done(ComputeAdd, args); }

@@ -174,25 +174,42 @@ absl::Status ComputeLinear(const Context& context, Products& products, const Lin
   return products.Run(shape, args.x.data, args.weight.data, args.bias, args.y.F32(), args.scratch);
 }
 
-absl::StatusOr<int64_t> PrepareLinear(const Context& context, Products& products, const LinearSpec& spec) {
-  int64_t scratch = 0;
+namespace {
+
+// Asks `scratch_of` for every product that oneDNN computes for the spec.
+template <typename ScratchOf>
+absl::StatusOr<LinearNeeds> VisitProducts(const Context& context, const LinearSpec& spec, const ScratchOf& scratch_of) {
+  LinearNeeds needs;
   for (int64_t rows = 1; rows <= LinearRows(spec.rows_max); rows = LinearRows(rows + 1)) {
     const Path path = PathFor(context, rows, spec.dtype, spec.weight_is_kn);
-    if (path == Path::kTiled) scratch = std::max(scratch, TiledScratchBytes(context));
+    if (path == Path::kTiled) needs.scratch_bytes = std::max(needs.scratch_bytes, TiledScratchBytes(context));
     if (path != Path::kOneDnn) continue;
-    const ProductShape shape = {.rows = rows,
-                                .n = spec.n,
-                                .k = spec.k,
-                                .x_row_stride = spec.x_row_stride,
-                                .y_row_stride = spec.y_row_stride,
-                                .dtype = spec.dtype,
-                                .bias = spec.bias,
-                                .accumulate = spec.accumulate,
-                                .weight_is_kn = spec.weight_is_kn};
-    HEADROOM_ASSIGN_OR_RETURN(const int64_t bytes, products.Prepare(shape));
-    scratch = std::max(scratch, bytes);
+    HEADROOM_ASSIGN_OR_RETURN(const int64_t bytes, scratch_of(ProductShape{.rows = rows,
+                                                                           .n = spec.n,
+                                                                           .k = spec.k,
+                                                                           .x_row_stride = spec.x_row_stride,
+                                                                           .y_row_stride = spec.y_row_stride,
+                                                                           .dtype = spec.dtype,
+                                                                           .bias = spec.bias,
+                                                                           .accumulate = spec.accumulate,
+                                                                           .weight_is_kn = spec.weight_is_kn}));
+    needs.scratch_bytes = std::max(needs.scratch_bytes, bytes);
+    needs.library_bytes += kLinearPrimitiveBytes;
   }
-  return scratch;
+  return needs;
+}
+
+}  // namespace
+
+absl::StatusOr<int64_t> PrepareLinear(const Context& context, Products& products, const LinearSpec& spec) {
+  HEADROOM_ASSIGN_OR_RETURN(const LinearNeeds needs, VisitProducts(context, spec, [&](const ProductShape& shape) {
+                              return products.Prepare(shape);
+                            }));
+  return needs.scratch_bytes;
+}
+
+absl::StatusOr<LinearNeeds> DescribeLinear(const Context& context, Products& products, const LinearSpec& spec) {
+  return VisitProducts(context, spec, [&](const ProductShape& shape) { return products.ScratchBytes(shape); });
 }
 
 }  // namespace headroom::runtime::cpu

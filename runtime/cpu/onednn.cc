@@ -10,6 +10,8 @@
 #include <unordered_map>
 #include <utility>
 
+#include "common/compute_thread.h"
+
 namespace headroom::runtime::cpu {
 namespace {
 
@@ -22,9 +24,9 @@ dnnl::memory::data_type TypeOf(DType dtype) {
   return dtype == DType::kBF16 ? dnnl::memory::data_type::bf16 : dnnl::memory::data_type::f32;
 }
 
-Product Build(const ProductShape& s, const dnnl::engine& engine) {
+// What oneDNN would do; compiles nothing. The views that it works on go to `p`.
+dnnl::matmul::primitive_desc Describe(const ProductShape& s, const dnnl::engine& engine, Product& p) {
   using dnnl::memory;
-  Product p;
   p.x = memory::desc({s.rows, s.k}, TypeOf(s.dtype), memory::dims{s.x_row_stride, 1});
   p.y = memory::desc({s.rows, s.n}, memory::data_type::f32, memory::dims{s.y_row_stride, 1});
   // The weights as they lie in the checkpoint: oneDNN copies them tile by tile into its own order while it computes.
@@ -43,7 +45,12 @@ Product Build(const ProductShape& s, const dnnl::engine& engine) {
   };
   const dnnl::matmul::primitive_desc descriptor(describe(), attributes, engine);
   p.scratch = descriptor.scratchpad_desc();
-  p.primitive = dnnl::matmul(descriptor);
+  return descriptor;
+}
+
+Product Build(const ProductShape& s, const dnnl::engine& engine) {
+  Product p;
+  p.primitive = dnnl::matmul(Describe(s, engine, p));
   return p;
 }
 
@@ -67,6 +74,7 @@ struct Products::State {
     const std::unique_lock<std::shared_mutex> lock(mutex);
     const auto found = products.find(shape);
     if (found != products.end()) return &found->second;
+    BuiltWhileComputing("a matrix product");
     try {
       return &products.emplace(shape, Build(shape, engine)).first->second;
     } catch (const dnnl::error& error) {
@@ -103,6 +111,17 @@ absl::Status Products::Limit(Isa isa) {
   if (dnnl::set_max_cpu_isa(limit) == dnnl::status::success) return absl::OkStatus();
   return absl::FailedPreconditionError(
       absl::StrCat("oneDNN is in use already and cannot be limited to ", IsaName(isa), " any more"));
+}
+
+absl::StatusOr<int64_t> Products::ScratchBytes(const ProductShape& shape) {
+  omp_set_num_threads(state_->threads);
+  Product product;
+  try {
+    Describe(shape, state_->engine, product);
+  } catch (const dnnl::error& error) {
+    return FromError(error);
+  }
+  return static_cast<int64_t>(product.scratch.get_size());
 }
 
 absl::StatusOr<int64_t> Products::Prepare(const ProductShape& shape) {

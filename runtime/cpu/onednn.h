@@ -41,6 +41,8 @@ class Products {
   // See LimitLibraries.
   static absl::Status Limit(Isa isa);
 
+  // Of the primitive, which is not built for it.
+  absl::StatusOr<int64_t> ScratchBytes(const ProductShape& shape);
   // Builds the primitive if it is new; returns its scratch bytes.
   absl::StatusOr<int64_t> Prepare(const ProductShape& shape);
   // INVALID_ARGUMENT when the scratch is too small; INTERNAL when oneDNN fails.

@@ -11,6 +11,10 @@ Products::~Products() = default;
 bool Products::Available() { return false; }
 absl::Status Products::Limit(Isa) { return absl::OkStatus(); }
 
+absl::StatusOr<int64_t> Products::ScratchBytes(const ProductShape&) {
+  return absl::InternalError("this build has no oneDNN");
+}
+
 absl::StatusOr<int64_t> Products::Prepare(const ProductShape&) {
   return absl::InternalError("this build has no oneDNN");
 }

@@ -100,15 +100,21 @@ void ComputePagedKvWrite(const Context& context, const PagedKvWriteArgs& args) {
 void ComputePagedAttention(const Context& context, const PagedAttentionArgs& args) {
   const int64_t group = args.heads / args.kv.kv_heads;
   const int64_t rows = RowsPerUnit(context, args);
-  std::vector<Unit> units;
+  // A unit is a chunk of rows for one kv head. 16 bytes a chunk: a step of 2^19 tokens stays below a MiB.
+  struct Chunk {
+    const PagedSequence* sequence;
+    int64_t row;
+  };
+  size_t count = 0;
+  for (const PagedSequence& s : args.sequences) count += static_cast<size_t>((s.q_count * group + rows - 1) / rows);
+  std::vector<Chunk> chunks;
+  chunks.reserve(count);
   for (const PagedSequence& s : args.sequences) {
-    for (int64_t head = 0; head < args.kv.kv_heads; ++head) {
-      for (int64_t row = 0; row < s.q_count * group; row += rows) units.push_back({&s, head, row});
-    }
+    for (int64_t row = 0; row < s.q_count * group; row += rows) chunks.push_back({&s, row});
   }
   // Longest first, so that no thread is left with a long unit at the end.
-  std::stable_sort(units.begin(), units.end(), [&](const Unit& a, const Unit& b) {
-    const auto keys = [&](const Unit& u) { return u.sequence->context_len - u.sequence->q_count + u.row / group; };
+  std::sort(chunks.begin(), chunks.end(), [&](const Chunk& a, const Chunk& b) {
+    const auto keys = [&](const Chunk& c) { return c.sequence->context_len - c.sequence->q_count + c.row / group; };
     return keys(a) > keys(b);
   });
   // Packing the keys costs as much as four rows of products.
@@ -116,8 +122,11 @@ void ComputePagedAttention(const Context& context, const PagedAttentionArgs& arg
   for (const PagedSequence& s : args.sequences) {
     macs += 2 * (s.q_count + 4) * s.context_len * args.heads * args.kv.head_dim;
   }
-  ParallelUnits(context, static_cast<int64_t>(units.size()), NsForMacs(macs),
-                [&](int64_t unit, int thread) { Run(context, args, units[static_cast<size_t>(unit)], rows, thread); });
+  const int64_t heads = args.kv.kv_heads;
+  ParallelUnits(context, static_cast<int64_t>(count) * heads, NsForMacs(macs), [&](int64_t unit, int thread) {
+    const Chunk& chunk = chunks[static_cast<size_t>(unit / heads)];
+    Run(context, args, {chunk.sequence, unit % heads, chunk.row}, rows, thread);
+  });
 }
 
 }  // namespace headroom::runtime::cpu

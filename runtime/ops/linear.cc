@@ -22,7 +22,10 @@ absl::Status Linear(Device& device, const LinearArgs& args) {
   return device.backend().Linear(args);
 }
 
-absl::StatusOr<int64_t> PrepareLinear(Device& device, const LinearSpec& spec) {
+namespace {
+
+// The spec with its strides filled in.
+absl::StatusOr<LinearSpec> Checked(const LinearSpec& spec) {
   if (spec.dtype != DType::kF32 && spec.dtype != DType::kBF16) {
     return ArgumentError(kOp, absl::StrCat("dtype is ", DTypeName(spec.dtype)));
   }
@@ -37,7 +40,19 @@ absl::StatusOr<int64_t> PrepareLinear(Device& device, const LinearSpec& spec) {
       dense.y_row_stride > kExtentMax) {
     return ArgumentError(kOp, absl::StrCat("row strides are ", spec.x_row_stride, " and ", spec.y_row_stride));
   }
+  return dense;
+}
+
+}  // namespace
+
+absl::StatusOr<int64_t> PrepareLinear(Device& device, const LinearSpec& spec) {
+  HEADROOM_ASSIGN_OR_RETURN(const LinearSpec dense, Checked(spec));
   return device.backend().PrepareLinear(dense);
+}
+
+absl::StatusOr<LinearNeeds> DescribeLinear(Device& device, const LinearSpec& spec) {
+  HEADROOM_ASSIGN_OR_RETURN(const LinearSpec dense, Checked(spec));
+  return device.backend().DescribeLinear(dense);
 }
 
 }  // namespace headroom::runtime

@@ -171,12 +171,26 @@ TEST(LinearRowsTest, IsAFixedPointRisingWithLittleWaste) {
   }
 }
 
-TEST(LinearRowsTest, LibraryBytesCountTheBuckets) {
-  EXPECT_EQ(LinearLibraryBytes(8), 0);
-  EXPECT_EQ(LinearLibraryBytes(9), 160 * 1024);
-  EXPECT_EQ(LinearLibraryBytes(16), 160 * 1024);
-  EXPECT_EQ(LinearLibraryBytes(17), 2 * 160 * 1024);
-  EXPECT_EQ(LinearLibraryBytes(4096), 55 * 160 * 1024);
+TEST_F(LinearTest, WhatIsDescribedIsWhatIsPrepared) {
+  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    for (const bool weight_is_kn : {false, true}) {
+      for (const int64_t rows : {1, 8, 9, 64, 1100}) {
+        const LinearSpec spec = {
+            .n = 192, .k = 128, .dtype = dtype, .rows_max = rows, .bias = true, .weight_is_kn = weight_is_kn};
+        const auto needs = DescribeLinear(device(), spec);
+        const auto scratch = PrepareLinear(device(), spec);
+        ASSERT_TRUE(needs.ok() && scratch.ok()) << needs.status() << scratch.status();
+        EXPECT_EQ(needs->scratch_bytes, *scratch) << rows;
+        int64_t buckets = 0;
+        for (int64_t m = weight_is_kn ? 1 : 9; m <= LinearRows(rows); m = LinearRows(m) + 1) ++buckets;
+        // All of the buckets on oneDNN, or none of them.
+        if (needs->library_bytes > 0) {
+          EXPECT_EQ(needs->library_bytes, buckets * kLinearPrimitiveBytes) << rows;
+        }
+      }
+    }
+  }
+  EXPECT_FALSE(DescribeLinear(device(), {.n = 0, .k = 1, .rows_max = 1}).ok());
 }
 
 }  // namespace

@@ -20,6 +20,19 @@ def binary_dir():
     return pathlib.Path(os.environ["HEADROOM_BINARY_DIR"]) / "bin"
 
 
+def guarded_environment(extra=None):
+    """Environment of servers under test: a thread that computes and allocates ends its process (common/testing/allocation_guard.h). Sanitizer
+    builds own malloc, so there the guard watches unit tests only."""
+    environment = {**os.environ, **(extra or {})}
+    cache = (pathlib.Path(os.environ["HEADROOM_BINARY_DIR"]) / "CMakeCache.txt").read_text()
+    sanitized = any(line.startswith("HEADROOM_SANITIZE:") and line.split("=", 1)[1].strip() for line in cache.splitlines())
+    if not sanitized:
+        guard = pathlib.Path(os.environ["HEADROOM_BINARY_DIR"]) / "lib" / "libheadroom_allocation_guard.so"
+        assert guard.exists(), f"build all targets first: {guard.name} is missing"
+        environment["LD_PRELOAD"] = ":".join(filter(None, [str(guard), environment.get("LD_PRELOAD")]))
+    return environment
+
+
 def make_endless_model(folder):
     """The random golden model with the head's rows of all stop ids set to zero: their logit is 0, the best of the others is always above it, so
     a greedy answer never ends before max_tokens. What a test needs that interrupts an answer."""
@@ -58,13 +71,13 @@ def wait_for(condition, what, patience_s=PATIENCE_S):
 class Process:
     """One Headroom process; its log goes to a file that failing tests can show."""
 
-    def __init__(self, name, arguments, log_dir, environment=None):
+    def __init__(self, name, arguments, log_dir, environment=None, prefix=()):
         self.name = name
         self.log_path = log_dir / f"{name}.log"
         self.log_file = open(self.log_path, "ab")
         self.popen = subprocess.Popen(
-            [str(binary_dir() / arguments[0]), *arguments[1:]],
-            stdout=self.log_file, stderr=self.log_file, stdin=subprocess.DEVNULL, env={**os.environ, **(environment or {})})
+            [*prefix, str(binary_dir() / arguments[0]), *arguments[1:]],
+            stdout=self.log_file, stderr=self.log_file, stdin=subprocess.DEVNULL, env=guarded_environment(environment))
 
     def log(self):
         return self.log_path.read_text(errors="replace")
@@ -98,7 +111,7 @@ class Cluster:
 
     SERVICES = ("scheduler", "vision-worker", "llm-worker", "gateway")
 
-    def __init__(self, mode, log_dir, model=DEMO_MODEL, settings=(), environment=None):
+    def __init__(self, mode, log_dir, model=DEMO_MODEL, settings=(), environment=None, prefix=()):
         self.mode = mode
         self.log_dir = log_dir
         self.model = model
@@ -106,6 +119,7 @@ class Cluster:
         self.metrics_ports = {name: free_port() for name in self.SERVICES}
         self.settings = list(settings)
         self.environment = environment
+        self.prefix = list(prefix)  # of the command that starts a process
         self.processes = {}
 
     @property
@@ -133,13 +147,13 @@ class Cluster:
 
     def launch(self):
         if self.mode == "up":
-            self.processes["up"] = Process("up", ["headroom", "up", *self.flags()], self.log_dir, self.environment)
+            self.processes["up"] = Process("up", ["headroom", "up", *self.flags()], self.log_dir, self.environment, self.prefix)
         else:
             for name in self.SERVICES:
                 self.start_service(name)
 
     def start_service(self, name):
-        self.processes[name] = Process(name, [name, *self.flags()], self.log_dir, self.environment)
+        self.processes[name] = Process(name, [name, *self.flags()], self.log_dir, self.environment, self.prefix)
 
     def check_alive(self):
         for process in self.processes.values():
