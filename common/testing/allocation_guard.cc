@@ -96,9 +96,11 @@ void headroom_allocation_guard_built(const char* what) {
 
 #ifdef HEADROOM_GUARD_BY_HOOKS
 
+// NOLINTBEGIN(bugprone-reserved-identifier)
 int __sanitizer_install_malloc_and_free_hooks(void (*malloc_hook)(const volatile void*, size_t),
                                               void (*free_hook)(const volatile void*));
 size_t __sanitizer_get_allocated_size(const volatile void* p);
+// NOLINTEND(bugprone-reserved-identifier)
 
 }  // extern "C"
 
@@ -121,11 +123,13 @@ __attribute__((constructor)) void Install() {
 #else
 
 // glibc's own entry points, for those who replace malloc.
+// NOLINTBEGIN(bugprone-reserved-identifier)
 void* __libc_malloc(size_t size);
 void* __libc_calloc(size_t count, size_t size);
 void* __libc_realloc(void* p, size_t size);
 void* __libc_memalign(size_t alignment, size_t size);
 void __libc_free(void* p);
+// NOLINTEND(bugprone-reserved-identifier)
 
 static void* Seen(void* p, size_t asked) {
   if (p != nullptr && guard::Marked()) {
@@ -175,7 +179,7 @@ void* mmap(void* address, size_t length, int protection, int flags, int fd, off_
     if (static_cast<int64_t>(length) > guard::kAllocationBytesMax) guard::Die("maps", static_cast<int64_t>(length));
   }
   const long result = syscall(SYS_mmap, address, length, protection, flags, fd, offset);
-  return reinterpret_cast<void*>(result);
+  return reinterpret_cast<void*>(result);  // NOLINT(performance-no-int-to-ptr): the address that the kernel chose
 }
 
 }  // extern "C"
