@@ -393,6 +393,14 @@ def test_carried_files_pass_unchanged(tmp_path):
     assert json.loads(named(objects, "ConfigMap", f"{RELEASE}-headroom-dashboard-probe-one")["data"]["probe_one.json"]) == dashboard
 
 
+def test_a_package_renders_the_same(tmp_path):
+    """The archive holds everything that the folder does: nothing is ignored that a template reads."""
+    archive = helm.package(CHART, destination=tmp_path)
+    with helm.Chart.load(archive) as chart:
+        for name in ("download", "monitored"):
+            assert chart.render(value_set(name), name=RELEASE, namespace=NAMESPACE) == render_texts(value_set(name))
+
+
 def test_as_a_part_of_another_chart(tmp_path):
     """Helm hands `global` to charts below; the closed schema must let it."""
     import shutil
