@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 
+import grpc
 from chart import NAMESPACE, ROOT, component, named, of_kind
 
 sys.path.insert(0, str(ROOT / "tests" / "integration"))
@@ -67,7 +68,6 @@ class Pod:
 
     def probe(self, name):
         """What the kubelet would find: True when the probe succeeds."""
-        import grpc
         wanted = self.container[name]["grpc"]
         try:
             return check_health(f"{self.address}:{wanted['port']}", service=wanted.get("service", "")) == "SERVING"

@@ -23,12 +23,12 @@ def plan_values(folder, pool, *arguments):
     return yaml.safe_load(path.read_text())
 
 
-def run_check(objects, folder):
-    """The hook Job's containers, as they would run: {pool: result}."""
+def run_check(objects, folder, models=ROOT / "models"):
+    """The hook Job's containers, as they would run, with the claim's contents in `models`: {pool: result}."""
     job = named(objects, "Job", f"{RELEASE}-headroom-plan")
     data = named(objects, "ConfigMap", f"{RELEASE}-headroom-plan")["data"]
     for file, text in data.items():
-        (folder / file).write_text(text.replace("/models", str(ROOT / "models")))
+        (folder / file).write_text(text.replace("/models", str(models)))
     results = {}
     for container in job["spec"]["template"]["spec"]["containers"]:
         assert container["command"] == ["headroom", "plan"]
@@ -49,6 +49,16 @@ def test_what_fits_passes(tmp_path):
     assert sorted(results) == ["llm", "vision"]
     for pool, result in results.items():
         assert result.returncode == 0, f"{pool}: {result.stdout}{result.stderr}"
+
+
+def test_the_defaults_fit_the_model_that_they_are_for(tmp_path):
+    """MiniCPM-V 2.6, whose config.json is enough to plan."""
+    results = run_check(render(value_set("minimal")), tmp_path, ROOT / "models" / "cards" / "minicpm-v-2_6")
+    for pool, result in results.items():
+        assert result.returncode == 0, f"{pool}: {result.stdout}{result.stderr}"
+    assert "8099175152 parameters" in results["llm"].stdout
+    # All 32 sequences of 4096 tokens, and more.
+    assert "max_num_seqs is 32" in results["llm"].stdout
 
 
 @pytest.mark.parametrize("pool, change, words", [

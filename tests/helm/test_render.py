@@ -1,6 +1,7 @@
 """What the chart renders from values/, with Helm's own engine: golden files, Kubernetes' schemas, and what every object must keep to."""
 import json
 import re
+import shutil
 import subprocess
 import sys
 
@@ -376,7 +377,6 @@ def test_dashboards_and_rules_are_carried():
 
 def test_carried_files_pass_unchanged(tmp_path):
     """With a dashboard full of Grafana's braces and a rules file, as they will lie in files/."""
-    import shutil
     copy = tmp_path / "headroom"
     shutil.copytree(CHART, copy)
     dashboard = {"title": "x", "panels": [{"legendFormat": "{{component}}", "expr": 'sum by (component) (headroom{job="$job"})'}]}
@@ -393,9 +393,16 @@ def test_carried_files_pass_unchanged(tmp_path):
     assert json.loads(named(objects, "ConfigMap", f"{RELEASE}-headroom-dashboard-probe-one")["data"]["probe_one.json"]) == dashboard
 
 
+def test_a_package_renders_the_same(tmp_path):
+    """The archive holds everything that the folder does: nothing is ignored that a template reads."""
+    archive = helm.package(CHART, destination=tmp_path)
+    with helm.Chart.load(archive) as chart:
+        for name in ("download", "monitored"):
+            assert chart.render(value_set(name), name=RELEASE, namespace=NAMESPACE) == render_texts(value_set(name))
+
+
 def test_as_a_part_of_another_chart(tmp_path):
     """Helm hands `global` to charts below; the closed schema must let it."""
-    import shutil
     parent = tmp_path / "umbrella"
     (parent / "charts").mkdir(parents=True)
     shutil.copytree(CHART, parent / "charts" / "headroom")
