@@ -11,6 +11,7 @@ namespace {
 
 using headroom::cli::Ask;
 using headroom::cli::Config;
+using headroom::cli::ListMetrics;
 using headroom::cli::Plan;
 using headroom::cli::Status;
 using headroom::cli::Up;
@@ -21,11 +22,12 @@ struct Command {
   const char* help;
 };
 
-constexpr std::array<Command, 5> kCommands = {{
+constexpr std::array<Command, 6> kCommands = {{
     {"up", Up, "starts all four services in this process"},
     {"ask", Ask, "asks a running cluster a question, with pictures or without"},
     {"status", Status, "services, memory and load of a running cluster"},
     {"plan", Plan, "where the memory of a device would go, without the device"},
+    {"metrics", ListMetrics, "reference of the metrics that the services export"},
     {"config", Config, "configuration reference; checks a file"},
 }};
 

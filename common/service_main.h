@@ -8,6 +8,7 @@
 
 #include "common/clock.h"
 #include "common/config.h"
+#include "common/metrics.h"
 #include "common/status.h"
 
 namespace headroom {
@@ -29,5 +30,8 @@ int ServiceMain(int argc, char** argv, const std::string& name, const std::strin
 // The same after the flags: for programs with flags of their own.
 int RunUntilSignal(const ClusterConfig& config, const std::string& name,
                    const std::function<absl::StatusOr<std::unique_ptr<RunningService>>(const ClusterConfig&)>& start);
+
+// headroom_config_info. Once per process is enough; more does no harm.
+void ExportConfig(const ClusterConfig& config, Metrics& metrics);
 
 }  // namespace headroom
