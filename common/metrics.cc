@@ -22,7 +22,7 @@ namespace {
 
 using CollectFunction = std::function<std::vector<MetricSample>()>;
 
-#ifdef NDEBUG
+#ifdef __OPTIMIZE__
 constexpr char kBuild[] = "release";
 #else
 constexpr char kBuild[] = "debug";

@@ -99,7 +99,7 @@ def plot(panel, lines, left, top, width, height, begin, end):
         else:
             shown.append((color, limit, points, None))
     values = [value for _, _, points, _ in shown for value in points.values()]
-    low = min(0, min(values, default=0))
+    low = min(0, min(values, default=0)) if panel.minimum is None else panel.minimum
     high = panel.maximum or top_of(max(values, default=1), panel.unit)
     if low < 0:
         low = -top_of(-low, panel.unit)
@@ -109,7 +109,7 @@ def plot(panel, lines, left, top, width, height, begin, end):
         return inner_left + (time - begin) / (end - begin) * (left + width - inner_left)
 
     def y(value):
-        return top + height - (value - low) / ((high - low) or 1) * height
+        return top + height - (max(value, low) - low) / ((high - low) or 1) * height
     out = []
     for index in range(5):
         value = low + (high - low) * index / 4
@@ -211,4 +211,4 @@ def draw(dashboard, data, begin, end):
     title = text(GAP + 2, 28, dashboard.title, "t").replace("class='t'", "style='font-size:18px;font-weight:600'")
     return (f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {width} {below + GAP}' width='{width}' height='{below + GAP}'>"
             f"<style>{STYLE}</style><rect width='100%' height='100%' fill='#f4f5f7'/>{title}"
-            + text(GAP + 2 + 11 * len(dashboard.title), 28, dashboard.description, "f") + "".join(out) + "</svg>\n")
+            + text(GAP + 24 + 11 * len(dashboard.title), 28, dashboard.description, "f") + "".join(out) + "</svg>\n")

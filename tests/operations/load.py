@@ -8,7 +8,8 @@ import grpc
 import headroom_api as api
 from cluster import DEMO_MODEL
 
-CLIENTS = 10
+CLIENTS = 18
+PRESSURE = (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 
 class Load:
@@ -45,6 +46,8 @@ class Load:
                 outcome = "ok"
             except grpc.RpcError as error:
                 outcome = error.code().name
+                if error.code() in PRESSURE:
+                    self.stopping.wait(0.3)
             with self.lock:
                 self.outcomes[outcome] += 1
 
@@ -52,7 +55,7 @@ class Load:
         question, image = self.samples[turn % len(self.samples)]
         kind = turn % 8
         if kind == 0:
-            raise_after_cancel(stub.Generate(api.ask("Tell me a long story.", max_tokens=200)))
+            raise_after_cancel(stub.Generate(api.ask("Tell me a long story.", max_tokens=1200)))
         elif kind == 1:
             stub.Complete(api.ask(question, [b"\x89PNG not a picture"]))
         elif kind == 2:
@@ -65,7 +68,7 @@ class Load:
         elif kind == 5:
             stub.GetStatus(api.gateway_pb2.GetStatusRequest(), timeout=60)
         else:
-            request = api.ask("Hello", max_tokens=96)
+            request = api.ask("Hello", max_tokens=700)
             request.sampling.temperature = 1.5
             request.sampling.seed = turn
             api.collect(stub.Generate(request, timeout=60))

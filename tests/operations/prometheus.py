@@ -3,6 +3,7 @@ import json
 import pathlib
 import re
 import subprocess
+import urllib.error
 import urllib.parse
 import urllib.request
 
@@ -74,6 +75,8 @@ class Prometheus:
         try:
             answer = json.load(urllib.request.urlopen(url, timeout=30))
         except urllib.error.HTTPError as error:
+            if error.code == 503:  # it still starts
+                raise
             raise AssertionError(f"{parameters}: {error.read().decode()}") from error
         assert answer["status"] == "success", answer
         return answer["data"]

@@ -90,7 +90,8 @@ HEADROOM = Dashboard(
             Panel("Sequences that fit", [Query(sel("headroom_worker_fitting_requests", 'role="llm"'), "{{worker}} {{class}}")], width=6, height=6),
             Panel("Images that fit", [Query(sel("headroom_worker_fitting_requests", 'role="vision"'), "{{worker}} {{class}}")], width=6, height=6),
             Panel("Headroom in ten minutes, if it goes on like this", [
-                Query(f"predict_linear({sel('headroom_memory_headroom_bytes')}[$__rate_interval], 600)", DEVICE)], "bytes", width=12, minimum=None),
+                Query(f"predict_linear({sel('headroom_memory_headroom_bytes')}[15m], 600)", DEVICE)], "bytes", width=12,
+                  description="The line through the last quarter of an hour, carried on; 0: full by then."),
             Panel("Knobs as planned", [Query(f"max by (knob) ({sel('headroom_plan_knob_value')})", "{{knob}}", color=GREY)], "short", "bargauge", width=12),
         ]),
     ])
