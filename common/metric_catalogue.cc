@@ -1,6 +1,7 @@
 #include "common/metric_catalogue.h"
 
 #include <algorithm>
+#include <map>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -31,9 +32,10 @@ constexpr MetricLabel kRole = {"role", "vision|llm"};
 constexpr MetricLabel kWorker = {"worker", "", "worker of the process"};
 constexpr MetricLabel kKnownWorker = {"worker", "", "worker that the scheduler knows", 64};
 constexpr MetricLabel kGrpcService = {"service", "Gateway|Scheduler|Vision|Llm|other"};
-constexpr MetricLabel kGrpcMethod = {"method",
-                                     "Generate|Complete|GetStatus|Reserve|Renew|Void|CanAdmit|GetClusterState|"
-                                     "WorkerLink|Encode|Fetch|other"};
+constexpr MetricLabel kGrpcMethod = {
+    "method",
+    "Generate|Complete|GetStatus|GetHistory|GetRefusals|Reserve|Renew|Void|CanAdmit|GetClusterState|"
+    "WorkerLink|Encode|Fetch|other"};
 constexpr MetricLabel kGrpcCode = {
     "code",
     "OK|CANCELLED|UNKNOWN|INVALID_ARGUMENT|DEADLINE_EXCEEDED|NOT_FOUND|ALREADY_EXISTS|PERMISSION_DENIED|"
@@ -233,12 +235,19 @@ std::string Services(const MetricDefinition& metric) {
   return metric.services == kAll ? "all" : absl::StrReplaceAll(metric.services, {{"|", ", "}});
 }
 
+// Sets of more values stand once, below the table.
+constexpr size_t kValuesInTable = 10;
+
+std::string Listed(const MetricLabel& label) { return absl::StrReplaceAll(label.values, {{"|", ", "}}); }
+
 std::string LabelsText(const MetricDefinition& metric) {
   std::vector<std::string> labels;
   for (const MetricLabel& label : metric.labels) {
-    const bool closed = *label.values != '\0';
-    labels.push_back(closed ? absl::StrCat("`", label.name, "`: ", absl::StrReplaceAll(label.values, {{"|", ", "}}))
-                            : absl::StrCat("`", label.name, "`: one for each ", label.open));
+    const size_t values = ClosedValues(label).size();
+    labels.push_back(absl::StrCat("`", label.name, "`: ",
+                                  values == 0                ? absl::StrCat("one for each ", label.open)
+                                  : values <= kValuesInTable ? Listed(label)
+                                                             : "see below"));
   }
   return absl::StrJoin(labels, "; ");
 }
@@ -249,7 +258,7 @@ const std::vector<double>& BucketsOf(MetricBuckets buckets) {
   static const std::vector<double> none;
   static const std::vector<double> latency = {0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2,
                                               0.5,    1,     2,     5,     10,   30,   60,   120};
-  static const std::vector<double> call = {0.001, 0.01, 0.1, 1, 10, 60};
+  static const std::vector<double> call = {0.001, 0.005, 0.02, 0.1, 0.3, 1, 3, 10, 60};
   static const std::vector<double> token = {0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5};
   static const std::vector<double> count = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192};
   static const std::vector<double> patches = {256, 512, 1024, 1536, 2048, 3072, 4096, 6144, 8192, 16384};
@@ -304,10 +313,16 @@ std::string MetricReference() {
       "their number is bounded by the configuration, never by what clients send.\n"
       "`exposer_*` beside them are of the exposition library (prometheus-cpp) about itself.\n\n"
       "| name | type | unit | labels | service | meaning |\n| --- | --- | --- | --- | --- | --- |\n";
+  std::map<std::string, std::string> long_sets;
   for (const MetricDefinition& metric : MetricCatalogue()) {
+    for (const MetricLabel& label : metric.labels) {
+      if (ClosedValues(label).size() > kValuesInTable) long_sets[label.name] = Listed(label);
+    }
     absl::StrAppend(&page, "| `", metric.name, "` | ", TypeName(metric.type), " | ", metric.unit, " | ",
                     LabelsText(metric), " | ", Services(metric), " | ", metric.help, " |\n");
   }
+  absl::StrAppend(&page, "\n## Label values\n\n");
+  for (const auto& [name, values] : long_sets) absl::StrAppend(&page, "- `", name, "`: ", values, "\n");
   return page;
 }
 

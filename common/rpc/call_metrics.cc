@@ -43,7 +43,7 @@ bool Declared(const std::string& label, const std::string& value) {
 Method MethodOf(const std::string& path) {
   const size_t slash = path.rfind('/');
   if (path.rfind(kPackage, 0) == 0 && slash >= sizeof(kPackage) - 1) {
-    const Method method(path.substr(sizeof(kPackage) - 1, slash - sizeof(kPackage) + 1), path.substr(slash + 1));
+    Method method(path.substr(sizeof(kPackage) - 1, slash - sizeof(kPackage) + 1), path.substr(slash + 1));
     if (Declared("service", method.first) && Declared("method", method.second)) return method;
   }
   return {"other", "other"};
