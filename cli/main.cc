@@ -12,6 +12,7 @@ namespace {
 using headroom::cli::Ask;
 using headroom::cli::Config;
 using headroom::cli::ExplainCommand;
+using headroom::cli::ListMetrics;
 using headroom::cli::Plan;
 using headroom::cli::Status;
 using headroom::cli::Up;
@@ -22,13 +23,14 @@ struct Command {
   const char* help;
 };
 
-constexpr std::array<Command, 6> kCommands = {{
+constexpr std::array<Command, 7> kCommands = {{
     {"up", Up, "starts all four services in this process"},
     {"ask", Ask, "asks a running cluster a question, with pictures or without"},
     {"status", Status, "services, memory and load of a running cluster"},
     {"plan", Plan, "where the memory of a device would go, without the device"},
     {"explain", ExplainCommand,
      "who held how much at a past moment, why a request was refused, how a plan's line comes about"},
+    {"metrics", ListMetrics, "reference of the metrics that the services export"},
     {"config", Config, "configuration reference; checks a file"},
 }};
 

@@ -66,6 +66,7 @@ class Cluster : public RunningService {
       HEADROOM_ASSIGN_OR_RETURN(sandbox_, vision_worker::ImageSandbox::Start(vision_worker::SandboxConfigFrom(config)));
     }
     HEADROOM_ASSIGN_OR_RETURN(metrics_, Metrics::Create(config.gateway.metrics_listen));
+    ExportConfig(config, *metrics_);
     HEADROOM_ASSIGN_OR_RETURN(device_,
                               worker::WorkerDevice::Create(
                                   config, {.vision = has_vision, .llm = true},

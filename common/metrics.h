@@ -1,6 +1,5 @@
-// Prometheus metrics of one process. Families are made at start, from one thread; after that every method is
-// thread-safe. Names begin with headroom_, units last (_seconds, _bytes, _total, _ratio); label values come from closed
-// sets.
+// Prometheus metrics of one process. Every name, its type, help, labels and their values stand in the catalogue
+// (common/metric_catalogue.h); a name, type or label that does not is a programmer error. Thread-safe.
 #pragma once
 
 #include <functional>
@@ -9,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "common/metric_catalogue.h"
 #include "common/status.h"
 
 namespace prometheus {
@@ -50,10 +50,9 @@ class Histogram {
   prometheus::Histogram* histogram_;
 };
 
-// A gauge value read at scrape time.
+// A value of a gauge or counter that is read at scrape time.
 struct MetricSample {
   std::string name;
-  std::string help;
   MetricLabels labels;
   double value = 0;
 };
@@ -61,20 +60,19 @@ struct MetricSample {
 class Metrics {
  public:
   // Serves /metrics on `listen` (host:port, port 0 takes a free one); empty: no port, Render() only. UNAVAILABLE when
-  // it cannot bind.
-  static absl::StatusOr<std::unique_ptr<Metrics>> Create(const std::string& listen);
+  // it cannot bind. What every process shows is there from the start: build, resident memory, start time.
+  static absl::StatusOr<std::unique_ptr<Metrics>> Create(
+      const std::string& listen, const std::vector<MetricDefinition>& catalogue = MetricCatalogue());
   ~Metrics();
 
-  // The same name may be added again with other labels.
-  Counter AddCounter(const std::string& name, const std::string& help, const MetricLabels& labels = {});
-  Gauge AddGauge(const std::string& name, const std::string& help, const MetricLabels& labels = {});
-  // `buckets`: ascending upper bounds.
-  Histogram AddHistogram(const std::string& name, const std::string& help, const std::vector<double>& buckets,
-                         const MetricLabels& labels = {});
+  // The same name may be added again; with the same labels it is the same metric.
+  Counter AddCounter(const std::string& name, const MetricLabels& labels = {});
+  Gauge AddGauge(const std::string& name, const MetricLabels& labels = {});
+  Histogram AddHistogram(const std::string& name, const MetricLabels& labels = {});
 
   // `collect` runs once per scrape, so that numbers which belong together come from one snapshot. It must not block for
-  // long. The returned token must be dropped before anything that `collect` reads dies; dropping waits for a scrape
-  // that is running it.
+  // long, and no two collectors may show the same series. The returned token must be dropped before anything that
+  // `collect` reads dies; dropping waits for a scrape that is running it.
   [[nodiscard]] std::shared_ptr<void> AddCollector(std::function<std::vector<MetricSample>()> collect);
 
   // The exposition text, as a scrape would get it.
@@ -87,8 +85,5 @@ class Metrics {
   explicit Metrics(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };
-
-// Upper bounds in seconds that suit request and step times, 0.5 ms to 2 min.
-const std::vector<double>& LatencyBuckets();
 
 }  // namespace headroom

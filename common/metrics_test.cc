@@ -3,7 +3,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <set>
+#include <string>
 #include <thread>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_split.h"
 
 namespace headroom {
 namespace {
@@ -11,13 +17,42 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::Not;
 
+const std::vector<MetricDefinition>& TestCatalogue() {
+  static const std::vector<MetricDefinition> catalogue = {
+      {"headroom_test_requests_total",
+       MetricType::kCounter,
+       "requests",
+       "gateway",
+       {{"outcome", "ok|error"}},
+       MetricBuckets::kNone,
+       "Requests."},
+      {"headroom_test_total", MetricType::kCounter, "test", "gateway", {}, MetricBuckets::kNone, "Test."},
+      {"headroom_test_read_total", MetricType::kCounter, "read", "gateway", {}, MetricBuckets::kNone, "Read."},
+      {"headroom_test_depth", MetricType::kGauge, "depth", "gateway", {}, MetricBuckets::kNone, "Depth."},
+      {"headroom_test_bytes",
+       MetricType::kGauge,
+       "bytes",
+       "gateway",
+       {{"component", "kv"}},
+       MetricBuckets::kNone,
+       "Bytes."},
+      {"headroom_test_wait_seconds",
+       MetricType::kHistogram,
+       "seconds",
+       "gateway",
+       {},
+       MetricBuckets::kLatency,
+       "Wait."}};
+  return catalogue;
+}
+
 TEST(MetricsTest, RendersWhatWasCounted) {
-  auto metrics = Metrics::Create("");
+  auto metrics = Metrics::Create("", TestCatalogue());
   ASSERT_TRUE(metrics.ok());
-  Counter requests = (*metrics)->AddCounter("headroom_test_requests_total", "Requests.", {{"outcome", "ok"}});
-  Counter failures = (*metrics)->AddCounter("headroom_test_requests_total", "Requests.", {{"outcome", "error"}});
-  Gauge depth = (*metrics)->AddGauge("headroom_test_depth", "Depth.");
-  Histogram wait = (*metrics)->AddHistogram("headroom_test_wait_seconds", "Wait.", {0.1, 1});
+  Counter requests = (*metrics)->AddCounter("headroom_test_requests_total", {{"outcome", "ok"}});
+  Counter failures = (*metrics)->AddCounter("headroom_test_requests_total", {{"outcome", "error"}});
+  Gauge depth = (*metrics)->AddGauge("headroom_test_depth");
+  Histogram wait = (*metrics)->AddHistogram("headroom_test_wait_seconds");
   requests.Increment(2);
   failures.Increment();
   depth.Set(5);
@@ -31,17 +66,95 @@ TEST(MetricsTest, RendersWhatWasCounted) {
 }
 
 TEST(MetricsTest, CollectorsRunPerScrapeUntilDropped) {
-  auto metrics = Metrics::Create("");
+  auto metrics = Metrics::Create("", TestCatalogue());
   ASSERT_TRUE(metrics.ok());
   int scrapes = 0;
   auto token = (*metrics)->AddCollector([&] {
     ++scrapes;
-    return std::vector<MetricSample>{{"headroom_test_bytes", "Bytes.", {{"component", "kv"}}, double(scrapes)}};
+    return std::vector<MetricSample>{{"headroom_test_bytes", {{"component", "kv"}}, double(scrapes)}};
   });
   EXPECT_THAT((*metrics)->Render(), HasSubstr("headroom_test_bytes{component=\"kv\"} 1"));
   EXPECT_THAT((*metrics)->Render(), HasSubstr("headroom_test_bytes{component=\"kv\"} 2"));
   token.reset();
   EXPECT_THAT((*metrics)->Render(), Not(HasSubstr("headroom_test_bytes")));
+}
+
+TEST(MetricsTest, CollectedCountersAreCounters) {
+  auto metrics = Metrics::Create("", TestCatalogue());
+  ASSERT_TRUE(metrics.ok());
+  const auto token = (*metrics)->AddCollector([] {
+    return std::vector<MetricSample>{{"headroom_test_read_total", {}, 7}};
+  });
+  EXPECT_THAT((*metrics)->Render(), HasSubstr("# TYPE headroom_test_read_total counter"));
+  EXPECT_THAT((*metrics)->Render(), HasSubstr("headroom_test_read_total 7"));
+}
+
+TEST(MetricsTest, EveryProcessShowsItsBuildAndMemory) {
+  auto metrics = Metrics::Create("");
+  ASSERT_TRUE(metrics.ok());
+  EXPECT_THAT((*metrics)->Render(), HasSubstr("headroom_build_info{build="));
+  EXPECT_THAT((*metrics)->Render(), HasSubstr("headroom_process_resident_bytes "));
+}
+
+TEST(MetricsDeathTest, WhatTheCatalogueDoesNotNameIsRefused) {
+  auto metrics = Metrics::Create("", TestCatalogue());
+  ASSERT_TRUE(metrics.ok());
+  EXPECT_DEATH((*metrics)->AddCounter("headroom_test_other_total"), "not in the catalogue");
+  EXPECT_DEATH((*metrics)->AddGauge("headroom_test_total"), "another type");
+  EXPECT_DEATH((*metrics)->AddCounter("headroom_test_requests_total"), "labels");
+  EXPECT_DEATH((*metrics)->AddCounter("headroom_test_requests_total", {{"outcome", "maybe"}}), "not declared");
+  EXPECT_DEATH((*metrics)->AddCounter("headroom_test_requests_total", {{"result", "ok"}}), "not declared");
+}
+
+// Names, units and labels as Prometheus and our own rules want them.
+TEST(MetricCatalogueTest, KeepsTheConventions) {
+  const std::set<std::string> base_units = {"seconds", "bytes", "ratio"};
+  std::set<std::string> names;
+  for (const MetricDefinition& metric : MetricCatalogue()) {
+    const std::string name = metric.name;
+    SCOPED_TRACE(name);
+    EXPECT_TRUE(names.insert(name).second) << "twice";
+    EXPECT_EQ(name.rfind("headroom_", 0), 0U);
+    EXPECT_EQ(name.find_first_not_of("abcdefghijklmnopqrstuvwxyz_"), std::string::npos);
+    const bool counter = metric.type == MetricType::kCounter;
+    EXPECT_EQ(absl::EndsWith(name, "_total"), counter);
+    const std::string stem = counter ? name.substr(0, name.size() - 6) : name;
+    const std::string unit = metric.unit;
+    EXPECT_EQ(absl::EndsWith(stem, "_ratio"), unit == "ratio");
+    EXPECT_EQ(absl::EndsWith(stem, "_info"), unit == "info");
+    for (const std::string& base : base_units) {
+      EXPECT_EQ(absl::EndsWith(stem, "_" + base), unit == base);
+    }
+    if (unit != "state" && unit != "number") {
+      EXPECT_NE(stem.find(unit), std::string::npos) << unit;
+    }
+    for (const char* scaled : {"_ms", "_milliseconds", "_kb", "_mb", "_mib", "_gib", "_percent", "_perc"}) {
+      EXPECT_FALSE(absl::EndsWith(stem, scaled));
+    }
+    EXPECT_EQ(metric.type == MetricType::kHistogram, !BucketsOf(metric.buckets).empty());
+    EXPECT_TRUE(std::is_sorted(BucketsOf(metric.buckets).begin(), BucketsOf(metric.buckets).end()));
+    EXPECT_THAT(std::string(metric.help), testing::EndsWith("."));
+    for (const std::string& service : absl::StrSplit(metric.services, '|').operator std::vector<std::string>()) {
+      EXPECT_THAT(service, testing::AnyOf("gateway", "scheduler", "vision-worker", "llm-worker"));
+    }
+    for (const MetricLabel& label : metric.labels) {
+      EXPECT_NE(*label.values != '\0', *label.open != '\0') << label.name << " is closed or open";
+      EXPECT_THAT(std::string(label.name), testing::Not(testing::AnyOf("le", "quantile", "instance", "job")));
+    }
+    EXPECT_GT(metric.SeriesMax(), 0);
+  }
+}
+
+// Every series that the labels allow; what a process really shows is less (a test of real scrapes bounds that).
+TEST(MetricCatalogueTest, SeriesAreBounded) {
+  int64_t series = 0, without_codes = 0;
+  for (const MetricDefinition& metric : MetricCatalogue()) {
+    series += metric.SeriesMax();
+    if (std::string(metric.name).find("grpc") == std::string::npos) without_codes += metric.SeriesMax();
+    EXPECT_LE(metric.SeriesMax(), 1200) << metric.name;
+  }
+  EXPECT_LE(series, 4500);
+  EXPECT_LE(without_codes, 1500);
 }
 
 TEST(MetricsTest, ServesOnAFreePort) {
@@ -53,9 +166,9 @@ TEST(MetricsTest, ServesOnAFreePort) {
 }
 
 TEST(MetricsTest, CountsFromManyThreads) {
-  auto metrics = Metrics::Create("");
+  auto metrics = Metrics::Create("", TestCatalogue());
   ASSERT_TRUE(metrics.ok());
-  Counter counter = (*metrics)->AddCounter("headroom_test_total", "Test.");
+  Counter counter = (*metrics)->AddCounter("headroom_test_total");
   std::vector<std::thread> threads;
   for (int i = 0; i < 4; ++i) {
     threads.emplace_back([&] {

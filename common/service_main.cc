@@ -130,4 +130,11 @@ int ServiceMain(int argc, char** argv, const std::string& name, const std::strin
   return RunUntilSignal(*config, name, start);
 }
 
+void ExportConfig(const ClusterConfig& config, Metrics& metrics) {
+  metrics
+      .AddGauge("headroom_config_info",
+                {{"cluster", config.cluster.id}, {"device", config.device.kind}, {"dtype", config.model.dtype}})
+      .Set(1);
+}
+
 }  // namespace headroom

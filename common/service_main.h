@@ -12,6 +12,7 @@
 
 #include "common/clock.h"
 #include "common/config.h"
+#include "common/metrics.h"
 #include "common/status.h"
 
 namespace headroom {
@@ -58,5 +59,8 @@ int ServiceMain(int argc, char** argv, const std::string& name, const std::strin
 
 // The same after the flags: for programs with flags of their own.
 int RunUntilSignal(const ClusterConfig& config, const std::string& name, const StartService& start);
+
+// headroom_config_info. Once per process is enough; more does no harm.
+void ExportConfig(const ClusterConfig& config, Metrics& metrics);
 
 }  // namespace headroom

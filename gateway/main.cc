@@ -11,6 +11,7 @@ class Gateway : public RunningService {
   static absl::StatusOr<std::unique_ptr<RunningService>> Start(const ClusterConfig& config, ProcessEnd&) {
     auto gateway = std::make_unique<Gateway>();
     HEADROOM_ASSIGN_OR_RETURN(gateway->metrics_, Metrics::Create(config.gateway.metrics_listen));
+    ExportConfig(config, *gateway->metrics_);
     HEADROOM_ASSIGN_OR_RETURN(gateway->server_,
                               gateway::GatewayServer::Start(config, gateway->channels_, *gateway->metrics_));
     return gateway;

@@ -205,8 +205,8 @@ absl::Status Pipeline::Generate(const PreparedRequest& prepared, HeldGrant& gran
     // The first token says that the whole prompt has been read: the embeddings are no longer needed.
     if (encoding != nullptr) encoding->Close();
     if (event.has_token()) {
-      if (attempt.answer_ids.empty())
-        attempt.times->first_token_seconds = Seconds(parts_.clock.Now() - attempt.started);
+      attempt.times->last_token_seconds = Seconds(parts_.clock.Now() - attempt.started);
+      if (attempt.answer_ids.empty()) attempt.times->first_token_seconds = attempt.times->last_token_seconds;
       attempt.answer_ids.push_back(event.token());
     }
     std::string shown;

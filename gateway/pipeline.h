@@ -33,6 +33,7 @@ struct PipelineParts {
 struct RequestTimes {
   std::optional<double> queued_seconds;
   std::optional<double> first_token_seconds;
+  std::optional<double> last_token_seconds;  // as far as tokens came
 };
 
 class Pipeline {

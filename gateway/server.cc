@@ -19,18 +19,14 @@ GatewayServer::GatewayServer(const ClusterConfig& config, rpc::ChannelDirectory&
       host_budget_(config_.host_bytes_max),
       service_({config_, *model_, channels, scheduler_, grants_, cluster_, host_budget_, SystemClock()}, metrics),
       host_budget_metrics_(metrics.AddCollector([this] {
-        return std::vector<MetricSample>{{"headroom_gateway_host_used_bytes",
-                                          "Compressed images of open requests.",
-                                          {},
-                                          static_cast<double>(host_budget_.used_bytes())},
-                                         {"headroom_gateway_host_capacity_bytes",
-                                          "Budget for compressed images of open requests.",
-                                          {},
-                                          static_cast<double>(host_budget_.capacity_bytes())}};
+        return std::vector<MetricSample>{
+            {"headroom_gateway_host_used_bytes", {}, static_cast<double>(host_budget_.used_bytes())},
+            {"headroom_gateway_host_capacity_bytes", {}, static_cast<double>(host_budget_.capacity_bytes())}};
       })),
       host_({.listen = config_.listen,
              .receive_bytes_max = config_.receive_bytes_max,
-             .reflection = config_.reflection}) {}
+             .reflection = config_.reflection,
+             .metrics = &metrics}) {}
 
 absl::StatusOr<std::unique_ptr<GatewayServer>> GatewayServer::Start(const ClusterConfig& config,
                                                                     rpc::ChannelDirectory& channels, Metrics& metrics) {

@@ -55,23 +55,33 @@ const std::map<absl::StatusCode, const char*>& OutcomeNames() {
 }  // namespace
 
 GatewayMetrics::GatewayMetrics(Metrics& metrics)
-    : running(metrics.AddGauge("headroom_gateway_requests_running", "Requests between arrival and last byte.")),
-      queue_seconds_(
-          metrics.AddHistogram("headroom_gateway_queue_seconds", "Time from arrival to grant.", LatencyBuckets())),
-      first_token_seconds_(metrics.AddHistogram("headroom_gateway_time_to_first_token_seconds",
-                                                "Time from arrival to first token.", LatencyBuckets())),
-      duration_seconds_(metrics.AddHistogram("headroom_gateway_request_seconds", "Time from arrival to last byte.",
-                                             LatencyBuckets())),
-      prompt_tokens_(metrics.AddCounter("headroom_gateway_prompt_tokens_total",
-                                        "Prompt tokens of finished requests, image tokens included.")),
-      completion_tokens_(
-          metrics.AddCounter("headroom_gateway_completion_tokens_total", "Tokens generated for finished requests.")),
-      images_(metrics.AddCounter("headroom_gateway_images_total", "Images of finished requests.")),
-      pieces_(metrics.AddCounter("headroom_gateway_pieces_total", "Pieces of images of finished requests.")) {
+    : running(metrics.AddGauge("headroom_gateway_requests_running")),
+      queue_seconds_(metrics.AddHistogram("headroom_gateway_queue_seconds")),
+      first_token_seconds_(metrics.AddHistogram("headroom_gateway_time_to_first_token_seconds")),
+      output_token_seconds_(metrics.AddHistogram("headroom_gateway_time_per_output_token_seconds")),
+      duration_seconds_(metrics.AddHistogram("headroom_gateway_request_seconds")),
+      prompt_tokens_(metrics.AddCounter("headroom_gateway_prompt_tokens_total")),
+      completion_tokens_(metrics.AddCounter("headroom_gateway_completion_tokens_total")),
+      images_(metrics.AddCounter("headroom_gateway_images_total")),
+      pieces_(metrics.AddCounter("headroom_gateway_pieces_total")) {
   for (const auto& [code, name] : OutcomeNames()) {
-    outcomes_.emplace(
-        code, metrics.AddCounter("headroom_gateway_requests_total", "Requests by outcome.", {{"outcome", name}}));
+    outcomes_.emplace(code, metrics.AddCounter("headroom_gateway_requests_total", {{"outcome", name}}));
   }
+  for (const std::string& budget :
+       ClosedValues(FindMetric(MetricCatalogue(), "headroom_gateway_refusals_total")->labels.front())) {
+    refusals_.emplace(budget, metrics.AddCounter("headroom_gateway_refusals_total", {{"budget", budget}}));
+  }
+}
+
+void GatewayMetrics::RecordRefused(const absl::Status& status) {
+  Outcome(status.code()).Increment();
+  const bool for_room = absl::IsResourceExhausted(status) || absl::IsUnavailable(status) ||
+                        absl::IsDeadlineExceeded(status) || absl::IsFailedPrecondition(status);
+  if (!for_room) return;
+  const auto metadata = rpc::GetDetails(status).metadata;
+  const auto budget = metadata.find("budget");
+  const auto counter = refusals_.find(budget == metadata.end() ? "none" : budget->second);
+  (counter == refusals_.end() ? refusals_.at("none") : counter->second).Increment();
 }
 
 Counter& GatewayMetrics::Outcome(absl::StatusCode code) {
@@ -81,10 +91,15 @@ Counter& GatewayMetrics::Outcome(absl::StatusCode code) {
 
 void GatewayMetrics::Record(const absl::Status& status, const v1::Usage& usage, const RequestTimes& times,
                             double seconds) {
-  Outcome(status.code()).Increment();
+  // Without a grant: nothing has run.
+  status.ok() || times.queued_seconds ? Outcome(status.code()).Increment() : RecordRefused(status);
   duration_seconds_.Observe(seconds);
   if (times.queued_seconds) queue_seconds_.Observe(*times.queued_seconds);
   if (times.first_token_seconds) first_token_seconds_.Observe(*times.first_token_seconds);
+  if (times.last_token_seconds && usage.completion_tokens() > 1) {
+    output_token_seconds_.Observe((*times.last_token_seconds - *times.first_token_seconds) /
+                                  static_cast<double>(usage.completion_tokens() - 1));
+  }
   prompt_tokens_.Increment(static_cast<double>(usage.prompt_tokens()));
   completion_tokens_.Increment(static_cast<double>(usage.completion_tokens()));
   images_.Increment(static_cast<double>(usage.images()));
@@ -126,6 +141,12 @@ void GatewayService::Leave() {
 }
 
 absl::Status GatewayService::Submit(std::function<void()> task) {
+  absl::Status status = Start(std::move(task));
+  if (!status.ok()) metrics_.RecordRefused(status);
+  return status;
+}
+
+absl::Status GatewayService::Start(std::function<void()> task) {
   HEADROOM_RETURN_IF_ERROR(Enter());
   const bool accepted = pool_.TrySubmit([this, task = std::move(task)] {
     task();

@@ -18,6 +18,8 @@ class GatewayMetrics {
  public:
   explicit GatewayMetrics(Metrics& metrics);
   void Record(const absl::Status& status, const v1::Usage& usage, const RequestTimes& times, double seconds);
+  // Refused before it ran.
+  void RecordRefused(const absl::Status& status);
 
   Gauge running;
 
@@ -25,7 +27,8 @@ class GatewayMetrics {
   Counter& Outcome(absl::StatusCode code);
 
   std::map<absl::StatusCode, Counter> outcomes_;
-  Histogram queue_seconds_, first_token_seconds_, duration_seconds_;
+  std::map<std::string, Counter> refusals_;  // by budget
+  Histogram queue_seconds_, first_token_seconds_, output_token_seconds_, duration_seconds_;
   Counter prompt_tokens_, completion_tokens_, images_, pieces_;
 };
 
@@ -62,6 +65,7 @@ class GatewayService : public GatewayServiceBase {
   void Leave();
   // Runs `task` on the pool, or says why not.
   absl::Status Submit(std::function<void()> task);
+  absl::Status Start(std::function<void()> task);
   CallScope Scope(const grpc::CallbackServerContext& context, std::stop_token stop) const;
   // Runs `answer` on the thread for questions about the past.
   grpc::ServerUnaryReactor* Explain(grpc::CallbackServerContext* context, std::function<absl::Status()> answer);

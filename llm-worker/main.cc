@@ -12,6 +12,7 @@ class LlmWorker : public RunningService {
   static absl::StatusOr<std::unique_ptr<RunningService>> Start(const ClusterConfig& config, ProcessEnd& process) {
     auto worker = std::make_unique<LlmWorker>();
     HEADROOM_ASSIGN_OR_RETURN(worker->metrics_, Metrics::Create(config.llm_worker.metrics_listen));
+    ExportConfig(config, *worker->metrics_);
     HEADROOM_ASSIGN_OR_RETURN(worker->device_,
                               worker::WorkerDevice::Create(config, {.vision = false, .llm = true},
                                                            llm_worker::AddDecoderNeeds, process.stopping()));

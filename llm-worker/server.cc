@@ -2,17 +2,14 @@
 
 #include <algorithm>
 
+#include "admission/price.h"
 #include "common/log.h"
 #include "model/weights.h"
 
 namespace headroom::llm_worker {
 namespace {
 
-const std::vector<double>& CountBuckets() {
-  static const std::vector<double> buckets = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192};
-  return buckets;
-}
-
+constexpr int64_t kShortTextTokens = 256;
 // After the deadline: for the last event of answers that were cut short.
 constexpr std::chrono::milliseconds kLastWords(500);
 
@@ -32,6 +29,13 @@ worker::WorkerEndpoint::Options EndpointOptions(const ClusterConfig& config, con
   options.capacity.host_bytes = config.llm_worker.host_bytes_max;
   options.max_model_len = plan.knobs.max_model_len;
   options.block_size = plan.knobs.block_size;
+  const auto add_class = [&](const char* name, int64_t tokens) {
+    const auto price = admission::ComputePrice(
+        {.prompt_tokens = tokens - tokens / 2, .max_tokens = tokens / 2, .block_size = plan.knobs.block_size});
+    if (price.ok() && price->llm) options.request_classes.emplace_back(name, *price->llm);
+  };
+  add_class("short_text", std::min(kShortTextTokens, plan.knobs.max_model_len));
+  add_class("full_length", plan.knobs.max_model_len);
   return options;
 }
 
@@ -86,14 +90,15 @@ LlmServer::LlmServer(const ClusterConfig& config, worker::WorkerDevice& device, 
     : config_(config.llm_worker),
       device_(device),
       decoder_(std::move(decoder)),
-      steps_(metrics.AddCounter("headroom_llm_steps_total", "Steps of the engine.")),
-      prompt_tokens_(
-          metrics.AddCounter("headroom_llm_tokens_total", "Tokens through the decoder.", {{"kind", "prompt"}})),
-      answer_tokens_(
-          metrics.AddCounter("headroom_llm_tokens_total", "Tokens through the decoder.", {{"kind", "answer"}})),
-      step_seconds_(metrics.AddHistogram("headroom_llm_step_seconds", "Time of a step.", LatencyBuckets())),
-      step_tokens_(metrics.AddHistogram("headroom_llm_step_tokens", "Rows of a step.", CountBuckets())),
-      step_sequences_(metrics.AddHistogram("headroom_llm_step_sequences", "Sequences of a step.", CountBuckets())),
+      prefill_steps_(metrics.AddCounter("headroom_llm_steps_total", {{"kind", "prefill"}})),
+      decode_steps_(metrics.AddCounter("headroom_llm_steps_total", {{"kind", "decode"}})),
+      mixed_steps_(metrics.AddCounter("headroom_llm_steps_total", {{"kind", "mixed"}})),
+      prompt_tokens_(metrics.AddCounter("headroom_llm_tokens_total", {{"kind", "prompt"}})),
+      answer_tokens_(metrics.AddCounter("headroom_llm_tokens_total", {{"kind", "answer"}})),
+      step_seconds_(metrics.AddHistogram("headroom_llm_step_seconds")),
+      step_tokens_(metrics.AddHistogram("headroom_llm_step_tokens")),
+      step_prompt_tokens_(metrics.AddHistogram("headroom_llm_step_prompt_tokens")),
+      step_sequences_(metrics.AddHistogram("headroom_llm_step_sequences")),
       endpoint_(
           EndpointOptions(config, device), [&device] { return device.Ledger(); }, channels, metrics, SystemClock()),
       engine_(
@@ -103,17 +108,10 @@ LlmServer::LlmServer(const ClusterConfig& config, worker::WorkerDevice& device, 
                metrics),
       engine_metrics_(metrics.AddCollector([this] {
         const EngineStats stats = engine_.Stats();
-        return std::vector<MetricSample>{
-            {"headroom_llm_running_sequences",
-             "Sequences that take part in steps.",
-             {},
-             static_cast<double>(stats.running)},
-            {"headroom_llm_waiting_sequences",
-             "Sequences that wait for a step.",
-             {},
-             static_cast<double>(stats.waiting)},
-            {"headroom_llm_kv_blocks_used", "KV blocks that hold tokens.", {}, static_cast<double>(stats.blocks_used)},
-            {"headroom_llm_kv_blocks", "KV blocks of the pool.", {}, static_cast<double>(stats.blocks)}};
+        return std::vector<MetricSample>{{"headroom_llm_running_sequences", {}, static_cast<double>(stats.running)},
+                                         {"headroom_llm_waiting_sequences", {}, static_cast<double>(stats.waiting)},
+                                         {"headroom_llm_used_kv_blocks", {}, static_cast<double>(stats.blocks_used)},
+                                         {"headroom_llm_pool_kv_blocks", {}, static_cast<double>(stats.blocks)}};
       })),
       load_({.name = config.llm_worker.name,
              .total_bytes = device.plan().Bytes(memory::Component::kLlmWeights) +
@@ -140,7 +138,9 @@ void LlmServer::WatchReaders() {
 }
 
 void LlmServer::CountStep(const EngineStep& step) {
-  steps_.Increment();
+  const bool has_prompts = step.prompt_tokens > 0, has_answers = step.tokens > step.prompt_tokens;
+  (has_prompts && has_answers ? mixed_steps_ : has_prompts ? prefill_steps_ : decode_steps_).Increment();
+  if (has_prompts) step_prompt_tokens_.Observe(static_cast<double>(step.prompt_tokens));
   answer_tokens_.Increment(static_cast<double>(step.sampled));
   prompt_tokens_.Increment(static_cast<double>(step.prompt_tokens));
   step_seconds_.Observe(step.seconds);

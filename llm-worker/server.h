@@ -48,8 +48,8 @@ class LlmServer : public RunningService {
   const LlmWorkerSection config_;
   worker::WorkerDevice& device_;
   const std::unique_ptr<Decoder> decoder_;
-  Counter steps_, prompt_tokens_, answer_tokens_;
-  Histogram step_seconds_, step_tokens_, step_sequences_;
+  Counter prefill_steps_, decode_steps_, mixed_steps_, prompt_tokens_, answer_tokens_;
+  Histogram step_seconds_, step_tokens_, step_prompt_tokens_, step_sequences_;
   worker::WorkerEndpoint endpoint_;
   Engine engine_;
   LlmService service_;

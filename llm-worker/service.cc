@@ -310,20 +310,17 @@ class GenerateCall final : public grpc::ServerWriteReactor<v1::TokenEvent>,
 };
 
 constexpr char kRequests[] = "headroom_llm_requests_total";
-constexpr char kRequestsHelp[] = "Generate calls that have ended, by outcome.";
 
 LlmService::LlmService(Parts parts, Options options, Metrics& metrics)
     : parts_(parts),
       options_(std::move(options)),
-      answered_(metrics.AddCounter(kRequests, kRequestsHelp, {{"outcome", "answered"}})),
-      cancelled_(metrics.AddCounter(kRequests, kRequestsHelp, {{"outcome", "cancelled"}})),
-      refused_(metrics.AddCounter(kRequests, kRequestsHelp, {{"outcome", "refused"}})),
-      failed_(metrics.AddCounter(kRequests, kRequestsHelp, {{"outcome", "failed"}})),
-      fetches_(metrics.AddCounter("headroom_llm_fetches_total", "Requests whose embeddings were pulled.")),
-      fetch_failures_(
-          metrics.AddCounter("headroom_llm_fetch_failures_total", "Requests whose embeddings could not be pulled.")),
-      unread_cancels_(
-          metrics.AddCounter("headroom_llm_unread_cancels_total", "Answers cancelled because nobody read them.")),
+      answered_(metrics.AddCounter(kRequests, {{"outcome", "answered"}})),
+      cancelled_(metrics.AddCounter(kRequests, {{"outcome", "cancelled"}})),
+      refused_(metrics.AddCounter(kRequests, {{"outcome", "refused"}})),
+      failed_(metrics.AddCounter(kRequests, {{"outcome", "failed"}})),
+      fetches_(metrics.AddCounter("headroom_llm_fetches_total")),
+      fetch_failures_(metrics.AddCounter("headroom_llm_fetch_failures_total")),
+      unread_cancels_(metrics.AddCounter("headroom_llm_unread_cancels_total")),
       fetchers_("llm-fetch", options_.fetch_threads, static_cast<size_t>(options_.fetches_waiting_max)) {}
 
 LlmService::~LlmService() {

@@ -11,6 +11,7 @@ class Scheduler : public RunningService {
   static absl::StatusOr<std::unique_ptr<RunningService>> Start(const ClusterConfig& config, ProcessEnd&) {
     auto scheduler = std::make_unique<Scheduler>();
     HEADROOM_ASSIGN_OR_RETURN(scheduler->metrics_, Metrics::Create(config.scheduler.metrics_listen));
+    ExportConfig(config, *scheduler->metrics_);
     HEADROOM_ASSIGN_OR_RETURN(scheduler->server_,
                               scheduler::SchedulerServer::Start(config, scheduler->channels_, *scheduler->metrics_));
     return scheduler;

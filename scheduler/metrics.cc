@@ -30,30 +30,33 @@ double Value(int64_t number) { return static_cast<double>(number); }
 
 void AddWorkerCounts(const ClusterStatus& status, std::vector<MetricSample>& samples) {
   for (Role role : {Role::kVision, Role::kLlm}) {
-    for (WorkerState state : {WorkerState::kLoading, WorkerState::kReady, WorkerState::kDraining}) {
-      const auto count = std::count_if(status.workers.begin(), status.workers.end(), [&](const WorkerStatus& worker) {
+    const auto count = [&](auto&& matches) {
+      return Value(std::count_if(status.workers.begin(), status.workers.end(), [&](const WorkerStatus& worker) {
         const auto& roles = worker.info.roles;
-        return worker.linked && worker.state == state && std::find(roles.begin(), roles.end(), role) != roles.end();
-      });
-      samples.push_back({"headroom_scheduler_workers",
-                         "Workers with an open link.",
-                         {{"role", RoleName(role)}, {"state", StateName(state)}},
-                         Value(count)});
+        return matches(worker) && std::find(roles.begin(), roles.end(), role) != roles.end();
+      }));
+    };
+    const auto lost = [](const WorkerStatus& worker) {
+      return !worker.linked && worker.state != WorkerState::kDraining;
+    };
+    samples.push_back({"headroom_scheduler_workers", {{"role", RoleName(role)}, {"state", "lost"}}, count(lost)});
+    for (WorkerState state : {WorkerState::kLoading, WorkerState::kReady, WorkerState::kDraining}) {
+      samples.push_back(
+          {"headroom_scheduler_workers",
+           {{"role", RoleName(role)}, {"state", StateName(state)}},
+           count([state](const WorkerStatus& worker) { return worker.linked && worker.state == state; })});
     }
   }
 }
 
 void AddWorkerLoads(const ClusterStatus& status, std::vector<MetricSample>& samples) {
   for (const WorkerStatus& worker : status.workers) {
-    samples.push_back({"headroom_scheduler_worker_placeable",
-                       "1 when the worker may get grants.",
-                       {{"worker", worker.info.worker}},
-                       worker.placeable ? 1.0 : 0.0});
+    samples.push_back(
+        {"headroom_scheduler_worker_placeable", {{"worker", worker.info.worker}}, worker.placeable ? 1.0 : 0.0});
     for (const admission::Dimension& dimension : admission::kDimensions) {
       const int64_t capacity = worker.info.capacity.*dimension.member;
       if (capacity == 0) continue;
       samples.push_back({"headroom_scheduler_worker_reserved_ratio",
-                         "Part of a worker's capacity that is active or pending.",
                          {{"worker", worker.info.worker}, {"resource", dimension.name}},
                          Value(worker.reserved.*dimension.member) / Value(capacity)});
     }
@@ -62,17 +65,11 @@ void AddWorkerLoads(const ClusterStatus& status, std::vector<MetricSample>& samp
 
 std::vector<MetricSample> Samples(const ClusterStatus& status) {
   std::vector<MetricSample> samples = {
-      {"headroom_scheduler_queue_entries", "Requests that wait for room.", {}, Value(status.queue_entries)},
-      {"headroom_scheduler_queue_entries_limit", "Requests that may wait.", {}, Value(status.queue_entries_max)},
-      {"headroom_scheduler_grants",
-       "Grants with at least one leg in that state.",
-       {{"state", "pending"}},
-       Value(status.grants_pending)},
-      {"headroom_scheduler_grants",
-       "Grants with at least one leg in that state.",
-       {{"state", "active"}},
-       Value(status.grants_active)},
-      {"headroom_scheduler_epoch", "Epoch that this scheduler leads with.", {}, static_cast<double>(status.epoch)},
+      {"headroom_scheduler_queue_entries", {}, Value(status.queue_entries)},
+      {"headroom_scheduler_queue_limit_entries", {}, Value(status.queue_entries_max)},
+      {"headroom_scheduler_grants", {{"state", "pending"}}, Value(status.grants_pending)},
+      {"headroom_scheduler_grants", {{"state", "active"}}, Value(status.grants_active)},
+      {"headroom_scheduler_epoch", {}, static_cast<double>(status.epoch)},
   };
   AddWorkerCounts(status, samples);
   AddWorkerLoads(status, samples);
@@ -89,14 +86,10 @@ std::string LowerCase(std::string text) {
 }  // namespace
 
 SchedulerMetrics::SchedulerMetrics(Metrics& metrics)
-    : queue_wait_(metrics.AddHistogram("headroom_scheduler_queue_wait_seconds",
-                                       "Time from arrival to grant, time waited elsewhere included.",
-                                       LatencyBuckets())) {
+    : queue_wait_(metrics.AddHistogram("headroom_scheduler_queue_wait_seconds")) {
   for (const auto& [outcome, budget] : Outcomes()) {
-    decisions_.emplace(std::pair(outcome, budget),
-                       metrics.AddCounter("headroom_scheduler_reserve_decisions_total",
-                                          "Reservations by outcome and by the budget that decided.",
-                                          {{"outcome", outcome}, {"budget", budget}}));
+    decisions_.emplace(std::pair(outcome, budget), metrics.AddCounter("headroom_scheduler_reserve_decisions_total",
+                                                                      {{"outcome", outcome}, {"budget", budget}}));
   }
 }
 

@@ -9,7 +9,7 @@ export CCACHE_BASEDIR=$ROOT CCACHE_NOHASHDIR=1
 BUILD_PACKAGES=(g++ cmake ninja-build ccache mold pkg-config ca-certificates
   libgrpc++-dev protobuf-compiler-grpc libprotobuf-dev protobuf-compiler libabsl-dev libyaml-cpp-dev prometheus-cpp-dev libdnnl-dev
   nlohmann-json3-dev libicu-dev libpcre2-dev libpng-dev libjpeg62-turbo-dev libwebp-dev libseccomp-dev libssl-dev)
-TEST_PACKAGES=(libgtest-dev libgmock-dev python3 python3-venv git curl openssl clang-format clang-tidy mmdebstrap)
+TEST_PACKAGES=(libgtest-dev libgmock-dev python3 python3-venv git curl openssl clang-format clang-tidy mmdebstrap prometheus)
 
 # step NAME COMMAND…: says what begins and how long it took.
 step() {

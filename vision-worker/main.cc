@@ -14,6 +14,7 @@ class VisionWorker : public RunningService {
     HEADROOM_ASSIGN_OR_RETURN(worker->sandbox_,
                               vision_worker::ImageSandbox::Start(vision_worker::SandboxConfigFrom(config)));
     HEADROOM_ASSIGN_OR_RETURN(worker->metrics_, Metrics::Create(config.vision_worker.metrics_listen));
+    ExportConfig(config, *worker->metrics_);
     HEADROOM_ASSIGN_OR_RETURN(worker->device_,
                               worker::WorkerDevice::Create(config, {.vision = true, .llm = false},
                                                            vision_worker::AddEncoderNeeds, process.stopping()));

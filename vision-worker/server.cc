@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "admission/price.h"
 #include "common/log.h"
 #include "common/random.h"
 
@@ -10,11 +11,6 @@ namespace headroom::vision_worker {
 namespace {
 
 using memory::Component;
-
-const std::vector<double>& PatchBuckets() {
-  static const std::vector<double> buckets = {256, 512, 1024, 1536, 2048, 3072, 4096, 6144, 8192, 16384};
-  return buckets;
-}
 
 // In bytes that requests are priced with; alignment does not count.
 int64_t PricedPieceBytes(const worker::WorkerDevice& device) {
@@ -48,6 +44,25 @@ worker::WorkerEndpoint::Options EndpointOptions(const ClusterConfig& config, con
   options.capacity.embedding_bytes = plan.knobs.embedding_store_pieces * PricedPieceBytes(device);
   options.capacity.host_bytes = config.vision_worker.host_bytes_max - FixedHostBytes(config, device);
   options.max_patches_per_step = plan.knobs.max_patches_per_step;
+  const model::SliceConfig& slice = device.model().slice;
+  const auto add_class = [&](const char* name, int64_t pieces) {
+    const int64_t side_patches = slice.scale_resolution / slice.patch_size;
+    const int64_t pixels = pieces * slice.scale_resolution * slice.scale_resolution;
+    // A byte a pixel is more than photographs take.
+    const auto price = admission::ComputePrice({.prompt_tokens = 1,
+                                                .max_tokens = 1,
+                                                .block_size = 1,
+                                                .images = 1,
+                                                .pieces = pieces,
+                                                .patches = pieces * side_patches * side_patches,
+                                                .largest_piece_patches = side_patches * side_patches,
+                                                .embedding_bytes_per_piece = PricedPieceBytes(device),
+                                                .compressed_bytes = pixels,
+                                                .decoded_bytes = 3 * pixels});
+    if (price.ok() && price->vision) options.request_classes.emplace_back(name, *price->vision);
+  };
+  add_class("one_piece_image", 1);
+  add_class("largest_image", slice.max_slice_nums == 1 ? 1 : slice.max_slice_nums + 1);
   return options;
 }
 
@@ -135,11 +150,13 @@ VisionServer::VisionServer(const ClusterConfig& config, worker::WorkerDevice& de
       norm_(NormFrom(device.model())),
       encoder_(std::move(encoder)),
       patch_matrix_(static_cast<size_t>(encoder_->max_patches() * device.model().vision->patch_values())),
-      steps_(metrics.AddCounter("headroom_vision_steps_total", "Steps of the vision tower.")),
-      pieces_(metrics.AddCounter("headroom_vision_pieces_total", "Pieces through the vision tower.")),
-      patches_(metrics.AddCounter("headroom_vision_patches_total", "Patches through the vision tower.")),
-      step_seconds_(metrics.AddHistogram("headroom_vision_step_seconds", "Time of a step.", LatencyBuckets())),
-      step_patches_(metrics.AddHistogram("headroom_vision_step_patches", "Patches of a step.", PatchBuckets())),
+      steps_(metrics.AddCounter("headroom_vision_steps_total")),
+      pieces_(metrics.AddCounter("headroom_vision_pieces_total")),
+      patches_(metrics.AddCounter("headroom_vision_patches_total")),
+      step_seconds_(metrics.AddHistogram("headroom_vision_step_seconds")),
+      piece_seconds_(metrics.AddHistogram("headroom_vision_piece_encode_seconds")),
+      step_pieces_(metrics.AddHistogram("headroom_vision_step_pieces")),
+      step_patches_(metrics.AddHistogram("headroom_vision_step_patches")),
       endpoint_(
           EndpointOptions(config, device), [&device] { return device.Ledger(); }, channels, metrics, SystemClock()),
       intake_(IntakeOptions(config, device),
@@ -189,6 +206,10 @@ void VisionServer::CountStep(const StepReport& step) {
   pieces_.Increment(static_cast<double>(step.pieces));
   patches_.Increment(static_cast<double>(step.patches));
   step_seconds_.Observe(step.seconds);
+  step_pieces_.Observe(static_cast<double>(step.pieces));
+  for (int64_t piece = 0; piece < step.pieces; ++piece) {
+    piece_seconds_.Observe(step.seconds / static_cast<double>(step.pieces));
+  }
   step_patches_.Observe(static_cast<double>(step.patches));
 }
 
@@ -196,28 +217,13 @@ std::vector<MetricSample> VisionServer::Collect() const {
   const EmbeddingStoreStats store = store_.Stats();
   const SandboxStats sandbox = sandbox_.stats();
   std::vector<MetricSample> samples = {
-      {"headroom_embedding_store_capacity_pieces",
-       "Pieces that the embedding store holds.",
-       {},
-       static_cast<double>(store.capacity_pieces)},
-      {"headroom_embedding_store_used_pieces",
-       "Pieces in the embedding store.",
-       {},
-       static_cast<double>(store.used_pieces)},
-      {"headroom_embedding_store_pinned_pieces",
-       "Pieces that open streams hold.",
-       {},
-       static_cast<double>(store.pinned_pieces)},
-      {"headroom_embedding_store_evictions", "Entries evicted since start.", {}, static_cast<double>(store.evictions)},
-      {"headroom_vision_waiting_pieces",
-       "Pieces that wait for a step.",
-       {},
-       static_cast<double>(batcher_.pieces_waiting())}};
+      {"headroom_embedding_store_capacity_pieces", {}, static_cast<double>(store.capacity_pieces)},
+      {"headroom_embedding_store_used_pieces", {}, static_cast<double>(store.used_pieces)},
+      {"headroom_embedding_store_pinned_pieces", {}, static_cast<double>(store.pinned_pieces)},
+      {"headroom_embedding_store_evictions_total", {}, static_cast<double>(store.evictions)},
+      {"headroom_vision_waiting_pieces", {}, static_cast<double>(batcher_.pieces_waiting())}};
   auto add = [&](const char* outcome, uint64_t count) {
-    samples.push_back({"headroom_image_decodes",
-                       "Images given to the decoders since start, by outcome.",
-                       {{"outcome", outcome}},
-                       static_cast<double>(count)});
+    samples.push_back({"headroom_vision_decodes_total", {{"outcome", outcome}}, static_cast<double>(count)});
   };
   add("decoded", sandbox.decoded);
   add("undecodable", sandbox.undecodable);

@@ -57,7 +57,7 @@ class VisionServer : public RunningService {
   const std::unique_ptr<Encoder> encoder_;
   std::vector<float> patch_matrix_;  // [max_patches_per_step, 3 · patch_size²], of the step under way
   Counter steps_, pieces_, patches_;
-  Histogram step_seconds_, step_patches_;
+  Histogram step_seconds_, piece_seconds_, step_pieces_, step_patches_;
   worker::WorkerEndpoint endpoint_;
   ImageIntake intake_;
   EmbeddingStore store_;

@@ -56,15 +56,12 @@ class FetchCall final : public grpc::ServerWriteReactor<v1::FetchResponse> {
 VisionService::VisionService(const VisionParts& parts, const VisionOptions& options, Metrics& metrics)
     : parts_(parts),
       options_(options),
-      images_(metrics.AddCounter("headroom_vision_images_total", "Images whose bytes arrived.")),
-      cache_hits_(
-          metrics.AddCounter("headroom_vision_cache_hits_total", "Images whose embeddings were there already.")),
-      refused_(metrics.AddCounter("headroom_vision_refused_total", "Encode streams refused by a check of the worker.")),
-      fetched_pieces_(metrics.AddCounter("headroom_vision_fetched_pieces_total", "Pieces sent to llm-workers.")),
-      decode_seconds_(metrics.AddHistogram("headroom_vision_decode_seconds", "Decode, resize and cut of an image.",
-                                           LatencyBuckets())),
-      encode_seconds_(
-          metrics.AddHistogram("headroom_vision_encode_seconds", "Compute time of an image.", LatencyBuckets())),
+      images_(metrics.AddCounter("headroom_vision_images_total")),
+      cache_hits_(metrics.AddCounter("headroom_vision_cache_hits_total")),
+      refused_(metrics.AddCounter("headroom_vision_refused_total")),
+      fetched_pieces_(metrics.AddCounter("headroom_vision_fetched_pieces_total")),
+      decode_seconds_(metrics.AddHistogram("headroom_vision_decode_seconds")),
+      encode_seconds_(metrics.AddHistogram("headroom_vision_encode_seconds")),
       decoders_("vision-decode", options.decoders, static_cast<size_t>(options.images_waiting_max)) {}
 
 VisionService::~VisionService() { decoders_.Shutdown(); }

@@ -1,6 +1,7 @@
 #include "worker/worker_device.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "common/device_catalogue.h"
 #include "common/log.h"
@@ -129,23 +130,41 @@ std::shared_ptr<void> WorkerDevice::ExportLedger(Metrics& metrics) const {
   return metrics.AddCollector([this] {
     const memory::LedgerSnapshot snapshot = ledger_->Snapshot();
     std::vector<MetricSample> samples;
-    auto add = [&](const char* name, const char* help, const std::string& component, int64_t value) {
-      MetricLabels labels = {{"device", plan_.device}};
-      if (!component.empty()) labels["component"] = component;
-      samples.push_back({name, help, std::move(labels), static_cast<double>(value)});
+    auto add = [&](const char* name, int64_t value, MetricLabels labels = {}) {
+      labels["device"] = plan_.device;
+      samples.push_back({name, std::move(labels), static_cast<double>(value)});
     };
+    int64_t in_process = 0;
     for (const Component component : memory::AllComponents()) {
       const memory::LedgerLine& line = snapshot[component];
-      const std::string label = memory::ComponentLabel(component);
-      add("headroom_memory_planned_bytes", "Bytes of the plan's line.", label, line.planned);
-      add("headroom_memory_reserved_bytes", "Bytes promised.", label, line.reserved);
-      add("headroom_memory_used_bytes", "Bytes holding data.", label, line.used);
-      add("headroom_memory_high_water_bytes", "Most bytes that held data at one moment.", label, line.high_water);
+      const MetricLabels labels = {{"component", memory::ComponentLabel(component)}};
+      add("headroom_memory_planned_bytes", line.planned, labels);
+      add("headroom_memory_reserved_bytes", line.reserved, labels);
+      add("headroom_memory_used_bytes", line.used, labels);
+      add("headroom_memory_high_water_bytes", line.high_water, labels);
+      if (component != Component::kHeadroom && component != Component::kOtherProcesses) in_process += line.planned;
     }
-    add("headroom_memory_device_bytes", "Memory of the device.", "", snapshot.device_bytes);
-    add("headroom_memory_device_used_bytes", "Bytes holding data, all components.", "", snapshot.total.used);
-    add("headroom_memory_device_high_water_bytes", "Most bytes that held data at one moment, all components.", "",
-        snapshot.total.high_water);
+    add("headroom_memory_device_bytes", snapshot.device_bytes);
+    add("headroom_memory_device_used_bytes", snapshot.total.used);
+    add("headroom_memory_device_high_water_bytes", snapshot.total.high_water);
+    add("headroom_memory_headroom_bytes", snapshot.device_bytes - snapshot.total.used);
+    add("headroom_memory_headroom_low_water_bytes", snapshot.device_bytes - snapshot.total.high_water);
+    add("headroom_memory_process_planned_bytes", in_process);
+    const memory::ResolvedKnobs& knobs = plan_.knobs;
+    const auto knob = [&](const char* name, double value) {
+      samples.push_back({"headroom_plan_knob_value", {{"device", plan_.device}, {"knob", name}}, value});
+    };
+    knob("max_num_seqs", static_cast<double>(knobs.max_num_seqs));
+    knob("max_model_len", static_cast<double>(knobs.max_model_len));
+    knob("max_num_batched_tokens", static_cast<double>(knobs.max_num_batched_tokens));
+    knob("block_size", static_cast<double>(knobs.block_size));
+    knob("max_patches_per_step", static_cast<double>(knobs.max_patches_per_step));
+    knob("embedding_store_pieces", static_cast<double>(knobs.embedding_store_pieces));
+    knob("gpu_memory_utilization", knobs.gpu_memory_utilization);
+    const int64_t available = memory::AvailableHostBytes();
+    if (available != std::numeric_limits<int64_t>::max()) {
+      samples.push_back({"headroom_host_available_bytes", {}, static_cast<double>(available)});
+    }
     return samples;
   });
 }

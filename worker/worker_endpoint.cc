@@ -1,6 +1,7 @@
 #include "worker/worker_endpoint.h"
 
 #include <algorithm>
+#include <limits>
 #include <thread>
 
 #include "common/log.h"
@@ -23,6 +24,15 @@ admission::WorkerGate::Options GateOptions(const WorkerEndpoint::Options& option
   return gate;
 }
 
+int64_t TimesItFits(const admission::Resources& need, const admission::Resources& room) {
+  int64_t times = std::numeric_limits<int64_t>::max();
+  for (const admission::Dimension& dimension : admission::kDimensions) {
+    const int64_t needed = need.*dimension.member;
+    if (needed > 0) times = std::min(times, room.*dimension.member / needed);
+  }
+  return times;
+}
+
 }  // namespace
 
 WorkerEndpoint::WorkerEndpoint(Options options, admission::WorkerLink::LedgerSnapshot ledger,
@@ -32,7 +42,7 @@ WorkerEndpoint::WorkerEndpoint(Options options, admission::WorkerLink::LedgerSna
       channels_(channels),
       clock_(clock),
       gate_(GateOptions(options_), clock),
-      host_({.listen = options_.listen}),
+      host_({.listen = options_.listen, .metrics = &metrics}),
       metrics_token_(metrics.AddCollector([this] { return Collect(); })) {}
 
 WorkerEndpoint::~WorkerEndpoint() {
@@ -91,22 +101,25 @@ void WorkerEndpoint::Close() {
 std::vector<MetricSample> WorkerEndpoint::Collect() const {
   const admission::GateSnapshot snapshot = gate_.Snapshot();
   std::vector<MetricSample> samples;
-  auto add = [&](const char* name, const char* help, MetricLabels labels, double value) {
+  auto add = [&](const std::string& name, double value, MetricLabels labels = {}) {
     labels["worker"] = options_.name;
     labels["role"] = admission::RoleName(options_.role);
-    samples.push_back({name, help, std::move(labels), value});
+    samples.push_back({name, std::move(labels), value});
   };
   for (const admission::Dimension& dimension : admission::kDimensions) {
-    const MetricLabels labels = {{"resource", dimension.name}};
-    add("headroom_worker_capacity", "What the worker offers, by resource.", labels,
-        static_cast<double>(options_.capacity.*dimension.member));
-    add("headroom_worker_reserved", "What active legs hold, by resource.", labels,
+    const int64_t capacity = options_.capacity.*dimension.member;
+    if (capacity == 0) continue;
+    add(absl::StrCat("headroom_worker_capacity_", dimension.name), static_cast<double>(capacity));
+    add(absl::StrCat("headroom_worker_reserved_", dimension.name),
         static_cast<double>(snapshot.reserved.*dimension.member));
   }
-  add("headroom_worker_active_legs", "Legs in use.", {}, static_cast<double>(snapshot.active.size()));
-  add("headroom_worker_load_progress_ratio", "Weights loaded, 0 to 1.", {}, snapshot.load_progress);
-  add("headroom_worker_ready", "1 when the worker takes grants.", {},
-      snapshot.state == admission::WorkerState::kReady ? 1 : 0);
+  for (const auto& [name, need] : options_.request_classes) {
+    add("headroom_worker_fitting_requests",
+        static_cast<double>(TimesItFits(need, options_.capacity - snapshot.reserved)), {{"class", name}});
+  }
+  add("headroom_worker_active_legs", static_cast<double>(snapshot.active.size()));
+  add("headroom_worker_load_progress_ratio", snapshot.load_progress);
+  add("headroom_worker_ready", snapshot.state == admission::WorkerState::kReady ? 1 : 0);
   return samples;
 }
 

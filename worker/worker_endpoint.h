@@ -7,6 +7,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "admission/link/worker_link.h"
@@ -35,6 +36,8 @@ class WorkerEndpoint {
     int64_t max_patches_per_step = 0;
     int64_t max_model_len = 0;
     int64_t block_size = 0;
+    // What a typical request of a class would take, for headroom_worker_fitting_requests: class and need.
+    std::vector<std::pair<std::string, admission::Resources>> request_classes;
   };
 
   // `capacity` has passed ValidateResources. What is passed by reference must outlive this object.

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "common/clock.h"
+#include "common/metrics.h"
 #include "common/status.h"
 
 namespace grpc {
@@ -26,6 +27,7 @@ struct ServerHostOptions {
   int64_t receive_bytes_max = int64_t{4} << 20;   // one message
   int64_t memory_bytes_max = int64_t{256} << 20;  // gRPC's own buffers (ResourceQuota)
   bool reflection = false;                        // also for servers of this process that start later
+  Metrics* metrics = nullptr;                     // counts calls there; outlives the server
 };
 
 // Start and Shutdown are called from one thread; the rest is thread-safe after Start.

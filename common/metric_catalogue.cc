@@ -1,0 +1,329 @@
+#include "common/metric_catalogue.h"
+
+#include <algorithm>
+#include <map>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
+#include "absl/strings/str_split.h"
+
+namespace headroom {
+namespace {
+
+constexpr auto kLatency = MetricBuckets::kLatency;
+constexpr auto kCount = MetricBuckets::kCount;
+
+constexpr char kAll[] = "gateway|scheduler|vision-worker|llm-worker";
+constexpr char kWorkers[] = "vision-worker|llm-worker";
+constexpr char kGateway[] = "gateway";
+constexpr char kScheduler[] = "scheduler";
+constexpr char kVision[] = "vision-worker";
+constexpr char kLlm[] = "llm-worker";
+
+// memory/component.h
+constexpr MetricLabel kComponent = {
+    "component",
+    "vision_weights|resampler_weights|llm_weights|head_weights|kv_pool|llm_workspace|vision_workspace|embedding_store|"
+    "communication|libraries|context_floor|other_processes|alignment|headroom"};
+constexpr MetricLabel kDevice = {"device", "", "device of the process"};
+constexpr MetricLabel kRole = {"role", "vision|llm"};
+// In one process there is one worker of each role; a scheduler may know many.
+constexpr MetricLabel kWorker = {"worker", "", "worker of the process"};
+constexpr MetricLabel kKnownWorker = {"worker", "", "worker that the scheduler knows", 64};
+constexpr MetricLabel kGrpcService = {"service", "Gateway|Scheduler|Vision|Llm|other"};
+constexpr MetricLabel kGrpcMethod = {
+    "method",
+    "Generate|Complete|GetStatus|GetHistory|GetRefusals|Reserve|Renew|Void|CanAdmit|GetClusterState|"
+    "WorkerLink|Encode|Fetch|other"};
+constexpr MetricLabel kGrpcCode = {
+    "code",
+    "OK|CANCELLED|UNKNOWN|INVALID_ARGUMENT|DEADLINE_EXCEEDED|NOT_FOUND|ALREADY_EXISTS|PERMISSION_DENIED|"
+    "RESOURCE_EXHAUSTED|FAILED_PRECONDITION|ABORTED|OUT_OF_RANGE|UNIMPLEMENTED|INTERNAL|UNAVAILABLE|DATA_LOSS|"
+    "UNAUTHENTICATED"};
+constexpr MetricLabel kBudget = {"budget",
+                                 "slots|kv_blocks|patches|embedding_bytes|host_bytes|queue|model_len|"
+                                 "max_patches_per_step|none"};
+
+MetricDefinition Counter(const char* name, const char* unit, const char* services, std::vector<MetricLabel> labels,
+                         const char* help) {
+  return {name, MetricType::kCounter, unit, services, std::move(labels), MetricBuckets::kNone, help};
+}
+
+MetricDefinition Gauge(const char* name, const char* unit, const char* services, std::vector<MetricLabel> labels,
+                       const char* help) {
+  return {name, MetricType::kGauge, unit, services, std::move(labels), MetricBuckets::kNone, help};
+}
+
+MetricDefinition Histogram(const char* name, const char* unit, const char* services, std::vector<MetricLabel> labels,
+                           MetricBuckets buckets, const char* help) {
+  return {name, MetricType::kHistogram, unit, services, std::move(labels), buckets, help};
+}
+
+std::vector<MetricDefinition> Build() {
+  return {
+      // Every process.
+      Gauge("headroom_build_info", "info", kAll, {{"version", "", "version"}, {"build", "release|debug"}},
+            "Which build runs."),
+      Gauge("headroom_config_info", "info", kAll,
+            {{"cluster", "", "cluster id"}, {"device", "", "device.kind"}, {"dtype", "", "model.dtype"}},
+            "What the configuration says."),
+      Gauge("headroom_process_resident_bytes", "bytes", kAll, {},
+            "Memory of the process that no file stands behind (RssAnon and RssShmem)."),
+      Gauge("headroom_process_start_time_seconds", "seconds", kAll, {},
+            "When the process came up, seconds since 1970."),
+      Gauge("headroom_host_available_bytes", "bytes", kWorkers, {},
+            "What the machine, or the process's control group, could still give: the smaller one."),
+      Counter("headroom_grpc_server_calls_total", "calls", kAll, {kGrpcService, kGrpcMethod, kGrpcCode},
+              "Calls that the process has answered, by status code."),
+      Histogram("headroom_grpc_server_call_seconds", "seconds", kAll, {kGrpcService, kGrpcMethod}, MetricBuckets::kCall,
+                "Time from a call's arrival to its status; for streams all of their life."),
+      // The ledger of a device: all lines of one scrape are of one moment.
+      Gauge("headroom_memory_device_bytes", "bytes", kWorkers, {kDevice},
+            "Memory of the device. The planned bytes of all components sum to it."),
+      Gauge("headroom_memory_planned_bytes", "bytes", kWorkers, {kDevice, kComponent}, "Bytes of the plan's line."),
+      Gauge("headroom_memory_reserved_bytes", "bytes", kWorkers, {kDevice, kComponent},
+            "Bytes promised: taken from the arena, or granted out of a pool."),
+      Gauge("headroom_memory_used_bytes", "bytes", kWorkers, {kDevice, kComponent}, "Bytes that hold data."),
+      Gauge("headroom_memory_high_water_bytes", "bytes", kWorkers, {kDevice, kComponent},
+            "Most bytes of the component that held data at one moment."),
+      Gauge("headroom_memory_device_used_bytes", "bytes", kWorkers, {kDevice}, "Bytes that hold data, all components."),
+      Gauge("headroom_memory_device_high_water_bytes", "bytes", kWorkers, {kDevice},
+            "Most bytes that held data at one moment, all components."),
+      Gauge("headroom_memory_headroom_bytes", "bytes", kWorkers, {kDevice},
+            "Bytes of the device that hold no data now: device less used."),
+      Gauge("headroom_memory_headroom_low_water_bytes", "bytes", kWorkers, {kDevice},
+            "Least headroom at one moment since start: device less high water."),
+      Gauge("headroom_memory_process_planned_bytes", "bytes", kWorkers, {kDevice},
+            "Lines of the plan that lie in the process: the arena, libraries, the context floor."),
+      Gauge(
+          "headroom_plan_knob_value", "number", kWorkers,
+          {kDevice,
+           {"knob",
+            "max_num_seqs|max_model_len|max_num_batched_tokens|block_size|max_patches_per_step|embedding_store_pieces|"
+            "gpu_memory_utilization"}},
+          "Knobs as the plan resolved them."),
+      // Admission as the worker enforces it.
+      Gauge("headroom_worker_ready", "state", kWorkers, {kRole, kWorker}, "1 when the worker takes grants."),
+      Gauge("headroom_worker_load_progress_ratio", "ratio", kWorkers, {kRole, kWorker}, "Weights loaded."),
+      Gauge("headroom_worker_active_legs", "legs", kWorkers, {kRole, kWorker}, "Legs in use."),
+      Gauge("headroom_worker_capacity_slots", "slots", kWorkers, {kRole, kWorker},
+            "Sequences (llm) or images in flight (vision) that the worker offers."),
+      Gauge("headroom_worker_reserved_slots", "slots", kWorkers, {kRole, kWorker}, "Slots that active legs hold."),
+      Gauge("headroom_worker_capacity_kv_blocks", "kv_blocks", kLlm, {kRole, kWorker},
+            "KV blocks that the worker offers."),
+      Gauge("headroom_worker_reserved_kv_blocks", "kv_blocks", kLlm, {kRole, kWorker},
+            "KV blocks that active legs hold, written or not."),
+      Gauge("headroom_worker_capacity_patches", "patches", kVision, {kRole, kWorker},
+            "Patches in flight that the worker offers."),
+      Gauge("headroom_worker_reserved_patches", "patches", kVision, {kRole, kWorker}, "Patches that active legs hold."),
+      Gauge("headroom_worker_capacity_embedding_bytes", "bytes", kVision, {kRole, kWorker},
+            "Embedding bytes that the worker offers."),
+      Gauge("headroom_worker_reserved_embedding_bytes", "bytes", kVision, {kRole, kWorker},
+            "Embedding bytes that active legs hold."),
+      Gauge("headroom_worker_capacity_host_bytes", "bytes", kWorkers, {kRole, kWorker},
+            "The worker's budget of host memory for requests."),
+      Gauge("headroom_worker_reserved_host_bytes", "bytes", kWorkers, {kRole, kWorker},
+            "Host memory that active legs hold."),
+      Gauge(
+          "headroom_worker_fitting_requests", "requests", kWorkers,
+          {kRole, kWorker, {"class", "short_text|full_length|one_piece_image|largest_image"}},
+          "How many more requests of a class fit beside the active legs: 256 tokens; max_model_len tokens; an image of "
+          "one piece; one of as many pieces as the model allows."),
+      // Scheduler.
+      Counter("headroom_scheduler_reserve_decisions_total", "decisions", kScheduler,
+              {{"outcome",
+                "granted|cancelled|invalid_price|no_worker|draining|wait_too_long|queue_full|model_limit|never_fits"},
+               kBudget},
+              "Reservations by outcome and by the budget that decided."),
+      Histogram("headroom_scheduler_queue_wait_seconds", "seconds", kScheduler, {}, kLatency,
+                "Time that granted requests waited, time waited elsewhere included."),
+      Gauge("headroom_scheduler_queue_entries", "entries", kScheduler, {}, "Requests that wait for room."),
+      Gauge("headroom_scheduler_queue_limit_entries", "entries", kScheduler, {}, "Requests that may wait."),
+      Gauge("headroom_scheduler_grants", "grants", kScheduler, {{"state", "pending|active"}},
+            "Grants with at least one leg in that state."),
+      Gauge("headroom_scheduler_epoch", "number", kScheduler, {}, "Epoch that the scheduler leads with."),
+      Gauge("headroom_scheduler_workers", "workers", kScheduler, {kRole, {"state", "loading|ready|draining|lost"}},
+            "Workers that the scheduler knows; lost: the link ended without a drain, until the worker is forgotten."),
+      Gauge("headroom_scheduler_worker_placeable", "state", kScheduler, {kKnownWorker},
+            "1 when the worker may get grants."),
+      Gauge("headroom_scheduler_worker_reserved_ratio", "ratio", kScheduler,
+            {kKnownWorker, {"resource", "slots|kv_blocks|patches|embedding_bytes|host_bytes"}},
+            "Part of a worker's capacity that is active or pending; above 1 after a restart with less capacity."),
+      // Gateway.
+      Counter("headroom_gateway_requests_total", "requests", kGateway,
+              {{"outcome",
+                "ok|cancelled|invalid_argument|deadline_exceeded|resource_exhausted|failed_precondition|unavailable|"
+                "internal"}},
+              "Requests by outcome, those refused at the door included."),
+      Counter(
+          "headroom_gateway_refusals_total", "refusals", kGateway,
+          {{"budget",
+            "slots|kv_blocks|patches|embedding_bytes|host_bytes|queue|model_len|max_patches_per_step|requests_running|"
+            "none"}},
+          "Requests refused for want of room, by the budget that was short; none: no worker, or draining."),
+      Gauge("headroom_gateway_requests_running", "requests", kGateway, {}, "Requests between arrival and last byte."),
+      Histogram("headroom_gateway_queue_seconds", "seconds", kGateway, {}, kLatency, "Time from arrival to grant."),
+      Histogram("headroom_gateway_time_to_first_token_seconds", "seconds", kGateway, {}, kLatency,
+                "Time from arrival to first token."),
+      Histogram("headroom_gateway_time_per_output_token_seconds", "seconds", kGateway, {}, MetricBuckets::kToken,
+                "Mean time between the tokens of an answer, after the first; answers of one token do not count."),
+      Histogram("headroom_gateway_request_seconds", "seconds", kGateway, {}, kLatency,
+                "Time from arrival to last byte."),
+      Counter("headroom_gateway_prompt_tokens_total", "tokens", kGateway, {},
+              "Prompt tokens of finished requests, image tokens included."),
+      Counter("headroom_gateway_completion_tokens_total", "tokens", kGateway, {},
+              "Tokens generated for finished requests."),
+      Counter("headroom_gateway_images_total", "images", kGateway, {}, "Images of finished requests."),
+      Counter("headroom_gateway_pieces_total", "pieces", kGateway, {}, "Pieces of images of finished requests."),
+      Gauge("headroom_gateway_host_used_bytes", "bytes", kGateway, {}, "Compressed images of open requests."),
+      Gauge("headroom_gateway_host_capacity_bytes", "bytes", kGateway, {},
+            "Budget for compressed images of open requests."),
+      // Vision-worker.
+      Counter("headroom_vision_images_total", "images", kVision, {}, "Images whose bytes arrived."),
+      Counter("headroom_vision_cache_hits_total", "hits", kVision, {}, "Images whose embeddings were there already."),
+      Counter("headroom_vision_refused_total", "refused", kVision, {},
+              "Encode streams refused by a check of the worker."),
+      Counter("headroom_vision_fetched_pieces_total", "pieces", kVision, {}, "Pieces sent to llm-workers."),
+      Counter("headroom_vision_decodes_total", "decodes", kVision,
+              {{"outcome", "decoded|undecodable|crashed|timed_out|not_served"}}, "Images given to the decoders."),
+      Histogram("headroom_vision_decode_seconds", "seconds", kVision, {}, kLatency,
+                "Decode, resize and cut of an image."),
+      Histogram("headroom_vision_encode_seconds", "seconds", kVision, {}, kLatency, "Compute time of an image."),
+      Histogram("headroom_vision_piece_encode_seconds", "seconds", kVision, {}, kLatency,
+                "Compute time of a piece: that of its step, shared by the step's pieces."),
+      Counter("headroom_vision_steps_total", "steps", kVision, {}, "Steps of the vision tower."),
+      Counter("headroom_vision_pieces_total", "pieces", kVision, {}, "Pieces through the vision tower."),
+      Counter("headroom_vision_patches_total", "patches", kVision, {}, "Patches through the vision tower."),
+      Histogram("headroom_vision_step_seconds", "seconds", kVision, {}, kLatency, "Time of a step."),
+      Histogram("headroom_vision_step_pieces", "pieces", kVision, {}, kCount, "Pieces of a step."),
+      Histogram("headroom_vision_step_patches", "patches", kVision, {}, MetricBuckets::kPatches, "Patches of a step."),
+      Gauge("headroom_vision_waiting_pieces", "pieces", kVision, {}, "Pieces that wait for a step."),
+      Gauge("headroom_embedding_store_capacity_pieces", "pieces", kVision, {},
+            "Pieces that the embedding store holds."),
+      Gauge("headroom_embedding_store_used_pieces", "pieces", kVision, {}, "Pieces in the embedding store."),
+      Gauge("headroom_embedding_store_pinned_pieces", "pieces", kVision, {}, "Pieces that open streams hold."),
+      Counter("headroom_embedding_store_evictions_total", "evictions", kVision, {}, "Entries evicted."),
+      // Llm-worker.
+      Counter("headroom_llm_requests_total", "requests", kLlm, {{"outcome", "answered|cancelled|refused|failed"}},
+              "Generate calls that have ended, by outcome."),
+      Counter("headroom_llm_fetches_total", "fetches", kLlm, {}, "Requests whose embeddings were pulled."),
+      Counter("headroom_llm_fetch_failures_total", "failures", kLlm, {},
+              "Requests whose embeddings could not be pulled."),
+      Counter("headroom_llm_unread_cancels_total", "cancels", kLlm, {}, "Answers cancelled because nobody read them."),
+      Counter("headroom_llm_steps_total", "steps", kLlm, {{"kind", "prefill|decode|mixed"}},
+              "Steps of the engine, by what their rows were of: prompts, answers, both."),
+      Counter("headroom_llm_tokens_total", "tokens", kLlm, {{"kind", "prompt|answer"}}, "Tokens through the decoder."),
+      Histogram("headroom_llm_step_seconds", "seconds", kLlm, {}, kLatency, "Time of a step."),
+      Histogram("headroom_llm_step_tokens", "tokens", kLlm, {}, kCount, "Rows of a step."),
+      Histogram("headroom_llm_step_prompt_tokens", "tokens", kLlm, {}, kCount,
+                "Rows of a step that are of prompts, in steps that have such."),
+      Histogram("headroom_llm_step_sequences", "sequences", kLlm, {}, kCount, "Sequences of a step."),
+      Gauge("headroom_llm_running_sequences", "sequences", kLlm, {}, "Sequences that take part in steps."),
+      Gauge("headroom_llm_waiting_sequences", "sequences", kLlm, {}, "Sequences that wait for a step."),
+      Gauge("headroom_llm_used_kv_blocks", "kv_blocks", kLlm, {}, "KV blocks that hold tokens."),
+      Gauge("headroom_llm_pool_kv_blocks", "kv_blocks", kLlm, {}, "KV blocks of the pool."),
+  };
+}
+
+const char* TypeName(MetricType type) {
+  return type == MetricType::kCounter ? "counter" : type == MetricType::kGauge ? "gauge" : "histogram";
+}
+
+// "all", or the services with spaces.
+std::string Services(const MetricDefinition& metric) {
+  return metric.services == kAll ? "all" : absl::StrReplaceAll(metric.services, {{"|", ", "}});
+}
+
+// Sets of more values stand once, below the table.
+constexpr size_t kValuesInTable = 10;
+
+std::string Listed(const MetricLabel& label) { return absl::StrReplaceAll(label.values, {{"|", ", "}}); }
+
+std::string LabelsText(const MetricDefinition& metric) {
+  std::vector<std::string> labels;
+  for (const MetricLabel& label : metric.labels) {
+    const size_t values = ClosedValues(label).size();
+    labels.push_back(absl::StrCat("`", label.name, "`: ",
+                                  values == 0                ? absl::StrCat("one for each ", label.open)
+                                  : values <= kValuesInTable ? Listed(label)
+                                                             : "see below"));
+  }
+  return absl::StrJoin(labels, "; ");
+}
+
+}  // namespace
+
+const std::vector<double>& BucketsOf(MetricBuckets buckets) {
+  static const std::vector<double> none;
+  static const std::vector<double> latency = {0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2,
+                                              0.5,    1,     2,     5,     10,   30,   60,   120};
+  static const std::vector<double> call = {0.001, 0.005, 0.02, 0.1, 0.3, 1, 3, 10, 60};
+  static const std::vector<double> token = {0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5};
+  static const std::vector<double> count = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192};
+  static const std::vector<double> patches = {256, 512, 1024, 1536, 2048, 3072, 4096, 6144, 8192, 16384};
+  switch (buckets) {
+    case MetricBuckets::kLatency:
+      return latency;
+    case MetricBuckets::kCall:
+      return call;
+    case MetricBuckets::kToken:
+      return token;
+    case MetricBuckets::kCount:
+      return count;
+    case MetricBuckets::kPatches:
+      return patches;
+    case MetricBuckets::kNone:
+      break;
+  }
+  return none;
+}
+
+std::vector<std::string> ClosedValues(const MetricLabel& label) {
+  if (*label.values == '\0') return {};
+  return absl::StrSplit(label.values, '|');
+}
+
+int64_t MetricDefinition::SeriesMax() const {
+  // Buckets, +Inf, sum and count.
+  int64_t series = type == MetricType::kHistogram ? static_cast<int64_t>(BucketsOf(buckets).size()) + 3 : 1;
+  for (const MetricLabel& label : labels) {
+    series *= *label.values == '\0' ? label.open_count : static_cast<int64_t>(ClosedValues(label).size());
+  }
+  return series;
+}
+
+const std::vector<MetricDefinition>& MetricCatalogue() {
+  static const std::vector<MetricDefinition> catalogue = Build();
+  return catalogue;
+}
+
+const MetricDefinition* FindMetric(const std::vector<MetricDefinition>& catalogue, std::string_view name) {
+  const auto found =
+      std::find_if(catalogue.begin(), catalogue.end(), [name](const auto& metric) { return name == metric.name; });
+  return found == catalogue.end() ? nullptr : &*found;
+}
+
+std::string MetricReference() {
+  std::string page =
+      "# Metrics\n\n"
+      "Written by `headroom metrics`; a test compares. Every service answers on its `metrics_listen` address, path "
+      "`/metrics`; `headroom up` shows all of them on the gateway's.\n"
+      "Histograms have the usual `_bucket`, `_sum` and `_count`. Open labels take one value for each thing named, so "
+      "their number is bounded by the configuration, never by what clients send.\n"
+      "`exposer_*` beside them are of the exposition library (prometheus-cpp) about itself.\n\n"
+      "| name | type | unit | labels | service | meaning |\n| --- | --- | --- | --- | --- | --- |\n";
+  std::map<std::string, std::string> long_sets;
+  for (const MetricDefinition& metric : MetricCatalogue()) {
+    for (const MetricLabel& label : metric.labels) {
+      if (ClosedValues(label).size() > kValuesInTable) long_sets[label.name] = Listed(label);
+    }
+    absl::StrAppend(&page, "| `", metric.name, "` | ", TypeName(metric.type), " | ", metric.unit, " | ",
+                    LabelsText(metric), " | ", Services(metric), " | ", metric.help, " |\n");
+  }
+  absl::StrAppend(&page, "\n## Label values\n\n");
+  for (const auto& [name, values] : long_sets) absl::StrAppend(&page, "- `", name, "`: ", values, "\n");
+  return page;
+}
+
+}  // namespace headroom
