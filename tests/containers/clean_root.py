@@ -1,4 +1,5 @@
 """The stages of deploy/docker/Dockerfile.cpu without a container engine: roots that mmdebstrap makes, and the same build.sh inside them."""
+import os
 import pathlib
 import shutil
 import subprocess
@@ -63,6 +64,8 @@ def build_stage(root, out, cached):
     copy_sources(root / "src")
     inside(root, f"/src/{BUILD}", "build-packages")
     environment = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/tmp", "CCACHE_DIR": CACHE}
+    # A part of the cache's keys.
+    environment.update({name: value for name, value in os.environ.items() if name.startswith(("LANG", "LC_"))})
     inside(root, "nice", "-n", "10", f"/src/{BUILD}", "build", "/out", binds=compiler_cache() if cached else (), env=environment)
     copy_root(root / "out", out)
 
