@@ -156,12 +156,12 @@ std::vector<MetricDefinition> Build() {
                 "ok|cancelled|invalid_argument|deadline_exceeded|resource_exhausted|failed_precondition|unavailable|"
                 "internal"}},
               "Requests by outcome, those refused at the door included."),
-      Counter(
-          "headroom_gateway_refusals_total", "refusals", kGateway,
-          {{"budget",
-            "slots|kv_blocks|patches|embedding_bytes|host_bytes|queue|model_len|max_patches_per_step|requests_running|"
-            "none"}},
-          "Requests refused for want of room, by the budget that was short; none: no worker, or draining."),
+      Counter("headroom_gateway_refusals_total", "refusals", kGateway,
+              {{"budget",
+                "slots|kv_blocks|patches|embedding_bytes|host_bytes|gateway_host_bytes|queue|model_len|max_patches_per_"
+                "step|requests_running|"
+                "none"}},
+              "Requests refused for want of room, by the budget that was short; none: no worker, or draining."),
       Gauge("headroom_gateway_requests_running", "requests", kGateway, {}, "Requests between arrival and last byte."),
       Histogram("headroom_gateway_queue_seconds", "seconds", kGateway, {}, kLatency, "Time from arrival to grant."),
       Histogram("headroom_gateway_time_to_first_token_seconds", "seconds", kGateway, {}, kLatency,
