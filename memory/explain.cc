@@ -326,9 +326,12 @@ std::string ExplainOutside(const Plan& plan, const model::ModelCard& card, const
   const int64_t bytes = plan.Bytes(component);
   const bool ranks = plan.tensor_parallel_size > 1;
   if (component == Component::kLibraries) {
-    std::vector<Term> terms = {Given("of the kernels", request.kernels.library_bytes),
-                               Given("of the device's libraries", device.library_bytes)};
-    if (ranks) terms.push_back(Given("of tensor parallelism", device.parallel_library_bytes));
+    // What the kernels keep depends on the sizes of the steps, and only the device can say it: it is the rest.
+    const int64_t parallel = ranks ? device.parallel_library_bytes : 0;
+    std::vector<Term> terms = {
+        Given("of the kernels: compiled products of the steps", bytes - device.library_bytes - parallel),
+        Given("of the device's libraries", device.library_bytes)};
+    if (ranks) terms.push_back(Given("of tensor parallelism", parallel));
     return ExplainSum(terms, bytes);
   }
   if (component == Component::kCommunication) {

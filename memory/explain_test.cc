@@ -228,6 +228,8 @@ PlanRequest RequestOf(int64_t bytes) {
   request.kernels.rows = RowsBy64;
   request.kernels.library_bytes = 77'777;
   request.kernels.communication_bytes = 12'345;
+  request.kernels.vision_library = [](int64_t patches, int64_t pieces) { return 1000 * patches + pieces; };
+  request.kernels.llm_library = [](int64_t tokens, int64_t sequences) { return 100 * tokens + sequences; };
   request.kernels.vision_linear_scratch = [](int64_t patches, int64_t pieces) { return patches * 11 + pieces; };
   request.kernels.llm_attention_scratch = [](int64_t tokens, int64_t sequences) { return tokens + 3 * sequences; };
   return request;

@@ -43,7 +43,7 @@ dnnl::matmul::primitive_desc Describe(const ProductShape& s, const dnnl::engine&
     p.bias = memory::desc({1, s.n}, memory::data_type::f32, memory::format_tag::ab);
     return dnnl::matmul::desc(p.x, p.weight, p.bias, p.y);
   };
-  const dnnl::matmul::primitive_desc descriptor(describe(), attributes, engine);
+  dnnl::matmul::primitive_desc descriptor(describe(), attributes, engine);
   p.scratch = descriptor.scratchpad_desc();
   return descriptor;
 }
