@@ -1,3 +1,5 @@
+#include <gmock/gmock.h>
+#include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
 #include <stop_token>
@@ -51,6 +53,27 @@ TEST(ServerHostTest, TakesAFreePortAndRefusesATakenOne) {
   EXPECT_NE(host.address(), "127.0.0.1:0");
   ServerHost second({.listen = host.address()});
   EXPECT_EQ(second.Start({&service}).code(), absl::StatusCode::kUnavailable);
+}
+
+TEST(CallMetricsTest, CallsCountByMethodAndCode) {
+  auto metrics = Metrics::Create("");
+  ASSERT_TRUE(metrics.ok());
+  AnyService service;  // answers UNIMPLEMENTED
+  ServerHost host({.listen = "", .metrics = metrics->get()});
+  ASSERT_TRUE(host.Start({&service}).ok());
+  const auto channel = host.server()->InProcessChannel({});
+  const auto stub = v1::Scheduler::NewStub(channel);
+  for (int i = 0; i < 3; ++i) {
+    grpc::ClientContext context;
+    v1::RenewResponse response;
+    EXPECT_EQ(stub->Renew(&context, {}, &response).error_code(), grpc::StatusCode::UNIMPLEMENTED);
+  }
+  host.Shutdown(Duration::zero());
+  const std::string text = (*metrics)->Render();
+  EXPECT_THAT(text, testing::HasSubstr("headroom_grpc_server_calls_total{code=\"UNIMPLEMENTED\",method=\"Renew\","
+                                       "service=\"Scheduler\"} 3"));
+  EXPECT_THAT(text, testing::HasSubstr("headroom_grpc_server_call_seconds_count{method=\"Renew\","
+                                       "service=\"Scheduler\"} 3"));
 }
 
 TEST(ChannelDirectoryTest, InProcessNamesMustBeRegistered) {
