@@ -81,7 +81,7 @@ def test_plan_writes_what_the_chart_reads(tmp_path):
     for pool in (values["llmPools"][0], values["visionPools"][0]):
         pool.pop("knobs", None)
         pool["device"] = {}
-    plans = plan_values(tmp_path, "llm", "--device=cpu:192MiB", *LLM)["plans"] | plan_values(tmp_path, "vision", "--device=cpu:192MiB", *VISION)["plans"]
+    plans = plan_values(tmp_path, "llm", "--device=cpu:320MiB", *LLM)["plans"] | plan_values(tmp_path, "vision", "--device=cpu:192MiB", *VISION)["plans"]
     values["plans"] = plans
     objects = render(values)
     for pool, plan in plans.items():
