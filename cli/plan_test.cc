@@ -64,7 +64,7 @@ TEST(PlanCommand, OneDeviceIsATableSeveralStandSideBySide) {
 }
 
 TEST(PlanCommand, WhatDoesNotFitSaysWhatWould) {
-  PlanOptions options = Options("tests/golden/minicpmv", {"cpu:64MiB"});
+  PlanOptions options = Options("tests/golden/minicpmv", {"cpu:256MiB"});
   options.knobs.max_model_len = 8192;
   options.knobs.min_full_length_seqs = 1000;
   const Planned planned = Made(options);

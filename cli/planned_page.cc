@@ -37,10 +37,10 @@ void AddRanks(const PlannedDevice& device, std::vector<PageColumn>& columns) {
 // Its bf16 on one card is what we can compare with.
 std::optional<PageColumn> VllmBeside(const Planned& planned, const PlannedDevice& device) {
   const memory::Knobs& knobs = device.request.knobs;
-  const bool comparable = planned.card.served && planned.roles.llm && planned.compute == DType::kBF16 &&
-                          device.device.kind == "cuda" && !knobs.quantization &&
-                          knobs.tensor_parallel_size.value_or(1) == 1 &&
-                          planned.roles.vision == planned.card.encoder.has_value();
+  const bool comparable =
+      planned.card.served && planned.roles.llm && planned.compute == DType::kBF16 && device.device.kind == "cuda" &&
+      !knobs.quantization && knobs.kv_cache_dtype.value_or(DType::kBF16) == DType::kBF16 &&
+      knobs.tensor_parallel_size.value_or(1) == 1 && planned.roles.vision == planned.card.encoder.has_value();
   if (!comparable) return std::nullopt;
   const auto estimate =
       memory::Vllm2024(*planned.card.served, {.knobs = {.max_num_seqs = knobs.max_num_seqs,
@@ -54,7 +54,10 @@ std::optional<PageColumn> VllmBeside(const Planned& planned, const PlannedDevice
 }
 
 PageText TextOf(const Planned& planned, std::span<const PageColumn> columns) {
-  PageText text = ComparedText(absl::StrCat(planned.card.family, " in ", DTypeName(planned.compute)));
+  // Other families may come quantized; their tables say how.
+  const bool plain = planned.card.served.has_value() && !planned.devices.empty() &&
+                     !planned.devices.front().request.knobs.quantization;
+  PageText text = ComparedText(planned.card.family + (plain ? std::string(" in ") + DTypeName(planned.compute) : ""));
   const bool compared = std::any_of(columns.begin(), columns.end(),
                                     [](const PageColumn& column) { return column.title.rfind("vLLM", 0) == 0; });
   if (!compared) text.footnotes.resize(1);

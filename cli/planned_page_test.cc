@@ -58,6 +58,12 @@ TEST(PlannedPage, NothingToCompareOnACpuOrWithQuantizedWeights) {
   EXPECT_THAT(PlannedHtml(planned), Not(HasSubstr("vLLM")));
   PlanOptions options;
   options.quantization = "int8";
+  const Planned quantized = PlanOn({"rtx3090"}, options);
+  EXPECT_EQ(PlannedColumns(quantized).size(), 1U);
+  EXPECT_THAT(PlannedSvg(quantized), Not(HasSubstr("in bf16: every byte")));
+  EXPECT_THAT(PlannedSvg(planned), HasSubstr("in bf16: every byte"));
+  options.quantization.clear();
+  options.kv_cache_dtype = "fp8";
   EXPECT_EQ(PlannedColumns(PlanOn({"rtx3090"}, options)).size(), 1U);
 }
 

@@ -252,9 +252,7 @@ class Estimator {
 
 }  // namespace
 
-const char* VllmEraName(VllmEra era) {
-  return era == VllmEra::kAugust2024 ? "vLLM, August 2024" : "vLLM, autumn 2024";
-}
+const char* VllmEraName(VllmEra era) { return era == VllmEra::kAugust2024 ? "vLLM, August 2024" : "vLLM, autumn 2024"; }
 
 const char* VllmPartTitle(VllmPart part) {
   switch (part) {
