@@ -54,7 +54,7 @@ case "${1:-}" in
   runtime-packages) install $runtime_packages ;;
   user)
     groupadd --gid $user_id headroom
-    useradd --uid $user_id --gid $user_id --home-dir /nonexistent --no-create-home --shell /usr/sbin/nologin headroom
+    useradd -K UID_MAX=65535 --uid $user_id --gid $user_id --home-dir /nonexistent --no-create-home --shell /usr/sbin/nologin headroom
     ;;
   *) sed -n '2,9p' "$0" | cut -c3-; exit 2 ;;
 esac

@@ -17,6 +17,7 @@ from compose_file import mounts, own_services, read
 ROOT = clean_root.ROOT
 PATIENCE_S = 120
 PROGRAMS = ("headroom", "gateway", "scheduler", "vision-worker", "llm-worker", "headroom-image-decoder")
+ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
 LIBRARIES_MISSING = 'for p in "$@"; do ldd /usr/local/bin/$p || exit 1; done | grep "not found"'
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a clean root needs mounts, and so the super-user")
@@ -81,12 +82,10 @@ class Pod:
 
     def start(self, name):
         log = open(self.logs / f"{name}.log", "wb")
-        environment = {"PATH": "/usr/local/bin:/usr/bin:/bin"}
-        self.processes[name] = subprocess.Popen(self.command(name, self.services[name]["command"]), stdout=log, stderr=log, env=environment)
+        self.processes[name] = subprocess.Popen(self.command(name, self.services[name]["command"]), stdout=log, stderr=log, env=ENVIRONMENT)
 
     def ask(self, name, *arguments):
-        return subprocess.run(self.command(name, arguments), capture_output=True, text=True, timeout=PATIENCE_S,
-                              env={"PATH": "/usr/local/bin:/usr/bin:/bin"})
+        return subprocess.run(self.command(name, arguments), capture_output=True, text=True, timeout=PATIENCE_S, env=ENVIRONMENT)
 
     def log(self, name):
         return (self.logs / f"{name}.log").read_text(errors="replace")[-4000:]
