@@ -11,7 +11,7 @@ from load import Load  # noqa: E402
 from prometheus import Prometheus, scrape  # noqa: E402
 
 # Small enough that the load fills it: requests queue, and some wait in vain.
-SETTINGS = ("device.memory=32MiB", "knobs.max_num_seqs=8", "gateway.queue_wait_ms_max=250", "scheduler.queue_entries_max=12",
+SETTINGS = ("device.memory=180MiB", "knobs.max_num_seqs=8", "gateway.queue_wait_ms_max=250", "scheduler.queue_entries_max=12",
             "gateway.requests_running_max=16")
 LOAD_S = 24
 SCRAPES = 8

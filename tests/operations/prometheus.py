@@ -51,6 +51,7 @@ class Prometheus:
     def __init__(self, folder, targets):
         self.folder = folder
         self.port = free_port()
+        self.process = None
         config = {"global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
                   "rule_files": [f"{RULES}/*.yaml"],
                   "scrape_configs": [{"job_name": "headroom", "static_configs": [{"targets": targets}]}]}
@@ -66,6 +67,8 @@ class Prometheus:
         wait_for(self._all_up, "Prometheus to scrape every target")
 
     def stop(self):
+        if self.process is None:
+            return
         self.process.terminate()
         self.process.wait(60)
         self.log.close()
