@@ -90,10 +90,11 @@ std::vector<MetricDefinition> Build() {
       Gauge("headroom_memory_device_used_bytes", "bytes", kWorkers, {kDevice}, "Bytes that hold data, all components."),
       Gauge("headroom_memory_device_high_water_bytes", "bytes", kWorkers, {kDevice},
             "Most bytes that held data at one moment, all components."),
-      Gauge("headroom_memory_headroom_bytes", "bytes", kWorkers, {kDevice},
-            "Bytes of the device that hold no data now: device less used."),
+      Gauge(
+          "headroom_memory_headroom_bytes", "bytes", kWorkers, {kDevice},
+          "Bytes of the device that nothing holds now: device less used, and less what is reserved outside the arena."),
       Gauge("headroom_memory_headroom_low_water_bytes", "bytes", kWorkers, {kDevice},
-            "Least headroom at one moment since start: device less high water."),
+            "Least headroom at one moment since start."),
       Gauge("headroom_memory_process_planned_bytes", "bytes", kWorkers, {kDevice},
             "Lines of the plan that lie in the process: the arena, libraries, the context floor."),
       Gauge(

@@ -135,6 +135,7 @@ std::shared_ptr<void> WorkerDevice::ExportLedger(Metrics& metrics) const {
       samples.push_back({name, std::move(labels), static_cast<double>(value)});
     };
     int64_t in_process = 0;
+    int64_t promised_unseen = 0;  // reserved by what reports no use of its own: libraries, the context, others
     for (const Component component : memory::AllComponents()) {
       const memory::LedgerLine& line = snapshot[component];
       const MetricLabels labels = {{"component", memory::ComponentLabel(component)}};
@@ -142,13 +143,15 @@ std::shared_ptr<void> WorkerDevice::ExportLedger(Metrics& metrics) const {
       add("headroom_memory_reserved_bytes", line.reserved, labels);
       add("headroom_memory_used_bytes", line.used, labels);
       add("headroom_memory_high_water_bytes", line.high_water, labels);
+      if (!memory::InArena(component)) promised_unseen += line.reserved - line.used;
       if (component != Component::kHeadroom && component != Component::kOtherProcesses) in_process += line.planned;
     }
     add("headroom_memory_device_bytes", snapshot.device_bytes);
     add("headroom_memory_device_used_bytes", snapshot.total.used);
     add("headroom_memory_device_high_water_bytes", snapshot.total.high_water);
-    add("headroom_memory_headroom_bytes", snapshot.device_bytes - snapshot.total.used);
-    add("headroom_memory_headroom_low_water_bytes", snapshot.device_bytes - snapshot.total.high_water);
+    add("headroom_memory_headroom_bytes", snapshot.device_bytes - promised_unseen - snapshot.total.used);
+    add("headroom_memory_headroom_low_water_bytes",
+        snapshot.device_bytes - promised_unseen - snapshot.total.high_water);
     add("headroom_memory_process_planned_bytes", in_process);
     const memory::ResolvedKnobs& knobs = plan_.knobs;
     const auto knob = [&](const char* name, double value) {

@@ -26,6 +26,9 @@ def mean(histogram):
 
 DEVICE = "{{instance}} {{device}}"
 OK, WARN, BAD = GREEN, ORANGE, RED
+# Lines that report no use of their own count as reserved.
+OUTSIDE = 'component=~"libraries|context_floor|other_processes"'
+IN_ARENA = OUTSIDE.replace("=~", "!~")
 KV = 'component="kv_pool"'
 FAILED = 'code!="OK"'
 
@@ -34,10 +37,10 @@ HEADROOM = Dashboard(
     [
         Row("Now", [
             Panel("Headroom now", [Query(sel("headroom_memory_headroom_bytes"), DEVICE)], "bytes", "stat", width=6, height=5,
-                  description="Bytes of the device that hold no data."),
+                  description="Bytes of the device that nothing holds."),
             Panel("Headroom, low-water mark", [Query(sel("headroom_memory_headroom_low_water_bytes"), DEVICE)], "bytes", "stat", width=6, height=5,
                   description="The least headroom at any one moment since the process came up."),
-            Panel("Device in use", [Query(f"{sel('headroom_memory_device_used_bytes')} / {sel('headroom_memory_device_bytes')}", DEVICE)],
+            Panel("Device in use", [Query(f"1 - {sel('headroom_memory_headroom_bytes')} / {sel('headroom_memory_device_bytes')}", DEVICE)],
                   "percentunit", "stat", width=6, height=5, maximum=1, thresholds=((0, OK), (0.9, WARN), (1, BAD))),
             Panel("Plan against device", [Query(
                 f"sum by (job, instance, device) ({sel('headroom_memory_planned_bytes')}) - {sel('headroom_memory_device_bytes')}", DEVICE)],
@@ -46,7 +49,8 @@ HEADROOM = Dashboard(
         ]),
         Row("Device", [
             Panel("Used bytes by component, against capacity", [
-                Query(f"sum by (component) ({sel('headroom_memory_used_bytes')}) > 0", "{{component}}"),
+                Query(f"sum by (component) ({sel('headroom_memory_used_bytes', IN_ARENA)}) > 0"
+                      f" or sum by (component) ({sel('headroom_memory_reserved_bytes', OUTSIDE)}) > 0", "{{component}}"),
                 Query(f"sum({sel('headroom_memory_device_bytes')})", "capacity", limit=True, color=RED),
                 Query(f"sum({sel('headroom_memory_reserved_bytes')})", "promised", limit=True, color=ORANGE)],
                 "bytes", stack=True, width=16, height=11),
