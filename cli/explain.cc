@@ -82,11 +82,10 @@ int ExplainMoment(const ExplainOptions& options) {
 }
 
 // Who held the budget that was short when the refusal was made.
-std::string HoldersThen(v1::Gateway::Stub& stub, const ExplainOptions& options, const v1::RefusalView& refusal,
-                        int64_t elapsed_ms) {
-  if (refusal.shortfall().worker().empty()) return "";
+std::string HoldersThen(v1::Gateway::Stub& stub, const ExplainOptions& options, const v1::RefusalView& refusal) {
+  if (refusal.shortfall().worker().empty() || refusal.since_begin_ms() == 0) return "";
   v1::GetHistoryRequest request;
-  request.set_age_ms(refusal.age_ms() + elapsed_ms);
+  request.set_since_begin_ms(refusal.since_begin_ms());
   request.set_worker(refusal.shortfall().worker());
   request.set_legs_max(kHoldersOfRefusal);
   const auto history = AskHistory(stub, options.gateway, request);
@@ -126,11 +125,7 @@ int ExplainRefusal(const std::vector<std::string>& arguments) {
     if (!text.empty()) text += "\n";
     text += RefusalText(refusal, now);
   }
-  if (response.refusals_size() == 1) {
-    const auto elapsed = std::chrono::system_clock::now() - now;
-    text += HoldersThen(*stub, options, response.refusals(0),
-                        std::chrono::duration_cast<std::chrono::milliseconds>(elapsed).count());
-  }
+  if (response.refusals_size() == 1) text += HoldersThen(*stub, options, response.refusals(0));
   fputs(text.c_str(), stdout);
   return 0;
 }

@@ -227,7 +227,9 @@ CoreRunner::Moment CoreRunner::Past(const MomentQuery& query) const {
   Moment moment;
   moment.now = clock_.Now();
   moment.begin = history.Begin();
-  moment.when = std::max(moment.begin, moment.now - std::min(query.age, moment.now - moment.begin));
+  const Duration covered = moment.now - moment.begin;
+  moment.when = query.since_begin > Duration::zero() ? moment.begin + std::min(query.since_begin, covered)
+                                                     : moment.now - std::min(query.age, covered);
   moment.workers = history.At(moment.when, query.worker, query.legs_max);
   for (const admission::PastWorker& worker : moment.workers) {
     moment.samples.emplace_back();
@@ -238,10 +240,9 @@ CoreRunner::Moment CoreRunner::Past(const MomentQuery& query) const {
   return moment;
 }
 
-std::pair<std::vector<admission::RefusalRecord>, TimePoint> CoreRunner::Refusals(const std::string& request_id,
-                                                                                 size_t count) const {
+CoreRunner::PastRefusals CoreRunner::Refusals(const std::string& request_id, size_t count) const {
   std::lock_guard lock(mutex_);
-  return {core_.refusals().Last(request_id, count), clock_.Now()};
+  return {clock_.Now(), core_.history().Begin(), core_.refusals().Last(request_id, count)};
 }
 
 uint64_t CoreRunner::epoch() const {

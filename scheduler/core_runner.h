@@ -76,7 +76,8 @@ class CoreRunner {
     std::vector<std::vector<admission::History::Sample>> samples;
   };
   struct MomentQuery {
-    Duration age;  // ≥ 0
+    Duration age;          // ≥ 0
+    Duration since_begin;  // above 0: in place of `age`
     std::string worker;
     size_t legs_max = 0;
     Duration span;  // 0: no samples
@@ -84,9 +85,12 @@ class CoreRunner {
   };
   static constexpr size_t kSampledWorkersMax = 64;
   Moment Past(const MomentQuery& query) const;
-  // With the time that it is now.
-  std::pair<std::vector<admission::RefusalRecord>, TimePoint> Refusals(const std::string& request_id,
-                                                                       size_t count) const;
+  struct PastRefusals {
+    TimePoint now;
+    TimePoint begin;  // of the history
+    std::vector<admission::RefusalRecord> refusals;
+  };
+  PastRefusals Refusals(const std::string& request_id, size_t count) const;
 
  private:
   using Effects = std::vector<std::function<void()>>;

@@ -11,6 +11,7 @@ using admission::milliseconds;
 using admission::ToProto;
 
 constexpr int64_t kDayMs = 24 * 3600 * 1000;
+constexpr int64_t kYearMs = 366 * kDayMs;
 constexpr int64_t kLegsDefault = 200;
 constexpr int64_t kLegsMax = 5'000;
 constexpr int64_t kPointsDefault = 60;
@@ -67,6 +68,7 @@ void FillWorker(const admission::PastWorker& worker, TimePoint when, v1::WorkerP
 v1::GetHistoryResponse AnswerHistory(const CoreRunner& core, const v1::GetHistoryRequest& request) {
   CoreRunner::MomentQuery query{
       .age = milliseconds(std::clamp<int64_t>(request.age_ms(), 0, kDayMs)),
+      .since_begin = milliseconds(std::clamp<int64_t>(request.since_begin_ms(), 0, kYearMs)),
       .worker = request.worker(),
       .legs_max = static_cast<size_t>(Limit(request.legs_max(), kLegsDefault, kLegsMax)),
       .span = milliseconds(std::clamp<int64_t>(request.span_ms(), 0, kDayMs)),
@@ -91,11 +93,13 @@ v1::GetHistoryResponse AnswerHistory(const CoreRunner& core, const v1::GetHistor
 }
 
 v1::GetRefusalsResponse AnswerRefusals(const CoreRunner& core, const v1::GetRefusalsRequest& request) {
-  const auto [refusals, now] =
+  const CoreRunner::PastRefusals past =
       core.Refusals(request.request_id(), static_cast<size_t>(Limit(request.count(), 1, kRefusalsMax)));
   v1::GetRefusalsResponse response;
-  for (const admission::RefusalRecord& refusal : refusals) {
-    *response.add_refusals() = ToProto(refusal, now, "scheduler");
+  for (const admission::RefusalRecord& refusal : past.refusals) {
+    v1::RefusalView* view = response.add_refusals();
+    *view = ToProto(refusal, past.now, "scheduler");
+    view->set_since_begin_ms(Milliseconds(refusal.at - past.begin));
   }
   return response;
 }

@@ -173,6 +173,7 @@ TEST_F(PastTest, QuestionsAreBounded) {
     request.set_span_ms(value);
     request.set_legs_max(value);
     request.set_points_max(value);
+    request.set_since_begin_ms(value);
     const v1::GetHistoryResponse response = History(request);
     EXPECT_LE(response.age_ms(), response.covered_ms());
     EXPECT_GE(response.age_ms(), 0);
@@ -202,6 +203,11 @@ TEST_F(PastTest, RefusalsWithWhatWouldHaveFitted) {
   EXPECT_EQ(refusal.reason(), "NEVER_FITS");
   EXPECT_EQ(refusal.device(), "cpu");
   EXPECT_EQ(refusal.unit_bytes(), 2048);
+  // The moment of the refusal, exactly: however long the answer was under way.
+  v1::GetHistoryRequest then;
+  then.set_since_begin_ms(refusal.since_begin_ms());
+  const v1::GetHistoryResponse history = History(then);
+  EXPECT_EQ(history.covered_ms() - history.age_ms(), refusal.since_begin_ms());
   EXPECT_EQ(refusal.shortfall().needed(), 113);
   EXPECT_EQ(refusal.shortfall().free(), 100);
   EXPECT_EQ(refusal.price().prompt_tokens(), 1500);

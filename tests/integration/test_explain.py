@@ -16,10 +16,27 @@ SETTINGS = ("knobs.max_num_seqs=4", "knobs.max_model_len=2048", "knobs.max_num_b
 PROMPT = "Tell me everything about memory."
 
 
+class SmallCluster(Cluster):
+    """The llm role's device is small; a vision-worker of its own has the usual one."""
+
+    def start(self):
+        if self.mode == "up":
+            self.settings.append(self.small_device)
+        return super().start()
+
+    def start_service(self, name):
+        usual = self.settings
+        if name == "llm-worker":
+            self.settings = [*usual, self.small_device]
+        super().start_service(name)
+        self.settings = usual
+
+
 @pytest.fixture(scope="module")
 def running(mode, tmp_path_factory):
     model = make_endless_model(tmp_path_factory.mktemp("model"))
-    one = Cluster(mode, tmp_path_factory.mktemp("logs"), model=model, settings=(*SETTINGS, f"device.memory={device_bytes(model, mode)}"))
+    one = SmallCluster(mode, tmp_path_factory.mktemp("logs"), model=model, settings=SETTINGS)
+    one.small_device = f"device.memory={device_bytes(model, mode)}"
     try:
         yield one.start()
         one.check_alive()
