@@ -233,7 +233,8 @@ std::vector<PastWorker> History::At(TimePoint when, const std::string& worker, s
   std::vector<PastWorker> result;
   size_t workers_left = workers.size();
   for (auto& [name, past] : workers) {
-    auto share = [&past](const PastLeg& leg) { return LoadRatio(leg.resources, past.info.capacity); };
+    const Resources& capacity = past.info.capacity;
+    auto share = [&capacity](const PastLeg& leg) { return LoadRatio(leg.resources, capacity); };
     std::stable_sort(past.legs.begin(), past.legs.end(),
                      [&](const PastLeg& a, const PastLeg& b) { return share(a) > share(b); });
     // An equal part each, and what earlier ones did not need.
