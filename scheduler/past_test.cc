@@ -17,7 +17,6 @@ namespace headroom::scheduler {
 namespace {
 
 using admission::milliseconds;
-using admission::Resources;
 using admission::Role;
 
 constexpr char kModel[] = "abc123";
