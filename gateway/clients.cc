@@ -11,6 +11,14 @@ namespace {
 // proto/README.md: images travel in chunks of at most 1 MiB.
 constexpr size_t kChunkBytes = size_t{1} << 20;
 
+// How a call ended, as its caller must see it: a server that goes cancels what is left of its calls, and that is no
+// wish of ours.
+absl::Status OfPeer(const grpc::Status& ended, const std::stop_token& stop) {
+  absl::Status status = rpc::FromGrpc(ended);
+  if (!absl::IsCancelled(status) || stop.stop_requested()) return status;
+  return absl::UnavailableError("the service ended the call");
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<v1::Scheduler::Stub>> SchedulerClient::Stub() {
@@ -25,7 +33,7 @@ absl::StatusOr<v1::ReserveResponse> SchedulerClient::Reserve(const v1::ReserveRe
   context.set_deadline(scope.deadline);
   const std::stop_callback on_stop(scope.stop, [&context] { context.TryCancel(); });
   v1::ReserveResponse response;
-  HEADROOM_RETURN_IF_ERROR(rpc::FromGrpc(stub->Reserve(&context, request, &response)));
+  HEADROOM_RETURN_IF_ERROR(OfPeer(stub->Reserve(&context, request, &response), scope.stop));
   return response;
 }
 
@@ -77,7 +85,7 @@ absl::Status SchedulerClient::Void(const v1::VoidRequest& request, std::chrono::
 }
 
 VisionEncoding::VisionEncoding(std::unique_ptr<v1::Vision::Stub> stub, const CallScope& scope)
-    : stub_(std::move(stub)), on_stop_(scope.stop, [this] { context_.TryCancel(); }) {
+    : stub_(std::move(stub)), stop_(scope.stop), on_stop_(scope.stop, [this] { context_.TryCancel(); }) {
   context_.set_deadline(scope.deadline);
   stream_ = stub_->Encode(&context_);
 }
@@ -108,7 +116,7 @@ absl::Status VisionEncoding::End() {
   while (stream_->Read(&rest)) {
   }
   accepted_ = rpc::WasAccepted(context_);
-  const absl::Status status = rpc::FromGrpc(stream_->Finish());
+  const absl::Status status = OfPeer(stream_->Finish(), stop_);
   return status.ok() ? absl::InternalError("the vision-worker ended the stream early") : status;
 }
 
@@ -144,7 +152,7 @@ void VisionEncoding::Close() {
 
 TokenStream::TokenStream(std::unique_ptr<v1::Llm::Stub> stub, const v1::LlmGenerateRequest& request,
                          const CallScope& scope)
-    : stub_(std::move(stub)), on_stop_(scope.stop, [this] { context_.TryCancel(); }) {
+    : stub_(std::move(stub)), stop_(scope.stop), on_stop_(scope.stop, [this] { context_.TryCancel(); }) {
   context_.set_deadline(scope.deadline);
   reader_ = stub_->Generate(&context_, request);
 }
@@ -170,7 +178,7 @@ absl::Status TokenStream::Finish() {
   while (reader_->Read(&rest)) {
   }
   accepted_ = rpc::WasAccepted(context_);
-  return rpc::FromGrpc(reader_->Finish());
+  return OfPeer(reader_->Finish(), stop_);
 }
 
 }  // namespace headroom::gateway

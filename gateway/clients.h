@@ -69,6 +69,7 @@ class VisionEncoding {
 
   std::unique_ptr<v1::Vision::Stub> stub_;
   grpc::ClientContext context_;
+  std::stop_token stop_;
   std::stop_callback<std::function<void()>> on_stop_;
   std::unique_ptr<grpc::ClientReaderWriter<v1::EncodeRequest, v1::EncodeResponse>> stream_;
   std::vector<v1::ImageEncoded> encoded_;
@@ -97,6 +98,7 @@ class TokenStream {
 
   std::unique_ptr<v1::Llm::Stub> stub_;
   grpc::ClientContext context_;
+  std::stop_token stop_;
   std::stop_callback<std::function<void()>> on_stop_;
   std::unique_ptr<grpc::ClientReader<v1::TokenEvent>> reader_;
   bool accepted_ = false;

@@ -312,6 +312,18 @@ TEST_F(PipelineTest, SchedulerThatIsAwayIsAskedAgain) {
   EXPECT_LT(scheduler_.reserves[2].wait_ms_max(), scheduler_.reserves[0].wait_ms_max());
 }
 
+// A server that goes cancels the calls that are left in it. Nobody here wished that.
+TEST_F(PipelineTest, CallsThatTheOtherSideCancelsAreMadeAgain) {
+  scheduler_.refuse = absl::CancelledError("CANCELLED");
+  scheduler_.refusals = 1;
+  llm_a_.accept = false;
+  llm_a_.fail = absl::CancelledError("CANCELLED");
+  const auto finish = Run(Ask(false));
+  ASSERT_TRUE(finish.ok()) << finish.status();
+  EXPECT_EQ(shown_, "one two three");
+  EXPECT_EQ(scheduler_.reserves.size(), 3);
+}
+
 TEST_F(PipelineTest, SchedulerIsAskedAgainWithinTheWaitOnly) {
   config_.queue_wait_ms_max = 200;
   scheduler_.refuse = absl::UnavailableError("failed to connect");
