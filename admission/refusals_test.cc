@@ -9,11 +9,9 @@
 namespace headroom::admission {
 namespace {
 
-using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::Field;
 using ::testing::IsEmpty;
-using ::testing::Not;
 using ::testing::SizeIs;
 
 std::optional<Remedy> Find(const std::vector<Remedy>& remedies, const std::string& what) {
