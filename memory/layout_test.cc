@@ -16,7 +16,6 @@
 namespace headroom::memory {
 namespace {
 
-using ::testing::HasSubstr;
 
 std::string Golden(const std::string& name) { return std::string(HEADROOM_SOURCE_DIR) + "/tests/golden/" + name; }
 
