@@ -16,7 +16,6 @@
 namespace headroom::memory {
 namespace {
 
-
 std::string Golden(const std::string& name) { return std::string(HEADROOM_SOURCE_DIR) + "/tests/golden/" + name; }
 
 model::ModelConfig GoldenConfig(const std::string& name) {
