@@ -78,6 +78,12 @@ TEST(PlanCommand, WhatDoesNotFitSaysWhatWould) {
   EXPECT_THAT(json.at("devices")[0].at("refusal").get<std::string>(), HasSubstr("does not fit"));
 }
 
+TEST(PlanCommand, WhatWasAssumedIsSaidOfARefusalToo) {
+  const std::string text = PlanText(Made(Options("models/cards/kimi-k2-thinking", {"h200"})));
+  EXPECT_THAT(text, HasSubstr("does not fit on h200"));
+  EXPECT_THAT(text, HasSubstr("assumed: q_lora_rank = 1536 (class default)"));
+}
+
 TEST(PlanCommand, TheConfigurationCountsAndFlagsWin) {
   ClusterConfig config;
   config.model.path = std::string(HEADROOM_SOURCE_DIR) + "/tests/golden/minicpmv";

@@ -137,6 +137,9 @@ std::string PlanText(const Planned& planned) {
   } else if (!columns.empty()) {
     text += SideBySide(columns) + Remarks(planned);
   }
+  if (columns.empty()) {
+    for (const std::string& value : planned.card.assumed) text += "assumed: " + value + "\n";
+  }
   for (const PlannedDevice& device : planned.devices) {
     if (!device.fits()) text += RefusalText(device);
     if (!device.device.source.empty() && device.device.kind != "cpu") {
