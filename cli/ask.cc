@@ -85,6 +85,12 @@ void PrintUsage(const v1::Finish& finish, double first_text_seconds, double tota
           total_seconds, finish.reason() == v1::FINISH_REASON_LENGTH ? "; cut at max_tokens" : "");
 }
 
+// An answer may hold any character, NUL too.
+void Print(const std::string& text) {
+  fwrite(text.data(), 1, text.size(), stdout);
+  fflush(stdout);
+}
+
 int Run(const AskOptions& options, const v1::GenerateRequest& request) {
   const auto stub = Connect(options.gateway);
   grpc::ClientContext context;
@@ -102,8 +108,7 @@ int Run(const AskOptions& options, const v1::GenerateRequest& request) {
   while (reader->Read(&response)) {
     if (first_text_seconds == 0 && !response.text_delta().empty()) first_text_seconds = elapsed();
     if (options.stream) {
-      fputs(response.text_delta().c_str(), stdout);
-      fflush(stdout);
+      Print(response.text_delta());
     } else {
       answer += response.text_delta();
     }
@@ -114,8 +119,7 @@ int Run(const AskOptions& options, const v1::GenerateRequest& request) {
     if (options.stream) fputc('\n', stdout);
     return Fail(kName, Explain(status, options.gateway), 1);
   }
-  fputs((answer + "\n").c_str(), stdout);
-  fflush(stdout);
+  Print(answer + "\n");
   if (options.usage) PrintUsage(finish, first_text_seconds, elapsed());
   return 0;
 }

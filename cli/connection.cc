@@ -34,7 +34,11 @@ std::string Explain(const grpc::Status& status, const std::string& address) {
       text = "the request can never fit: " + status.error_message();
       break;
     case grpc::StatusCode::RESOURCE_EXHAUSTED:
-      text = "the cluster is full: " + status.error_message();
+      // One is gRPC's own refusal of a message above the receive limit.
+      text = details.reason.empty() && status.error_message().find("larger than max") != std::string::npos
+                 ? "the request is too large: "
+                 : "the cluster is full: ";
+      text += status.error_message();
       break;
     case grpc::StatusCode::DEADLINE_EXCEEDED:
       text = "no answer within the time limit";

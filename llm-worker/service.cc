@@ -8,6 +8,7 @@
 #include "common/check.h"
 #include "common/rpc/acceptance.h"
 #include "common/rpc/status.h"
+#include "worker/refusal.h"
 
 namespace headroom::llm_worker {
 namespace {
@@ -24,26 +25,6 @@ v1::FinishReason ToProto(Finish finish) {
       return v1::FINISH_REASON_CANCELLED;
   }
   return v1::FINISH_REASON_ERROR;
-}
-
-// A refusal before any work: the reason tells the gateway that the request may go elsewhere with a new grant.
-absl::Status Refuse(const absl::Status& status, const char* reason) {
-  return rpc::WithDetails(absl::UnavailableError(std::string(status.message())),
-                          {.reason = reason, .metadata = {}, .retry_delay = {}});
-}
-
-// What the gate says of fences and room becomes UNAVAILABLE; caller errors stay as they are.
-absl::Status GateRefusal(const absl::Status& status) {
-  switch (status.code()) {
-    case absl::StatusCode::kAborted:
-      return Refuse(status, "GRANT_NOT_VALID");
-    case absl::StatusCode::kResourceExhausted:
-      return Refuse(status, "NO_ROOM");
-    case absl::StatusCode::kUnavailable:
-      return Refuse(status, "NOT_READY");
-    default:
-      return status;
-  }
 }
 
 // What the message says that is not the sequence's own business.
@@ -203,7 +184,7 @@ class GenerateCall final : public grpc::ServerWriteReactor<v1::TokenEvent>,
       HEADROOM_RETURN_IF_ERROR(CheckPrice(request_, leg->resources, options));
     }
     absl::StatusOr<admission::ActiveLeg> leg = service_.parts_.gate.Activate(grant, admission::Role::kLlm);
-    if (!leg.ok()) return GateRefusal(leg.status());
+    if (!leg.ok()) return worker::GateRefusal(leg.status());
     admitted_ = std::make_shared<Admitted>(std::move(sequence),
                                            KvLease(std::move(*leg), &service_.parts_.ledger, options.block_bytes));
     // No work before the client can know that it has begun.
@@ -219,7 +200,7 @@ class GenerateCall final : public grpc::ServerWriteReactor<v1::TokenEvent>,
     const bool queued = service_.fetchers_.TrySubmit(
         [call = shared_from_this(), held] { call->Fetch(std::move(held->first), std::move(held->second)); });
     return queued ? absl::OkStatus()
-                  : Refuse(absl::UnavailableError("too many requests wait for embeddings"), "NO_ROOM");
+                  : worker::Refuse(absl::UnavailableError("too many requests wait for embeddings"), "NO_ROOM");
   }
 
   // On the fetch pool.
@@ -231,7 +212,7 @@ class GenerateCall final : public grpc::ServerWriteReactor<v1::TokenEvent>,
     } else {
       service_.fetch_failures_.Increment();
       lease.Release();
-      if (absl::IsUnavailable(status)) status = Refuse(status, "EMBEDDINGS_NOT_AVAILABLE");
+      if (absl::IsUnavailable(status)) status = worker::Refuse(status, "EMBEDDINGS_NOT_AVAILABLE");
     }
     if (!status.ok()) Fail(status);
   }
@@ -253,7 +234,8 @@ class GenerateCall final : public grpc::ServerWriteReactor<v1::TokenEvent>,
 
   absl::Status Submit(SequenceRequest sequence, KvLease lease) {
     const absl::Status status = service_.parts_.engine.Submit(std::move(sequence), stream_, std::move(lease));
-    return absl::IsResourceExhausted(status) || absl::IsUnavailable(status) ? Refuse(status, "NO_ROOM") : status;
+    return absl::IsResourceExhausted(status) || absl::IsUnavailable(status) ? worker::Refuse(status, "NO_ROOM")
+                                                                            : status;
   }
 
   void Fail(const absl::Status& status) { stream_->Push({.error = status}); }

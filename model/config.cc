@@ -278,7 +278,7 @@ void RemoveRepeats(std::vector<int64_t>& ids) {
 const char* ArchitectureName(Architecture architecture) {
   switch (architecture) {
     case Architecture::kMiniCpmV26:
-      return "MiniCPMV 2.6";
+      return "MiniCPM-V 2.6";
     case Architecture::kQwen2:
       return "Qwen2ForCausalLM";
     case Architecture::kLlama:

@@ -5,32 +5,13 @@
 #include "admission/link/convert.h"
 #include "common/rpc/acceptance.h"
 #include "common/rpc/status.h"
+#include "worker/refusal.h"
 
 namespace headroom::vision_worker {
 namespace {
 
 constexpr size_t kChunkBytesMax = size_t{1} << 20;
 constexpr size_t kCacheKeyBytesMax = 64;
-
-// A refusal before any work: the reason tells the gateway that the request may go elsewhere with a new grant.
-absl::Status Refuse(const absl::Status& status, const char* reason) {
-  return rpc::WithDetails(absl::UnavailableError(std::string(status.message())),
-                          {.reason = reason, .metadata = {}, .retry_delay = {}});
-}
-
-// What the gate says of fences and room becomes UNAVAILABLE; caller errors stay as they are.
-absl::Status GateRefusal(const absl::Status& status) {
-  switch (status.code()) {
-    case absl::StatusCode::kAborted:
-      return Refuse(status, "GRANT_NOT_VALID");
-    case absl::StatusCode::kResourceExhausted:
-      return Refuse(status, "NO_ROOM");
-    case absl::StatusCode::kUnavailable:
-      return Refuse(status, "NOT_READY");
-    default:
-      return status;
-  }
-}
 
 }  // namespace
 
@@ -96,7 +77,7 @@ absl::Status EncodeCall::TakeStart(const v1::EncodeStart& start) {
   if (const admission::Leg* leg = grant.Find(admission::Role::kVision))
     HEADROOM_RETURN_IF_ERROR(CheckPrice(leg->resources));
   absl::StatusOr<admission::ActiveLeg> leg = service_.parts_.gate.Activate(grant, admission::Role::kVision);
-  if (!leg.ok()) return GateRefusal(leg.status());
+  if (!leg.ok()) return worker::GateRefusal(leg.status());
   holdings_ = std::make_shared<Holdings>();
   holdings_->leg = std::move(*leg);
   holdings_->pins.resize(images_.size());
@@ -145,7 +126,8 @@ absl::Status EncodeCall::TakeChunk(v1::ImageChunk& chunk) {
   image.bytes = {};
   const bool queued =
       service_.decoders_.TrySubmit([call = shared_from_this(), index, bytes] { call->MakePieces(index, *bytes); });
-  return queued ? absl::OkStatus() : Refuse(absl::UnavailableError("too many images wait for a decoder"), "NO_ROOM");
+  return queued ? absl::OkStatus()
+                : worker::Refuse(absl::UnavailableError("too many images wait for a decoder"), "NO_ROOM");
 }
 
 void EncodeCall::MakePieces(size_t index, const std::string& bytes) {

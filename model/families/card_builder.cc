@@ -105,6 +105,13 @@ void SetTextShapes(const TextShape& text, const ExpertShape& moe, ModelCard& car
   SetMlpShapes(text.mlp, moe, card.decoder);
 }
 
+void AddDenseDecoder(const TextShape& text, int64_t rotary_dim, CardBuilder& builder, ModelCard& card) {
+  builder.Embeddings(text.vocab, text.hidden, text.tied, rotary_dim);
+  builder.GroupedAttention(text);
+  builder.GatedMlp(Site::kMlp, "", text.layers, text.hidden, text.mlp, text.mlp_bias);
+  SetTextShapes(text, {}, card);
+}
+
 ExpertShape ReadExperts(FieldReader& text, int64_t layers, const ExpertShape& defaults, int64_t dense_default) {
   ExpertShape moe;
   moe.experts = text.IntOr("n_routed_experts", 1, kExpertsMax, defaults.experts);

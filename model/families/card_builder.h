@@ -57,6 +57,8 @@ class CardBuilder {
 
 // Sets kv, decoder and max_position_embeddings.
 void SetTextShapes(const TextShape& text, const ExpertShape& moe, ModelCard& card);
+// All of a dense decoder: its matrices, and SetTextShapes.
+void AddDenseDecoder(const TextShape& text, int64_t rotary_dim, CardBuilder& builder, ModelCard& card);
 // The part of a step's buffers that MLPs and experts need.
 void SetMlpShapes(int64_t dense_mlp, const ExpertShape& moe, DecoderShape& decoder);
 

@@ -23,17 +23,13 @@ absl::StatusOr<ModelCard> Glm4vCard(const FamilyInput& input) {
   shape.tied = ReadTied(config, text, false);
   shape.qkv_bias = true;
   shape.norms_per_layer = 4;
-  const ExpertShape dense;
-  const SiteFormats formats = ReadQuantization(config, text, LayersOfSites(shape.layers, dense));
+  const SiteFormats formats = ReadQuantization(config, text, LayersOfSites(shape.layers, {}));
   config.Adopt(text.status());
 
   CardBuilder builder(card, formats);
   AddGlmVision(input, config, shape.hidden, builder, card);
   HEADROOM_RETURN_IF_ERROR(config.status());
-  builder.Embeddings(shape.vocab, shape.hidden, shape.tied, shape.head_dim / 2);
-  builder.GroupedAttention(shape);
-  builder.GatedMlp(Site::kMlp, "", shape.layers, shape.hidden, shape.mlp);
-  SetTextShapes(shape, dense, card);
+  AddDenseDecoder(shape, shape.head_dim / 2, builder, card);
   return card;
 }
 

@@ -81,17 +81,13 @@ absl::StatusOr<ModelCard> GlmAsrCard(const FamilyInput& input) {
   ReadHeads(text, shape, 4);
   shape.positions = text.IntOr("max_position_embeddings", 1, kPositionsMax, 8192);
   shape.tied = ReadTied(config, text, true);
-  const ExpertShape dense;
-  const SiteFormats formats = ReadQuantization(config, text, LayersOfSites(shape.layers, dense));
+  const SiteFormats formats = ReadQuantization(config, text, LayersOfSites(shape.layers, {}));
   config.Adopt(text.status());
 
   CardBuilder builder(card, formats);
   AddAudio(config, shape.hidden, builder, card);
   HEADROOM_RETURN_IF_ERROR(config.status());
-  builder.Embeddings(shape.vocab, shape.hidden, shape.tied, shape.head_dim);
-  builder.GroupedAttention(shape);
-  builder.GatedMlp(Site::kMlp, "", shape.layers, shape.hidden, shape.mlp);
-  SetTextShapes(shape, dense, card);
+  AddDenseDecoder(shape, shape.head_dim, builder, card);
   return card;
 }
 

@@ -82,17 +82,13 @@ absl::StatusOr<ModelCard> HunyuanVlCard(const FamilyInput& input) {
   shape.tied = ReadTied(config, text, true);
   shape.qkv_bias = shape.output_bias = text.BoolOr("attention_bias", false);
   shape.qk_norm = text.BoolOr("use_qk_norm", true);
-  const ExpertShape dense;
-  const SiteFormats formats = ReadQuantization(config, text, LayersOfSites(shape.layers, dense));
+  const SiteFormats formats = ReadQuantization(config, text, LayersOfSites(shape.layers, {}));
   config.Adopt(text.status());
 
   CardBuilder builder(card, formats);
   AddVision(config, shape.hidden, builder, card);
   HEADROOM_RETURN_IF_ERROR(config.status());
-  builder.Embeddings(shape.vocab, shape.hidden, shape.tied, shape.head_dim);
-  builder.GroupedAttention(shape);
-  builder.GatedMlp(Site::kMlp, "", shape.layers, shape.hidden, shape.mlp);
-  SetTextShapes(shape, dense, card);
+  AddDenseDecoder(shape, shape.head_dim, builder, card);
   return card;
 }
 

@@ -65,15 +65,11 @@ absl::StatusOr<ModelCard> LlamaLikeCard(const FamilyInput& input) {
   config.CheckNumber("rms_norm_eps", 0, 1);
   config.CheckNumber("rope_theta", 1, 1e12);
   NoteUnserved(config);
-  const ExpertShape dense;
-  const SiteFormats formats = ReadQuantization(config, config, LayersOfSites(text.layers, dense));
+  const SiteFormats formats = ReadQuantization(config, config, LayersOfSites(text.layers, {}));
   HEADROOM_RETURN_IF_ERROR(config.status());
 
   CardBuilder builder(card, formats);
-  builder.Embeddings(text.vocab, text.hidden, text.tied, text.head_dim);
-  builder.GroupedAttention(text);
-  builder.GatedMlp(Site::kMlp, "", text.layers, text.hidden, text.mlp, text.mlp_bias);
-  SetTextShapes(text, dense, card);
+  AddDenseDecoder(text, text.head_dim, builder, card);
   return card;
 }
 

@@ -58,6 +58,13 @@ def test_ask_errors(cluster, arguments, words):
     assert result.stdout == ""
 
 
+def test_ask_more_than_the_gateway_takes(cluster):
+    result = headroom("ask", "--gateway", cluster.address, "-", stdin="word " * (5 << 20))
+    assert result.returncode == 1
+    assert "the request is too large" in result.stderr
+    assert "the cluster is full" not in result.stderr
+
+
 def test_ask_without_a_cluster():
     result = headroom("ask", "--gateway", f"127.0.0.1:{free_port()}", "Hello")
     assert result.returncode == 1
