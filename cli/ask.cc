@@ -19,6 +19,7 @@ namespace {
 constexpr char kName[] = "headroom ask";
 // The gateway's default receive limit; a larger file cannot be an image that it takes.
 constexpr int64_t kFileBytesMax = int64_t{20} << 20;
+constexpr int64_t kTimeoutSecondsMax = 24 * 3600;
 
 struct AskOptions {
   std::string gateway = kDefaultGateway;
@@ -42,6 +43,18 @@ absl::StatusOr<std::string> ReadImage(const std::string& path) {
   std::string bytes((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
   if (!file.good() && !file.eof()) return absl::UnknownError(path + ": cannot be read");
   return bytes;
+}
+
+// Standard input without its last newlines; as bounded as a picture.
+absl::StatusOr<std::string> ReadPrompt() {
+  std::string prompt(kFileBytesMax + 1, '\0');
+  std::cin.read(prompt.data(), static_cast<std::streamsize>(prompt.size()));
+  prompt.resize(static_cast<size_t>(std::cin.gcount()));
+  if (static_cast<int64_t>(prompt.size()) > kFileBytesMax) {
+    return absl::InvalidArgumentError(absl::StrCat("the prompt has more than ", kFileBytesMax, " bytes"));
+  }
+  while (!prompt.empty() && prompt.back() == '\n') prompt.pop_back();
+  return prompt;
 }
 
 absl::StatusOr<v1::GenerateRequest> BuildRequest(const AskOptions& options, const std::string& prompt) {
@@ -130,7 +143,7 @@ int Ask(const std::vector<std::string>& arguments) {
   AskOptions options;
   Flags flags("headroom ask [flags] [PROMPT…]",
               "Asks a running cluster. Without PROMPT, or with -, the prompt is read from standard input.");
-  flags.Text("gateway", &options.gateway, "address of the gateway");
+  flags.Address("gateway", &options.gateway, "address of the gateway");
   flags.Repeated("image", &options.images, "picture (PNG, JPEG or WebP) that the question is about");
   flags.Text("system", &options.system, "system message");
   flags.Switch("stream", &options.stream, "print the answer as it comes");
@@ -140,7 +153,8 @@ int Ask(const std::vector<std::string>& arguments) {
   flags.OptionalNumber("temperature", &options.temperature, "0 is greedy");
   flags.OptionalNumber("top-p", &options.top_p, "nucleus");
   flags.OptionalInteger("top-k", &options.top_k, "most likely tokens that may be drawn");
-  flags.OptionalInteger("seed", &options.seed, "makes sampling repeatable");
+  flags.OptionalInteger("seed", &options.seed,
+                        "makes sampling repeatable, but for rounding that depends on what else runs");
   flags.Repeated("stop", &options.stop, "text that ends the answer");
   flags.OptionalNumber("timeout", &options.timeout_seconds, "seconds to wait for the whole answer");
   const auto rest = flags.Parse(arguments);
@@ -149,11 +163,15 @@ int Ask(const std::vector<std::string>& arguments) {
     return 0;
   }
   if (!rest.ok()) return Fail(kName, std::string(rest.status().message()), 2);
+  if (options.timeout_seconds && !(*options.timeout_seconds > 0 && *options.timeout_seconds <= kTimeoutSecondsMax)) {
+    return Fail(kName, absl::StrCat("--timeout must be above 0 and at most ", kTimeoutSecondsMax, " seconds"), 2);
+  }
   std::string prompt;
   for (const std::string& word : *rest) prompt += (prompt.empty() ? "" : " ") + word;
   if (prompt == "-" || (prompt.empty() && !isatty(STDIN_FILENO))) {
-    prompt.assign(std::istreambuf_iterator<char>(std::cin), {});
-    while (!prompt.empty() && prompt.back() == '\n') prompt.pop_back();
+    const auto read = ReadPrompt();
+    if (!read.ok()) return Fail(kName, std::string(read.status().message()), 2);
+    prompt = *read;
   }
   if (prompt.empty() && options.images.empty())
     return Fail(kName, "nothing to ask: give a PROMPT, an --image, or both", 2);

@@ -3,6 +3,8 @@
 #include <grpcpp/create_channel.h>
 #include <grpcpp/security/credentials.h>
 
+#include <algorithm>
+#include <array>
 #include <cstdio>
 
 #include "common/rpc/status.h"
@@ -15,12 +17,29 @@ std::unique_ptr<v1::Gateway::Stub> Connect(const std::string& address) {
   return v1::Gateway::NewStub(grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments));
 }
 
+namespace {
+
+bool HasAny(const std::string& text, const std::array<const char*, 4>& words) {
+  return std::any_of(words.begin(), words.end(),
+                     [&](const char* word) { return text.find(word) != std::string::npos; });
+}
+
+// gRPC's own words for a server that is not there, and for one that went.
+constexpr std::array<const char*, 4> kNotThere = {"failed to connect", "connections to all backends", "DNS resolution",
+                                                  "Connection refused"};
+constexpr std::array<const char*, 4> kGone = {"reset by peer", "Socket closed", "GOAWAY", "keepalive watchdog"};
+
+}  // namespace
+
 std::string Explain(const grpc::Status& status, const std::string& address) {
   const rpc::ErrorDetails details = rpc::GetDetails(rpc::FromGrpc(status));
   std::string text;
   switch (status.error_code()) {
     case grpc::StatusCode::UNAVAILABLE:
-      if (status.error_message().find("connect") != std::string::npos) {
+      if (details.reason.empty() && HasAny(status.error_message(), kGone)) {
+        return "the connection to the gateway at " + address + " broke before the answer was complete";
+      }
+      if (details.reason.empty() && HasAny(status.error_message(), kNotThere)) {
         return "no gateway answers at " + address +
                ": is the cluster running? `headroom up --config FILE` or tools/demo starts one; --gateway names "
                "another address";

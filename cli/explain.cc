@@ -99,7 +99,7 @@ int ExplainRefusal(const std::vector<std::string>& arguments) {
       "headroom explain refusal [flags] [REQUEST_ID]",
       "Explains the latest refusal, or the latest of that request: which budget was short, on which device, by\n"
       "how much, what would have made it fit, and who held it then.");
-  flags.Text("gateway", &options.gateway, "address of the gateway");
+  flags.Address("gateway", &options.gateway, "address of the gateway");
   flags.OptionalInteger("count", &options.count, "how many of the latest refusals (default 1)");
   flags.Switch("json", &options.json, "prints JSON");
   const auto rest = flags.Parse(arguments);
@@ -147,7 +147,7 @@ int ExplainCommand(const std::vector<std::string>& arguments) {
   flags.Text("for", &options.span, "also how reserved and used bytes went during so long before it, as in 10m");
   flags.Text("worker", &options.worker, "of this worker only");
   flags.OptionalInteger("count", &options.count, "most holders that are shown (default 200)");
-  flags.Text("gateway", &options.gateway, "address of the gateway");
+  flags.Address("gateway", &options.gateway, "address of the gateway");
   flags.Switch("json", &options.json, "prints JSON");
   const auto rest = flags.Parse(arguments);
   if (absl::IsCancelled(rest.status())) return fputs((kHelp + flags.Help()).c_str(), stdout), 0;

@@ -42,13 +42,20 @@ int Usage(FILE* out, int exit_status) {
 
 }  // namespace
 
+// What could not be written was not said: `headroom plan … > FILE` on a full disk must not look like a plan that fits.
+int Flushed(int exit_status) {
+  if (fflush(stdout) == 0 && ferror(stdout) == 0) return exit_status;
+  fprintf(stderr, "headroom: standard output cannot be written\n");
+  return exit_status == 0 ? 1 : exit_status;
+}
+
 int main(int argc, char** argv) {
   headroom::runtime::PrepareProcess(argv);
   if (argc < 2) return Usage(stderr, 2);
   if (strcmp(argv[1], "--version") == 0) return puts(headroom::kVersion), 0;
   if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) return Usage(stdout, 0);
   for (const Command& command : kCommands) {
-    if (strcmp(argv[1], command.name) == 0) return command.run({argv + 2, argv + argc});
+    if (strcmp(argv[1], command.name) == 0) return Flushed(command.run({argv + 2, argv + argc}));
   }
   fprintf(stderr, "headroom: unknown command '%s'\n", argv[1]);
   return Usage(stderr, 2);

@@ -65,7 +65,7 @@ void Print(const v1::GetStatusResponse& status) {
   const v1::ClusterState& cluster = status.cluster();
   printf("gateway      %s, model %s (%.12s), version %s\n", status.ready() ? "ready" : "NOT ready",
          status.model().c_str(), status.fingerprint().sha256().c_str(), status.version().c_str());
-  printf("             %lld requests running, images hold %s of %s\n",
+  printf("             %lld requests running, their messages hold %s of %s\n",
          static_cast<long long>(status.requests_running()), FormatBytes(status.host_bytes_used()).c_str(),
          FormatBytes(status.host_bytes_capacity()).c_str());
   printf("scheduler    cluster '%s', epoch %llu, %lld of %lld queued, grants %lld pending and %lld active\n",
@@ -112,7 +112,7 @@ int Status(const std::vector<std::string>& arguments) {
   std::optional<int64_t> idle_within_seconds;
   Flags flags("headroom status [flags]",
               "Services, memory and load of a running cluster. The exit status is 0 when it is ready.");
-  flags.Text("gateway", &gateway, "address of the gateway");
+  flags.Address("gateway", &gateway, "address of the gateway");
   flags.OptionalInteger("idle-within-seconds", &idle_within_seconds,
                         "wait so long until nothing is running or promised anywhere; the exit status says whether");
   const auto rest = flags.Parse(arguments);

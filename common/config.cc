@@ -83,7 +83,7 @@ void KnobsSection::Declare(ConfigFields& fields) {
   fields.OptionalNumber(
       "gpu_memory_utilization", &gpu_memory_utilization, 0, 1, true,
       "share of device.memory that is used; 1 unless given, since other users have lines of their own");
-  fields.OptionalInteger("block_size", &block_size, 1, 1024, "tokens of a KV block");
+  fields.OptionalInteger("block_size", &block_size, 8, 256, "tokens of a KV block, a power of two");
   fields.OptionalInteger("max_patches_per_step", &max_patches_per_step, 1, 16 * kMillion,
                          "patches of one vision step; a piece above it is refused");
   fields.OptionalInteger("embedding_store_pieces", &embedding_store_pieces, 1, kMillion,
@@ -93,8 +93,8 @@ void KnobsSection::Declare(ConfigFields& fields) {
 }
 
 void SchedulerSection::Declare(ConfigFields& fields) {
-  fields.Text("listen", &listen, "address for gateways and workers");
-  fields.Text("metrics_listen", &metrics_listen, "address of /metrics; empty: none");
+  fields.Address("listen", &listen, "address for gateways and workers");
+  fields.OptionalAddress("metrics_listen", &metrics_listen, "address of /metrics; empty: none");
   fields.Integer("queue_entries_max", &queue_entries_max, 1, kMillion, "requests that may wait for room");
   fields.Bytes("queue_bytes_max", &queue_bytes_max, kMiB, kTiB, "memory of the requests that wait");
   fields.Integer("queue_wait_ms_max", &queue_wait_ms_max, 1, 24 * kHourMs, "longest wait that a request may ask for");
@@ -113,10 +113,10 @@ void SchedulerSection::Declare(ConfigFields& fields) {
 
 void VisionWorkerSection::Declare(ConfigFields& fields) {
   fields.Text("name", &name, "unique in the cluster");
-  fields.Text("listen", &listen, "address for gateways and llm-workers");
-  fields.Text("advertise", &advertise, "address that others dial; empty: the listen address");
-  fields.Text("metrics_listen", &metrics_listen, "address of /metrics; empty: none");
-  fields.Text("scheduler", &scheduler, "address of the scheduler");
+  fields.Address("listen", &listen, "address for gateways and llm-workers");
+  fields.OptionalAddress("advertise", &advertise, "address that others dial; empty: the listen address");
+  fields.OptionalAddress("metrics_listen", &metrics_listen, "address of /metrics; empty: none");
+  fields.Address("scheduler", &scheduler, "address of the scheduler");
   fields.Integer("images_in_flight_max", &images_in_flight_max, 1, 65'536, "images of open requests (its slots)");
   fields.Integer("patches_in_flight_max", &patches_in_flight_max, 1, 1024 * kMillion, "patches of open requests");
   fields.Bytes("host_bytes_max", &host_bytes_max, kMiB, 64 * kTiB, "compressed and decoded pixels of open requests");
@@ -127,10 +127,10 @@ void VisionWorkerSection::Declare(ConfigFields& fields) {
 
 void LlmWorkerSection::Declare(ConfigFields& fields) {
   fields.Text("name", &name, "unique in the cluster");
-  fields.Text("listen", &listen, "address for gateways");
-  fields.Text("advertise", &advertise, "address that others dial; empty: the listen address");
-  fields.Text("metrics_listen", &metrics_listen, "address of /metrics; empty: none");
-  fields.Text("scheduler", &scheduler, "address of the scheduler");
+  fields.Address("listen", &listen, "address for gateways");
+  fields.OptionalAddress("advertise", &advertise, "address that others dial; empty: the listen address");
+  fields.OptionalAddress("metrics_listen", &metrics_listen, "address of /metrics; empty: none");
+  fields.Address("scheduler", &scheduler, "address of the scheduler");
   fields.Integer("waiting_requests_max", &waiting_requests_max, 1, kMillion,
                  "activated requests that wait for embeddings or a step");
   fields.Bytes("host_bytes_max", &host_bytes_max, kMiB, 64 * kTiB, "fetched embeddings and token ids of open requests");
@@ -139,15 +139,16 @@ void LlmWorkerSection::Declare(ConfigFields& fields) {
 }
 
 void GatewaySection::Declare(ConfigFields& fields) {
-  fields.Text("listen", &listen, "public address (a maintained HTTP/2 proxy belongs in front of it)");
-  fields.Text("metrics_listen", &metrics_listen, "address of /metrics; empty: none");
-  fields.Text("scheduler", &scheduler, "address of the scheduler");
+  fields.Address("listen", &listen, "public address (a maintained HTTP/2 proxy belongs in front of it)");
+  fields.OptionalAddress("metrics_listen", &metrics_listen, "address of /metrics; empty: none");
+  fields.Address("scheduler", &scheduler, "address of the scheduler");
   fields.Boolean("reflection", &reflection, "gRPC server reflection on the public port");
   fields.Boolean("explain", &explain,
                  "answer `headroom explain` on the public port: it names requests and tenants of the recent past");
   fields.Integer("max_tokens_default", &max_tokens_default, 1, kMillion, "max_tokens of a request that names none");
   fields.Integer("requests_running_max", &requests_running_max, 1, 65'536, "requests at once; one more is refused");
-  fields.Bytes("host_bytes_max", &host_bytes_max, kMiB, 64 * kTiB, "compressed images of open requests");
+  fields.Bytes("host_bytes_max", &host_bytes_max, kMiB, 64 * kTiB,
+               "messages of open requests, and the work on their text");
   fields.Bytes("receive_bytes_max", &receive_bytes_max, 4096, 1024 * kMiB, "one request message");
   fields.Integer("images_max", &images_max, 0, 4096, "images of a request");
   fields.Integer("image_pixels_max", &image_pixels_max, 1, 1024 * kMillion, "width x height of an image");
@@ -181,7 +182,8 @@ absl::StatusOr<ClusterConfig> ParseConfig(const std::string& yaml, const std::st
   ClusterConfig config;
   std::vector<ClusterConfig::Section> sections = config.Sections();
   try {
-    HEADROOM_RETURN_IF_ERROR(ApplyYaml(YAML::Load(yaml), name, sections));
+    HEADROOM_ASSIGN_OR_RETURN(const YAML::Node root, OneYamlDocument(yaml, name));
+    HEADROOM_RETURN_IF_ERROR(ApplyYaml(root, name, sections));
   } catch (const YAML::Exception& error) {
     return absl::InvalidArgumentError(YamlPosition(name, error.mark) + ": not YAML: " + error.msg);
   }

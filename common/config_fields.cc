@@ -6,6 +6,8 @@
 #include <cmath>
 #include <cstdio>
 
+#include "common/address.h"
+
 namespace headroom {
 namespace {
 
@@ -72,6 +74,25 @@ const ConfigFields::Field* ConfigFields::Find(const std::string& name) const {
 
 void ConfigFields::Text(const std::string& name, std::string* value, const std::string& help) {
   fields_.push_back({name, "text", *value, "", help, [value](const ConfigScalar& scalar) {
+                       *value = scalar.text;
+                       return absl::OkStatus();
+                     }});
+}
+
+void ConfigFields::Address(const std::string& name, std::string* value, const std::string& help) {
+  AddAddress(name, value, /*optional=*/false, help);
+}
+
+void ConfigFields::OptionalAddress(const std::string& name, std::string* value, const std::string& help) {
+  AddAddress(name, value, /*optional=*/true, help);
+}
+
+void ConfigFields::AddAddress(const std::string& name, std::string* value, bool optional, const std::string& help) {
+  const std::string bounds = optional ? "HOST:PORT or empty" : "HOST:PORT";
+  fields_.push_back({name, "address", *value, bounds, help, [=](const ConfigScalar& scalar) {
+                       if (!(optional && scalar.text.empty()) && !IsAddress(scalar.text)) {
+                         return Bad(scalar, name, bounds + " with a port up to 65535");
+                       }
                        *value = scalar.text;
                        return absl::OkStatus();
                      }});

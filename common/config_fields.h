@@ -28,7 +28,7 @@ class ConfigFields {
  public:
   struct Field {
     std::string name;
-    std::string type;           // text, integer, number, bytes, boolean, choice
+    std::string type;           // text, address, integer, number, bytes, boolean, choice
     std::string default_value;  // as it would stand in the file; empty: none
     std::string bounds;         // for people
     std::string help;
@@ -36,6 +36,10 @@ class ConfigFields {
   };
 
   void Text(const std::string& name, std::string* value, const std::string& help);
+  // As in common/address.h.
+  void Address(const std::string& name, std::string* value, const std::string& help);
+  // The same, or empty.
+  void OptionalAddress(const std::string& name, std::string* value, const std::string& help);
   void Choice(const std::string& name, std::string* value, const std::vector<std::string>& allowed,
               const std::string& help);
   void Integer(const std::string& name, int64_t* value, int64_t min, int64_t max, const std::string& help);
@@ -53,6 +57,8 @@ class ConfigFields {
   const Field* Find(const std::string& name) const;
 
  private:
+  void AddAddress(const std::string& name, std::string* value, bool optional, const std::string& help);
+
   std::vector<Field> fields_;
 };
 

@@ -61,6 +61,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadCase{"knobs:\n  gpu_memory_utilization: 0\n", "a number in (0, 1]"},
         BadCase{"knobs:\n  gpu_memory_utilization: nan\n", "a number in (0, 1]"},
         BadCase{"knobs:\n  gpu_memory_utilization: 1.5\n", "a number in (0, 1]"},
+        BadCase{"knobs:\n  block_size: 4\n", "an integer in [8, 256], got '4'"},
         BadCase{"device:\n  memory: 4 gigs\n", "a byte count"},
         BadCase{"device:\n  memory: 99999999999TiB\n", "a byte count"},
         BadCase{"device:\n  memory: -4GiB\n", "a byte count"},
@@ -69,7 +70,22 @@ INSTANTIATE_TEST_SUITE_P(
         BadCase{"gateway:\n  listen: [a, b]\n", "not a list or mapping"},
         BadCase{"log: {level: info}\nlog: {level: info}\n", "a.yaml:2: section 'log' stands twice"},
         BadCase{"log:\n  level: info\n  level: info\n", "a.yaml:3: key 'log.level' stands twice"},
-        BadCase{"- a\n- b\n", "must be a mapping of sections"}, BadCase{"log: {level: \"info\n", "not YAML"}));
+        BadCase{"- a\n- b\n", "must be a mapping of sections"}, BadCase{"log: {level: \"info\n", "not YAML"},
+        BadCase{"log: {level: info}\n---\nlog: {level: debug}\n", "a.yaml:3: a second document"},
+        BadCase{"gateway:\n  listen: 127.0.0.1:99999\n", "a.yaml:2: listen: wanted HOST:PORT"},
+        BadCase{"gateway:\n  listen: \"\"\n", "listen: wanted HOST:PORT"},
+        BadCase{"gateway:\n  scheduler: somewhere\n", "scheduler: wanted HOST:PORT"},
+        BadCase{"gateway:\n  metrics_listen: 7710\n", "metrics_listen: wanted HOST:PORT or empty"}));
+
+TEST(ConfigTest, Addresses) {
+  for (const char* good : {"127.0.0.1:0", "[::1]:65535", "scheduler:7701", "dns:///scheduler:7701", "unix:/run/x"}) {
+    EXPECT_TRUE(ParseConfig("", "a.yaml", {absl::StrCat("gateway.listen=", good)}).ok()) << good;
+  }
+  for (const char* bad : {"", ":1", "host", "host:", "host:65536", "host:-1", "host:1x", "unix:"}) {
+    EXPECT_FALSE(ParseConfig("", "a.yaml", {absl::StrCat("gateway.listen=", bad)}).ok()) << bad;
+  }
+  EXPECT_TRUE(ParseConfig("", "a.yaml", {"gateway.metrics_listen="}).ok());
+}
 
 TEST(ConfigTest, BadOverrides) {
   for (const char* text : {"", "log", "log.level", "=", "log=level.info", "log.levle=info", "nolog.level=info"}) {

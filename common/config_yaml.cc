@@ -14,6 +14,14 @@ std::string YamlPosition(const std::string& file, const YAML::Mark& mark) {
   return absl::StrCat(file, ":", mark.line + 1);
 }
 
+absl::StatusOr<YAML::Node> OneYamlDocument(const std::string& yaml, const std::string& file) {
+  const std::vector<YAML::Node> documents = YAML::LoadAll(yaml);
+  if (documents.size() > 1) {
+    return absl::InvalidArgumentError(YamlPosition(file, documents[1].Mark()) + ": a second document; one is read");
+  }
+  return documents.empty() ? YAML::Node() : documents.front();
+}
+
 absl::Status ApplyMapping(const YAML::Node& node, const std::string& file, const std::string& mapping,
                           const ConfigFields& fields) {
   if (!node.IsMap()) {

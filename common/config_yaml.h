@@ -13,6 +13,9 @@ namespace headroom {
 // "file.yaml:12".
 std::string YamlPosition(const std::string& file, const YAML::Mark& mark);
 
+// The only document of `yaml`; a second one is an error. Throws YAML::Exception where it is not YAML.
+absl::StatusOr<YAML::Node> OneYamlDocument(const std::string& yaml, const std::string& file);
+
 // Every key of `node` must be a declared field and stand once; errors name it as "mapping.key".
 absl::Status ApplyMapping(const YAML::Node& node, const std::string& file, const std::string& mapping,
                           const ConfigFields& fields);

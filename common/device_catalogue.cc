@@ -36,7 +36,7 @@ DeviceCatalogue::DeviceCatalogue() {
 
 absl::Status DeviceCatalogue::Add(const std::string& yaml, const std::string& file) {
   try {
-    const YAML::Node root = YAML::Load(yaml);
+    HEADROOM_ASSIGN_OR_RETURN(const YAML::Node root, OneYamlDocument(yaml, file));
     if (!root.IsMap()) return absl::InvalidArgumentError(file + ":1: the file must be a mapping of device names");
     std::set<std::string> seen;
     for (const auto& entry : root) {

@@ -4,6 +4,8 @@
 #include <charconv>
 #include <cmath>
 
+#include "common/address.h"
+
 namespace headroom {
 namespace {
 
@@ -21,6 +23,16 @@ std::optional<Number> ParseWhole(const std::string& text) {
 void Flags::Text(const std::string& name, std::string* value, const std::string& help) {
   const std::string shown = value->empty() ? help : help + " (default " + *value + ")";
   flags_.push_back({name, shown, true, [value](const std::string& text) {
+                      *value = text;
+                      return absl::OkStatus();
+                    }});
+}
+
+void Flags::Address(const std::string& name, std::string* value, const std::string& help) {
+  flags_.push_back({name, help + " (default " + *value + ")", true, [name, value](const std::string& text) {
+                      if (!IsAddress(text)) {
+                        return absl::InvalidArgumentError("--" + name + " wants HOST:PORT, got '" + text + "'");
+                      }
                       *value = text;
                       return absl::OkStatus();
                     }});

@@ -17,6 +17,8 @@ class Flags {
   Flags(std::string usage, std::string description) : usage_(std::move(usage)), description_(std::move(description)) {}
 
   void Text(const std::string& name, std::string* value, const std::string& help);
+  // As in common/address.h.
+  void Address(const std::string& name, std::string* value, const std::string& help);
   void Repeated(const std::string& name, std::vector<std::string>* values, const std::string& help);
   void OptionalInteger(const std::string& name, std::optional<int64_t>* value, const std::string& help);
   void OptionalNumber(const std::string& name, std::optional<double>* value, const std::string& help);

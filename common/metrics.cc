@@ -133,7 +133,9 @@ absl::StatusOr<std::unique_ptr<Metrics>> Metrics::Create(const std::string& list
   auto impl = std::make_unique<Impl>(catalogue);
   if (!listen.empty()) {
     try {
-      impl->exposer = std::make_unique<prometheus::Exposer>(listen, /*num_threads=*/2);
+      // A scraper that stops in the middle of its request holds a thread for so long only.
+      impl->exposer = std::make_unique<prometheus::Exposer>(
+          std::vector<std::string>{"listening_ports", listen, "num_threads", "4", "request_timeout_ms", "1000"});
     } catch (const std::exception&) {
       return absl::UnavailableError("cannot serve metrics on " + listen + ": address in use or not valid");
     }

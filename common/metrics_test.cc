@@ -2,6 +2,9 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <set>
@@ -163,6 +166,32 @@ TEST(MetricsTest, ServesOnAFreePort) {
   EXPECT_GT((*metrics)->port(), 0);
   auto second = Metrics::Create(absl::StrCat("127.0.0.1:", (*metrics)->port()));
   EXPECT_EQ(second.status().code(), absl::StatusCode::kUnavailable);
+}
+
+// Each thread of the server is given half a request; what comes after them is answered all the same.
+TEST(MetricsTest, HalfRequestsDoNotBlockScrapes) {
+  auto metrics = Metrics::Create("127.0.0.1:0", TestCatalogue());
+  ASSERT_TRUE(metrics.ok()) << metrics.status();
+  sockaddr_in address = {};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(static_cast<uint16_t>((*metrics)->port()));
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  const auto send = [&address](const std::string& text) {
+    const int connection = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    EXPECT_EQ(connect(connection, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+    EXPECT_EQ(write(connection, text.data(), text.size()), static_cast<ssize_t>(text.size()));
+    return connection;
+  };
+  std::vector<int> halves;
+  for (int i = 0; i < 8; ++i) halves.push_back(send("GET /metr"));
+  const int scrape = send("GET /metrics HTTP/1.0\r\n\r\n");
+  timeval patience = {.tv_sec = 30, .tv_usec = 0};
+  setsockopt(scrape, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  char answer[16] = {};
+  EXPECT_GT(read(scrape, answer, sizeof answer), 0);
+  EXPECT_THAT(std::string(answer, 12), HasSubstr("200"));
+  for (const int connection : halves) close(connection);
+  close(scrape);
 }
 
 TEST(MetricsTest, CountsFromManyThreads) {

@@ -11,9 +11,10 @@ constexpr char kBudget[] = "gateway_host_bytes";
 
 absl::StatusOr<HostBudget::Share> HostBudget::Take(int64_t bytes) {
   if (bytes > capacity_bytes_) {
-    return OwnRefusal(absl::InvalidArgumentError(absl::StrCat("the images of the request are ", bytes,
-                                                              " bytes; the limit is ", capacity_bytes_)),
-                      "NEVER_FITS", {kBudget, "", bytes, capacity_bytes_, capacity_bytes_});
+    return OwnRefusal(
+        absl::InvalidArgumentError(absl::StrCat("the request needs ", bytes,
+                                                " bytes of the gateway's memory; the limit is ", capacity_bytes_)),
+        "NEVER_FITS", {kBudget, "", bytes, capacity_bytes_, capacity_bytes_});
   }
   std::lock_guard lock(mutex_);
   const int64_t free_bytes = capacity_bytes_ - used_bytes_;

@@ -1,5 +1,5 @@
-// Host memory that open requests may hold in the gateway (compressed images, prompt ids), as a budget of its own: a
-// request takes its bytes before it is worked on and gives them back on every way out.
+// Host memory that open requests may hold in the gateway (their messages, and what tokenizing needs), as a budget of
+// its own: a request takes its bytes before it is worked on and gives them back on every way out.
 #pragma once
 
 #include <cstdint>

@@ -86,8 +86,7 @@ struct Pipeline::Attempt {
 absl::StatusOr<v1::Finish> Pipeline::Run(const v1::GenerateRequest& request, const std::string& request_id,
                                          const CallScope& scope, const TextSink& sink, RequestTimes* times) {
   HEADROOM_ASSIGN_OR_RETURN(const ClusterLimits limits, parts_.cluster.Limits());
-  HEADROOM_ASSIGN_OR_RETURN(const HostBudget::Share host_share, parts_.host_budget.Take(ImageBytes(request)));
-  HEADROOM_ASSIGN_OR_RETURN(const PreparedRequest prepared, Prepare(request, parts_.model, parts_.config, limits));
+  HEADROOM_ASSIGN_OR_RETURN(const PreparedRequest prepared, PrepareInBudget(request, limits));
 
   Attempt attempt{.request = request,
                   .request_id = request_id,
@@ -122,6 +121,13 @@ absl::StatusOr<v1::Finish> Pipeline::Run(const v1::GenerateRequest& request, con
   finish.set_seed(prepared.sampling.seed());
   finish.set_request_id(request_id);
   return finish;
+}
+
+absl::StatusOr<PreparedRequest> Pipeline::PrepareInBudget(const v1::GenerateRequest& request,
+                                                          const ClusterLimits& limits) {
+  HEADROOM_ASSIGN_OR_RETURN(const HostBudget::Share work,
+                            parts_.host_budget.Take(PrepareBytes(request, parts_.model, limits)));
+  return Prepare(request, parts_.model, parts_.config, limits);
 }
 
 absl::StatusOr<std::unique_ptr<HeldGrant>> Pipeline::Reserve(const PreparedRequest& prepared, Attempt& attempt) {

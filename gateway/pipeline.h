@@ -43,14 +43,15 @@ class Pipeline {
   // Gives text to the client as it comes; false when the client takes no more, which ends the request.
   using TextSink = std::function<bool(const std::string&)>;
 
-  // Errors are those of Gateway.Generate (gateway.proto). Whatever the way out, nothing of the request is left behind:
-  // no grant, no embeddings, no host memory.
+  // The caller holds the request's own bytes of the host budget. Errors are those of Gateway.Generate (gateway.proto).
+  // Whatever the way out, nothing of the request is left behind: no grant, no embeddings, no host memory.
   absl::StatusOr<v1::Finish> Run(const v1::GenerateRequest& request, const std::string& request_id,
                                  const CallScope& scope, const TextSink& sink, RequestTimes* times);
 
  private:
   struct Attempt;
 
+  absl::StatusOr<PreparedRequest> PrepareInBudget(const v1::GenerateRequest& request, const ClusterLimits& limits);
   absl::StatusOr<std::unique_ptr<HeldGrant>> Reserve(const PreparedRequest& prepared, Attempt& attempt);
   absl::StatusOr<v1::ReserveResponse> AskScheduler(v1::ReserveRequest& reserve, const Attempt& attempt);
   absl::StatusOr<std::unique_ptr<VisionEncoding>> Encode(const PreparedRequest& prepared, HeldGrant& grant,

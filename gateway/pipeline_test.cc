@@ -241,6 +241,14 @@ TEST_F(PipelineTest, PictureAndQuestion) {
   EXPECT_EQ(budget_.used_bytes(), 0);
 }
 
+TEST_F(PipelineTest, TextIsTokenizedWithinTheHostBudget) {
+  auto request = Ask(false);
+  request.mutable_messages(0)->mutable_content(0)->set_text("short");
+  const auto held = budget_.Take(budget_.capacity_bytes() - 64);
+  EXPECT_EQ(Run(request).status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(scheduler_.reserves, IsEmpty());
+}
+
 TEST_F(PipelineTest, StopStringCancelsTheWorkerAndCutsTheText) {
   llm_a_.endless = true;
   auto request = Ask(false);

@@ -30,7 +30,8 @@ constexpr float kTemperatureMax = 2;
 constexpr float kRepetitionPenaltyMax = 2;
 constexpr int kTopKMax = 1 << 20;
 
-absl::Status OutOfRange(const char* field, double value, const std::string& limit) {
+template <typename T>
+absl::Status OutOfRange(const char* field, T value, const std::string& limit) {
   return absl::InvalidArgumentError(absl::StrCat(field, " is ", value, "; it must be ", limit));
 }
 
@@ -92,7 +93,7 @@ absl::Status CheckScalars(const v1::GenerateRequest& request, const ServedModel&
   for (const std::string& stop : request.stop()) {
     if (stop.empty()) return absl::InvalidArgumentError("a stop string is empty");
     if (stop.size() > kStopStringBytesMax) {
-      return OutOfRange("the length of a stop string", static_cast<double>(stop.size()),
+      return OutOfRange("the length of a stop string", stop.size(),
                         absl::StrCat("at most ", kStopStringBytesMax, " bytes"));
     }
   }
@@ -111,7 +112,7 @@ absl::StatusOr<v1::TokenSampling> ResolveSampling(const v1::Sampling& asked,
       asked.has_repetition_penalty()
           ? asked.repetition_penalty()
           : std::min(static_cast<float>(defaults.repetition_penalty.value_or(1)), kRepetitionPenaltyMax));
-  sampling.set_seed(asked.has_seed() ? asked.seed() : SystemRandom().Next());
+  sampling.set_seed(asked.has_seed() ? asked.seed() : SystemRandom().Next() >> 1);  // fits a signed integer, too
   // Written so that NaN fails.
   if (!(sampling.temperature() >= 0 && sampling.temperature() <= kTemperatureMax)) {
     return OutOfRange("temperature", sampling.temperature(), "in [0, 2]");
@@ -168,12 +169,7 @@ class ImagePricer {
           absl::StrCat("more than ", config_.images_max, " images, the limit of a request (images_max)"));
     }
     absl::StatusOr<PricedGeometry> priced = Price(bytes);
-    if (!priced.ok()) {
-      return rpc::WithDetails(
-          absl::Status(priced.status().code(),
-                       absl::StrCat("image ", index + 1, ": ", std::string(priced.status().message()))),
-          rpc::GetDetails(priced.status()));
-    }
+    if (!priced.ok()) return rpc::WithPrefix(absl::StrCat("image ", index + 1, ": "), priced.status());
     const model::PieceGeometry& geometry = priced->geometry;
     const auto pieces = static_cast<int64_t>(geometry.pieces.size());
     v1::PricedImage image;
@@ -342,12 +338,13 @@ absl::StatusOr<PreparedRequest> Prepare(const v1::GenerateRequest& request, cons
   return prepared;
 }
 
-int64_t ImageBytes(const v1::GenerateRequest& request) {
-  int64_t bytes = 0;
+int64_t PrepareBytes(const v1::GenerateRequest& request, const ServedModel& model, const ClusterLimits& limits) {
+  int64_t text_bytes = 0;
   for (const v1::Message& message : request.messages()) {
-    for (const v1::ContentPart& part : message.content()) bytes += static_cast<int64_t>(part.image().data().size());
+    for (const v1::ContentPart& part : message.content()) text_bytes += static_cast<int64_t>(part.text().size());
   }
-  return bytes;
+  return model::Tokenizer::kWorkBytesPerTextByte *
+         std::min(text_bytes, model.prompts->TextBytesMax(limits.max_model_len));
 }
 
 }  // namespace headroom::gateway

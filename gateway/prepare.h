@@ -53,7 +53,8 @@ struct PreparedRequest {
 absl::StatusOr<PreparedRequest> Prepare(const v1::GenerateRequest& request, const ServedModel& model,
                                         const GatewaySection& config, const ClusterLimits& limits);
 
-// Bytes of all images of a request, as they lie in the message.
-int64_t ImageBytes(const v1::GenerateRequest& request);
+// Host memory that Prepare takes at most beside the request and its result, bytes: tokenizing costs many times the
+// text.
+int64_t PrepareBytes(const v1::GenerateRequest& request, const ServedModel& model, const ClusterLimits& limits);
 
 }  // namespace headroom::gateway

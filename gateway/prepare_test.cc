@@ -174,6 +174,15 @@ TEST_F(PrepareTest, OverLongPrompt) {
   ExpectInvalid(Ask(words), "999");
 }
 
+// Tokenizing is paid for by the byte, up to the text that no limit lets through.
+TEST_F(PrepareTest, MemoryForText) {
+  const int64_t small = PrepareBytes(Ask("four", "small.png"), *model_, limits_);
+  EXPECT_EQ(small, 4 * model::Tokenizer::kWorkBytesPerTextByte);
+  const int64_t most = PrepareBytes(Ask(std::string(size_t{1} << 20, 'a')), *model_, limits_);
+  EXPECT_EQ(most, PrepareBytes(Ask(std::string(size_t{2} << 20, 'a')), *model_, limits_));
+  EXPECT_LT(most, int64_t{64} << 20);
+}
+
 TEST(ServedModelTest, DirectoriesThatAreNone) {
   EXPECT_FALSE(ServedModel::Load("/no/such/directory", 2).ok());
   EXPECT_FALSE(ServedModel::Load(std::string(kGolden) + "/config.json", 2).ok());

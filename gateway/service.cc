@@ -14,17 +14,34 @@ namespace headroom::gateway {
 namespace {
 
 constexpr size_t kRequestIdBytesMax = 128;
+// A request is in memory as it came and as it was read.
+constexpr int64_t kMessageCopies = 2;
 constexpr size_t kExplainQueueMax = 8;
 constexpr std::chrono::milliseconds kExplainTimeout(5'000);
 constexpr int64_t kRefusalsMax = 100;
 
-// As the client gave it when it is fit for logs and headers, else 128 random bits.
+// Fit for logs and headers.
+bool IsRequestId(const std::string& given) {
+  return !given.empty() && given.size() <= kRequestIdBytesMax &&
+         std::all_of(given.begin(), given.end(), [](unsigned char c) { return c > ' ' && c < 0x7f; });
+}
+
+// As the client gave it, else 128 random bits.
 std::string RequestId(const std::string& given) {
-  const bool usable = !given.empty() && given.size() <= kRequestIdBytesMax &&
-                      std::all_of(given.begin(), given.end(), [](unsigned char c) { return c > ' ' && c < 0x7f; });
-  if (usable) return given;
+  if (IsRequestId(given)) return given;
   return absl::StrCat(absl::Hex(SystemRandom().Next(), absl::kZeroPad16),
                       absl::Hex(SystemRandom().Next(), absl::kZeroPad16));
+}
+
+absl::Status Read(const grpc::ByteBuffer& bytes, v1::GenerateRequest* request) {
+  grpc::ByteBuffer readable(bytes);
+  if (!grpc::SerializationTraits<v1::GenerateRequest>::Deserialize(&readable, request).ok()) {
+    return absl::InvalidArgumentError("the message is not a valid GenerateRequest, or its text is not UTF-8");
+  }
+  if (request->request_id().empty() || IsRequestId(request->request_id())) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("request_id has ", request->request_id().size(),
+                                                 " bytes; it must be 1 to ", kRequestIdBytesMax,
+                                                 " printable ASCII characters without spaces"));
 }
 
 // What a unary call needs beyond gRPC's own reactor: a stop token that fires on cancellation.
@@ -169,13 +186,12 @@ absl::StatusOr<v1::Finish> GatewayService::RunRequest(const grpc::ByteBuffer& by
                                                       const Pipeline::TextSink& sink) {
   const TimePoint started = parts_.clock.Now();
   v1::GenerateRequest request;
-  grpc::ByteBuffer readable(bytes);
-  const bool parsed = grpc::SerializationTraits<v1::GenerateRequest>::Deserialize(&readable, &request).ok();
+  const auto share = parts_.host_budget.Take(kMessageCopies * static_cast<int64_t>(bytes.Length()));
+  const absl::Status read = share.ok() ? Read(bytes, &request) : share.status();
   const std::string request_id = RequestId(request.request_id());
   RequestTimes times;
-  absl::StatusOr<v1::Finish> finish =
-      parsed ? pipeline_.Run(request, request_id, scope, sink, &times)
-             : absl::InvalidArgumentError("the message is not a valid GenerateRequest, or its text is not UTF-8");
+  absl::StatusOr<v1::Finish> finish = read;
+  if (read.ok()) finish = pipeline_.Run(request, request_id, scope, sink, &times);
   refusals_.Note(finish.status(), request_id, parts_.clock.Now());
   const double seconds = Seconds(parts_.clock.Now() - started);
   const v1::Usage usage = finish.ok() ? finish->usage() : v1::Usage();

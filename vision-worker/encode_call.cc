@@ -131,7 +131,8 @@ absl::Status EncodeCall::TakeChunk(v1::ImageChunk& chunk) {
 }
 
 void EncodeCall::MakePieces(size_t index, const std::string& bytes) {
-  if (const absl::Status status = EncodeImage(index, bytes); !status.ok()) Fail(status);
+  const absl::Status status = EncodeImage(index, bytes);
+  if (!status.ok()) Fail(rpc::WithPrefix(absl::StrCat("image ", index + 1, ": "), status));
 }
 
 absl::Status EncodeCall::EncodeImage(size_t index, const std::string& bytes) {

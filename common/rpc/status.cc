@@ -15,6 +15,10 @@ constexpr int kDetailsMax = 8;
 
 }  // namespace
 
+absl::Status WithPrefix(const std::string& prefix, const absl::Status& status) {
+  return WithDetails(absl::Status(status.code(), prefix + std::string(status.message())), GetDetails(status));
+}
+
 absl::Status WithDetails(absl::Status status, const ErrorDetails& details) {
   if (status.ok()) return status;
   if (!details.reason.empty()) {

@@ -26,6 +26,9 @@ absl::Status WithDetails(absl::Status status, const ErrorDetails& details);
 // What is attached; empty fields where nothing is.
 ErrorDetails GetDetails(const absl::Status& status);
 
+// The same with `prefix` before its message; details stay.
+absl::Status WithPrefix(const std::string& prefix, const absl::Status& status);
+
 grpc::Status ToGrpc(const absl::Status& status);
 absl::Status FromGrpc(const grpc::Status& status);
 

@@ -10,6 +10,8 @@ namespace headroom::model {
 namespace {
 
 constexpr int32_t kTokensPerPieceMax = 65536;
+// Composing (NFC) makes UTF-8 at most this many times shorter: three conjoining jamo become one syllable.
+constexpr int64_t kNfcShrinkMax = 3;
 
 absl::Status TooLong(int64_t tokens_max) {
   return absl::InvalidArgumentError(absl::StrCat("the prompt is longer than the limit of ", tokens_max, " tokens"));
@@ -99,12 +101,17 @@ absl::StatusOr<int64_t> PromptBuilder::ImageTokenCount(const ImagePart& image, i
   return tokens;
 }
 
+int64_t PromptBuilder::TextBytesMax(int64_t tokens_max) const {
+  return kNfcShrinkMax * tokenizer_->longest_token_bytes() * tokens_max;
+}
+
 absl::StatusOr<Prompt> PromptBuilder::Build(std::span<const ChatMessage> messages, bool use_image_id,
                                             int64_t tokens_max) const {
   HEADROOM_ASSIGN_OR_RETURN(const std::vector<PromptSegment> segments, chat_template_.Render(messages));
   Prompt prompt;
   std::string text;  // since the last control token
   const auto flush = [&]() -> absl::Status {
+    if (static_cast<int64_t>(text.size()) > TextBytesMax(tokens_max)) return TooLong(tokens_max);
     HEADROOM_ASSIGN_OR_RETURN(const std::vector<int32_t> ids, tokenizer_->Encode(text, AddedTokens::kNone));
     text.clear();
     prompt.ids.insert(prompt.ids.end(), ids.begin(), ids.end());

@@ -264,6 +264,11 @@ TEST_F(PromptTest, RefusesWhatIsTooLong) {
   EXPECT_TRUE(builder.Build(text, size).ok());
   EXPECT_EQ(builder.Build(text, size - 1).status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(builder.Build(text, 0).status().message()), HasSubstr("limit of 0 tokens"));
+  // What cannot fit whatever its words are is not tokenized: here the text is no UTF-8 at its end, which tokenizing
+  // would see.
+  const std::vector<ChatMessage> endless = {
+      User(std::string(static_cast<size_t>(builder.TextBytesMax(4096)), ' ') + "\xff")};
+  EXPECT_THAT(std::string(builder.Build(endless, 4096).status().message()), HasSubstr("limit of 4096 tokens"));
   const std::vector<ChatMessage> many = {{ChatRole::kUser, std::vector<MessagePart>(100000, ImagePart{32, 32})}};
   EXPECT_FALSE(builder.Build(many, 4096).ok());
 }

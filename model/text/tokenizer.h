@@ -39,6 +39,8 @@ class Tokenizer {
   static constexpr size_t kTextBytesMax = 16 * 1024 * 1024;
   static constexpr size_t kFileBytesMax = 128 * 1024 * 1024;
   static constexpr int32_t kTokenIdMax = 1024 * 1024 - 1;
+  // Encode works in less than this times the size of its text (one long word is the worst: bpe.cc, MergeLong).
+  static constexpr int64_t kWorkBytesPerTextByte = 64;
 
   // `json`: the contents of a tokenizer.json. Errors: INVALID_ARGUMENT saying what is wrong or not supported.
   static absl::StatusOr<std::unique_ptr<Tokenizer>> FromJson(const std::string& json);
@@ -57,6 +59,9 @@ class Tokenizer {
 
   // Id of an added token by its content, or of a vocabulary entry as spelled in the file.
   std::optional<int32_t> TokenId(const std::string& content) const;
+
+  // No token stands for more.
+  int64_t longest_token_bytes() const { return longest_token_bytes_; }
 
   // One more than the highest id.
   int32_t vocab_size() const { return static_cast<int32_t>(bytes_.size()); }
@@ -83,6 +88,7 @@ class Tokenizer {
   AddedTokenMatcher raw_matcher_;
   AddedTokenMatcher normalized_matcher_;
   bool nfc_ = false;
+  int64_t longest_token_bytes_ = 0;
   std::vector<std::string> bytes_;  // by id
   std::vector<uint8_t> flags_;      // by id
   absl::flat_hash_map<std::string, int32_t> id_of_content_;

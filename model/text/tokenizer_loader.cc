@@ -241,6 +241,9 @@ class TokenizerLoader {
                                                        AddedTokenMatcher(std::move(raw_)),
                                                        AddedTokenMatcher(std::move(normalized_))));
     tokenizer->nfc_ = nfc_;
+    for (const std::string& token : bytes) {
+      tokenizer->longest_token_bytes_ = std::max(tokenizer->longest_token_bytes_, static_cast<int64_t>(token.size()));
+    }
     tokenizer->bytes_ = std::move(bytes);
     tokenizer->flags_ = std::move(flags_);
     tokenizer->id_of_content_ = std::move(content_ids_);

@@ -7,6 +7,7 @@ import zlib
 import grpc
 import headroom_api as api
 import pytest
+from cluster import wait_for
 from PIL import Image
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
@@ -78,6 +79,9 @@ BAD = {
     "part without anything": lambda: api.gateway_pb2.GenerateRequest(
         messages=[api.gateway_pb2.Message(role="user", content=[api.gateway_pb2.ContentPart()])]),
     "over-long prompt": lambda: api.ask("word " * 20000),
+    "15 MiB of newlines": lambda: api.ask("\n" * (15 << 20)),
+    "request id with a space": lambda: api.ask("Hello", request_id="two words"),
+    "long request id": lambda: api.ask("Hello", request_id="x" * 129),
     "unknown role": lambda: with_messages(("wizard", "Hello")),
     "system message later": lambda: with_messages(("user", "Hello"), ("system", "Be brief."), ("user", "Hello")),
     "last message from the assistant": lambda: with_messages(("user", "Hello"), ("assistant", "Hi")),
@@ -121,6 +125,16 @@ def test_message_above_the_receive_limit(gateway):
     with pytest.raises(grpc.RpcError) as error:
         api.collect(gateway.Generate(image_request(b"\x89PNG" + bytes(30 << 20))))
     assert error.value.code() in (grpc.StatusCode.RESOURCE_EXHAUSTED, INVALID)
+    check_next_request_works(gateway)
+
+
+def test_large_texts_at_once_are_refused_before_any_work(cluster, gateway):
+    """Each costs its bytes twice, not the many times of them that tokenizing would."""
+    calls = [api.gateway(cluster.address).Complete.future(api.ask("\n" * (15 << 20)), timeout=120) for _ in range(12)]
+    for call in calls:
+        assert call.code() in (INVALID, grpc.StatusCode.RESOURCE_EXHAUSTED), call.details()
+    assert any(call.code() == INVALID and "2047 tokens" in call.details() for call in calls)
+    wait_for(lambda: gateway.GetStatus(api.gateway_pb2.GetStatusRequest()).host_bytes_used == 0, "host memory is given back")
     check_next_request_works(gateway)
 
 

@@ -49,6 +49,10 @@ def test_ask_two_images(cluster, samples):
     (["--max-tokens", "0", "What?"], "max_tokens"),
     (["--max-tokens"], "wants a value"),
     (["--image", str(ROOT / "README.md"), "What?"], "not valid"),
+    (["--timeout", "1e300", "What?"], "--timeout must be"),
+    (["--timeout", "-1", "What?"], "--timeout must be"),
+    (["--gateway", "nonsense", "What?"], "wants HOST:PORT"),
+    (["--gateway", "", "What?"], "wants HOST:PORT"),
     ([], "nothing to ask"),
 ])
 def test_ask_errors(cluster, arguments, words):
@@ -56,6 +60,23 @@ def test_ask_errors(cluster, arguments, words):
     assert result.returncode != 0
     assert words in result.stderr
     assert result.stdout == ""
+
+
+def test_ask_an_endless_prompt(cluster):
+    with open("/dev/zero", "rb") as endless:
+        result = subprocess.run([binary_dir() / "headroom", "ask", "--gateway", cluster.address], stdin=endless, capture_output=True, text=True,
+                                timeout=120)
+    assert result.returncode == 2
+    assert "the prompt has more than" in result.stderr
+
+
+def test_a_full_disk_is_an_error(cluster):
+    for arguments in (["ask", "--gateway", cluster.address, "Hello"], ["status", "--gateway", cluster.address],
+                      ["plan", "--device", "rtx3090", DEMO_MODEL]):
+        with open("/dev/full", "w") as full:
+            result = subprocess.run([binary_dir() / "headroom", *map(str, arguments)], stdout=full, stderr=subprocess.PIPE, text=True, timeout=120)
+        assert result.returncode == 1, arguments
+        assert "cannot be written" in result.stderr
 
 
 def test_ask_more_than_the_gateway_takes(cluster):
