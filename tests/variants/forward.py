@@ -81,7 +81,7 @@ class Decoder(Layers):
 
     def rotate(self, x, first):
         half = self.size // 2
-        rates = F32(1) / F32(self.config["rope_theta"]) ** (np.arange(0, self.size, 2, dtype=F32) / F32(self.size))
+        rates = F32(1) / F32(self.config.get("rope_theta", 1e4)) ** (np.arange(0, self.size, 2, dtype=F32) / F32(self.size))
         angles = np.arange(first, first + x.shape[1], dtype=F32)[:, None] * rates
         cos, sin = self.r(np.cos(angles).astype(np.float64)), self.r(np.sin(angles).astype(np.float64))
         left, right = x[..., :half], x[..., half:]
@@ -90,7 +90,7 @@ class Decoder(Layers):
 
     def extend(self, x):
         """Embeddings of the tokens that follow → logits after each of them."""
-        eps, r = self.config["rms_norm_eps"], self.r
+        eps, r = self.config.get("rms_norm_eps", 1e-6), self.r
         known = self.cache[0][0].shape[1]
         mask = np.arange(known + len(x)) <= np.arange(known, known + len(x))[:, None]
         for i in range(len(self.cache)):

@@ -87,6 +87,10 @@ def shades(rng, width, height, channels):
 KINDS = ("RGB", "RGBA", "P", "P+alpha", "L", "LA", "16", "1", "grey+key", "RGB+key", "grey JPEG", "JPEG", "CMYK JPEG", "WebP", "WebP+alpha")
 
 
+def one_of_two(rng, first, second):
+    return first if rng.random() < 0.5 else second
+
+
 def write_random(rng, folder, name, area):
     """Makes a picture file and returns its path below the folder's parent."""
     kind = str(rng.choice(KINDS))
@@ -107,7 +111,7 @@ def write_random(rng, folder, name, area):
     elif kind == "LA":
         picture = Image.fromarray(shades(rng, width, height, 2), "LA")
     elif kind == "16":
-        picture = Image.fromarray((rgb[..., 0].astype(np.uint16) * 300 // 200), "I;16")
+        picture = Image.fromarray(rgb[..., 0].astype(np.uint16) * np.uint16(one_of_two(rng, 2, 257)))
     elif kind == "1":
         picture = Image.fromarray(rgb[..., 0]).convert("1")
     elif kind in ("L", "grey+key", "grey JPEG"):
