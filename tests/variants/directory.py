@@ -36,12 +36,12 @@ def relative(got, wanted):
 def decoder_config(rng, architecture):
     heads = int(rng.integers(1, 9))
     size = int(one_of(rng, *HEAD_SIZES))
-    config = {"num_attention_heads": heads, "num_key_value_heads": int(one_of(rng, *divisors(heads))), "intermediate_size": int(rng.integers(17, 320)),
-              "num_hidden_layers": int(rng.integers(1, 5)), "hidden_act": "silu", "rms_norm_eps": one_of(rng, 1e-5, 1e-6, 1e-3),
+    config = {"num_attention_heads": heads, "num_key_value_heads": int(one_of(rng, *divisors(heads))),
+              "intermediate_size": int(rng.integers(17, 320)), "num_hidden_layers": int(rng.integers(1, 5)), "hidden_act": "silu", "rms_norm_eps": one_of(rng, 1e-5, 1e-6, 1e-3),
               "rope_theta": one_of(rng, 1e4, 1e6, 5e5, 500.0, 12345.6), "max_position_embeddings": int(one_of(rng, 8192, 4096, 32768)),
               "tie_word_embeddings": bool(rng.random() < 0.4), "torch_dtype": "bfloat16"}
     if architecture == "MiniCPMV":
-        config["hidden_size"] = int(one_of(rng, 128, 256, 384, 160, 192, 252, 320))    # the resampler has one head for each whole 128
+        config["hidden_size"] = int(one_of(rng, 128, 256, 384, 160, 192, 252, 320))  # the resampler has one head for each whole 128
         heads = int(one_of(rng, *[n for n in divisors(config["hidden_size"]) if n <= 24 and config["hidden_size"] // n % 2 == 0]))
         config |= {"num_attention_heads": heads, "num_key_value_heads": int(one_of(rng, *divisors(heads)))}
     elif architecture == "Qwen2ForCausalLM":
@@ -53,7 +53,7 @@ def decoder_config(rng, architecture):
         if rng.random() < 0.5:
             config["attention_bias"] = bool(rng.random() < 0.7)
     if config["num_key_value_heads"] == config["num_attention_heads"] and rng.random() < 0.3:
-        del config["num_key_value_heads"]    # the class default: as many as there are heads
+        del config["num_key_value_heads"]  # the class default: as many as there are heads
         if architecture != "LlamaForCausalLM":
             config["num_key_value_heads"] = config["num_attention_heads"]
     for key, default in CLASS_DEFAULTS.items():
@@ -69,23 +69,25 @@ def vision_config(rng, config):
     image = int(one_of(rng, 70 * patch, 70 * patch, 32 * patch, 16 * patch + 5, 50 * patch, 27 * patch))
     drop = one_of(rng, True, False, None)
     vision = {"model_type": "siglip", "hidden_size": heads * size, "intermediate_size": int(rng.integers(20, 300)),
-              "num_hidden_layers": int(rng.integers(1, 4)) + (drop is not False), "num_attention_heads": heads, "patch_size": patch, "image_size": image}
+              "num_hidden_layers": int(rng.integers(1, 4)) + (drop is not False), "num_attention_heads": heads,
+              "patch_size": patch, "image_size": image}
     if rng.random() < 0.2:
         vision["layer_norm_eps"] = 1e-5
-    queries, limit = int(one_of(rng, 64, 64, 16, 25, 1, 49, 100)), int(rng.integers(1, 10))
+    queries, limit = int(one_of(rng, 64, 64, 16, 25, 1, 49, 100)), int(one_of(rng, *range(1, 10), 9, 9, 16, 20))
     resolution = int(one_of(rng, 448, 112, 56, 140, 224, 100, 2 * patch))
     ids = bool(rng.random() < 0.7)
-    config |= {"model_type": "minicpmv", "version": one_of(rng, 2.6, "2.6"), "query_num": queries, "image_size": 448, "patch_size": patch, "slice_mode": True,
-               "use_image_id": ids, "vision_config": vision, "batch_vision_input": True,
+    config |= {"model_type": "minicpmv", "version": one_of(rng, 2.6, "2.6"), "query_num": queries, "image_size": 448, "patch_size": patch,
+               "slice_mode": True, "use_image_id": ids, "vision_config": vision, "batch_vision_input": True,
                "slice_config": {"max_slice_nums": limit, "patch_size": patch, "model_type": "minicpmv", "scale_resolution": resolution}}
     if drop is not None:
-        config["drop_vision_last_layer"] = drop    # absent: the class default, which is true
+        config["drop_vision_last_layer"] = drop  # absent: the class default, which is true
     if resolution == 448 and rng.random() < 0.5:
         del config["slice_config"]["scale_resolution"]
     preprocessor = {"max_slice_nums": limit, "scale_resolution": resolution, "patch_size": patch, "use_image_id": ids, "image_feature_size": queries,
                     "slice_mode": True, "version": 2.6}
     if rng.random() < 0.6:
-        preprocessor |= {"norm_mean": [round(float(x), 4) for x in rng.uniform(0.3, 0.6, 3)], "norm_std": [round(float(x), 4) for x in rng.uniform(0.2, 0.6, 3)]}
+        preprocessor |= {"norm_mean": [round(float(x), 4) for x in rng.uniform(0.3, 0.6, 3)],
+                         "norm_std": [round(float(x), 4) for x in rng.uniform(0.2, 0.6, 3)]}
     return preprocessor
 
 
@@ -111,7 +113,7 @@ class Model:
         if self.sees:
             shapes |= checkpoint.vision_shapes(self.config, vision_layers_in_file(rng, self.config))
         tensors, self.weights = checkpoint.make(rng, shapes)
-        if rng.random() < 0.3:    # tensors that no architecture uses
+        if rng.random() < 0.3:  # tensors that no architecture uses
             tensors["model.rotary_emb.inv_freq"] = ("F32", (4,), bytes(16))
             tensors["vpm.embeddings.position_ids"] = ("I64", (1, 3), bytes(24))
         (folder / "expected").mkdir(parents=True)
@@ -119,6 +121,8 @@ class Model:
         self.write("config.json", self.config)
         self.write("tokenizer.json", self.words.file)
         self.write("tokenizer_config.json", self.words.config())
+        if rng.random() < 0.2:
+            self.write("generation_config.json", {"do_sample": True, "temperature": 0.7, "eos_token_id": stops})
         if self.sees:
             (folder / "images").mkdir()
             markers = self.words.markers if self.words.markers["unk"] != "<unk>" or rng.random() < 0.8 else {}
@@ -171,7 +175,8 @@ class Model:
         """Fills in what the case says about pictures; returns, for exact and bf16 arithmetic, the embeddings."""
         side = self.preprocessor["patch_size"]
         strips = [strip(piece, side) for piece in pieces]
-        case |= {"image_bounds": self.words.bounds(case["prompt_ids"]), "piece_sha256": [digest([s]) for s in strips], "pixels_sha256": digest(strips)}
+        case |= {"image_bounds": self.words.bounds(case["prompt_ids"]), "piece_sha256": [digest([s]) for s in strips],
+                 "pixels_sha256": digest(strips)}
         assert len(case["image_bounds"]) == len(pieces)
         towers, embeddings = {}, {}
         for rounding, eyes in self.eyes.items():
@@ -222,7 +227,7 @@ class Model:
         else:
             case["text"] = random_text(rng, 6 if rng.random() < 0.6 else 120) + ("<|im_end|>x" if rng.random() < 0.3 else "")
             if rng.random() < 0.1:
-                case["text"] = "x"    # one token: nothing has a probability
+                case["text"] = "x"  # one token: nothing has a probability
             case |= {"prompt_ids": self.words.encode(case["text"]), "greedy_ignores_eos": True}
         prompt, steps, ids = self.decode(exact, case, embeddings[exact])
         rough_prompt, rough_steps, _ = self.decode(bf16, case, embeddings[bf16], ids)

@@ -1,7 +1,7 @@
 """From a picture to pieces, as the published preprocessor does it (spec section 3), and random pictures of every kind that files hold.
 
-Needs Pillow 13, with which the golden data was made: older ones begin with the horizontal pass also where a picture loses most of its rows, and differ
-in the last bit.
+Needs Pillow 13, with which the golden data was made: older ones begin with the horizontal pass also where a picture loses most of its rows, and
+differ in the last bit.
 """
 import hashlib
 import math
@@ -97,7 +97,7 @@ def write_random(rng, folder, name, area):
     width, height = random_size(rng, area)
     ending = ".jpg" if "JPEG" in kind else ".webp" if "WebP" in kind else ".png"
     if ending == ".webp" and rng.random() < 0.3:
-        ending = ".png"    # a name says nothing about the format
+        ending = ".png"  # a name says nothing about the format
     path = folder / (name + ending)
     rgb = shades(rng, width, height, 3)
     options = {}
@@ -127,7 +127,7 @@ def write_random(rng, folder, name, area):
         options = {"format": "JPEG", "quality": int(rng.integers(30, 100)), "progressive": bool(rng.random() < 0.5)}
         if kind == "JPEG":
             options["subsampling"] = int(rng.integers(3))
-        if rng.random() < 0.3:    # an orientation, which nobody applies
+        if rng.random() < 0.3:  # an orientation, which nobody applies
             exif = Image.Exif()
             exif[0x0112] = int(rng.integers(2, 9))
             options["exif"] = exif

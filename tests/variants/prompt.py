@@ -13,8 +13,8 @@ CHAT_ML = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 LLAMA_3 = ("<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>")
 PHRASES = ("What is it?", "the memory that a server promises", "Read the text, please.", "How many circles are there: 3, 14 or 159?", "line\nbreak",
            "two\n\nbreaks", "  spaces   inside ", "\ttab", "na\u00efve cafe\u0301", "\u4e2d\u6587 \u5185\u5b58", "\u0443\u0440\u043e\u043a",
-           "\U0001f600 and \U0001f469\u200d\U0001f467", "it's we'LL don't", "f(x) = {a: [1, 2]};", "a < b && c > d", "!", "~", "Z\u0323\u0307", "100 000",
-           "\u1112\u1161\u11ab", "x", "A much longer sentence about nothing at all, which goes on, and on; and ends.")
+           "\U0001f600 and \U0001f469\u200d\U0001f467", "it's we'LL don't", "f(x) = {a: [1, 2]};", "a < b && c > d", "!", "~", "Z\u0323\u0307",
+           "100 000", "\u1112\u1161\u11ab", "x", "A much longer sentence about nothing at all, which goes on, and on; and ends.")
 
 
 def random_text(rng, phrases_max):
@@ -38,12 +38,14 @@ class Words:
         if family == "llama3":
             self.default_system = None
         self.spelling = int(rng.integers(2))
+        self.named_templates = rng.random() < 0.15
 
     def make_file(self, rng, special):
         trained = Tokenizer(models.BPE())
         trained.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         trained.decoder = decoders.ByteLevel()
-        trainer = trainers.BpeTrainer(vocab_size=int(rng.integers(257, 420)), initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False)
+        alphabet = pre_tokenizers.ByteLevel.alphabet()
+        trainer = trainers.BpeTrainer(vocab_size=int(rng.integers(257, 420)), initial_alphabet=alphabet, show_progress=False)
         trained.train_from_iterator([str(rng.choice(PHRASES)) for _ in range(60)], trainer)
         file = json.loads(trained.to_str())
         model = file["model"]
@@ -79,9 +81,10 @@ class Words:
 
     def jinja(self):
         if self.family == "llama3":
-            return ("{% set loop_messages = messages %}{% for message in loop_messages %}{% set content = '<|start_header_id|>' + message['role'] + "
-                    "'<|end_header_id|>\n\n'+ message['content'] | trim + '<|eot_id|>' %}{% if loop.index0 == 0 %}{% set content = bos_token + content %}"
-                    "{% endif %}{{ content }}{% endfor %}{% if add_generation_prompt %}{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{% endif %}")
+            return ("{% set loop_messages = messages %}{% for message in loop_messages %}{% set content = '<|start_header_id|>' + "
+                    "message['role'] + '<|end_header_id|>\n\n'+ message['content'] | trim + '<|eot_id|>' %}{% if loop.index0 == 0 %}"
+                    "{% set content = bos_token + content %}{% endif %}{{ content }}{% endfor %}{% if add_generation_prompt %}"
+                    "{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{% endif %}")
         system = f"<|im_start|>system\n{self.default_system}<|im_end|>\n"
         if self.spelling:
             first = "{% if loop.first and messages[0]['role'] != 'system' %}{{ '" + system.replace("\n", "\\n") + "' }}{% endif %}"
@@ -93,7 +96,10 @@ class Words:
 
     def config(self):
         bos = "<|begin_of_text|>" if self.family == "llama3" else "<|im_start|>"
-        return {"add_prefix_space": False, "bos_token": bos, "errors": "replace", "clean_up_tokenization_spaces": False, "chat_template": self.jinja()}
+        template = self.jinja()
+        if self.named_templates:
+            template = [{"name": "tool_use", "template": "{{ tools }}"}, {"name": "default", "template": template}]
+        return {"add_prefix_space": False, "bos_token": bos, "errors": "replace", "clean_up_tokenization_spaces": False, "chat_template": template}
 
     def render(self, messages):
         """messages: [(role, text)]."""
