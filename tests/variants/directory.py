@@ -37,7 +37,8 @@ def decoder_config(rng, architecture):
     heads = int(rng.integers(1, 9))
     size = int(one_of(rng, *HEAD_SIZES))
     config = {"num_attention_heads": heads, "num_key_value_heads": int(one_of(rng, *divisors(heads))),
-              "intermediate_size": int(rng.integers(17, 320)), "num_hidden_layers": int(rng.integers(1, 5)), "hidden_act": "silu", "rms_norm_eps": one_of(rng, 1e-5, 1e-6, 1e-3),
+              "intermediate_size": int(rng.integers(17, 320)), "num_hidden_layers": int(rng.integers(1, 5)), "hidden_act": "silu",
+              "rms_norm_eps": one_of(rng, 1e-5, 1e-6, 1e-3),
               "rope_theta": one_of(rng, 1e4, 1e6, 5e5, 500.0, 12345.6), "max_position_embeddings": int(one_of(rng, 8192, 4096, 32768)),
               "tie_word_embeddings": bool(rng.random() < 0.4), "torch_dtype": "bfloat16"}
     if architecture == "MiniCPMV":

@@ -89,7 +89,8 @@ class Words:
         if self.spelling:
             first = "{% if loop.first and messages[0]['role'] != 'system' %}{{ '" + system.replace("\n", "\\n") + "' }}{% endif %}"
             return ("{% for message in messages %}" + (first if self.default_system else "") + "{{'<|im_start|>' + message['role'] + '\\n' + "
-                    "message['content'] + '<|im_end|>' + '\\n'}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}")
+                    "message['content'] + '<|im_end|>' + '\\n'}}{% endfor %}"
+                    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}")
         first = "{% if loop.first and m['role'] != 'system' %}" + system + "{% endif %}"
         return ("{% for m in messages %}" + (first if self.default_system else "") + "<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n"
                 "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}")
