@@ -174,11 +174,14 @@ absl::Status ParseVision(const JsonFields& fields, ModelConfig& config) {
     return fields.Error("patch_size",
                         absl::StrCat(patch_size, " differs from vision_config.patch_size ", vision.patch_size));
   }
-  if (config.llm.hidden_size % kResamplerHeadDim != 0) {
-    return fields.Error("hidden_size", absl::StrCat(config.llm.hidden_size, " is not a multiple of ", kResamplerHeadDim,
-                                                    ", which the resampler's heads need"));
+  // As in the published class: one head for each whole 128 of the width, which they then share equally. Positions take
+  // quarters of it.
+  const int64_t width = config.llm.hidden_size, heads = width / kResamplerHeadDim;
+  if (heads == 0 || width % heads != 0 || width % 4 != 0) {
+    return fields.Error("hidden_size", absl::StrCat(width, " is not a multiple of 4 and of the resampler's heads, ",
+                                                    heads, " (one for each ", kResamplerHeadDim, ")"));
   }
-  config.resampler.heads = config.llm.hidden_size / kResamplerHeadDim;
+  config.resampler.heads = heads;
   HEADROOM_ASSIGN_OR_RETURN(config.resampler.query_num, fields.IntOr("query_num", 1, kQueriesMax, 64));
   HEADROOM_ASSIGN_OR_RETURN(config.use_image_id, fields.BoolOr("use_image_id", true));
   config.vision = vision;

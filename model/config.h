@@ -53,7 +53,8 @@ struct VisionConfig {
   int64_t patch_values() const { return channels * patch_size * patch_size; }
 };
 
-// One cross-attention layer, query_num learned queries, width = llm.hidden_size, heads of 128.
+// One cross-attention layer, query_num learned queries, width = llm.hidden_size, heads of 128 (wider where that
+// does not divide it).
 struct ResamplerConfig {
   int64_t query_num = 64;
   int64_t heads = 0;

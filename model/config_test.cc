@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "model/testing/checkpoint_writer.h"
@@ -93,6 +94,19 @@ TEST(ModelConfig, ClassDefaultsApplyWhereTheFileIsSilent) {
   EXPECT_FALSE(llama->llm.tie_word_embeddings);
 }
 
+// hidden_size / 128 rounded down, as published.
+TEST(ModelConfig, ResamplerHeadsMayBeWiderThan128) {
+  for (const auto& [width, heads] : std::map<int64_t, int64_t>{{128, 1}, {192, 1}, {252, 1}, {320, 2}, {3584, 28}}) {
+    json patch = {{"hidden_size", width}, {"num_attention_heads", 2}, {"num_key_value_heads", 1}};
+    json config = json::parse(kPublished);
+    config.merge_patch(patch);
+    const auto parsed = Parse(config.dump());
+    ASSERT_TRUE(parsed.ok()) << parsed.status();
+    EXPECT_EQ(parsed->resampler.heads, heads) << width;
+  }
+  EXPECT_FALSE(Parse(With("/hidden_size", 112)).ok());
+}
+
 TEST(ModelConfig, VersionMayBeAString) { EXPECT_TRUE(Parse(With("/version", "2.6")).ok()); }
 
 TEST(ModelConfig, TextModels) {
@@ -171,7 +185,7 @@ TEST(ModelConfig, EveryBadFieldIsNamed) {
       {"/hidden_size", 9223372036854775807, "hidden_size: 9223372036854775807 is above the limit"},
       {"/hidden_size", 18446744073709551615u, "hidden_size: 18446744073709551615 is above the limit"},
       {"/hidden_size", 3585, "hidden_size: 3585 is not a multiple of num_attention_heads 28"},
-      {"/hidden_size", 28 * 124, "hidden_size: 3472 is not a multiple of 128"},
+      {"/hidden_size", 28 * 124, "hidden_size: 3472 is not a multiple of 4 and of the resampler's heads, 27"},
       {"/hidden_size", nullptr, "hidden_size: is missing"},
       {"/intermediate_size", 0, "intermediate_size: 0 is below"},
       {"/num_hidden_layers", 1e30, "num_hidden_layers: must be an integer"},

@@ -11,6 +11,8 @@ namespace {
 // Sequences of a step. The tool computes one at a time; more rows of logits save it some calls.
 constexpr int64_t kLogitRows = 64;
 constexpr int64_t kPlanBytes = int64_t{1} << 46;
+// Whatever it pads the arena with in the end, a plan keeps a page back for it: more than the blocks of a small model.
+constexpr int64_t kPageBytes = 4096;
 
 // The plan gives everything that other lines leave to the KV pool; here one sequence is enough. So a first plan for a
 // huge device tells how much the other lines need.
@@ -24,7 +26,7 @@ absl::StatusOr<memory::Plan> SmallestPlan(const model::ModelConfig& config, memo
       others += huge.Bytes(component);
     }
   }
-  request.device.memory_bytes = others + pool;
+  request.device.memory_bytes = others + pool + kPageBytes;
   return memory::MakePlan(config, request);
 }
 

@@ -91,6 +91,8 @@ class GoldenCheckTest : public testing::Test {
     options.directory = directory_.string();
     options.cases = cases;
     options.compute = compute;
+    options.block_size = block_size_;
+    options.max_num_batched_tokens = max_num_batched_tokens_;
     report_.clear();
     return RunGoldenCheck(options, [this](const std::string& text) { report_ += text; });
   }
@@ -102,6 +104,7 @@ class GoldenCheckTest : public testing::Test {
   }
 
   fs::path directory_;
+  int64_t block_size_ = 16, max_num_batched_tokens_ = 512;
   std::string report_;
 };
 
@@ -130,6 +133,19 @@ TEST_F(GoldenCheckTest, ShardsWithIndexAndStringMergesGiveTheSameNumbers) {
     ASSERT_TRUE(summary.ok()) << summary.status();
     EXPECT_TRUE(summary->passed()) << report_;
     EXPECT_EQ(summary->within, 2);
+  }
+}
+
+// Blocks of a narrow model are smaller than what a plan keeps back to pad the arena to whole pages.
+TEST_F(GoldenCheckTest, SmallKvBlocksFitTheSmallestPlan) {
+  Copy("llama");
+  EditJson("config.json", [](json& config) { config["num_hidden_layers"] = 1; });
+  for (block_size_ = 8; block_size_ <= 16; block_size_ *= 2) {
+    for (max_num_batched_tokens_ = 1; max_num_batched_tokens_ <= 64; max_num_batched_tokens_ += 9) {
+      const auto summary = Check({"short"}, DType::kBF16);
+      ASSERT_TRUE(summary.ok()) << block_size_ << ", " << max_num_batched_tokens_ << ": " << summary.status();
+      EXPECT_EQ(summary->broken, 0) << report_;
+    }
   }
 }
 
