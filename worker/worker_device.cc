@@ -87,10 +87,11 @@ absl::StatusOr<std::unique_ptr<WorkerDevice>> WorkerDevice::Create(const Cluster
   add_needs(*worker->device_, worker->model_, request.compute, request.kernels);
   absl::StatusOr<memory::Plan> plan = memory::MakePlan(worker->model_, request);
   if (absl::IsFailedPrecondition(plan.status()) && request.device.other_processes_bytes > 0) {
-    // More device.memory would not help: what it grows by is lacking as well.
-    return absl::FailedPreconditionError(absl::StrCat(plan.status().message(),
-                                                      ". The line of other processes is what the machine lacks. ",
-                                                      host.Account(request.device.memory_bytes)));
+    return absl::FailedPreconditionError(
+        absl::StrCat(plan.status().message(),
+                     ". Here other processes are what the machine lacks of device.memory and host budgets; "
+                     "raising device.memory adds to it. ",
+                     host.Account(request.device.memory_bytes)));
   }
   HEADROOM_RETURN_IF_ERROR(plan.status());
   worker->plan_ = *std::move(plan);

@@ -70,6 +70,7 @@ TEST(WorkerDevice, ThePoolYieldsWhatTheMachineLacksForDeviceAndBudgets) {
   EXPECT_EQ(refused.status().code(), absl::StatusCode::kFailedPrecondition);
   const std::string message(refused.status().message());
   EXPECT_THAT(message, HasSubstr("does not fit"));
+  EXPECT_THAT(message, HasSubstr("bytes less of other processes"));
   EXPECT_THAT(message, HasSubstr("134217728 of 1073741824 bytes are available"));
   EXPECT_THAT(message, HasSubstr("104857600 of host budgets (104857600 gateway: images)"));
   EXPECT_THAT(message, HasSubstr("lowered: gateway.host_bytes_max"));
