@@ -102,7 +102,8 @@ int Plan(const std::vector<std::string>& arguments) {
       "does not, 2: wrong arguments or an unusable model.");
   flags.Switch("list-devices", &list, "prints the known devices");
   inputs.Declare(flags);
-  flags.Text("host-memory", &outputs.host_memory, "refuses when the services may need more beside the device");
+  flags.Text("host-memory", &outputs.host_memory,
+             "refuses when the services, with the budgets as configured, may need more beside the device");
   flags.Switch("vllm-2024", &outputs.vllm,
                "prints what vLLM of 2024 would have asked for with these knobs, an estimate");
   flags.Text("html", &outputs.html, "file for a page that draws the devices, beside that estimate");

@@ -69,7 +69,8 @@ Json DeviceJson(const PlannedDevice& device) {
 std::string PlanJson(const Planned& planned) {
   Json host = Json::array();
   for (const HostLine& line : planned.host) {
-    host.push_back({{"service", line.service}, {"what", line.what}, {"bytes", line.bytes}});
+    host.push_back(
+        {{"service", line.service}, {"what", line.what}, {"bytes", line.bytes}, {"bytes_min", line.bytes_min}});
   }
   Json devices = Json::array();
   for (const PlannedDevice& device : planned.devices) devices.push_back(DeviceJson(device));

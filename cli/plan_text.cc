@@ -116,15 +116,19 @@ std::string RefusalText(const PlannedDevice& device) {
 
 std::string HostText(const std::vector<HostLine>& host) {
   std::string text = "host memory beside the device, at most:\n";
-  int64_t total = 0;
+  int64_t total = 0, lowest = 0;
   for (const HostLine& line : host) {
     std::array<char, 160> row{};
     snprintf(row.data(), row.size(), "  %-14s %10.3f GiB  %s\n", line.service.c_str(), GiB(line.bytes),
              line.what.c_str());
     text += row.data();
     total += line.bytes;
+    lowest += line.bytes_min;
   }
-  return text + "  " + RowTitle("together").substr(0, 14) + Format(" %10.3f GiB\n", GiB(total));
+  text += "  " + RowTitle("together").substr(0, 14) + Format(" %10.3f GiB\n", GiB(total));
+  if (lowest == total) return text;
+  return text + "where the machine has less beside the device, a start lowers what is not set, to" +
+         Format(" %.3f GiB together", GiB(lowest)) + " at least; then the KV pool yields\n";
 }
 
 }  // namespace

@@ -2,10 +2,8 @@
 
 #include <algorithm>
 
-#include "common/rpc/server_host.h"
 #include "common/status.h"
 #include "llm-worker/server.h"
-#include "model/image/header.h"
 #include "runtime/device.h"
 #include "vision-worker/server.h"
 #include "worker/worker_device.h"
@@ -130,33 +128,13 @@ absl::StatusOr<PlannedDevice> PlanDevice(const Planned& planned, const PlanOptio
   return result;
 }
 
-std::vector<HostLine> HostLines(const Planned& planned) {
-  const ClusterConfig& config = planned.config;
-  const int64_t rpc = rpc::ServerHostOptions{}.memory_bytes_max;
-  std::vector<HostLine> lines;
-  const auto add = [&](const char* service, const char* what, int64_t bytes) {
-    lines.push_back({service, what, bytes});
-  };
-  if (planned.roles.llm && planned.roles.vision) {
-    add("gateway", "compressed images of open requests", config.gateway.host_bytes_max);
-    add("gateway", "gRPC's buffers", rpc);
-    add("scheduler", "requests that wait", config.scheduler.queue_bytes_max);
-    add("scheduler", "gRPC's buffers", rpc);
-  }
-  if (planned.roles.vision && planned.card.encoder) {
-    add("vision-worker", "compressed and decoded pixels, patches", config.vision_worker.host_bytes_max);
-    model::ImageLimits limits;
-    limits.pixels_max = config.gateway.image_pixels_max;
-    limits.side_max = config.gateway.image_side_max;
-    add("vision-worker", "sandboxed image decoders",
-        vision_worker::ImageSandbox::HostBytesMax(vision_worker::SandboxConfigFrom(config), limits));
-    add("vision-worker", "gRPC's buffers", rpc);
-  }
-  if (planned.roles.llm) {
-    add("llm-worker", "fetched embeddings, token ids", config.llm_worker.host_bytes_max);
-    add("llm-worker", "gRPC's buffers", rpc);
-  }
-  return lines;
+std::vector<HostLine> HostLinesOf(const Planned& planned) {
+  const bool whole_cluster = planned.roles.llm && planned.roles.vision;
+  return memory::HostLines(planned.config, {.gateway = whole_cluster,
+                                            .scheduler = whole_cluster,
+                                            .vision = planned.roles.vision && planned.card.encoder,
+                                            .llm = planned.roles.llm,
+                                            .decoder_bytes = vision_worker::DecoderBytesMax(planned.config)});
 }
 
 }  // namespace
@@ -187,7 +165,7 @@ absl::StatusOr<Planned> MakePlans(const ClusterConfig& config, const PlanOptions
     HEADROOM_ASSIGN_OR_RETURN(PlannedDevice plan, PlanDevice(planned, options, knobs, device));
     planned.devices.push_back(std::move(plan));
   }
-  planned.host = HostLines(planned);
+  planned.host = HostLinesOf(planned);
   return planned;
 }
 

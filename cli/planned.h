@@ -8,6 +8,7 @@
 #include "absl/status/statusor.h"
 #include "common/config.h"
 #include "common/device_catalogue.h"
+#include "memory/host_budgets.h"
 #include "memory/plan.h"
 #include "memory/vllm_2024.h"
 #include "model/card.h"
@@ -28,12 +29,7 @@ struct PlanOptions {
   std::string other_processes;
 };
 
-// Host memory that a service may use beside the device's, by what holds it. All of it is bounded by the configuration.
-struct HostLine {
-  std::string service;
-  std::string what;
-  int64_t bytes = 0;
-};
+using memory::HostLine;
 
 struct PlannedDevice {
   CatalogueDevice device;

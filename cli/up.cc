@@ -58,9 +58,16 @@ class Cluster : public RunningService {
   }
 
  private:
-  absl::Status StartAll(const ClusterConfig& config, ProcessEnd& process) {
+  absl::Status StartAll(ClusterConfig config, ProcessEnd& process) {
     HEADROOM_ASSIGN_OR_RETURN(const model::ModelConfig model, model::LoadModelConfig(config.model.path));
     const bool has_vision = model.vision.has_value();
+    HEADROOM_ASSIGN_OR_RETURN(const memory::HostFit host,
+                              memory::FitHostMemory({.gateway = true,
+                                                     .scheduler = true,
+                                                     .vision = has_vision,
+                                                     .llm = true,
+                                                     .decoder_bytes = vision_worker::DecoderBytesMax(config)},
+                                                    config));
     // Decoders are forked before gRPC makes its first thread.
     if (has_vision) {
       HEADROOM_ASSIGN_OR_RETURN(sandbox_, vision_worker::ImageSandbox::Start(vision_worker::SandboxConfigFrom(config)));
@@ -75,7 +82,7 @@ class Cluster : public RunningService {
                                     if (has_vision)
                                       vision_worker::AddEncoderNeeds(device, model_config, compute, needs);
                                   },
-                                  process.stopping()));
+                                  host, process.stopping()));
     fputs(device_->plan().ToTable().c_str(), stderr);
     ledger_metrics_ = device_->ExportLedger(*metrics_);
     HEADROOM_ASSIGN_OR_RETURN(scheduler_, scheduler::SchedulerServer::Start(config, channels_, *metrics_));

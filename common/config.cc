@@ -119,7 +119,10 @@ void VisionWorkerSection::Declare(ConfigFields& fields) {
   fields.Address("scheduler", &scheduler, "address of the scheduler");
   fields.Integer("images_in_flight_max", &images_in_flight_max, 1, 65'536, "images of open requests (its slots)");
   fields.Integer("patches_in_flight_max", &patches_in_flight_max, 1, 1024 * kMillion, "patches of open requests");
-  fields.Bytes("host_bytes_max", &host_bytes_max, kMiB, 64 * kTiB, "compressed and decoded pixels of open requests");
+  fields.Bytes(
+      "host_bytes_max", &host_bytes_max, kMiB, 64 * kTiB,
+      "compressed and decoded pixels of open requests; unless given, lowered at start where the machine has less",
+      &host_bytes_given);
   fields.Integer("decoders", &decoders, 1, 64, "sandboxed image decoder processes");
   fields.Integer("decode_timeout_ms", &decode_timeout_ms, 10, kHourMs, "time for one image");
   fields.Boolean("allow_unsandboxed", &allow_unsandboxed, "start even where the kernel refuses a seccomp filter");
@@ -133,7 +136,10 @@ void LlmWorkerSection::Declare(ConfigFields& fields) {
   fields.Address("scheduler", &scheduler, "address of the scheduler");
   fields.Integer("waiting_requests_max", &waiting_requests_max, 1, kMillion,
                  "activated requests that wait for embeddings or a step");
-  fields.Bytes("host_bytes_max", &host_bytes_max, kMiB, 64 * kTiB, "fetched embeddings and token ids of open requests");
+  fields.Bytes(
+      "host_bytes_max", &host_bytes_max, kMiB, 64 * kTiB,
+      "fetched embeddings and token ids of open requests; unless given, lowered at start where the machine has less",
+      &host_bytes_given);
   fields.Integer("unread_ms_max", &unread_ms_max, 100, kHourMs, "a stream that nobody reads for so long is cancelled");
   fields.Integer("fetch_threads", &fetch_threads, 1, 256, "requests that pull embeddings at once");
 }
@@ -147,8 +153,10 @@ void GatewaySection::Declare(ConfigFields& fields) {
                  "answer `headroom explain` on the public port: it names requests and tenants of the recent past");
   fields.Integer("max_tokens_default", &max_tokens_default, 1, kMillion, "max_tokens of a request that names none");
   fields.Integer("requests_running_max", &requests_running_max, 1, 65'536, "requests at once; one more is refused");
-  fields.Bytes("host_bytes_max", &host_bytes_max, kMiB, 64 * kTiB,
-               "messages of open requests, and the work on their text");
+  fields.Bytes(
+      "host_bytes_max", &host_bytes_max, kMiB, 64 * kTiB,
+      "messages of open requests and the work on their text; unless given, lowered at start where the machine has less",
+      &host_bytes_given);
   fields.Bytes("receive_bytes_max", &receive_bytes_max, 4096, 1024 * kMiB, "one request message");
   fields.Integer("images_max", &images_max, 0, 4096, "images of a request");
   fields.Integer("image_pixels_max", &image_pixels_max, 1, 1024 * kMillion, "width x height of an image");

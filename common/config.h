@@ -52,11 +52,16 @@ struct KnobsSection {
   void Declare(ConfigFields& fields);
 };
 
+// What gRPC may hold in one server. No key: a start lowers it where the machine has less, as it lowers a host_bytes_max
+// that was not given (memory/host_budgets.h).
+constexpr int64_t kGrpcBytesMax = int64_t{256} << 20;
+
 struct SchedulerSection {
   std::string listen = "127.0.0.1:7701";
   std::string metrics_listen = "127.0.0.1:7711";
   int64_t queue_entries_max = 1024;
   int64_t queue_bytes_max = int64_t{16} << 20;
+  int64_t grpc_bytes_max = kGrpcBytesMax;
   int64_t queue_wait_ms_max = 600'000;
   int64_t grant_ttl_ms = 10'000;
   int64_t heartbeat_ms = 500;
@@ -77,6 +82,8 @@ struct VisionWorkerSection {
   int64_t images_in_flight_max = 64;
   int64_t patches_in_flight_max = 65'536;
   int64_t host_bytes_max = int64_t{1} << 30;
+  bool host_bytes_given = false;
+  int64_t grpc_bytes_max = kGrpcBytesMax;
   int64_t decoders = 1;
   int64_t decode_timeout_ms = 10'000;
   bool allow_unsandboxed = false;
@@ -91,6 +98,8 @@ struct LlmWorkerSection {
   std::string scheduler = "127.0.0.1:7701";
   int64_t waiting_requests_max = 1024;
   int64_t host_bytes_max = int64_t{1} << 30;
+  bool host_bytes_given = false;
+  int64_t grpc_bytes_max = kGrpcBytesMax;
   int64_t unread_ms_max = 60'000;
   int64_t fetch_threads = 4;
   void Declare(ConfigFields& fields);
@@ -105,6 +114,8 @@ struct GatewaySection {
   int64_t max_tokens_default = 512;
   int64_t requests_running_max = 256;
   int64_t host_bytes_max = int64_t{1} << 30;
+  bool host_bytes_given = false;
+  int64_t grpc_bytes_max = kGrpcBytesMax;
   int64_t receive_bytes_max = int64_t{20} << 20;
   int64_t images_max = 32;
   int64_t image_pixels_max = 40'000'000;

@@ -145,7 +145,8 @@ void ConfigFields::OptionalNumber(const std::string& name, std::optional<double>
                      }});
 }
 
-void ConfigFields::Bytes(const std::string& name, int64_t* value, int64_t min, int64_t max, const std::string& help) {
+void ConfigFields::Bytes(const std::string& name, int64_t* value, int64_t min, int64_t max, const std::string& help,
+                         bool* given) {
   const std::string bounds = "[" + FormatBytes(min) + ", " + FormatBytes(max) + "]";
   fields_.push_back({name, "bytes", FormatBytes(*value), bounds, help, [=](const ConfigScalar& scalar) {
                        absl::StatusOr<int64_t> bytes = ParseBytes(scalar.text);
@@ -153,6 +154,7 @@ void ConfigFields::Bytes(const std::string& name, int64_t* value, int64_t min, i
                          return Bad(scalar, name, "a byte count (such as 512MiB or 4GiB) in " + bounds);
                        }
                        *value = *bytes;
+                       if (given != nullptr) *given = true;
                        return absl::OkStatus();
                      }});
 }

@@ -49,8 +49,9 @@ class ConfigFields {
   // Finite, in [min, max], or (min, max] when min_excluded.
   void OptionalNumber(const std::string& name, std::optional<double>* value, double min, double max, bool min_excluded,
                       const std::string& help);
-  // A byte count: plain, or with KiB, MiB, GiB, TiB.
-  void Bytes(const std::string& name, int64_t* value, int64_t min, int64_t max, const std::string& help);
+  // A byte count: plain, or with KiB, MiB, GiB, TiB. `given` tells whether somebody wrote it.
+  void Bytes(const std::string& name, int64_t* value, int64_t min, int64_t max, const std::string& help,
+             bool* given = nullptr);
   void Boolean(const std::string& name, bool* value, const std::string& help);
 
   const std::vector<Field>& fields() const { return fields_; }

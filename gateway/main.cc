@@ -1,6 +1,7 @@
 // gateway: the public API of a Headroom cluster.
 #include "common/service_main.h"
 #include "gateway/server.h"
+#include "memory/host_budgets.h"
 
 namespace headroom {
 namespace {
@@ -8,7 +9,9 @@ namespace {
 // The server and what it borrows, in the order of their lives.
 class Gateway : public RunningService {
  public:
-  static absl::StatusOr<std::unique_ptr<RunningService>> Start(const ClusterConfig& config, ProcessEnd&) {
+  static absl::StatusOr<std::unique_ptr<RunningService>> Start(const ClusterConfig& given, ProcessEnd&) {
+    ClusterConfig config = given;
+    HEADROOM_RETURN_IF_ERROR(memory::FitHostMemory({.gateway = true}, config).status());
     auto gateway = std::make_unique<Gateway>();
     HEADROOM_ASSIGN_OR_RETURN(gateway->metrics_, Metrics::Create(config.gateway.metrics_listen));
     ExportConfig(config, *gateway->metrics_);

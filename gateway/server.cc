@@ -25,6 +25,7 @@ GatewayServer::GatewayServer(const ClusterConfig& config, rpc::ChannelDirectory&
       })),
       host_({.listen = config_.listen,
              .receive_bytes_max = config_.receive_bytes_max,
+             .memory_bytes_max = config_.grpc_bytes_max,
              .reflection = config_.reflection,
              .metrics = &metrics}) {}
 

@@ -9,13 +9,15 @@ namespace {
 // The server and what it borrows, in the order of their lives.
 class LlmWorker : public RunningService {
  public:
-  static absl::StatusOr<std::unique_ptr<RunningService>> Start(const ClusterConfig& config, ProcessEnd& process) {
+  static absl::StatusOr<std::unique_ptr<RunningService>> Start(const ClusterConfig& given, ProcessEnd& process) {
+    ClusterConfig config = given;
+    HEADROOM_ASSIGN_OR_RETURN(const memory::HostFit host, memory::FitHostMemory({.llm = true}, config));
     auto worker = std::make_unique<LlmWorker>();
     HEADROOM_ASSIGN_OR_RETURN(worker->metrics_, Metrics::Create(config.llm_worker.metrics_listen));
     ExportConfig(config, *worker->metrics_);
     HEADROOM_ASSIGN_OR_RETURN(worker->device_,
                               worker::WorkerDevice::Create(config, {.vision = false, .llm = true},
-                                                           llm_worker::AddDecoderNeeds, process.stopping()));
+                                                           llm_worker::AddDecoderNeeds, host, process.stopping()));
     worker->ledger_metrics_ = worker->device_->ExportLedger(*worker->metrics_);
     HEADROOM_ASSIGN_OR_RETURN(worker->server_, llm_worker::LlmServer::Start(config, *worker->device_, worker->channels_,
                                                                             *worker->metrics_, process));

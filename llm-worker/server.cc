@@ -27,6 +27,7 @@ worker::WorkerEndpoint::Options EndpointOptions(const ClusterConfig& config, con
   options.capacity.slots = plan.knobs.max_num_seqs;
   options.capacity.kv_blocks = plan.kv_blocks;
   options.capacity.host_bytes = config.llm_worker.host_bytes_max;
+  options.grpc_bytes_max = config.llm_worker.grpc_bytes_max;
   options.max_model_len = plan.knobs.max_model_len;
   options.block_size = plan.knobs.block_size;
   const auto add_class = [&](const char* name, int64_t tokens) {

@@ -63,7 +63,7 @@ class LlmWorkerTest : public testing::Test {
     auto config = LoadConfig("", overrides);
     ASSERT_TRUE(config.ok()) << config.status();
     metrics_ = *Metrics::Create("");
-    auto device = worker::WorkerDevice::Create(*config, {.vision = false, .llm = true}, AddDecoderNeeds);
+    auto device = worker::WorkerDevice::Create(*config, {.vision = false, .llm = true}, AddDecoderNeeds, {});
     ASSERT_TRUE(device.ok()) << device.status();
     device_ = std::move(*device);
     auto server = LlmServer::Start(*config, *device_, channels_, *metrics_, process_);

@@ -2,15 +2,12 @@
 
 #include <algorithm>
 #include <fstream>
-#include <limits>
 #include <optional>
 #include <sstream>
 #include <string>
 
 namespace headroom::memory {
 namespace {
-
-constexpr int64_t kUnknown = std::numeric_limits<int64_t>::max();
 
 // Names of a group's files in one version of the interface.
 struct GroupInterface {
@@ -44,29 +41,32 @@ std::optional<int64_t> ReadNumber(const std::string& path) {
   return std::nullopt;
 }
 
-int64_t LeftInGroup(const std::string& directory, const GroupInterface& interface) {
+void LimitByGroup(const std::string& directory, const GroupInterface& interface, HostMemory& memory) {
   const std::optional<int64_t> limit = ReadNumber(directory + "/" + interface.limit);
+  if (!limit) return;
+  memory.total = std::min(memory.total, *limit);
   const std::optional<int64_t> used = ReadNumber(directory + "/" + interface.usage);
-  if (!limit || !used) return kUnknown;
+  if (!used) return;
   const int64_t reclaimable = FindValue(directory + "/memory.stat", interface.reclaimable).value_or(0);
-  return std::max<int64_t>(0, *limit - std::max<int64_t>(0, *used - reclaimable));
+  memory.available =
+      std::min(memory.available, std::max<int64_t>(0, *limit - std::max<int64_t>(0, *used - reclaimable)));
 }
 
 // The group and all groups around it: each limit counts.
-int64_t LeftAlongPath(const std::string& root, std::string group, const GroupInterface& interface) {
-  int64_t left = LeftInGroup(root + interface.subdirectory, interface);
+void LimitAlongPath(const std::string& root, std::string group, const GroupInterface& interface, HostMemory& memory) {
+  LimitByGroup(root + interface.subdirectory, interface, memory);
   while (!group.empty() && group != "/") {
-    left = std::min(left, LeftInGroup(root + interface.subdirectory + group, interface));
+    LimitByGroup(root + interface.subdirectory + group, interface, memory);
     group.resize(group.rfind('/') == std::string::npos ? 0 : group.rfind('/'));
   }
-  return left;
 }
 
 }  // namespace
 
-int64_t AvailableHostBytes(const HostFiles& files) {
-  int64_t available = kUnknown;
-  if (const auto kilobytes = FindValue(files.meminfo, "MemAvailable:")) available = *kilobytes * 1024;
+HostMemory ReadHostMemory(const HostFiles& files) {
+  HostMemory memory;
+  if (const auto kilobytes = FindValue(files.meminfo, "MemTotal:")) memory.total = *kilobytes * 1024;
+  if (const auto kilobytes = FindValue(files.meminfo, "MemAvailable:")) memory.available = *kilobytes * 1024;
   // Lines are "id:controllers:path"; version 2 has no controllers. Inside a container the path may not exist: then the
   // root's files are the container's own.
   std::ifstream groups(files.own_groups);
@@ -78,8 +78,11 @@ int64_t AvailableHostBytes(const HostFiles& files) {
     if (controllers == ",,") version2_path = line.substr(second + 1);
     if (controllers.find(",memory,") != std::string::npos) version1_path = line.substr(second + 1);
   }
-  available = std::min(available, LeftAlongPath(files.group_root, version2_path, kVersion2));
-  return std::min(available, LeftAlongPath(files.group_root, version1_path, kVersion1));
+  LimitAlongPath(files.group_root, version2_path, kVersion2, memory);
+  LimitAlongPath(files.group_root, version1_path, kVersion1, memory);
+  return memory;
 }
+
+int64_t AvailableHostBytes(const HostFiles& files) { return ReadHostMemory(files).available; }
 
 }  // namespace headroom::memory

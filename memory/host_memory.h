@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <string>
 
 namespace headroom::memory {
@@ -12,6 +13,13 @@ struct HostFiles {
   std::string own_groups = "/proc/self/cgroup";
   std::string group_root = "/sys/fs/cgroup";
 };
+
+struct HostMemory {
+  int64_t total = std::numeric_limits<int64_t>::max();      // of the machine, or the limit of a control group around us
+  int64_t available = std::numeric_limits<int64_t>::max();  // see AvailableHostBytes
+};
+
+HostMemory ReadHostMemory(const HostFiles& files = {});
 
 // Bytes: the smallest of the kernel's estimate (MemAvailable) and what the memory limits of the process's control group
 // and of the groups around it leave (cgroup v2 and v1), where file cache that nobody used lately counts as available.

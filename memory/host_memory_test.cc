@@ -52,6 +52,18 @@ TEST_F(HostMemoryTest, EveryGroupOnThePathCounts) {
   EXPECT_EQ(AvailableHostBytes(files_), 0);
 }
 
+TEST_F(HostMemoryTest, TheLowestLimitIsAllThereIs) {
+  EXPECT_EQ(ReadHostMemory(files_).total, std::numeric_limits<int64_t>::max());
+  Write("meminfo", "MemTotal:       1000 kB\nMemAvailable:    600 kB\n");
+  EXPECT_EQ(ReadHostMemory(files_).total, 1000 * 1024);
+  Write("groups", "0::/a/b\n");
+  Write("fs/a/memory.max", "100000\n");
+  Write("fs/a/b/memory.max", "max\n");
+  EXPECT_EQ(ReadHostMemory(files_).total, 100000);
+  Write("fs/a/memory.max", "9223372036854771712\n");  // "no limit" of version 1
+  EXPECT_EQ(ReadHostMemory(files_).total, 1000 * 1024);
+}
+
 TEST_F(HostMemoryTest, ContainerWithItsOwnRoot) {
   Write("groups", "0::/../../not/visible\n");
   Write("fs/memory.max", "5000\n");

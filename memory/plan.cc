@@ -183,6 +183,10 @@ class Solver {
       const double device = static_cast<double>(total) / sizing.knobs.gpu_memory_utilization;
       absl::StrAppend(&would_fit, would_fit.empty() ? "" : ", or ", "a device of ", static_cast<int64_t>(device) + 1,
                       " bytes");
+      const int64_t less = total + 1 - basis_.usable_bytes;
+      if (less <= basis_.request.device.other_processes_bytes) {
+        absl::StrAppend(&would_fit, ", or ", less, " bytes less of other processes");
+      }
     }
     return absl::FailedPreconditionError(absl::StrCat(message, "; would fit: ", would_fit));
   }

@@ -1,5 +1,6 @@
 // scheduler: admission of a Headroom cluster.
 #include "common/service_main.h"
+#include "memory/host_budgets.h"
 #include "scheduler/server.h"
 
 namespace headroom {
@@ -8,7 +9,9 @@ namespace {
 // The server and what it borrows, in the order of their lives.
 class Scheduler : public RunningService {
  public:
-  static absl::StatusOr<std::unique_ptr<RunningService>> Start(const ClusterConfig& config, ProcessEnd&) {
+  static absl::StatusOr<std::unique_ptr<RunningService>> Start(const ClusterConfig& given, ProcessEnd&) {
+    ClusterConfig config = given;
+    HEADROOM_RETURN_IF_ERROR(memory::FitHostMemory({.scheduler = true}, config).status());
     auto scheduler = std::make_unique<Scheduler>();
     HEADROOM_ASSIGN_OR_RETURN(scheduler->metrics_, Metrics::Create(config.scheduler.metrics_listen));
     ExportConfig(config, *scheduler->metrics_);

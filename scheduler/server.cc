@@ -32,7 +32,9 @@ SchedulerServer::SchedulerServer(const ClusterConfig& config, rpc::ChannelDirect
       core_(CoreOptions(config), SystemClock(), SystemRandom(), metrics_),
       service_({config.cluster.id, config.scheduler.heartbeat_ms}, core_),
       collector_(SchedulerMetrics::Follow(metrics, [this] { return core_.Status(); })),
-      host_({.listen = config.scheduler.listen, .metrics = &metrics}) {}
+      host_({.listen = config.scheduler.listen,
+             .memory_bytes_max = config.scheduler.grpc_bytes_max,
+             .metrics = &metrics}) {}
 
 absl::StatusOr<std::unique_ptr<SchedulerServer>> SchedulerServer::Start(const ClusterConfig& config,
                                                                         rpc::ChannelDirectory& channels,

@@ -9,7 +9,11 @@ namespace {
 // The server and what it borrows, in the order of their lives.
 class VisionWorker : public RunningService {
  public:
-  static absl::StatusOr<std::unique_ptr<RunningService>> Start(const ClusterConfig& config, ProcessEnd& process) {
+  static absl::StatusOr<std::unique_ptr<RunningService>> Start(const ClusterConfig& given, ProcessEnd& process) {
+    ClusterConfig config = given;
+    HEADROOM_ASSIGN_OR_RETURN(
+        const memory::HostFit host,
+        memory::FitHostMemory({.vision = true, .decoder_bytes = vision_worker::DecoderBytesMax(config)}, config));
     auto worker = std::make_unique<VisionWorker>();
     HEADROOM_ASSIGN_OR_RETURN(worker->sandbox_,
                               vision_worker::ImageSandbox::Start(vision_worker::SandboxConfigFrom(config)));
@@ -17,7 +21,7 @@ class VisionWorker : public RunningService {
     ExportConfig(config, *worker->metrics_);
     HEADROOM_ASSIGN_OR_RETURN(worker->device_,
                               worker::WorkerDevice::Create(config, {.vision = true, .llm = false},
-                                                           vision_worker::AddEncoderNeeds, process.stopping()));
+                                                           vision_worker::AddEncoderNeeds, host, process.stopping()));
     worker->ledger_metrics_ = worker->device_->ExportLedger(*worker->metrics_);
     HEADROOM_ASSIGN_OR_RETURN(worker->server_,
                               vision_worker::VisionServer::Start(config, *worker->device_, *worker->sandbox_,

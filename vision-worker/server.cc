@@ -43,6 +43,7 @@ worker::WorkerEndpoint::Options EndpointOptions(const ClusterConfig& config, con
   options.capacity.patches = config.vision_worker.patches_in_flight_max;
   options.capacity.embedding_bytes = plan.knobs.embedding_store_pieces * PricedPieceBytes(device);
   options.capacity.host_bytes = config.vision_worker.host_bytes_max - FixedHostBytes(config, device);
+  options.grpc_bytes_max = config.vision_worker.grpc_bytes_max;
   options.max_patches_per_step = plan.knobs.max_patches_per_step;
   const model::SliceConfig& slice = device.model().slice;
   const auto add_class = [&](const char* name, int64_t pieces) {
@@ -66,12 +67,18 @@ worker::WorkerEndpoint::Options EndpointOptions(const ClusterConfig& config, con
   return options;
 }
 
+model::ImageLimits LimitsFrom(const ClusterConfig& config) {
+  model::ImageLimits limits;
+  limits.bytes_max = config.gateway.receive_bytes_max;
+  limits.side_max = config.gateway.image_side_max;
+  limits.pixels_max = config.gateway.image_pixels_max;
+  return limits;
+}
+
 ImageIntake::Options IntakeOptions(const ClusterConfig& config, const worker::WorkerDevice& device) {
   ImageIntake::Options options;
   options.slice = device.model().slice;
-  options.limits.bytes_max = config.gateway.receive_bytes_max;
-  options.limits.side_max = config.gateway.image_side_max;
-  options.limits.pixels_max = config.gateway.image_pixels_max;
+  options.limits = LimitsFrom(config);
   options.max_patches_per_step = device.plan().knobs.max_patches_per_step;
   return options;
 }
@@ -116,6 +123,10 @@ SandboxConfig SandboxConfigFrom(const ClusterConfig& config) {
   sandbox.decode_ms_max = config.vision_worker.decode_timeout_ms;
   sandbox.seccomp_required = !config.vision_worker.allow_unsandboxed;
   return sandbox;
+}
+
+int64_t DecoderBytesMax(const ClusterConfig& config) {
+  return ImageSandbox::HostBytesMax(SandboxConfigFrom(config), LimitsFrom(config));
 }
 
 absl::StatusOr<std::unique_ptr<VisionServer>> VisionServer::Start(const ClusterConfig& config,

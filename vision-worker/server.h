@@ -24,6 +24,8 @@ namespace headroom::vision_worker {
 
 // The decoder processes of a configuration. Start them first thing in main, before gRPC and the device.
 SandboxConfig SandboxConfigFrom(const ClusterConfig& config);
+// Host memory that the image decoders take at most.
+int64_t DecoderBytesMax(const ClusterConfig& config);
 
 class VisionServer : public RunningService {
  public:

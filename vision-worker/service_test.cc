@@ -59,7 +59,7 @@ class VisionWorkerTest : public testing::Test {
     ASSERT_TRUE(started.ok()) << started.status();
     sandbox_ = std::move(*started);
     metrics_ = *Metrics::Create("");
-    auto device = worker::WorkerDevice::Create(*config, {.vision = true, .llm = false}, AddEncoderNeeds);
+    auto device = worker::WorkerDevice::Create(*config, {.vision = true, .llm = false}, AddEncoderNeeds, {});
     ASSERT_TRUE(device.ok()) << device.status();
     device_ = std::move(*device);
     auto server = VisionServer::Start(*config, *device_, *sandbox_, channels_, *metrics_, process_);

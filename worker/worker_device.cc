@@ -38,20 +38,20 @@ absl::StatusOr<memory::Knobs> KnobsFrom(const KnobsSection& section) {
 
 namespace {
 
-// What the process itself takes, from the catalogue; and what others hold of the memory that the operator declared: as
-// much as the machine lacks of it now.
-absl::Status MeasureDevice(const ClusterConfig& config, memory::DeviceSpec& device) {
+// What the process itself takes, from the catalogue; and what of the declared memory is not the device's to take: as
+// much as the machine lacks of it and of the host budgets.
+absl::Status MeasureDevice(const ClusterConfig& config, const memory::HostFit& host, memory::DeviceSpec& device) {
   HEADROOM_ASSIGN_OR_RETURN(const CatalogueDevice known,
                             DeviceCatalogue().Find(absl::StrCat(config.device.kind, ":", config.device.memory)));
   device.context_floor_bytes = known.context_floor;
   device.library_bytes = known.libraries;
   if (config.device.kind != "cpu") return absl::OkStatus();
-  const int64_t available = memory::AvailableHostBytes();
-  device.other_processes_bytes = std::max<int64_t>(0, device.memory_bytes - available);
+  device.other_processes_bytes = host.LackingBytes(device.memory_bytes);
   if (device.other_processes_bytes > 0) {
-    Log(LogLevel::kWarning, "worker", "the machine lacks a part of the declared memory; the KV pool yields to it")
+    Log(LogLevel::kWarning, "worker", "the machine lacks a part of device.memory and host budgets; the KV pool yields")
         .With("device_bytes", device.memory_bytes)
-        .With("available_bytes", available)
+        .With("host_budget_bytes", host.budget_bytes())
+        .With("available_bytes", host.machine.available)
         .With("other_processes_bytes", device.other_processes_bytes);
   }
   return absl::OkStatus();
@@ -61,6 +61,7 @@ absl::Status MeasureDevice(const ClusterConfig& config, memory::DeviceSpec& devi
 
 absl::StatusOr<std::unique_ptr<WorkerDevice>> WorkerDevice::Create(const ClusterConfig& config, memory::Roles roles,
                                                                    const AddNeeds& add_needs,
+                                                                   const memory::HostFit& host,
                                                                    const std::stop_token& stop) {
   if (config.model.path.empty()) return absl::InvalidArgumentError("model.path is not set");
   std::unique_ptr<WorkerDevice> worker(new WorkerDevice());
@@ -81,10 +82,19 @@ absl::StatusOr<std::unique_ptr<WorkerDevice>> WorkerDevice::Create(const Cluster
 
   request.device.name = config.device.kind;
   request.device.memory_bytes = config.device.memory;
-  HEADROOM_RETURN_IF_ERROR(MeasureDevice(config, request.device));
+  HEADROOM_RETURN_IF_ERROR(MeasureDevice(config, host, request.device));
   request.roles = roles;
   add_needs(*worker->device_, worker->model_, request.compute, request.kernels);
-  HEADROOM_ASSIGN_OR_RETURN(worker->plan_, memory::MakePlan(worker->model_, request));
+  absl::StatusOr<memory::Plan> plan = memory::MakePlan(worker->model_, request);
+  if (absl::IsFailedPrecondition(plan.status()) && request.device.other_processes_bytes > 0) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(plan.status().message(),
+                     ". Here other processes are what the machine lacks of device.memory and host budgets; "
+                     "raising device.memory adds to it. ",
+                     host.Account(request.device.memory_bytes)));
+  }
+  HEADROOM_RETURN_IF_ERROR(plan.status());
+  worker->plan_ = *std::move(plan);
   if (!worker->plan_.plan_only.empty()) {
     return absl::FailedPreconditionError("this can be planned but not served: " + worker->plan_.plan_only.front());
   }

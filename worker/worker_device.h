@@ -15,6 +15,7 @@
 #include "common/status.h"
 #include "headroom/v1/common.pb.h"
 #include "memory/arena.h"
+#include "memory/host_budgets.h"
 #include "memory/ledger.h"
 #include "memory/plan.h"
 #include "model/checkpoint.h"
@@ -29,10 +30,11 @@ using AddNeeds = std::function<void(runtime::Device& device, const model::ModelC
 
 class WorkerDevice {
  public:
+  // `host`: what the machine has, and the host budgets that it must have room for beside the device.
   // Errors of configuration, checkpoint, plan (FAILED_PRECONDITION with the line that binds) and machine
   // (RESOURCE_EXHAUSTED). CANCELLED when `stop` fires while memory is touched.
   static absl::StatusOr<std::unique_ptr<WorkerDevice>> Create(const ClusterConfig& config, memory::Roles roles,
-                                                              const AddNeeds& add_needs,
+                                                              const AddNeeds& add_needs, const memory::HostFit& host,
                                                               const std::stop_token& stop = {});
 
   runtime::Device& device() { return *device_; }

@@ -21,7 +21,7 @@ ClusterConfig Config() {
 }
 
 TEST(WorkerDevice, LedgerAddsUpToTheDeviceAndIsExported) {
-  const auto device = WorkerDevice::Create(Config(), {.vision = true, .llm = true}, NoNeeds);
+  const auto device = WorkerDevice::Create(Config(), {.vision = true, .llm = true}, NoNeeds, {});
   ASSERT_TRUE(device.ok()) << device.status();
   const v1::DeviceLedger ledger = (*device)->Ledger();
   EXPECT_EQ(ledger.total_bytes(), int64_t{128} << 20);
@@ -45,15 +45,42 @@ TEST(WorkerDevice, LedgerAddsUpToTheDeviceAndIsExported) {
 TEST(WorkerDevice, WhatDoesNotFitIsSaidBeforeAnythingIsTaken) {
   ClusterConfig config = Config();
   config.device.memory = int64_t{4} << 20;
-  const auto device = WorkerDevice::Create(config, {.vision = true, .llm = true}, NoNeeds);
+  const auto device = WorkerDevice::Create(config, {.vision = true, .llm = true}, NoNeeds, {});
   EXPECT_EQ(device.status().code(), absl::StatusCode::kFailedPrecondition) << device.status();
+}
+
+TEST(WorkerDevice, ThePoolYieldsWhatTheMachineLacksForDeviceAndBudgets) {
+  const ClusterConfig config = Config();
+  const auto create = [&config](int64_t available) {
+    const memory::HostFit host = {
+        .machine = {.total = int64_t{1} << 30, .available = available},
+        .lines = {
+            {.service = "gateway", .what = "images", .bytes = int64_t{100} << 20, .keys = "gateway.host_bytes_max"}}};
+    return WorkerDevice::Create(config, {.vision = true, .llm = true}, NoNeeds, host);
+  };
+  const auto roomy = create(int64_t{228} << 20);
+  ASSERT_TRUE(roomy.ok()) << roomy.status();
+  EXPECT_EQ((*roomy)->plan().Bytes(memory::Component::kOtherProcesses), 0);
+  const auto tight = create(int64_t{218} << 20);
+  ASSERT_TRUE(tight.ok()) << tight.status();
+  EXPECT_EQ((*tight)->plan().Bytes(memory::Component::kOtherProcesses), int64_t{10} << 20);
+  EXPECT_LT((*tight)->plan().kv_blocks, (*roomy)->plan().kv_blocks);
+
+  const auto refused = create(int64_t{128} << 20);
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kFailedPrecondition);
+  const std::string message(refused.status().message());
+  EXPECT_THAT(message, HasSubstr("does not fit"));
+  EXPECT_THAT(message, HasSubstr("bytes less of other processes"));
+  EXPECT_THAT(message, HasSubstr("134217728 of 1073741824 bytes are available"));
+  EXPECT_THAT(message, HasSubstr("104857600 of host budgets (104857600 gateway: images)"));
+  EXPECT_THAT(message, HasSubstr("lowered: gateway.host_bytes_max"));
 }
 
 TEST(WorkerDevice, BadSettingsAreNamed) {
   auto message = [](auto&& spoil) {
     ClusterConfig config = Config();
     spoil(config);
-    const auto device = WorkerDevice::Create(config, {.vision = true, .llm = true}, NoNeeds);
+    const auto device = WorkerDevice::Create(config, {.vision = true, .llm = true}, NoNeeds, {});
     EXPECT_FALSE(device.ok());
     return std::string(device.status().message());
   };
@@ -72,7 +99,7 @@ TEST(WorkerDevice, KnobsReachThePlan) {
   config.knobs.embedding_store_pieces = 11;
   config.knobs.block_size = 32;
   config.knobs.kv_cache_dtype = "bf16";
-  const auto device = WorkerDevice::Create(config, {.vision = true, .llm = true}, NoNeeds);
+  const auto device = WorkerDevice::Create(config, {.vision = true, .llm = true}, NoNeeds, {});
   ASSERT_TRUE(device.ok()) << device.status();
   const memory::ResolvedKnobs& knobs = (*device)->plan().knobs;
   EXPECT_EQ(knobs.max_num_seqs, 3);

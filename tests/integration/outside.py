@@ -43,6 +43,13 @@ class ControlGroup:
         """Of a command that shall run in the group from its first page on."""
         return ["sh", "-c", f'echo $$ >"{self.path}/cgroup.procs" && exec "$@"', "sh"] if self.path else []
 
+    def limit(self, limit_bytes):
+        """Memory of the group; swap counts as memory."""
+        for names in (("memory.max", "memory.limit_in_bytes"), ("memory.swap.max", "memory.memsw.limit_in_bytes")):
+            for name in names:
+                if (self.path / name).exists():
+                    (self.path / name).write_text(str(0 if name == "memory.swap.max" else limit_bytes))
+
     def peak(self):
         return int((self.path / self.peak_file).read_text())
 
