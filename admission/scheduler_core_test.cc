@@ -138,6 +138,34 @@ TEST_F(SchedulerCoreTest, AllOrNothing) {
   EXPECT_TRUE(IsGranted(second));
 }
 
+// A caller that named the grant gets rid of it without having heard of it, wherever its Reserve is then.
+TEST_F(SchedulerCoreTest, VoidByTheCallersIdReachesReservesInEveryState) {
+  JoinLlm();
+  const auto named = [](uint64_t id) { return [id](Reserve& reserve) { reserve.grant = {9, id}; }; };
+  const Ticket granted = Ask(100, named(1));
+  ASSERT_TRUE(IsGranted(granted));
+  EXPECT_EQ(granted_[granted].id, (GrantId{9, 1}));
+  const Ticket waiting = Ask(100, named(2));
+  for (uint64_t used : {1, 2}) EXPECT_EQ(refused_.at(Ask(1, named(used))).reason, "INVALID_PRICE") << used;
+  Apply(Void{{9, 2}});
+  EXPECT_EQ(refused_.at(waiting).reason, "VOIDED");
+  EXPECT_TRUE(absl::IsCancelled(refused_.at(waiting).status));
+  Apply(Void{{9, 1}});
+  EXPECT_EQ(ReservedOf("llm-1").kv_blocks, 0);
+  Apply(Void{{9, 3}});
+  EXPECT_EQ(refused_.at(Ask(1, named(3))).reason, "VOIDED") << "the Void came first";
+  Apply(Void{});
+  EXPECT_TRUE(IsGranted(Ask(1))) << "no id is no name";
+}
+
+TEST_F(SchedulerCoreTest, VoidsOfTheUnknownAreBounded) {
+  JoinLlm();
+  const auto named = [](uint64_t id) { return [id](Reserve& reserve) { reserve.grant = {9, id}; }; };
+  for (uint64_t id = 1; id <= 4096 + 1; ++id) Apply(Void{{9, id}});
+  EXPECT_TRUE(IsGranted(Ask(1, named(1)))) << "the oldest is forgotten";
+  EXPECT_EQ(refused_.at(Ask(1, named(2))).reason, "VOIDED");
+}
+
 TEST_F(SchedulerCoreTest, RefusesAtOnceWhatCanNeverFit) {
   JoinLlm(1, 100);
   JoinLlm(2, 120);

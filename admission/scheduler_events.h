@@ -94,6 +94,7 @@ struct Reserve {
   std::vector<std::string> exclude_workers;
   bool resume = false;       // admitted before: not charged to its tenant again
   milliseconds wait_max{0};  // 0: the scheduler's own limit
+  GrantId grant = {};        // the id that the caller wants for it; all zero: the scheduler picks one
 };
 
 struct CancelReserve {
@@ -106,6 +107,7 @@ struct Renew {
   uint64_t epoch = 0;
 };
 
+// May overtake the Reserve that named the id.
 struct Void {
   GrantId id;
 };

@@ -221,11 +221,12 @@ bool WorkerTable::RenewGrant(const GrantId& id, uint64_t epoch, TimePoint reclai
   return true;
 }
 
-void WorkerTable::VoidGrant(const GrantId& id, TimePoint now) {
+bool WorkerTable::VoidGrant(const GrantId& id, TimePoint now) {
   const auto found = grants_.find(id);
-  if (found == grants_.end()) return;
+  if (found == grants_.end()) return false;
   const auto legs = found->second.legs;
   for (const auto& [worker, role] : legs) DropPending(workers_.at(worker), {id, role}, now);
+  return true;
 }
 
 bool WorkerTable::Placeable(const Worker& worker, TimePoint now, uint64_t epoch) const {

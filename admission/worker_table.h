@@ -80,8 +80,10 @@ class WorkerTable {
   void AddGrant(const Grant& grant, TimePoint reclaim_at);
   // False: no such grant of that epoch, or all of it is over.
   bool RenewGrant(const GrantId& id, uint64_t epoch, TimePoint reclaim_at);
-  // Drops the legs that are still pending.
-  void VoidGrant(const GrantId& id, TimePoint now);
+  // Drops the legs that are still pending; false: there are none.
+  bool VoidGrant(const GrantId& id, TimePoint now);
+  // At least one leg is pending or active.
+  bool Knows(const GrantId& id) const { return grants_.contains(id) || active_grants_.contains(id); }
 
   // ---- time and epochs
 

@@ -241,6 +241,33 @@ TEST_F(SchedulerTest, NoWorkerIsUnavailableAfterTheGrace) {
   EXPECT_TRUE(rpc::GetDetails(response.status()).retry_delay.has_value());
 }
 
+// What a gateway does whose Reserve broke: it voids what it never heard of.
+TEST_F(SchedulerTest, CallerVoidsWhatItNeverHeardOf) {
+  TestWorker llm("llm-0", {Role::kLlm}, LlmCapacity(), channels_);
+  ASSERT_TRUE(Placeable(1));
+  auto stub = v1::Scheduler::NewStub(*channels_.Get(kEndpoint));
+  v1::ReserveRequest request;
+  request.mutable_model()->set_sha256(kModel);
+  *request.mutable_price() = ToProto(TextPrice(10));
+  request.mutable_grant_id()->set_high(5);
+  request.mutable_grant_id()->set_low(6);
+  v1::Grant named;
+  *named.mutable_id() = request.grant_id();
+  const auto reserve = [&] {
+    grpc::ClientContext context;
+    v1::ReserveResponse response;
+    const grpc::Status status = stub->Reserve(&context, request, &response);
+    EXPECT_TRUE(!status.ok() || response.grant().id().low() == 6);
+    return status.error_code();
+  };
+  EXPECT_EQ(reserve(), grpc::StatusCode::OK);
+  EXPECT_EQ(server_->Status().grants_pending, 1);
+  EXPECT_TRUE(Void(named).ok());
+  EXPECT_EQ(server_->Status().grants_pending, 0);
+  EXPECT_TRUE(Void(named).ok());
+  EXPECT_EQ(reserve(), grpc::StatusCode::CANCELLED) << "the Void came first";
+}
+
 TEST_F(SchedulerTest, CanAdmitAndRenew) {
   TestWorker llm("llm-0", {Role::kLlm}, LlmCapacity(), channels_);
   auto response = Reserve(TextPrice(60));

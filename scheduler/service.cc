@@ -41,7 +41,8 @@ admission::Reserve FromRequest(const grpc::CallbackServerContext& context, const
           .queued = milliseconds(std::clamp<int64_t>(request.queued_ms(), 0, kDayMs)),
           .exclude_workers = {request.exclude_workers().begin(), request.exclude_workers().end()},
           .resume = request.resume(),
-          .wait_max = WaitMax(context, request.wait_ms_max())};
+          .wait_max = WaitMax(context, request.wait_ms_max()),
+          .grant = FromProto(request.grant_id())};
 }
 
 // One Reserve call. Lives until gRPC is done with it; the core's callback runs exactly once, before that.
