@@ -397,6 +397,20 @@ TEST_F(SchedulerCoreTest, BadMessagesCloseTheLink) {
   EXPECT_EQ(closed_[5].code(), absl::StatusCode::kInvalidArgument) << "a leg listed twice";
 }
 
+// There is no epoch after the last one: a worker that names it must not end the cluster.
+TEST_F(SchedulerCoreTest, LastEpochIsRefused) {
+  WorkerHello hello = Hello("llm-1", 1, {Role::kLlm}, {.slots = 1});
+  hello.highest_epoch = UINT64_MAX;
+  Apply(hello);
+  EXPECT_EQ(closed_[1].code(), absl::StatusCode::kInvalidArgument);
+  JoinLlm(2);
+  Apply(Heartbeat{2, 0, {}, WorkerState::kReady, 1, UINT64_MAX});
+  EXPECT_EQ(closed_[2].code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(core_->epoch(), 1u);
+  JoinLlm(3);
+  EXPECT_TRUE(IsGranted(Ask(1)));
+}
+
 TEST_F(SchedulerCoreTest, WorkersAreBounded) {
   options_.workers.workers_max = 2;
   Restart();

@@ -1,11 +1,22 @@
 #include "admission/worker_table.h"
 
 #include <algorithm>
+#include <limits>
 #include <set>
 
 #include "common/check.h"
 
 namespace headroom::admission {
+
+namespace {
+
+// The next leader takes the highest epoch + 1.
+absl::Status CheckEpoch(uint64_t highest) {
+  if (highest < std::numeric_limits<uint64_t>::max()) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("the worker reports epoch ", highest, ", after which there is none"));
+}
+
+}  // namespace
 
 bool Worker::Has(Role role) const { return std::find(info.roles.begin(), info.roles.end(), role) != info.roles.end(); }
 
@@ -24,6 +35,7 @@ absl::Status WorkerTable::CheckHello(const WorkerHello& hello) const {
   }
   if (info.roles.size() > 2) return absl::InvalidArgumentError("a worker has at most 2 roles");
   HEADROOM_RETURN_IF_ERROR(ValidateResources(info.capacity));
+  HEADROOM_RETURN_IF_ERROR(CheckEpoch(hello.highest_epoch));
   if (!workers_.contains(info.worker) && workers_.size() >= options_.workers_max) {
     return absl::ResourceExhaustedError(
         absl::StrCat("the scheduler has ", workers_.size(), " workers, at most that many"));
@@ -116,6 +128,7 @@ absl::Status WorkerTable::Beat(const Heartbeat& heartbeat, TimePoint now) {
   if (static_cast<int64_t>(heartbeat.active.size()) > kLegsPerWorkerMax) {
     return absl::InvalidArgumentError(absl::StrCat("a worker has at most ", kLegsPerWorkerMax, " legs"));
   }
+  HEADROOM_RETURN_IF_ERROR(CheckEpoch(heartbeat.highest_epoch));
   std::set<LegKey> reported;
   for (const LegReport& report : heartbeat.active) {
     HEADROOM_RETURN_IF_ERROR(CheckReport(report));
