@@ -315,11 +315,37 @@ TEST_F(SchedulerCoreTest, LostLinkKeepsLegsUntilAnotherIncarnation) {
   PassTime(seconds(0), {});
   EXPECT_EQ(ReservedOf("llm-1").kv_blocks, 60);
   EXPECT_TRUE(IsGranted(pending));
-  // Another incarnation: all of it is gone.
-  Apply(Hello("llm-1", 3, {Role::kLlm}, {.slots = 10, .kv_blocks = 100}, 77));
+  Apply(Hello("llm-1", 3, {Role::kLlm}, {.slots = 10, .kv_blocks = 100}));
   EXPECT_TRUE(closed_.contains(2)) << "one link per worker";
+  EXPECT_EQ(ReservedOf("llm-1").kv_blocks, 70);
+  // Another incarnation: all of it is gone.
+  Apply(LinkLost{3});
+  Apply(Hello("llm-1", 4, {Role::kLlm}, {.slots = 10, .kv_blocks = 100}, 77));
   EXPECT_EQ(ReservedOf("llm-1").kv_blocks, 0);
   EXPECT_EQ(core_->Status(clock_.Now()).grants_active, 0);
+}
+
+TEST_F(SchedulerCoreTest, NameIsHeldWhileItsWorkerIsHeardOf) {
+  JoinLlm();
+  const Ticket ticket = Ask(60);
+  const auto other = [&](LinkId link) {
+    Apply(Hello("llm-1", link, {Role::kLlm}, {.slots = 10, .kv_blocks = 100}, 77));
+    return closed_.contains(link) ? closed_.at(link).code() : absl::StatusCode::kOk;
+  };
+  EXPECT_EQ(other(2), absl::StatusCode::kAlreadyExists);
+  PassTime(options_.workers.worker_lost, {});
+  EXPECT_EQ(other(3), absl::StatusCode::kAlreadyExists);
+  EXPECT_EQ(core_->epoch(), 1u);
+  EXPECT_FALSE(closed_.contains(1));
+  EXPECT_EQ(ReservedOf("llm-1").kv_blocks, 60) << "nothing has changed for the one that has the name";
+  PassTime(milliseconds(1), {});
+  EXPECT_EQ(other(4), absl::StatusCode::kOk) << "silent: its connection may hang for ever";
+  EXPECT_TRUE(closed_.contains(1));
+  EXPECT_EQ(ReservedOf("llm-1").kv_blocks, 0);
+  Apply(LinkLost{4});
+  Apply(Hello("llm-1", 5, {Role::kLlm}, {.slots = 10, .kv_blocks = 100}, 78));
+  EXPECT_FALSE(closed_.contains(5)) << "gone: a restart waits for nothing";
+  EXPECT_TRUE(IsGranted(ticket));
 }
 
 TEST_F(SchedulerCoreTest, SilentWorkersAreForgottenInTheEnd) {

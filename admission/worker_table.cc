@@ -49,6 +49,7 @@ absl::Status WorkerTable::CheckHello(const WorkerHello& hello) const {
 
 absl::Status WorkerTable::Hello(const WorkerHello& hello, TimePoint now, std::optional<LinkId>& replaced) {
   HEADROOM_RETURN_IF_ERROR(CheckHello(hello));
+  HEADROOM_RETURN_IF_ERROR(CheckName(hello, now));
   Worker& worker = workers_[hello.info.worker];
   if (worker.incarnation != hello.incarnation) {
     DropAllLegs(worker, now);
@@ -70,6 +71,16 @@ absl::Status WorkerTable::Hello(const WorkerHello& hello, TimePoint now, std::op
   links_[hello.link] = hello.info.worker;
   history_.Hello(hello.info, hello.incarnation);
   return absl::OkStatus();
+}
+
+// Two processes under one name would replace each other for ever, and each time void what the other was granted.
+absl::Status WorkerTable::CheckName(const WorkerHello& hello, TimePoint now) const {
+  const auto found = workers_.find(hello.info.worker);
+  if (found == workers_.end()) return absl::OkStatus();
+  const Worker& holder = found->second;
+  const bool held = holder.incarnation != hello.incarnation && holder.link && *holder.link != hello.link;
+  if (!held || !Present(holder, now)) return absl::OkStatus();
+  return absl::AlreadyExistsError("another worker is connected under this name, from " + holder.info.endpoint);
 }
 
 Worker* WorkerTable::Find(LinkId link) {

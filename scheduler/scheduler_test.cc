@@ -316,6 +316,24 @@ TEST_F(SchedulerTest, RestartedWorkerIsANewIncarnation) {
   EXPECT_TRUE(Quiet());
 }
 
+TEST_F(SchedulerTest, SecondWorkerOfANameWaitsForIt) {
+  auto first = std::make_unique<TestWorker>("llm-0", std::vector<Role>{Role::kLlm}, LlmCapacity(), channels_);
+  ASSERT_TRUE(Placeable(1));
+  const uint64_t epoch = server_->Status().epoch;
+  TestWorker second("llm-0", {Role::kLlm}, LlmCapacity(), channels_);
+  for (int i = 0; i < 20; ++i) {
+    auto response = Reserve(TextPrice(1));
+    ASSERT_TRUE(response.ok()) << response.status();
+    EXPECT_EQ(response->grant().legs(0).incarnation(), first->gate().options().incarnation);
+    EXPECT_TRUE(Void(response->grant()).ok());
+  }
+  EXPECT_FALSE(second.link().Connected());
+  EXPECT_EQ(server_->Status().epoch, epoch);
+  first.reset();
+  EXPECT_TRUE(Eventually([&] { return second.link().Connected(); }));
+  EXPECT_TRUE(Placeable(1));
+}
+
 TEST_F(SchedulerTest, RestartedSchedulerRebuildsItsViewAndFencesOldGrants) {
   TestWorker llm("llm-0", {Role::kLlm}, LlmCapacity(), channels_);
   auto running = Reserve(TextPrice(60));

@@ -1,6 +1,7 @@
 // A worker's connection to the scheduler: one bidirectional stream for the life of the process. It says hello, passes
 // the gate's events on at once, repeats the whole truth in a heartbeat, and feeds the scheduler's epoch to the gate.
-// When the stream breaks it dials again, with backoff and jitter; running work does not notice.
+// When the stream breaks it dials again, with backoff and jitter; running work does not notice. So it does when the
+// scheduler refuses the worker (its name is taken, its numbers are impossible), and logs why.
 //
 // Typical use by a worker:
 //   WorkerGate gate({...}, clock);                       // gate is LOADING
