@@ -1,6 +1,7 @@
 #include "admission/scheduler_core.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "admission/price.h"
 
@@ -12,6 +13,8 @@ constexpr size_t kExcludeMax = 64;
 constexpr size_t kVoidedMax = 4096;
 constexpr milliseconds kQueuedMax{24 * 3600 * 1000};
 constexpr milliseconds kRetryNoWorker{1'000};
+// The core hears something, if only a tick, ten times a second.
+constexpr milliseconds kStopMin{1'000};
 
 Refusal Voided() { return {absl::CancelledError("the caller voided the reservation"), "VOIDED", {}, {}}; }
 
@@ -21,6 +24,7 @@ SchedulerCore::SchedulerCore(Options options, Random& random, TimePoint now)
     : options_(std::move(options)),
       random_(random),
       started_at_(now),
+      last_now_(now),
       history_(options_.history, now),
       refusals_(options_.refusals_bytes_max),
       table_(options_.workers, history_),
@@ -28,10 +32,18 @@ SchedulerCore::SchedulerCore(Options options, Random& random, TimePoint now)
 
 std::vector<Action> SchedulerCore::Apply(const Event& event, TimePoint now) {
   Actions actions;
+  NoticeStop(now);
   std::visit([&](const auto& kind) { On(kind, now, actions); }, event);
   // An activation turns a pending leg into an active one: no new room, so nobody who waits can go.
   if (!std::holds_alternative<LegActivated>(event)) Schedule(now, actions);
   return actions;
+}
+
+void SchedulerCore::NoticeStop(TimePoint now) {
+  const Duration stopped = now - std::exchange(last_now_, now);
+  if (stopped <= std::max(options_.workers.worker_lost, kStopMin)) return;
+  started_at_ = now;
+  table_.SkipTime(stopped);
 }
 
 // ---- from workers

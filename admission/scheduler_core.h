@@ -11,7 +11,9 @@
 //   its time CANCELLED            [VOIDED] its caller voided it, which may overtake the Reserve
 // What is impossible is refused at once, and what becomes impossible while it waits at the next tick. Loading workers
 // count: requests wait for them. For `startup_grace` after the core's start requests also wait for workers that it has
-// not met yet, so that a scheduler's restart refuses nobody.
+// not met yet, so that a scheduler's restart refuses nobody. A core that was stopped for longer than a worker may be
+// silent (a process that was suspended, a machine that swapped) starts again in that sense: silence that it could not
+// have heard counts for nobody.
 //
 // Waiting requests are served in the order of FairQueue. One that does not fit lets later ones pass, at most
 // `overtakes_max` times; from then on it protects the roles that it is short of: nobody behind it takes room there (of
@@ -111,6 +113,8 @@ class SchedulerCore {
   void On(const Drain& event, TimePoint now, Actions& actions);
   void On(const Tick& event, TimePoint now, Actions& actions);
 
+  // Notes the time; after a stop of the core itself, workers get their grace again.
+  void NoticeStop(TimePoint now);
   void AdoptEpoch(uint64_t epoch, Actions& actions);
   void GreetWorker(Worker& worker, Actions& actions);
   // Closes the link where the table says so.
@@ -152,7 +156,8 @@ class SchedulerCore {
 
   const Options options_;
   Random& random_;
-  const TimePoint started_at_;
+  TimePoint started_at_;  // or went on, after a stop
+  TimePoint last_now_;
   History history_;
   RefusalLog refusals_;
   WorkerTable table_;

@@ -79,12 +79,17 @@ class SchedulerCoreTest : public testing::Test {
     reserve.price.largest_piece_patches = 1024;
   }
 
+  // In steps, because the core takes a long one for a stop of its own.
   void PassTime(milliseconds time, const std::vector<LinkId>& beating = {1}) {
-    clock_.Advance(time);
-    for (LinkId link : beating) {
-      if (const Worker* worker = const_cast<WorkerTable&>(core_->table()).Find(link)) Beat(link, worker->last_event);
-    }
-    Apply(Tick{});
+    do {
+      const milliseconds step = std::min<milliseconds>(time, seconds(1));
+      clock_.Advance(step);
+      for (LinkId link : beating) {
+        if (const Worker* worker = const_cast<WorkerTable&>(core_->table()).Find(link)) Beat(link, worker->last_event);
+      }
+      Apply(Tick{});
+      time -= step;
+    } while (time.count() > 0);
   }
 
   bool IsGranted(Ticket ticket) const { return granted_.contains(ticket); }
@@ -323,6 +328,33 @@ TEST_F(SchedulerCoreTest, LostLinkKeepsLegsUntilAnotherIncarnation) {
   Apply(Hello("llm-1", 4, {Role::kLlm}, {.slots = 10, .kv_blocks = 100}, 77));
   EXPECT_EQ(ReservedOf("llm-1").kv_blocks, 0);
   EXPECT_EQ(core_->Status(clock_.Now()).grants_active, 0);
+}
+
+// SIGSTOP and SIGCONT of the scheduler: the workers were there all the time.
+TEST_F(SchedulerCoreTest, TimeThatTheCoreDidNotRunIsNobodysSilence) {
+  JoinLlm();
+  const Ticket first = Ask(60);
+  const LegReport leg{{granted_[first].id, Role::kLlm}, {.slots = 1, .kv_blocks = 60}};
+  const Ticket pending = Ask(40);
+  ASSERT_TRUE(IsGranted(pending));
+  clock_.Advance(options_.workers.worker_forget * 2);
+  const Ticket ticket = Ask(10);
+  Apply(Tick{});
+  EXPECT_EQ(ReasonOf(ticket), "") << "it waits";
+  EXPECT_FALSE(closed_.contains(1));
+  EXPECT_EQ(ReservedOf("llm-1").kv_blocks, 100)
+      << "legs may have become active meanwhile: no expiry before a heartbeat";
+  const Ticket vision = Ask(1, WithImage);
+  Apply(Tick{});
+  EXPECT_EQ(ReasonOf(vision), "") << "the grace of the start: links may have broken";
+  Beat(1, 1, {leg});
+  Apply(Tick{});
+  EXPECT_TRUE(IsGranted(ticket)) << "the other leg has expired by now";
+  EXPECT_EQ(ReservedOf("llm-1").kv_blocks, 70);
+  PassTime(options_.startup_grace, {1});
+  EXPECT_EQ(ReasonOf(vision), "NO_WORKER");
+  PassTime(options_.workers.worker_lost + milliseconds(1), {});
+  EXPECT_EQ(ReasonOf(Ask(1)), "NO_WORKER") << "real silence counts as before";
 }
 
 TEST_F(SchedulerCoreTest, NameIsHeldWhileItsWorkerIsHeardOf) {

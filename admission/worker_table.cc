@@ -258,6 +258,13 @@ bool WorkerTable::Placeable(const Worker& worker, TimePoint now, uint64_t epoch)
          Present(worker, now) && static_cast<int64_t>(worker.active.size() + worker.pending.size()) < kLegsPerWorkerMax;
 }
 
+void WorkerTable::SkipTime(Duration stopped) {
+  for (auto& [name, worker] : workers_) {
+    worker.last_heard += stopped;
+    worker.in_step = false;
+  }
+}
+
 std::vector<LinkId> WorkerTable::Expire(TimePoint now, uint64_t epoch) {
   std::vector<std::pair<std::string, LegKey>> expired;
   for (const auto& [id, grant] : grants_) {

@@ -89,6 +89,9 @@ class WorkerTable {
 
   // ---- time and epochs
 
+  // The scheduler itself did not run for so long: what workers said meanwhile has not been read yet. None was silent,
+  // and none is in step before its next heartbeat.
+  void SkipTime(Duration stopped);
   // Takes back what expired and forgets workers that were silent for too long; returns the links to close.
   std::vector<LinkId> Expire(TimePoint now, uint64_t epoch);
   bool Present(const Worker& worker, TimePoint now) const { return now - worker.last_heard <= options_.worker_lost; }
