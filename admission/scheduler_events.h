@@ -26,6 +26,7 @@ struct WorkerInfo {
   int64_t max_patches_per_step = 0;
   int64_t max_model_len = 0;
   int64_t block_size = 0;
+  int64_t embedding_piece_bytes = 0;  // 0: it takes no images, or is too old to say
 };
 
 // Bounds of what a hello may carry.

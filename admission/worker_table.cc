@@ -50,6 +50,7 @@ absl::Status WorkerTable::CheckHello(const WorkerHello& hello) const {
 absl::Status WorkerTable::Hello(const WorkerHello& hello, TimePoint now, std::optional<LinkId>& replaced) {
   HEADROOM_RETURN_IF_ERROR(CheckHello(hello));
   HEADROOM_RETURN_IF_ERROR(CheckName(hello, now));
+  HEADROOM_RETURN_IF_ERROR(CheckUnits(hello.info, now));
   Worker& worker = workers_[hello.info.worker];
   if (worker.incarnation != hello.incarnation) {
     DropAllLegs(worker, now);
@@ -81,6 +82,23 @@ absl::Status WorkerTable::CheckName(const WorkerHello& hello, TimePoint now) con
   const bool held = holder.incarnation != hello.incarnation && holder.link && *holder.link != hello.link;
   if (!held || !Present(holder, now)) return absl::OkStatus();
   return absl::AlreadyExistsError("another worker is connected under this name, from " + holder.info.endpoint);
+}
+
+// A price is made before its workers are chosen, so all of a model must count in the same units.
+absl::Status WorkerTable::CheckUnits(const WorkerInfo& info, TimePoint now) const {
+  const auto agree = [](const char* unit, int64_t mine, int64_t others, const std::string& other) {
+    if (mine == 0 || others == 0 || mine == others) return absl::OkStatus();
+    return absl::FailedPreconditionError(absl::StrCat("workers of one model must agree on ", unit, ": this one says ",
+                                                      mine, ", ", other, " says ", others));
+  };
+  for (const auto& [name, worker] : workers_) {
+    const WorkerInfo& other = worker.info;
+    if (name == info.worker || other.model != info.model || !worker.link || !Present(worker, now)) continue;
+    HEADROOM_RETURN_IF_ERROR(agree("block_size", info.block_size, other.block_size, name));
+    HEADROOM_RETURN_IF_ERROR(agree("the bytes of an embedding piece (model.dtype)", info.embedding_piece_bytes,
+                                   other.embedding_piece_bytes, name));
+  }
+  return absl::OkStatus();
 }
 
 Worker* WorkerTable::Find(LinkId link) {

@@ -69,6 +69,7 @@ class WorkerTable {
   // `replaced`: another link that spoke for this worker and must be closed. ALREADY_EXISTS: another process has the
   // name, is linked and was heard of lately; a restarted worker gets its name when the old one's link is lost or
   // silent.
+  // FAILED_PRECONDITION: it counts in other units than a worker of its model that is linked.
   absl::Status Hello(const WorkerHello& hello, TimePoint now, std::optional<LinkId>& replaced);
   absl::Status Activated(const LegActivated& event, TimePoint now);
   absl::Status Settled(const LegSettled& event, TimePoint now);
@@ -117,6 +118,7 @@ class WorkerTable {
   static Order Note(Worker& worker, uint64_t number);
   absl::Status CheckHello(const WorkerHello& hello) const;
   absl::Status CheckName(const WorkerHello& hello, TimePoint now) const;
+  absl::Status CheckUnits(const WorkerInfo& info, TimePoint now) const;
   absl::Status CheckReport(const LegReport& report) const;
   void AddActive(Worker& worker, const LegReport& report, TimePoint now);
   void RemoveActive(Worker& worker, const LegKey& leg, TimePoint now);

@@ -36,6 +36,7 @@ class WorkerLink {
     int64_t max_patches_per_step = 0;  // vision
     int64_t max_model_len = 0;         // llm
     int64_t block_size = 0;            // llm
+    int64_t embedding_piece_bytes = 0;
     // Until the scheduler says otherwise (never more than 1 s).
     milliseconds heartbeat{500};
     milliseconds backoff_min{50};
