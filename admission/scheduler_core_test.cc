@@ -322,7 +322,7 @@ TEST_F(SchedulerCoreTest, LostLinkKeepsLegsUntilAnotherIncarnation) {
   EXPECT_TRUE(IsGranted(pending));
   Apply(Hello("llm-1", 3, {Role::kLlm}, {.slots = 10, .kv_blocks = 100}));
   EXPECT_TRUE(closed_.contains(2)) << "one link per worker";
-  EXPECT_EQ(ReservedOf("llm-1").kv_blocks, 70);
+  EXPECT_EQ(ReservedOf("llm-1").kv_blocks, 60);
   // Another incarnation: all of it is gone.
   Apply(LinkLost{3});
   Apply(Hello("llm-1", 4, {Role::kLlm}, {.slots = 10, .kv_blocks = 100}, 77));
