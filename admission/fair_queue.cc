@@ -69,6 +69,12 @@ Waiting* FairQueue::Find(Ticket ticket) {
   return found == index_.end() ? nullptr : &*found->second;
 }
 
+const Waiting* FairQueue::FindGrant(const GrantId& id) const {
+  const auto found =
+      std::find_if(index_.begin(), index_.end(), [&](const auto& entry) { return entry.second->grant == id; });
+  return found == index_.end() ? nullptr : &*found->second;
+}
+
 void FairQueue::Serve(Ticket ticket) {
   const Waiting* waiting = Find(ticket);
   HEADROOM_CHECK(waiting != nullptr);

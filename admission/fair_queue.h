@@ -34,6 +34,7 @@ struct Waiting {
   std::string model;
   Price price;
   std::vector<std::string> exclude_workers;
+  GrantId grant = {};  // as in Reserve
 
   // The scheduler's notes.
   int64_t overtaken = 0;         // later ones that were served first
@@ -58,6 +59,8 @@ class FairQueue {
   std::vector<Waiting*> Order();
   // Null when the ticket is not waiting.
   Waiting* Find(Ticket ticket);
+  // The one that wants this id for its grant, or null.
+  const Waiting* FindGrant(const GrantId& id) const;
   // Takes it out; Serve also charges its tenant.
   void Serve(Ticket ticket);
   void Remove(Ticket ticket);

@@ -1,6 +1,7 @@
 #include "admission/scheduler_core.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "admission/price.h"
 
@@ -8,8 +9,14 @@ namespace headroom::admission {
 namespace {
 
 constexpr size_t kExcludeMax = 64;
+// A Void overtakes its Reserve by milliseconds: more than come in that time.
+constexpr size_t kVoidedMax = 4096;
 constexpr milliseconds kQueuedMax{24 * 3600 * 1000};
 constexpr milliseconds kRetryNoWorker{1'000};
+// The core hears something, if only a tick, ten times a second.
+constexpr milliseconds kStopMin{1'000};
+
+Refusal Voided() { return {absl::CancelledError("the caller voided the reservation"), "VOIDED", {}, {}}; }
 
 }  // namespace
 
@@ -17,6 +24,7 @@ SchedulerCore::SchedulerCore(Options options, Random& random, TimePoint now)
     : options_(std::move(options)),
       random_(random),
       started_at_(now),
+      last_now_(now),
       history_(options_.history, now),
       refusals_(options_.refusals_bytes_max),
       table_(options_.workers, history_),
@@ -24,10 +32,18 @@ SchedulerCore::SchedulerCore(Options options, Random& random, TimePoint now)
 
 std::vector<Action> SchedulerCore::Apply(const Event& event, TimePoint now) {
   Actions actions;
+  NoticeStop(now);
   std::visit([&](const auto& kind) { On(kind, now, actions); }, event);
   // An activation turns a pending leg into an active one: no new room, so nobody who waits can go.
   if (!std::holds_alternative<LegActivated>(event)) Schedule(now, actions);
   return actions;
+}
+
+void SchedulerCore::NoticeStop(TimePoint now) {
+  const Duration stopped = now - std::exchange(last_now_, now);
+  if (stopped <= std::max(options_.workers.worker_lost, kStopMin)) return;
+  started_at_ = now;
+  table_.SkipTime(stopped);
 }
 
 // ---- from workers
@@ -106,6 +122,9 @@ absl::Status SchedulerCore::CheckReserve(const Reserve& event) const {
       return absl::InvalidArgumentError(absl::StrCat("a worker name has more than ", kNameBytesMax, " bytes"));
     }
   }
+  if (event.grant != GrantId{} && (table_.Knows(event.grant) || queue_.FindGrant(event.grant) != nullptr)) {
+    return absl::InvalidArgumentError("the grant id is in use");
+  }
   return absl::OkStatus();
 }
 
@@ -117,12 +136,33 @@ void SchedulerCore::On(const Renew& event, TimePoint now, Actions& actions) {
   actions.push_back(Renewed{event.call, known, known ? options_.grant_ttl : milliseconds(0)});
 }
 
-void SchedulerCore::On(const Void& event, TimePoint now, Actions&) { table_.VoidGrant(event.id, now); }
+void SchedulerCore::On(const Void& event, TimePoint now, Actions& actions) {
+  if (event.id == GrantId{} || table_.VoidGrant(event.id, now)) return;
+  if (const Waiting* waiting = queue_.FindGrant(event.id)) {
+    const Ticket ticket = waiting->ticket;
+    actions.push_back(Refused{ticket, Voided()});
+    queue_.Remove(ticket);
+    return;
+  }
+  RememberVoid(event.id);
+}
+
+void SchedulerCore::RememberVoid(const GrantId& id) {
+  if (!voided_.insert(id).second) return;
+  voided_order_.push_back(id);
+  if (voided_order_.size() <= kVoidedMax) return;
+  voided_.erase(voided_order_.front());
+  voided_order_.pop_front();
+}
 
 void SchedulerCore::On(const Reserve& event, TimePoint now, Actions& actions) {
   // Not worth remembering: its numbers are no numbers.
   if (absl::Status status = CheckReserve(event); !status.ok()) {
     actions.push_back(Refused{event.ticket, {status, "INVALID_PRICE", {}, {}}});
+    return;
+  }
+  if (voided_.contains(event.grant)) {
+    actions.push_back(Refused{event.ticket, Voided()});
     return;
   }
   const WorkerPools pools(table_, now, epoch_);
@@ -146,7 +186,8 @@ void SchedulerCore::On(const Reserve& event, TimePoint now, Actions& actions) {
                                    .give_up_at = now + wait,
                                    .model = event.model,
                                    .price = event.price,
-                                   .exclude_workers = event.exclude_workers});
+                                   .exclude_workers = event.exclude_workers,
+                                   .grant = event.grant});
   if (pushed) return;
   const auto size = static_cast<int64_t>(queue_.size());
   refuse({absl::ResourceExhaustedError(absl::StrCat("the queue is full: ", size, " requests wait")), "QUEUE_FULL",

@@ -8,10 +8,12 @@
 //   everywhere FAILED_PRECONDITION  [NEVER_FITS] above the capacity of every worker, with the line that it breaks and
 //   by how much UNAVAILABLE          [NO_WORKER] no worker of a needed role serves the model; [DRAINING] all of them,
 //   or the scheduler, drain RESOURCE_EXHAUSTED   [QUEUE_FULL] DEADLINE_EXCEEDED    [WAIT_TOO_LONG] did not fit within
-//   its time
+//   its time CANCELLED            [VOIDED] its caller voided it, which may overtake the Reserve
 // What is impossible is refused at once, and what becomes impossible while it waits at the next tick. Loading workers
 // count: requests wait for them. For `startup_grace` after the core's start requests also wait for workers that it has
-// not met yet, so that a scheduler's restart refuses nobody.
+// not met yet, so that a scheduler's restart refuses nobody. A core that was stopped for longer than a worker may be
+// silent (a process that was suspended, a machine that swapped) starts again in that sense: silence that it could not
+// have heard counts for nobody.
 //
 // Waiting requests are served in the order of FairQueue. One that does not fit lets later ones pass, at most
 // `overtakes_max` times; from then on it protects the roles that it is short of: nobody behind it takes room there (of
@@ -21,6 +23,7 @@
 // it gets a grant of it.
 #pragma once
 
+#include <deque>
 #include <map>
 #include <optional>
 #include <set>
@@ -110,12 +113,16 @@ class SchedulerCore {
   void On(const Drain& event, TimePoint now, Actions& actions);
   void On(const Tick& event, TimePoint now, Actions& actions);
 
+  // Notes the time; after a stop of the core itself, workers get their grace again.
+  void NoticeStop(TimePoint now);
   void AdoptEpoch(uint64_t epoch, Actions& actions);
   void GreetWorker(Worker& worker, Actions& actions);
   // Closes the link where the table says so.
   void Check(const absl::Status& status, LinkId link, Actions& actions);
 
   absl::Status CheckReserve(const Reserve& event) const;
+  // For a Reserve that names it and has not come yet.
+  void RememberVoid(const GrantId& id);
   // Why a request can never be granted as things stand; empty when waiting makes sense.
   std::optional<Refusal> WhyNever(const std::string& model, const Price& price, const std::vector<std::string>& exclude,
                                   const WorkerPools& pools, TimePoint now) const;
@@ -149,13 +156,17 @@ class SchedulerCore {
 
   const Options options_;
   Random& random_;
-  const TimePoint started_at_;
+  TimePoint started_at_;  // or went on, after a stop
+  TimePoint last_now_;
   History history_;
   RefusalLog refusals_;
   WorkerTable table_;
   FairQueue queue_;
   uint64_t epoch_ = 1;
   bool draining_ = false;
+  // Ids that were voided while nothing was known of them: the latest kVoidedMax, oldest first in the list.
+  std::set<GrantId> voided_;
+  std::deque<GrantId> voided_order_;
   // Model and role of which only requests in protection may take room; of the last pass.
   std::set<std::pair<std::string, Role>> held_;
   // Smoothed time between grants, for retry delays.

@@ -79,12 +79,17 @@ class SchedulerCoreTest : public testing::Test {
     reserve.price.largest_piece_patches = 1024;
   }
 
+  // In steps, because the core takes a long one for a stop of its own.
   void PassTime(milliseconds time, const std::vector<LinkId>& beating = {1}) {
-    clock_.Advance(time);
-    for (LinkId link : beating) {
-      if (const Worker* worker = const_cast<WorkerTable&>(core_->table()).Find(link)) Beat(link, worker->last_event);
-    }
-    Apply(Tick{});
+    do {
+      const milliseconds step = std::min<milliseconds>(time, seconds(1));
+      clock_.Advance(step);
+      for (LinkId link : beating) {
+        if (const Worker* worker = const_cast<WorkerTable&>(core_->table()).Find(link)) Beat(link, worker->last_event);
+      }
+      Apply(Tick{});
+      time -= step;
+    } while (time.count() > 0);
   }
 
   bool IsGranted(Ticket ticket) const { return granted_.contains(ticket); }
@@ -136,6 +141,34 @@ TEST_F(SchedulerCoreTest, AllOrNothing) {
   EXPECT_TRUE(IsGranted(Ask(10))) << "text does not wait behind images";
   Apply(Void{granted_[first].id});
   EXPECT_TRUE(IsGranted(second));
+}
+
+// A caller that named the grant gets rid of it without having heard of it, wherever its Reserve is then.
+TEST_F(SchedulerCoreTest, VoidByTheCallersIdReachesReservesInEveryState) {
+  JoinLlm();
+  const auto named = [](uint64_t id) { return [id](Reserve& reserve) { reserve.grant = {9, id}; }; };
+  const Ticket granted = Ask(100, named(1));
+  ASSERT_TRUE(IsGranted(granted));
+  EXPECT_EQ(granted_[granted].id, (GrantId{9, 1}));
+  const Ticket waiting = Ask(100, named(2));
+  for (uint64_t used : {1, 2}) EXPECT_EQ(refused_.at(Ask(1, named(used))).reason, "INVALID_PRICE") << used;
+  Apply(Void{{9, 2}});
+  EXPECT_EQ(refused_.at(waiting).reason, "VOIDED");
+  EXPECT_TRUE(absl::IsCancelled(refused_.at(waiting).status));
+  Apply(Void{{9, 1}});
+  EXPECT_EQ(ReservedOf("llm-1").kv_blocks, 0);
+  Apply(Void{{9, 3}});
+  EXPECT_EQ(refused_.at(Ask(1, named(3))).reason, "VOIDED") << "the Void came first";
+  Apply(Void{});
+  EXPECT_TRUE(IsGranted(Ask(1))) << "no id is no name";
+}
+
+TEST_F(SchedulerCoreTest, VoidsOfTheUnknownAreBounded) {
+  JoinLlm();
+  const auto named = [](uint64_t id) { return [id](Reserve& reserve) { reserve.grant = {9, id}; }; };
+  for (uint64_t id = 1; id <= 4096 + 1; ++id) Apply(Void{{9, id}});
+  EXPECT_TRUE(IsGranted(Ask(1, named(1)))) << "the oldest is forgotten";
+  EXPECT_EQ(refused_.at(Ask(1, named(2))).reason, "VOIDED");
 }
 
 TEST_F(SchedulerCoreTest, RefusesAtOnceWhatCanNeverFit) {
@@ -287,11 +320,64 @@ TEST_F(SchedulerCoreTest, LostLinkKeepsLegsUntilAnotherIncarnation) {
   PassTime(seconds(0), {});
   EXPECT_EQ(ReservedOf("llm-1").kv_blocks, 60);
   EXPECT_TRUE(IsGranted(pending));
-  // Another incarnation: all of it is gone.
-  Apply(Hello("llm-1", 3, {Role::kLlm}, {.slots = 10, .kv_blocks = 100}, 77));
+  Apply(Hello("llm-1", 3, {Role::kLlm}, {.slots = 10, .kv_blocks = 100}));
   EXPECT_TRUE(closed_.contains(2)) << "one link per worker";
+  EXPECT_EQ(ReservedOf("llm-1").kv_blocks, 60);
+  // Another incarnation: all of it is gone.
+  Apply(LinkLost{3});
+  Apply(Hello("llm-1", 4, {Role::kLlm}, {.slots = 10, .kv_blocks = 100}, 77));
   EXPECT_EQ(ReservedOf("llm-1").kv_blocks, 0);
   EXPECT_EQ(core_->Status(clock_.Now()).grants_active, 0);
+}
+
+// SIGSTOP and SIGCONT of the scheduler: the workers were there all the time.
+TEST_F(SchedulerCoreTest, TimeThatTheCoreDidNotRunIsNobodysSilence) {
+  JoinLlm();
+  const Ticket first = Ask(60);
+  const LegReport leg{{granted_[first].id, Role::kLlm}, {.slots = 1, .kv_blocks = 60}};
+  const Ticket pending = Ask(40);
+  ASSERT_TRUE(IsGranted(pending));
+  clock_.Advance(options_.workers.worker_forget * 2);
+  const Ticket ticket = Ask(10);
+  Apply(Tick{});
+  EXPECT_EQ(ReasonOf(ticket), "") << "it waits";
+  EXPECT_FALSE(closed_.contains(1));
+  EXPECT_EQ(ReservedOf("llm-1").kv_blocks, 100)
+      << "legs may have become active meanwhile: no expiry before a heartbeat";
+  const Ticket vision = Ask(1, WithImage);
+  Apply(Tick{});
+  EXPECT_EQ(ReasonOf(vision), "") << "the grace of the start: links may have broken";
+  Beat(1, 1, {leg});
+  Apply(Tick{});
+  EXPECT_TRUE(IsGranted(ticket)) << "the other leg has expired by now";
+  EXPECT_EQ(ReservedOf("llm-1").kv_blocks, 70);
+  PassTime(options_.startup_grace, {1});
+  EXPECT_EQ(ReasonOf(vision), "NO_WORKER");
+  PassTime(options_.workers.worker_lost + milliseconds(1), {});
+  EXPECT_EQ(ReasonOf(Ask(1)), "NO_WORKER") << "real silence counts as before";
+}
+
+TEST_F(SchedulerCoreTest, NameIsHeldWhileItsWorkerIsHeardOf) {
+  JoinLlm();
+  const Ticket ticket = Ask(60);
+  const auto other = [&](LinkId link) {
+    Apply(Hello("llm-1", link, {Role::kLlm}, {.slots = 10, .kv_blocks = 100}, 77));
+    return closed_.contains(link) ? closed_.at(link).code() : absl::StatusCode::kOk;
+  };
+  EXPECT_EQ(other(2), absl::StatusCode::kAlreadyExists);
+  PassTime(options_.workers.worker_lost, {});
+  EXPECT_EQ(other(3), absl::StatusCode::kAlreadyExists);
+  EXPECT_EQ(core_->epoch(), 1u);
+  EXPECT_FALSE(closed_.contains(1));
+  EXPECT_EQ(ReservedOf("llm-1").kv_blocks, 60) << "nothing has changed for the one that has the name";
+  PassTime(milliseconds(1), {});
+  EXPECT_EQ(other(4), absl::StatusCode::kOk) << "silent: its connection may hang for ever";
+  EXPECT_TRUE(closed_.contains(1));
+  EXPECT_EQ(ReservedOf("llm-1").kv_blocks, 0);
+  Apply(LinkLost{4});
+  Apply(Hello("llm-1", 5, {Role::kLlm}, {.slots = 10, .kv_blocks = 100}, 78));
+  EXPECT_FALSE(closed_.contains(5)) << "gone: a restart waits for nothing";
+  EXPECT_TRUE(IsGranted(ticket));
 }
 
 TEST_F(SchedulerCoreTest, SilentWorkersAreForgottenInTheEnd) {
@@ -367,6 +453,20 @@ TEST_F(SchedulerCoreTest, BadMessagesCloseTheLink) {
   const LegReport leg{{{1, 1}, Role::kLlm}, {.slots = 1}};
   Beat(5, 0, {leg, leg});
   EXPECT_EQ(closed_[5].code(), absl::StatusCode::kInvalidArgument) << "a leg listed twice";
+}
+
+// There is no epoch after the last one: a worker that names it must not end the cluster.
+TEST_F(SchedulerCoreTest, LastEpochIsRefused) {
+  WorkerHello hello = Hello("llm-1", 1, {Role::kLlm}, {.slots = 1});
+  hello.highest_epoch = UINT64_MAX;
+  Apply(hello);
+  EXPECT_EQ(closed_[1].code(), absl::StatusCode::kInvalidArgument);
+  JoinLlm(2);
+  Apply(Heartbeat{2, 0, {}, WorkerState::kReady, 1, UINT64_MAX});
+  EXPECT_EQ(closed_[2].code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(core_->epoch(), 1u);
+  JoinLlm(3);
+  EXPECT_TRUE(IsGranted(Ask(1)));
 }
 
 TEST_F(SchedulerCoreTest, WorkersAreBounded) {

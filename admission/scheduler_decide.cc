@@ -118,7 +118,7 @@ void SchedulerCore::Schedule(TimePoint now, Actions& actions) {
 
 void SchedulerCore::GrantTo(const Waiting& waiting, const std::vector<LegChoice>& legs,
                             const std::vector<size_t>& chosen, WorkerPools& pools, TimePoint now, Actions& actions) {
-  Grant grant{.id = {random_.Next(), random_.Next()},
+  Grant grant{.id = waiting.grant == GrantId{} ? GrantId{random_.Next(), random_.Next()} : waiting.grant,
               .cluster_id = options_.workers.cluster_id,
               .epoch = epoch_,
               .legs = {},

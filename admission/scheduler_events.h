@@ -26,6 +26,7 @@ struct WorkerInfo {
   int64_t max_patches_per_step = 0;
   int64_t max_model_len = 0;
   int64_t block_size = 0;
+  int64_t embedding_piece_bytes = 0;  // 0: it takes no images, or is too old to say
 };
 
 // Bounds of what a hello may carry.
@@ -94,6 +95,7 @@ struct Reserve {
   std::vector<std::string> exclude_workers;
   bool resume = false;       // admitted before: not charged to its tenant again
   milliseconds wait_max{0};  // 0: the scheduler's own limit
+  GrantId grant = {};        // the id that the caller wants for it; all zero: the scheduler picks one
 };
 
 struct CancelReserve {
@@ -106,6 +108,7 @@ struct Renew {
   uint64_t epoch = 0;
 };
 
+// May overtake the Reserve that named the id.
 struct Void {
   GrantId id;
 };

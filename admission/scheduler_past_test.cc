@@ -91,6 +91,7 @@ TEST_F(SchedulerPastTest, WorkersThatRestart) {
   Ask(1, "first", 100, 60);
   Apply(LegActivated{1, 1, {{granted_[1].id, Role::kLlm}, granted_[1].legs[0].resources}});
   clock_.Advance(seconds(1));
+  Apply(LinkLost{1});
   WorkerHello hello;
   hello.link = 2;
   hello.cluster_id = "c";

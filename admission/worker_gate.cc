@@ -49,7 +49,6 @@ absl::StatusOr<ActiveLeg> WorkerGate::Activate(const Grant& grant, Role role, Ti
   ForgetSettled(now);
   HEADROOM_RETURN_IF_ERROR(CheckFences(grant, *leg, received_at, now));
   HEADROOM_RETURN_IF_ERROR(CheckUnusedAndRoom(key, leg->resources));
-  highest_epoch_ = std::max(highest_epoch_, grant.epoch);
   reserved_ += leg->resources;
   active_.emplace(key, Entry{leg->resources, {}});
   Publish({.kind = GateEvent::Kind::kActivated, .leg = key, .resources = leg->resources});
@@ -64,8 +63,8 @@ absl::Status WorkerGate::CheckFences(const Grant& grant, const Leg& leg, TimePoi
   if (leg.incarnation != options_.incarnation) {
     return absl::AbortedError("the grant is for an earlier start of this worker");
   }
-  if (grant.epoch < highest_epoch_) {
-    return absl::AbortedError(absl::StrCat("the grant's epoch ", grant.epoch, " is older than ", highest_epoch_));
+  if (grant.epoch != highest_epoch_) {
+    return absl::AbortedError(absl::StrCat("the grant's epoch is ", grant.epoch, ", the worker's ", highest_epoch_));
   }
   // In milliseconds, not in clock ticks: a ttl near the end of its type must not overflow.
   if (Milliseconds(now - received_at) >= grant.ttl.count()) {

@@ -2,7 +2,8 @@
 // uses it; the gate checks it alone (cluster, model, epoch, incarnation, expiry, unused id, room) and turns its leg
 // into an ActiveLeg, whose destructor settles it. No scheduler message per request. Whatever schedulers and gateways
 // do, active legs never add up to more than the capacity (I1), a leg never uses more than it reserved (I2), settles
-// exactly once (I3), and accepted epochs never go back (I5).
+// exactly once (I3), and accepted epochs never go back (I5). Only the worker's own link raises the epoch: a grant comes
+// from outside, and a scheduler grants nothing before the worker has acknowledged its epoch on the link.
 //
 // Every activation, settlement and state change is an event, numbered from 1 without gaps; the listener (WorkerLink)
 // passes them to the scheduler.
@@ -110,7 +111,7 @@ class WorkerGate {
   // there (the gateway puts in what is left of it).
   //   INVALID_ARGUMENT     no leg of that role, or one with resources out of bounds
   //   FAILED_PRECONDITION  another cluster, another model, another worker
-  //   ABORTED              older epoch, other incarnation, or expired: the caller asks the scheduler for a new grant
+  //   ABORTED              another epoch, other incarnation, or expired: the caller asks the scheduler for a new grant
   //   ALREADY_EXISTS       the id was used before
   //   RESOURCE_EXHAUSTED   no room, with the numbers: the caller asks the scheduler for a new grant
   //   UNAVAILABLE          still loading

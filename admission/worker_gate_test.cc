@@ -26,6 +26,7 @@ class WorkerGateTest : public testing::Test {
                                                              .settled_ids_max = settled_ids_max},
                                          clock_);
     gate_->SetState(WorkerState::kReady, 1);
+    gate_->ObserveEpoch("c", 5);
   }
 
   Grant MakeGrant(int64_t blocks) { return MakeGrantFor(++last_id_, blocks); }
@@ -62,7 +63,9 @@ TEST_F(WorkerGateTest, ChecksEveryFence) {
   EXPECT_EQ(changed([](Grant& grant) { grant.model = "other"; }), StatusCode::kFailedPrecondition);
   EXPECT_EQ(changed([](Grant& grant) { grant.legs[0].worker = "llm-1"; }), StatusCode::kFailedPrecondition);
   EXPECT_EQ(changed([](Grant& grant) { grant.legs[0].incarnation = 6; }), StatusCode::kAborted);
-  EXPECT_EQ(changed([](Grant& grant) { grant.epoch = 4; }), StatusCode::kAborted) << "5 was seen";
+  for (uint64_t epoch : {uint64_t{4}, uint64_t{6}, UINT64_MAX}) {
+    EXPECT_EQ(changed([epoch](Grant& grant) { grant.epoch = epoch; }), StatusCode::kAborted) << epoch;
+  }
   EXPECT_EQ(changed([](Grant& grant) { grant.ttl = milliseconds(0); }), StatusCode::kAborted);
   EXPECT_EQ(changed([](Grant& grant) { grant.ttl = milliseconds(INT64_MIN); }), StatusCode::kAborted);
   EXPECT_EQ(changed([](Grant& grant) { grant.ttl = milliseconds(INT64_MAX); }), StatusCode::kOk);
@@ -140,8 +143,10 @@ TEST_F(WorkerGateTest, EpochsNeverGoBack) {
   EXPECT_EQ(CodeFor(MakeGrant(1)), absl::StatusCode::kAborted);
   Grant newer = MakeGrant(1);
   newer.epoch = 12;
+  EXPECT_EQ(CodeFor(newer), absl::StatusCode::kAborted);
+  EXPECT_EQ(gate_->Snapshot().highest_epoch, 9u) << "a grant raises nothing";
+  EXPECT_TRUE(gate_->ObserveEpoch("c", 12));
   EXPECT_EQ(CodeFor(newer), absl::StatusCode::kOk);
-  EXPECT_EQ(gate_->Snapshot().highest_epoch, 12u);
 }
 
 TEST_F(WorkerGateTest, StatesDecide) {

@@ -1,11 +1,22 @@
 #include "admission/worker_table.h"
 
 #include <algorithm>
+#include <limits>
 #include <set>
 
 #include "common/check.h"
 
 namespace headroom::admission {
+
+namespace {
+
+// The next leader takes the highest epoch + 1.
+absl::Status CheckEpoch(uint64_t highest) {
+  if (highest < std::numeric_limits<uint64_t>::max()) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("the worker reports epoch ", highest, ", after which there is none"));
+}
+
+}  // namespace
 
 bool Worker::Has(Role role) const { return std::find(info.roles.begin(), info.roles.end(), role) != info.roles.end(); }
 
@@ -24,6 +35,7 @@ absl::Status WorkerTable::CheckHello(const WorkerHello& hello) const {
   }
   if (info.roles.size() > 2) return absl::InvalidArgumentError("a worker has at most 2 roles");
   HEADROOM_RETURN_IF_ERROR(ValidateResources(info.capacity));
+  HEADROOM_RETURN_IF_ERROR(CheckEpoch(hello.highest_epoch));
   if (!workers_.contains(info.worker) && workers_.size() >= options_.workers_max) {
     return absl::ResourceExhaustedError(
         absl::StrCat("the scheduler has ", workers_.size(), " workers, at most that many"));
@@ -37,6 +49,8 @@ absl::Status WorkerTable::CheckHello(const WorkerHello& hello) const {
 
 absl::Status WorkerTable::Hello(const WorkerHello& hello, TimePoint now, std::optional<LinkId>& replaced) {
   HEADROOM_RETURN_IF_ERROR(CheckHello(hello));
+  HEADROOM_RETURN_IF_ERROR(CheckName(hello, now));
+  HEADROOM_RETURN_IF_ERROR(CheckUnits(hello.info, now));
   Worker& worker = workers_[hello.info.worker];
   if (worker.incarnation != hello.incarnation) {
     DropAllLegs(worker, now);
@@ -57,6 +71,33 @@ absl::Status WorkerTable::Hello(const WorkerHello& hello, TimePoint now, std::op
   worker.in_step = false;
   links_[hello.link] = hello.info.worker;
   history_.Hello(hello.info, hello.incarnation);
+  return absl::OkStatus();
+}
+
+// Two processes under one name would replace each other for ever, and each time void what the other was granted.
+absl::Status WorkerTable::CheckName(const WorkerHello& hello, TimePoint now) const {
+  const auto found = workers_.find(hello.info.worker);
+  if (found == workers_.end()) return absl::OkStatus();
+  const Worker& holder = found->second;
+  const bool held = holder.incarnation != hello.incarnation && holder.link && *holder.link != hello.link;
+  if (!held || !Present(holder, now)) return absl::OkStatus();
+  return absl::AlreadyExistsError("another worker is connected under this name, from " + holder.info.endpoint);
+}
+
+// A price is made before its workers are chosen, so all of a model must count in the same units.
+absl::Status WorkerTable::CheckUnits(const WorkerInfo& info, TimePoint now) const {
+  const auto agree = [](const char* unit, int64_t mine, int64_t others, const std::string& other) {
+    if (mine == 0 || others == 0 || mine == others) return absl::OkStatus();
+    return absl::FailedPreconditionError(absl::StrCat("workers of one model must agree on ", unit, ": this one says ",
+                                                      mine, ", ", other, " says ", others));
+  };
+  for (const auto& [name, worker] : workers_) {
+    const WorkerInfo& other = worker.info;
+    if (name == info.worker || other.model != info.model || !worker.link || !Present(worker, now)) continue;
+    HEADROOM_RETURN_IF_ERROR(agree("block_size", info.block_size, other.block_size, name));
+    HEADROOM_RETURN_IF_ERROR(agree("the bytes of an embedding piece (model.dtype)", info.embedding_piece_bytes,
+                                   other.embedding_piece_bytes, name));
+  }
   return absl::OkStatus();
 }
 
@@ -116,6 +157,7 @@ absl::Status WorkerTable::Beat(const Heartbeat& heartbeat, TimePoint now) {
   if (static_cast<int64_t>(heartbeat.active.size()) > kLegsPerWorkerMax) {
     return absl::InvalidArgumentError(absl::StrCat("a worker has at most ", kLegsPerWorkerMax, " legs"));
   }
+  HEADROOM_RETURN_IF_ERROR(CheckEpoch(heartbeat.highest_epoch));
   std::set<LegKey> reported;
   for (const LegReport& report : heartbeat.active) {
     HEADROOM_RETURN_IF_ERROR(CheckReport(report));
@@ -221,16 +263,24 @@ bool WorkerTable::RenewGrant(const GrantId& id, uint64_t epoch, TimePoint reclai
   return true;
 }
 
-void WorkerTable::VoidGrant(const GrantId& id, TimePoint now) {
+bool WorkerTable::VoidGrant(const GrantId& id, TimePoint now) {
   const auto found = grants_.find(id);
-  if (found == grants_.end()) return;
+  if (found == grants_.end()) return false;
   const auto legs = found->second.legs;
   for (const auto& [worker, role] : legs) DropPending(workers_.at(worker), {id, role}, now);
+  return true;
 }
 
 bool WorkerTable::Placeable(const Worker& worker, TimePoint now, uint64_t epoch) const {
   return worker.link && worker.state == WorkerState::kReady && worker.in_step && worker.acknowledged_epoch >= epoch &&
          Present(worker, now) && static_cast<int64_t>(worker.active.size() + worker.pending.size()) < kLegsPerWorkerMax;
+}
+
+void WorkerTable::SkipTime(Duration stopped) {
+  for (auto& [name, worker] : workers_) {
+    worker.last_heard += stopped;
+    worker.in_step = false;
+  }
 }
 
 std::vector<LinkId> WorkerTable::Expire(TimePoint now, uint64_t epoch) {

@@ -66,7 +66,10 @@ class WorkerTable {
 
   // ---- from workers. A status that is not OK says why the link must be closed; nothing has changed then.
 
-  // `replaced`: another link that spoke for this worker and must be closed.
+  // `replaced`: another link that spoke for this worker and must be closed. ALREADY_EXISTS: another process has the
+  // name, is linked and was heard of lately; a restarted worker gets its name when the old one's link is lost or
+  // silent.
+  // FAILED_PRECONDITION: it counts in other units than a worker of its model that is linked.
   absl::Status Hello(const WorkerHello& hello, TimePoint now, std::optional<LinkId>& replaced);
   absl::Status Activated(const LegActivated& event, TimePoint now);
   absl::Status Settled(const LegSettled& event, TimePoint now);
@@ -80,11 +83,16 @@ class WorkerTable {
   void AddGrant(const Grant& grant, TimePoint reclaim_at);
   // False: no such grant of that epoch, or all of it is over.
   bool RenewGrant(const GrantId& id, uint64_t epoch, TimePoint reclaim_at);
-  // Drops the legs that are still pending.
-  void VoidGrant(const GrantId& id, TimePoint now);
+  // Drops the legs that are still pending; false: there are none.
+  bool VoidGrant(const GrantId& id, TimePoint now);
+  // At least one leg is pending or active.
+  bool Knows(const GrantId& id) const { return grants_.contains(id) || active_grants_.contains(id); }
 
   // ---- time and epochs
 
+  // The scheduler itself did not run for so long: what workers said meanwhile has not been read yet. None was silent,
+  // and none is in step before its next heartbeat.
+  void SkipTime(Duration stopped);
   // Takes back what expired and forgets workers that were silent for too long; returns the links to close.
   std::vector<LinkId> Expire(TimePoint now, uint64_t epoch);
   bool Present(const Worker& worker, TimePoint now) const { return now - worker.last_heard <= options_.worker_lost; }
@@ -109,6 +117,8 @@ class WorkerTable {
   // Notes the number; kKnown: said before, nothing to do.
   static Order Note(Worker& worker, uint64_t number);
   absl::Status CheckHello(const WorkerHello& hello) const;
+  absl::Status CheckName(const WorkerHello& hello, TimePoint now) const;
+  absl::Status CheckUnits(const WorkerInfo& info, TimePoint now) const;
   absl::Status CheckReport(const LegReport& report) const;
   void AddActive(Worker& worker, const LegReport& report, TimePoint now);
   void RemoveActive(Worker& worker, const LegKey& leg, TimePoint now);

@@ -10,6 +10,7 @@ namespace {
 
 // proto/README.md: images travel in chunks of at most 1 MiB.
 constexpr size_t kChunkBytes = size_t{1} << 20;
+constexpr std::chrono::milliseconds kReserveSlack(1'000);
 
 // How a call ended, as its caller must see it: a server that goes cancels what is left of its calls, and that is no
 // wish of ours.
@@ -30,7 +31,9 @@ absl::StatusOr<v1::ReserveResponse> SchedulerClient::Reserve(const v1::ReserveRe
                                                              const CallScope& scope) {
   HEADROOM_ASSIGN_OR_RETURN(auto stub, Stub());
   grpc::ClientContext context;
-  context.set_deadline(scope.deadline);
+  // A client may name the end of time.
+  const auto latest = std::chrono::system_clock::time_point::max() - kReserveSlack;
+  context.set_deadline(std::min(scope.deadline, latest) + kReserveSlack);
   const std::stop_callback on_stop(scope.stop, [&context] { context.TryCancel(); });
   v1::ReserveResponse response;
   HEADROOM_RETURN_IF_ERROR(OfPeer(stub->Reserve(&context, request, &response), scope.stop));

@@ -29,6 +29,8 @@ class SchedulerClient {
   SchedulerClient(rpc::ChannelDirectory& channels, std::string endpoint)
       : channels_(channels), endpoint_(std::move(endpoint)) {}
 
+  // Its deadline is a little after the request's, which wait_ms_max keeps: the scheduler's answer at the last moment
+  // must not be lost on its way.
   absl::StatusOr<v1::ReserveResponse> Reserve(const v1::ReserveRequest& request, const CallScope& scope);
   absl::StatusOr<v1::ClusterState> GetClusterState(std::chrono::milliseconds timeout);
   absl::StatusOr<v1::GetHistoryResponse> GetHistory(const v1::GetHistoryRequest& request,

@@ -54,6 +54,7 @@ absl::StatusOr<ClusterLimits> ClusterView::LimitsNow() const {
       other_model = true;
       continue;
     }
+    limits.embedding_piece_bytes = std::max(limits.embedding_piece_bytes, worker.embedding_piece_bytes());
     if (Has(worker, v1::ROLE_LLM)) {
       limits.block_size = worker.block_size();
       limits.max_model_len = std::max(limits.max_model_len, worker.max_model_len());

@@ -9,6 +9,7 @@ namespace {
 // Shorter than any sensible grant_ttl_ms / 2, so that a renewal is never late by much.
 constexpr std::chrono::milliseconds kTick(50);
 constexpr std::chrono::milliseconds kCallTimeout(2'000);
+constexpr size_t kUnknownMax = 4096;
 
 }  // namespace
 
@@ -61,24 +62,57 @@ void GrantKeeper::Drop(HeldGrant* held) {
   request.mutable_epoch()->set_cluster_id(held->holder_.grant().cluster_id);
   request.mutable_epoch()->set_number(held->holder_.grant().epoch);
   request.set_reason("request ended");
-  const absl::Status status = scheduler_.Void(request, kCallTimeout);
+  SendVoid(request).IgnoreError();
+}
+
+absl::Status GrantKeeper::SendVoid(const v1::VoidRequest& request) {
+  absl::Status status = scheduler_.Void(request, kCallTimeout);
   // The scheduler reclaims it at its expiry all the same.
   if (!status.ok()) Log(LogLevel::kWarning, "gateway", "void failed").With("error", status.ToString());
+  return status;
+}
+
+void GrantKeeper::VoidUnknown(const v1::GrantId& id) {
+  std::lock_guard lock(mutex_);
+  if (unknown_.size() >= kUnknownMax) return;
+  unknown_.push_back(id);
+  wake_.notify_all();
+}
+
+void GrantKeeper::SendVoids() {
+  std::deque<v1::GrantId> ids;
+  {
+    std::lock_guard lock(mutex_);
+    ids.swap(unknown_);
+  }
+  while (!ids.empty()) {
+    v1::VoidRequest request;
+    *request.mutable_id() = ids.front();
+    ids.pop_front();
+    request.set_reason("its Reserve ended without an answer");
+    if (SendVoid(request).ok()) continue;
+    // A scheduler that does not answer must not keep renewals waiting behind all of these.
+    std::lock_guard lock(mutex_);
+    unknown_.insert(unknown_.begin(), ids.begin(), ids.end());
+    return;
+  }
 }
 
 void GrantKeeper::Run() {
   std::unique_lock lock(mutex_);
   while (!stopping_) {
     if (held_.empty()) {
-      wake_.wait(lock, [this] { return stopping_ || !held_.empty(); });
+      wake_.wait(lock, [this] { return stopping_ || !held_.empty() || !unknown_.empty(); });
     } else {
-      wake_.wait_for(lock, kTick, [this] { return stopping_; });
+      wake_.wait_for(lock, kTick, [this] { return stopping_ || !unknown_.empty(); });
     }
-    if (stopping_) return;
     lock.unlock();
+    SendVoids();
     RenewDue();
     lock.lock();
   }
+  lock.unlock();
+  SendVoids();
 }
 
 void GrantKeeper::RenewDue() {

@@ -1,8 +1,10 @@
 // Keeps the grants of running requests alive: one thread renews those whose legs are not all active yet, and a grant
-// that a request lets go of is voided at the scheduler, whatever way out the request took.
+// that a request lets go of is voided at the scheduler, whatever way out the request took. The same thread voids grants
+// whose Reserve ended without an answer: the scheduler may have made them.
 #pragma once
 
 #include <condition_variable>
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <set>
@@ -41,15 +43,21 @@ class HeldGrant {
 class GrantKeeper {
  public:
   GrantKeeper(SchedulerClient& scheduler, Clock& clock);
-  // All grants must be gone.
+  // All grants must be gone. Sends the voids that wait, as far as the scheduler takes them.
   ~GrantKeeper();
 
   std::unique_ptr<HeldGrant> Hold(admission::Grant grant, TimePoint received_at);
+  // Nobody knows whether the scheduler made this grant: its Reserve ended without an answer. Returns at once; a void
+  // that fails, or is one too many, leaves the grant to its expiry.
+  void VoidUnknown(const v1::GrantId& id);
 
  private:
   friend class HeldGrant;
 
   void Run();
+  // Those that wait, up to the first that fails.
+  void SendVoids();
+  absl::Status SendVoid(const v1::VoidRequest& request);
   void RenewDue();
   void Drop(HeldGrant* held);
 
@@ -58,6 +66,7 @@ class GrantKeeper {
   std::mutex mutex_;
   std::condition_variable wake_;
   std::set<HeldGrant*> held_;
+  std::deque<v1::GrantId> unknown_;  // to be voided
   bool stopping_ = false;
   std::thread thread_;
 };

@@ -6,6 +6,7 @@
 
 #include "admission/link/convert.h"
 #include "common/log.h"
+#include "common/random.h"
 #include "common/rpc/status.h"
 #include "gateway/text_stream.h"
 
@@ -140,8 +141,12 @@ absl::StatusOr<std::unique_ptr<HeldGrant>> Pipeline::Reserve(const PreparedReque
   HEADROOM_ASSIGN_OR_RETURN(const v1::ReserveResponse response, AskScheduler(reserve, attempt));
   const TimePoint received_at = parts_.clock.Now();
   if (!attempt.moved()) attempt.times->queued_seconds = Seconds(received_at - attempt.started);
-  HEADROOM_ASSIGN_OR_RETURN(admission::Grant grant, admission::FromProto(response.grant()));
-  return parts_.grants.Hold(std::move(grant), received_at);
+  absl::StatusOr<admission::Grant> grant = admission::FromProto(response.grant());
+  if (!grant.ok()) {
+    parts_.grants.VoidUnknown(reserve.grant_id());
+    return grant.status();
+  }
+  return parts_.grants.Hold(*std::move(grant), received_at);
 }
 
 // A scheduler that restarts costs time and no request: it is asked again for as long as the request may wait for room.
@@ -149,15 +154,30 @@ absl::StatusOr<v1::ReserveResponse> Pipeline::AskScheduler(v1::ReserveRequest& r
   const TimePoint asked = parts_.clock.Now();
   const TimePoint give_up = asked + std::chrono::milliseconds(parts_.config.queue_wait_ms_max);
   for (std::chrono::milliseconds pause = kRetryMin;; pause = std::min(2 * pause, kRetryMax)) {
+    if (attempt.scope.stop.stop_requested()) return absl::CancelledError("the request was cancelled");
     const TimePoint now = parts_.clock.Now();
-    // The place in the queue is that of the first question.
-    reserve.set_wait_ms_max(std::max<int64_t>(1, Milliseconds(give_up - now)));
+    const Duration left = attempt.scope.deadline - std::chrono::system_clock::now();
+    if (left <= Duration::zero()) return absl::DeadlineExceededError("the request's deadline has passed");
+    // No grant for a caller that has left. The place in the queue is that of the first question.
+    reserve.set_wait_ms_max(std::max<int64_t>(1, Milliseconds(std::min(give_up - now, left))));
     reserve.set_queued_ms(Milliseconds(now - (attempt.moved() ? attempt.started : asked)));
-    absl::StatusOr<v1::ReserveResponse> response = parts_.scheduler.Reserve(reserve, attempt.scope);
+    absl::StatusOr<v1::ReserveResponse> response = AskOnce(reserve, attempt.scope);
     if (response.ok() || !SchedulerIsAway(response.status()) || now + pause >= give_up) return response;
     if (std::chrono::system_clock::now() + pause >= attempt.scope.deadline) return response;
     if (!WaitFor(pause, attempt.scope.stop)) return absl::CancelledError("the request was cancelled");
   }
+}
+
+absl::StatusOr<v1::ReserveResponse> Pipeline::AskOnce(v1::ReserveRequest& reserve, const CallScope& scope) {
+  // Not the request's id: a client chooses that one, and must not be able to void what is another's.
+  reserve.mutable_grant_id()->set_high(SystemRandom().Next());
+  reserve.mutable_grant_id()->set_low(SystemRandom().Next());
+  absl::StatusOr<v1::ReserveResponse> response = parts_.scheduler.Reserve(reserve, scope);
+  // A refusal gives its reason. Without one the call broke or was cut short, perhaps after the decision.
+  if (!response.ok() && rpc::GetDetails(response.status()).reason.empty()) {
+    parts_.grants.VoidUnknown(reserve.grant_id());
+  }
+  return response;
 }
 
 // nullptr for a request without images.

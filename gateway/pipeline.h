@@ -54,6 +54,8 @@ class Pipeline {
   absl::StatusOr<PreparedRequest> PrepareInBudget(const v1::GenerateRequest& request, const ClusterLimits& limits);
   absl::StatusOr<std::unique_ptr<HeldGrant>> Reserve(const PreparedRequest& prepared, Attempt& attempt);
   absl::StatusOr<v1::ReserveResponse> AskScheduler(v1::ReserveRequest& reserve, const Attempt& attempt);
+  // One Reserve call. Where it leaves open whether the scheduler made a grant, that is voided.
+  absl::StatusOr<v1::ReserveResponse> AskOnce(v1::ReserveRequest& reserve, const CallScope& scope);
   absl::StatusOr<std::unique_ptr<VisionEncoding>> Encode(const PreparedRequest& prepared, HeldGrant& grant,
                                                          Attempt& attempt);
   absl::Status Generate(const PreparedRequest& prepared, HeldGrant& grant, VisionEncoding* encoding, Attempt& attempt);

@@ -5,8 +5,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <condition_variable>
 #include <fstream>
 #include <iterator>
+#include <set>
 
 #include "common/rpc/acceptance.h"
 #include "common/rpc/server_host.h"
@@ -18,6 +20,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
+constexpr std::chrono::seconds kPatience(20);  // only so that a failure ends
 const char kGolden[] = HEADROOM_SOURCE_DIR "/tests/golden/minicpmv";
 
 // Grants everything at once; remembers what was asked and voided.
@@ -28,6 +31,7 @@ class ScriptedScheduler : public v1::Scheduler::Service {
     std::lock_guard lock(mutex);
     reserves.push_back(*request);
     if (!refuse.ok() && static_cast<int>(reserves.size()) <= refusals) return rpc::ToGrpc(refuse);
+    if (stop != nullptr) stop->request_stop();  // the answer is lost
     v1::Grant* grant = response->mutable_grant();
     grant->mutable_id()->set_high(7);
     grant->mutable_id()->set_low(reserves.size());
@@ -48,6 +52,7 @@ class ScriptedScheduler : public v1::Scheduler::Service {
   grpc::Status Void(grpc::ServerContext*, const v1::VoidRequest* request, v1::VoidResponse*) override {
     std::lock_guard lock(mutex);
     voided.push_back(request->id().low());
+    changed.notify_all();
     return grpc::Status::OK;
   }
   grpc::Status GetClusterState(grpc::ServerContext*, const v1::GetClusterStateRequest*,
@@ -69,6 +74,8 @@ class ScriptedScheduler : public v1::Scheduler::Service {
   std::string fingerprint;
   absl::Status refuse;
   int refusals = 1 << 20;
+  std::stop_source* stop = nullptr;
+  std::condition_variable changed;
   std::vector<v1::ReserveRequest> reserves;
   std::vector<uint64_t> voided;
 };
@@ -196,7 +203,7 @@ class PipelineTest : public ::testing::Test {
 
   absl::StatusOr<v1::Finish> Run(const v1::GenerateRequest& request) {
     Pipeline pipeline({config_, *model_, channels_, *client_, *grants_, *cluster_, budget_, SystemClock()});
-    const CallScope scope{std::chrono::system_clock::now() + std::chrono::seconds(60), stop_.get_token()};
+    const CallScope scope{std::chrono::system_clock::now() + deadline_, stop_.get_token()};
     RequestTimes times;
     shown_.clear();
     return pipeline.Run(
@@ -220,6 +227,7 @@ class PipelineTest : public ::testing::Test {
   std::optional<ClusterView> cluster_;
   HostBudget budget_{1 << 20};
   std::stop_source stop_;
+  std::chrono::seconds deadline_{60};
   std::string shown_;
   bool client_gone_ = false;
 };
@@ -343,6 +351,42 @@ TEST_F(PipelineTest, NoWorkerIsTheSchedulersDecision) {
   scheduler_.refuse = rpc::WithDetails(absl::UnavailableError("no llm worker"), {.reason = "NO_WORKER"});
   EXPECT_EQ(Run(Ask(false)).status().code(), absl::StatusCode::kUnavailable);
   EXPECT_EQ(scheduler_.reserves.size(), 1);
+  grants_.reset();
+  EXPECT_THAT(scheduler_.voided, IsEmpty()) << "it says itself that there is no grant";
+}
+
+// The scheduler may have made a grant in each of these calls; the ids are the gateway's, one a call.
+TEST_F(PipelineTest, ReservesWithoutAnAnswerAreVoided) {
+  scheduler_.refuse = absl::UnavailableError("connection reset");
+  scheduler_.refusals = 2;
+  const auto finish = Run(Ask(false));
+  ASSERT_TRUE(finish.ok()) << finish.status();
+  std::unique_lock lock(scheduler_.mutex);
+  ASSERT_EQ(scheduler_.reserves.size(), 3);
+  std::vector<uint64_t> ids;
+  for (const v1::ReserveRequest& reserve : scheduler_.reserves) ids.push_back(reserve.grant_id().low());
+  EXPECT_EQ(std::set(ids.begin(), ids.end()).size(), 3);
+  scheduler_.changed.wait_for(lock, kPatience, [&] { return scheduler_.voided.size() >= 2; });
+  EXPECT_THAT(scheduler_.voided, ElementsAre(ids[0], ids[1]));
+}
+
+TEST_F(PipelineTest, ReserveThatTheClientCutsShortIsVoided) {
+  scheduler_.stop = &stop_;
+  EXPECT_EQ(Run(Ask(false)).status().code(), absl::StatusCode::kCancelled);
+  std::unique_lock lock(scheduler_.mutex);
+  scheduler_.changed.wait_for(lock, kPatience, [&] { return !scheduler_.voided.empty(); });
+  ASSERT_EQ(scheduler_.reserves.size(), 1);
+  // Of the answer, where it still came, or of the call.
+  EXPECT_THAT(scheduler_.voided, ElementsAre(::testing::AnyOf(1, scheduler_.reserves[0].grant_id().low())));
+}
+
+TEST_F(PipelineTest, SchedulerIsNotAskedForLongerThanTheDeadline) {
+  deadline_ = std::chrono::seconds(5);
+  ASSERT_TRUE(Run(Ask(false)).ok());
+  EXPECT_LE(scheduler_.reserves.at(0).wait_ms_max(), 5'000);
+  deadline_ = std::chrono::seconds(-1);
+  EXPECT_EQ(Run(Ask(false)).status().code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(scheduler_.reserves.size(), 1) << "a grant would be of no use";
 }
 
 TEST_F(PipelineTest, RefusalBeforeWorkMoves) {

@@ -329,7 +329,10 @@ absl::StatusOr<PreparedRequest> Prepare(const v1::GenerateRequest& request, cons
   pricer.input.image_tokens = prepared.usage.image_tokens();
   pricer.input.max_tokens = prepared.max_tokens;
   pricer.input.block_size = limits.block_size;
-  if (pricer.input.images > 0) pricer.input.embedding_bytes_per_piece = model.embedding_bytes_per_piece;
+  if (pricer.input.images > 0) {
+    pricer.input.embedding_bytes_per_piece =
+        limits.embedding_piece_bytes > 0 ? limits.embedding_piece_bytes : model.embedding_bytes_per_piece;
+  }
   HEADROOM_ASSIGN_OR_RETURN(prepared.price, admission::ComputePrice(pricer.input));
 
   prepared.usage.set_prompt_tokens(prompt_tokens);

@@ -34,7 +34,7 @@ class ServedModel {
   std::unique_ptr<model::Tokenizer> tokenizer;
   std::unique_ptr<model::PromptBuilder> prompts;
   std::vector<int32_t> stop_ids;
-  int64_t embedding_bytes_per_piece = 0;
+  int64_t embedding_bytes_per_piece = 0;  // where workers do not say
 };
 
 struct PreparedRequest {

@@ -74,6 +74,10 @@ TEST_F(PrepareTest, PricesAPictureFromItsHeader) {
   ASSERT_TRUE(prepared->price.vision.has_value());
   EXPECT_EQ(prepared->price.vision->patches, 1010 + 3 * 1044);
   EXPECT_EQ(prepared->price.vision->embedding_bytes, 4 * 64 * 256 * 2);
+  limits_.embedding_piece_bytes = 64 * 256 * 4;
+  const auto in_workers_units = Run(request);
+  ASSERT_TRUE(in_workers_units.ok()) << in_workers_units.status();
+  EXPECT_EQ(in_workers_units->price.vision->embedding_bytes, 4 * 64 * 256 * 4);
   EXPECT_EQ(prepared->price.largest_piece_patches, 1044);
   const int64_t tokens = prepared->usage.prompt_tokens() + prepared->max_tokens;
   EXPECT_EQ(prepared->price.llm->kv_blocks, (tokens + 15) / 16);

@@ -161,7 +161,7 @@ class EngineTest : public testing::Test {
     const int64_t tokens = static_cast<int64_t>(request.prompt_ids.size()) + request.max_tokens;
     admission::Grant grant{.id = {1, ++grants_},
                            .cluster_id = "c",
-                           .epoch = 1,
+                           .epoch = 0,
                            .legs = {},
                            .ttl = admission::milliseconds(10'000),
                            .model = "m"};

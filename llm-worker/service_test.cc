@@ -88,8 +88,7 @@ class LlmWorkerTest : public testing::Test {
     request.mutable_sampling()->set_repetition_penalty(1);
     admission::Grant grant;
     grant.id = {7, ++grants_};
-    grant.cluster_id = "headroom";
-    grant.epoch = 1;
+    grant.cluster_id = "headroom";  // of epoch 0: no scheduler has told this worker another
     grant.ttl = std::chrono::milliseconds(60'000);
     grant.model = device_->fingerprint();
     admission::Leg leg;

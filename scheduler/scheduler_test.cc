@@ -241,6 +241,33 @@ TEST_F(SchedulerTest, NoWorkerIsUnavailableAfterTheGrace) {
   EXPECT_TRUE(rpc::GetDetails(response.status()).retry_delay.has_value());
 }
 
+// What a gateway does whose Reserve broke: it voids what it never heard of.
+TEST_F(SchedulerTest, CallerVoidsWhatItNeverHeardOf) {
+  TestWorker llm("llm-0", {Role::kLlm}, LlmCapacity(), channels_);
+  ASSERT_TRUE(Placeable(1));
+  auto stub = v1::Scheduler::NewStub(*channels_.Get(kEndpoint));
+  v1::ReserveRequest request;
+  request.mutable_model()->set_sha256(kModel);
+  *request.mutable_price() = ToProto(TextPrice(10));
+  request.mutable_grant_id()->set_high(5);
+  request.mutable_grant_id()->set_low(6);
+  v1::Grant named;
+  *named.mutable_id() = request.grant_id();
+  const auto reserve = [&] {
+    grpc::ClientContext context;
+    v1::ReserveResponse response;
+    const grpc::Status status = stub->Reserve(&context, request, &response);
+    EXPECT_TRUE(!status.ok() || response.grant().id().low() == 6);
+    return status.error_code();
+  };
+  EXPECT_EQ(reserve(), grpc::StatusCode::OK);
+  EXPECT_EQ(server_->Status().grants_pending, 1);
+  EXPECT_TRUE(Void(named).ok());
+  EXPECT_EQ(server_->Status().grants_pending, 0);
+  EXPECT_TRUE(Void(named).ok());
+  EXPECT_EQ(reserve(), grpc::StatusCode::CANCELLED) << "the Void came first";
+}
+
 TEST_F(SchedulerTest, CanAdmitAndRenew) {
   TestWorker llm("llm-0", {Role::kLlm}, LlmCapacity(), channels_);
   auto response = Reserve(TextPrice(60));
@@ -287,6 +314,24 @@ TEST_F(SchedulerTest, RestartedWorkerIsANewIncarnation) {
   ASSERT_TRUE(response.ok());
   EXPECT_TRUE(second.gate().Activate(*admission::FromProto(response->grant()), Role::kLlm).ok());
   EXPECT_TRUE(Quiet());
+}
+
+TEST_F(SchedulerTest, SecondWorkerOfANameWaitsForIt) {
+  auto first = std::make_unique<TestWorker>("llm-0", std::vector<Role>{Role::kLlm}, LlmCapacity(), channels_);
+  ASSERT_TRUE(Placeable(1));
+  const uint64_t epoch = server_->Status().epoch;
+  TestWorker second("llm-0", {Role::kLlm}, LlmCapacity(), channels_);
+  for (int i = 0; i < 20; ++i) {
+    auto response = Reserve(TextPrice(1));
+    ASSERT_TRUE(response.ok()) << response.status();
+    EXPECT_EQ(response->grant().legs(0).incarnation(), first->gate().options().incarnation);
+    EXPECT_TRUE(Void(response->grant()).ok());
+  }
+  EXPECT_FALSE(second.link().Connected());
+  EXPECT_EQ(server_->Status().epoch, epoch);
+  first.reset();
+  EXPECT_TRUE(Eventually([&] { return second.link().Connected(); }));
+  EXPECT_TRUE(Placeable(1));
 }
 
 TEST_F(SchedulerTest, RestartedSchedulerRebuildsItsViewAndFencesOldGrants) {

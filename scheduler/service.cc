@@ -41,7 +41,8 @@ admission::Reserve FromRequest(const grpc::CallbackServerContext& context, const
           .queued = milliseconds(std::clamp<int64_t>(request.queued_ms(), 0, kDayMs)),
           .exclude_workers = {request.exclude_workers().begin(), request.exclude_workers().end()},
           .resume = request.resume(),
-          .wait_max = WaitMax(context, request.wait_ms_max())};
+          .wait_max = WaitMax(context, request.wait_ms_max()),
+          .grant = FromProto(request.grant_id())};
 }
 
 // One Reserve call. Lives until gRPC is done with it; the core's callback runs exactly once, before that.
@@ -102,6 +103,7 @@ void FillWorker(const admission::WorkerStatus& worker, v1::WorkerView* view) {
   view->set_max_patches_per_step(worker.info.max_patches_per_step);
   view->set_max_model_len(worker.info.max_model_len);
   view->set_block_size(worker.info.block_size);
+  view->set_embedding_piece_bytes(worker.info.embedding_piece_bytes);
   view->set_device(worker.info.device);
   view->set_placeable(worker.placeable);
 }

@@ -45,6 +45,7 @@ worker::WorkerEndpoint::Options EndpointOptions(const ClusterConfig& config, con
   options.capacity.host_bytes = config.vision_worker.host_bytes_max - FixedHostBytes(config, device);
   options.grpc_bytes_max = config.vision_worker.grpc_bytes_max;
   options.max_patches_per_step = plan.knobs.max_patches_per_step;
+  options.embedding_piece_bytes = PricedPieceBytes(device);
   const model::SliceConfig& slice = device.model().slice;
   const auto add_class = [&](const char* name, int64_t pieces) {
     const int64_t side_patches = slice.scale_resolution / slice.patch_size;

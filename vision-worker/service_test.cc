@@ -93,8 +93,7 @@ class VisionWorkerTest : public testing::Test {
     start.mutable_model()->set_sha256(device_->fingerprint());
     admission::Grant grant;
     grant.id = {9, ++grants_};
-    grant.cluster_id = "headroom";
-    grant.epoch = 1;
+    grant.cluster_id = "headroom";  // of epoch 0: no scheduler has told this worker another
     grant.ttl = std::chrono::milliseconds(60'000);
     grant.model = device_->fingerprint();
     admission::Leg leg;

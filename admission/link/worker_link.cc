@@ -131,7 +131,11 @@ class WorkerLink::Impl {
     std::unique_ptr<Stream> stream = stub->WorkerLink(&context);
     std::thread reader([this, &stream] { Read(*stream); });
     const bool said_goodbye = stream->Write(HelloMessage()) && WriteAll(*stream) && stream->WritesDone();
-    if (!said_goodbye) context.TryCancel();
+    {
+      // Where the scheduler has ended the stream, its status must not give way to a cancellation.
+      std::lock_guard lock(mutex_);
+      if (!said_goodbye && !broken_) context.TryCancel();
+    }
     reader.join();
     const grpc::Status status = stream->Finish();
     std::lock_guard lock(mutex_);
@@ -143,7 +147,24 @@ class WorkerLink::Impl {
           .With("code", static_cast<int>(status.error_code()))
           .With("reason", status.error_message());
     }
+    if (greeted) {
+      refusal_.clear();
+    } else {
+      LogRefusal(status);
+    }
     return greeted;
+  }
+
+  // It is asked again and again: said once. Not that there is no scheduler: it may come later than its workers.
+  void LogRefusal(const grpc::Status& status) {
+    const grpc::StatusCode code = status.error_code();
+    const bool refused = !status.ok() && code != grpc::StatusCode::UNAVAILABLE && code != grpc::StatusCode::CANCELLED;
+    if (!refused || stopping_ || status.error_message() == refusal_) return;
+    refusal_ = status.error_message();
+    Log(LogLevel::kError, "worker-link", "the scheduler refuses this worker; it goes on asking")
+        .With("worker", gate_.options().worker)
+        .With("code", static_cast<int>(code))
+        .With("reason", refusal_);
   }
 
   void Read(Stream& stream) {
@@ -218,6 +239,7 @@ class WorkerLink::Impl {
     hello->set_max_patches_per_step(options_.max_patches_per_step);
     hello->set_max_model_len(options_.max_model_len);
     hello->set_block_size(options_.block_size);
+    hello->set_embedding_piece_bytes(options_.embedding_piece_bytes);
     *hello->mutable_ledger() = ledger_();
     hello->set_highest_epoch(snapshot.highest_epoch);
     hello->set_device(options_.device);
@@ -262,6 +284,7 @@ class WorkerLink::Impl {
   bool stopping_ = false;  // say goodbye
   bool cut_ = false;       // without goodbye
   bool ended_ = false;
+  std::string refusal_;  // said last
 };
 
 WorkerLink::WorkerLink(Options options, WorkerGate& gate, LedgerSnapshot ledger, rpc::ChannelDirectory& channels,

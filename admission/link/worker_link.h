@@ -1,6 +1,7 @@
 // A worker's connection to the scheduler: one bidirectional stream for the life of the process. It says hello, passes
 // the gate's events on at once, repeats the whole truth in a heartbeat, and feeds the scheduler's epoch to the gate.
-// When the stream breaks it dials again, with backoff and jitter; running work does not notice.
+// When the stream breaks it dials again, with backoff and jitter; running work does not notice. So it does when the
+// scheduler refuses the worker (its name is taken, its numbers are impossible), and logs why.
 //
 // Typical use by a worker:
 //   WorkerGate gate({...}, clock);                       // gate is LOADING
@@ -35,6 +36,7 @@ class WorkerLink {
     int64_t max_patches_per_step = 0;  // vision
     int64_t max_model_len = 0;         // llm
     int64_t block_size = 0;            // llm
+    int64_t embedding_piece_bytes = 0;
     // Until the scheduler says otherwise (never more than 1 s).
     milliseconds heartbeat{500};
     milliseconds backoff_min{50};
