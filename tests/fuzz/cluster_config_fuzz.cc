@@ -14,7 +14,8 @@ void Run(const std::string& input) {
     HEADROOM_CHECK(config->device.memory > 0);
   }
   static_cast<void>(ParseConfig("", "", {input}).ok());
-  DeviceCatalogue catalogue;
+  static const DeviceCatalogue built_in;
+  DeviceCatalogue catalogue = built_in;
   if (catalogue.Add(input, "devices.yaml").ok()) {
     for (const CatalogueDevice& device : catalogue.devices()) HEADROOM_CHECK(device.memory >= 0) << device.name;
   }

@@ -5,6 +5,7 @@
 #include "model/config.h"
 #include "model/families/registry.h"
 #include "model/testing/checkpoint_writer.h"
+#include "model/text/utf8.h"
 #include "tests/fuzz/fuzz_target.h"
 
 namespace headroom::fuzz {
@@ -27,7 +28,10 @@ void CheckPlan(const model::ModelCard& card, int64_t ranks) {
   request.device = {.name = "card", .memory_bytes = int64_t{80} << 30};
   request.knobs.tensor_parallel_size = ranks;
   const auto plan = memory::MakePlan(card, request);
-  if (!plan.ok()) return;
+  if (!plan.ok()) {
+    HEADROOM_CHECK(model::IsValidUtf8(std::string(plan.status().message()))) << plan.status();
+    return;
+  }
   int64_t sum = 0;
   for (const memory::PlanLine& line : plan->lines) {
     HEADROOM_CHECK(line.bytes >= 0) << line.detail;
@@ -40,13 +44,15 @@ void CheckPlan(const model::ModelCard& card, int64_t ranks) {
 void Run(const std::string& input) {
   const model::ConfigTexts texts = TextsOf(input);
   const auto config = model::ParseModelConfig(texts);
-  if (config.ok()) {
+  if (!config.ok()) {
+    CheckClientError(config.status());
+  } else {
     // Whatever loads may be multiplied and planned without another look.
     const model::ModelCard card = model::CardOf(*config);
     HEADROOM_CHECK(model::families::CheckCard(card).ok()) << model::families::CheckCard(card);
   }
   const auto card = model::families::CardOfTexts(texts);
-  if (!card.ok()) return;
+  if (!card.ok()) return CheckClientError(card.status());
   HEADROOM_CHECK(model::ParameterCount(*card) >= 0);
   for (const int64_t ranks : {1, 2, 8}) CheckPlan(*card, ranks);
 }
