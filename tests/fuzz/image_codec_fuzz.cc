@@ -1,14 +1,22 @@
 // The decoder that runs inside the sandbox, called directly.
-#include <sanitizer/allocator_interface.h>
 #include <zlib.h>
 
-#include <algorithm>
 #include <atomic>
+#include <cstddef>
+#include <cstdint>
 
 #include "common/check.h"
 #include "model/image/header.h"
 #include "tests/fuzz/fuzz_target.h"
 #include "vision-worker/image/codec.h"
+
+// Of sanitizer/allocator_interface.h, which GCC does not bring although its library has them.
+extern "C" {
+int __sanitizer_install_malloc_and_free_hooks(void (*on_malloc)(const volatile void*, size_t),  // NOLINT(bugprone-*)
+                                              void (*on_free)(const volatile void*));
+int __sanitizer_get_ownership(const volatile void* pointer);          // NOLINT(bugprone-*)
+size_t __sanitizer_get_allocated_size(const volatile void* pointer);  // NOLINT(bugprone-*)
+}
 
 namespace headroom::fuzz {
 namespace {
@@ -28,9 +36,8 @@ void OnAllocate(const volatile void* /*pointer*/, size_t bytes) {
 }
 
 void OnFree(const volatile void* pointer) {
-  void* plain = const_cast<void*>(pointer);
-  if (plain != nullptr && __sanitizer_get_ownership(plain) != 0) {
-    allocated -= static_cast<int64_t>(__sanitizer_get_allocated_size(plain));
+  if (pointer != nullptr && __sanitizer_get_ownership(pointer) != 0) {
+    allocated -= static_cast<int64_t>(__sanitizer_get_allocated_size(pointer));
   }
 }
 

@@ -14,7 +14,7 @@ namespace {
 
 using model::AddedTokens;
 
-constexpr size_t kLongBytes = 1 << 15;
+constexpr size_t kLongBytes = 1 << 14;
 
 const model::Tokenizer& Golden() {
   static const model::Tokenizer* const tokenizer = [] {
