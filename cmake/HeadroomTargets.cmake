@@ -1,5 +1,5 @@
-# headroom_library(), headroom_binary() and headroom_test(): every target of the project is made by one of these three, so that
-# warnings, include roots and the layer check are the same everywhere.
+# headroom_library(), headroom_binary(), headroom_test() and headroom_fuzz_target(): every target of the project is made by one of
+# these, so that warnings, include roots and the layer check are the same everywhere.
 
 # Layers, lowest first. A target may link targets of a lower layer, and targets of its own folder; never a higher layer and never
 # another folder of the same layer. That keeps the arrows of ARCHITECTURE.md true without a reviewer.
@@ -119,4 +119,42 @@ function(headroom_test name)
     set_property(TEST ${name} APPEND PROPERTY ENVIRONMENT
       "TSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/cmake/tsan.supp ignore_noninstrumented_modules=1 halt_on_error=1")
   endif()
+endfunction()
+
+# headroom_fuzz_target(NAME DEPS dep…): NAME_fuzz.cc as a libFuzzer program build/fuzz/fuzz/NAME (preset `fuzz`), and a part of the
+# program that headroom_fuzz_replay() makes.
+function(headroom_fuzz_target name)
+  cmake_parse_arguments(ARG "" "" "DEPS" ${ARGN})
+  set_property(GLOBAL APPEND PROPERTY HEADROOM_FUZZ_SOURCES ${name}_fuzz.cc)
+  set_property(GLOBAL APPEND PROPERTY HEADROOM_FUZZ_DEPS ${ARG_DEPS})
+  if(NOT HEADROOM_FUZZ)
+    return()
+  endif()
+  set(target headroom_fuzz_${name})
+  add_executable(${target} ${name}_fuzz.cc fuzz_target.cc libfuzzer_main.cc)
+  set_target_properties(${target} PROPERTIES OUTPUT_NAME ${name} RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/fuzz)
+  headroom_setup(${target})
+  headroom_check_layers(${target} ${ARG_DEPS} headroom::text)
+  target_link_libraries(${target} PRIVATE ${ARG_DEPS} headroom::base headroom::text)
+  target_link_options(${target} PRIVATE -fsanitize=fuzzer)
+  target_compile_definitions(${target} PRIVATE HEADROOM_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+endfunction()
+
+# One program, so that it links once. Only under AddressSanitizer, whose allocation hooks a target uses; the first sign of undefined
+# behaviour ends it. Other builds only know the files, for clang-tidy.
+function(headroom_fuzz_replay)
+  get_property(sources GLOBAL PROPERTY HEADROOM_FUZZ_SOURCES)
+  get_property(deps GLOBAL PROPERTY HEADROOM_FUZZ_DEPS)
+  list(APPEND sources replay_test.cc fuzz_target.cc)
+  list(APPEND deps headroom::base headroom::text)
+  list(REMOVE_DUPLICATES deps)
+  if(HEADROOM_SANITIZE MATCHES "address")
+    headroom_test(fuzz_replay_test SOURCES ${sources} DEPS ${deps})
+    set_property(TEST fuzz_replay_test APPEND PROPERTY ENVIRONMENT UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1)
+    return()
+  endif()
+  add_library(headroom_fuzz_files OBJECT EXCLUDE_FROM_ALL ${sources} libfuzzer_main.cc)
+  headroom_setup(headroom_fuzz_files)
+  target_link_libraries(headroom_fuzz_files PRIVATE ${deps})
+  target_compile_definitions(headroom_fuzz_files PRIVATE HEADROOM_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
 endfunction()

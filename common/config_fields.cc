@@ -7,13 +7,14 @@
 #include <cstdio>
 
 #include "common/address.h"
+#include "common/cut_text.h"
 
 namespace headroom {
 namespace {
 
 absl::Status Bad(const ConfigScalar& scalar, const std::string& name, const std::string& wanted) {
   return absl::InvalidArgumentError(
-      absl::StrCat(scalar.where, ": ", name, ": wanted ", wanted, ", got '", scalar.text.substr(0, 80), "'"));
+      absl::StrCat(scalar.where, ": ", name, ": wanted ", wanted, ", got '", CutText(scalar.text, 80), "'"));
 }
 
 absl::StatusOr<int64_t> ParseInteger(const ConfigScalar& scalar, const std::string& name, int64_t min, int64_t max) {
@@ -51,7 +52,7 @@ absl::StatusOr<int64_t> ParseBytes(const std::string& text) {
   const auto* unit = std::find_if(kUnits.begin(), kUnits.end(), [&](const Unit& u) { return unit_name == u.name; });
   if (digits == 0 || error != std::errc() || unit == kUnits.end() || count > (INT64_MAX >> unit->shift)) {
     return absl::InvalidArgumentError(
-        absl::StrCat("'", text.substr(0, 80), "' is not a byte count such as 1048576, 512MiB or 4GiB"));
+        absl::StrCat("'", CutText(text, 80), "' is not a byte count such as 1048576, 512MiB or 4GiB"));
   }
   return count << unit->shift;
 }

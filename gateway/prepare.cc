@@ -12,6 +12,7 @@
 
 #include "absl/strings/ascii.h"
 #include "admission/price.h"
+#include "common/cut_text.h"
 #include "common/random.h"
 #include "gateway/own_refusals.h"
 #include "model/checkpoint.h"
@@ -77,8 +78,8 @@ std::vector<int32_t> StopIds(const model::ModelConfig& config, const model::Toke
 
 absl::Status CheckScalars(const v1::GenerateRequest& request, const ServedModel& model) {
   if (!request.model().empty() && request.model() != model.name) {
-    return absl::InvalidArgumentError("unknown model '" + request.model().substr(0, 64) + "'; served is '" +
-                                      model.name + "'");
+    return absl::InvalidArgumentError("unknown model '" + CutText(request.model(), 64) + "'; served is '" + model.name +
+                                      "'");
   }
   if (request.n() < 0 || request.n() > 1)
     return OutOfRange("n", request.n(), "1: several choices are not supported yet");
@@ -226,7 +227,7 @@ absl::StatusOr<std::vector<model::ChatMessage>> Conversation(const v1::GenerateR
   for (const v1::Message& message : request.messages()) {
     const auto role = model::ParseChatRole(message.role());
     if (!role) {
-      return absl::InvalidArgumentError("unknown role '" + message.role().substr(0, 64) +
+      return absl::InvalidArgumentError("unknown role '" + CutText(message.role(), 64) +
                                         "'; it must be system, user or assistant");
     }
     model::ChatMessage& converted = messages.emplace_back();

@@ -8,6 +8,8 @@
 #include <iterator>
 #include <limits>
 
+#include "model/text/utf8.h"
+
 namespace headroom::gateway {
 namespace {
 
@@ -131,6 +133,21 @@ TEST_F(PrepareTest, FieldsOutOfRange) {
   ExpectInvalid(with([](auto& r) { r.mutable_messages(0)->set_role("wizard"); }), "unknown role 'wizard'");
   ExpectInvalid(with([](auto& r) { r.mutable_messages(0)->add_content(); }), "neither text nor image");
   ExpectInvalid(with([](auto& r) { r.clear_messages(); }), "message");
+}
+
+// Protobuf, and so the details of an error, takes no broken characters.
+TEST_F(PrepareTest, WhatIsShownOfARequestEndsBetweenCharacters) {
+  v1::GenerateRequest request = Ask("Hello");
+  for (const int shift : {0, 1, 2, 3}) {
+    std::string name(static_cast<size_t>(shift), 'x');
+    while (name.size() < 100) name += "\u6f22\u00fc";
+    request.set_model(name);
+    EXPECT_TRUE(model::IsValidUtf8(std::string(Run(request).status().message()))) << shift;
+    request.clear_model();
+    request.mutable_messages(0)->set_role(name);
+    EXPECT_TRUE(model::IsValidUtf8(std::string(Run(request).status().message()))) << shift;
+    request.mutable_messages(0)->set_role("user");
+  }
 }
 
 TEST_F(PrepareTest, ImagesAreNamedAndBounded) {

@@ -7,6 +7,7 @@
 #include <set>
 #include <utility>
 
+#include "common/cut_text.h"
 #include "common/status.h"
 
 namespace headroom::model {
@@ -46,7 +47,7 @@ bool PrintableName(const std::string& name) {
 
 std::string Quoted(const std::string& text) {
   std::string quoted = "\"";
-  for (const char c : text.substr(0, 80)) quoted += PrintableName(std::string(1, c)) ? c : '?';
+  for (const char c : CutText(text, 80)) quoted += PrintableName(std::string(1, c)) ? c : '?';
   return quoted + (text.size() > 80 ? "…\"" : "\"");
 }
 

@@ -217,7 +217,9 @@ class Translator {
         int value = -1;
         const std::string_view digits = in_.substr(position_ + 2, 2);
         const auto parsed = std::from_chars(digits.data(), digits.data() + digits.size(), value, 16);
-        if (digits.size() != 2 || parsed.ptr != digits.data() + 2 || value >= 0x80) return Refuse("this \\x escape");
+        // from_chars takes a minus as well.
+        const bool ascii = value >= 0 && value < 0x80;
+        if (digits.size() != 2 || parsed.ptr != digits.data() + 2 || !ascii) return Refuse("this \\x escape");
         return literal(static_cast<char32_t>(value), 4);
       }
       default:
@@ -309,7 +311,8 @@ class Translator {
     const auto number = [](std::string_view digits) {
       int value = -1;
       const auto parsed = std::from_chars(digits.data(), digits.data() + digits.size(), value);
-      return parsed.ptr == digits.data() + digits.size() && value <= kRepeatMax ? value : -1;
+      const bool whole = !digits.starts_with('-') && parsed.ptr == digits.data() + digits.size();
+      return whole && value <= kRepeatMax ? value : -1;
     };
     const bool exact = comma == std::string_view::npos;
     const std::string_view low_text = exact ? body : body.substr(0, comma);

@@ -57,11 +57,11 @@ TEST(RegexTest, ClassesAndAssertions) {
 
 TEST(RegexTest, RefusesWhatMeansSomethingElse) {
   for (const char* pattern :
-       {R"((a)\1)", "[a[bc]]",   "[a-z&&[^b]]", "[[:alpha:]]", "(?i)a",          "(?<name>a)", "a{2}?",
-        "a{2}{3}",  "a**",       "(?i:ss)",     "(?i:\u00df)", R"((?i:\p{Lu}))", R"(\h)",      R"(\x{41})",
-        R"(\xff)",  R"(\u0041)", R"(\p{Any})",  R"(\p{^L})",   R"(\pL)",         R"(\G)",      R"(\K)",
-        "(a",       "a)",        "[a",          "[]a]",        "[z-a]",          "{2}",        "a{3,2}",
-        "a{2",      "a{1001}",   "*",           "(?=a)*",      "(?#x)",          "(*ACCEPT)",  "\\"}) {
+       {R"((a)\1)",   "[a[bc]]",   "[a-z&&[^b]]", "[[:alpha:]]",    "(?i)a",  "(?<name>a)", "a{2}?",   "a{2}{3}",
+        "a**",        "(?i:ss)",   "(?i:\u00df)", R"((?i:\p{Lu}))", R"(\h)",  R"(\x{41})",  R"(\xff)", R"(\u0041)",
+        R"(\p{Any})", R"(\p{^L})", R"(\pL)",      R"(\G)",          R"(\K)",  "(a",         "a)",      "[a",
+        "[]a]",       "[z-a]",     "{2}",         "a{3,2}",         "a{2",    "a{1001}",    "*",       "(?=a)*",
+        "(?#x)",      "(*ACCEPT)", "\\",          R"(\x-5)",        "a{-0,3}"}) {
     EXPECT_EQ(TranslateOniguruma(pattern).status().code(), absl::StatusCode::kInvalidArgument) << pattern;
   }
   EXPECT_FALSE(TranslateOniguruma(std::string(200, '(') + std::string(200, ')')).ok());

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "common/cut_text.h"
 #include "common/status.h"
 #include "model/text/byte_level.h"
 #include "model/text/json_fields.h"
@@ -25,7 +26,7 @@ absl::Status Invalid(const std::string& what) { return absl::InvalidArgumentErro
 // A token for an error message.
 std::string Quoted(const std::string& token) {
   constexpr size_t kShownBytesMax = 64;
-  return absl::StrCat("\"", token.substr(0, kShownBytesMax), token.size() > kShownBytesMax ? "…\"" : "\"");
+  return absl::StrCat("\"", CutText(token, kShownBytesMax), token.size() > kShownBytesMax ? "…\"" : "\"");
 }
 
 absl::StatusOr<int32_t> ReadId(const Json& value, const std::string& token) {

@@ -1,0 +1,75 @@
+// Model directories: config.json and its companions, and the memory plan that is computed from them alone.
+#include "common/check.h"
+#include "memory/plan.h"
+#include "model/card.h"
+#include "model/config.h"
+#include "model/families/registry.h"
+#include "model/testing/checkpoint_writer.h"
+#include "model/text/utf8.h"
+#include "tests/fuzz/fuzz_target.h"
+
+namespace headroom::fuzz {
+namespace {
+
+// The files follow one another, each but the last ended by a zero.
+model::ConfigTexts TextsOf(const std::string& input) {
+  model::ConfigTexts texts;
+  size_t begin = 0;
+  for (std::string* text : {&texts.config, &texts.preprocessor, &texts.generation}) {
+    const size_t end = std::min(input.find('\0', begin), input.size());
+    *text = input.substr(begin, end - begin);
+    begin = std::min(end + 1, input.size());
+  }
+  return texts;
+}
+
+void CheckPlan(const model::ModelCard& card, int64_t ranks) {
+  memory::PlanRequest request;
+  request.device = {.name = "card", .memory_bytes = int64_t{80} << 30};
+  request.knobs.tensor_parallel_size = ranks;
+  const auto plan = memory::MakePlan(card, request);
+  if (!plan.ok()) {
+    HEADROOM_CHECK(model::IsValidUtf8(std::string(plan.status().message()))) << plan.status();
+    return;
+  }
+  int64_t sum = 0;
+  for (const memory::PlanLine& line : plan->lines) {
+    HEADROOM_CHECK(line.bytes >= 0) << line.detail;
+    sum += line.bytes;
+  }
+  HEADROOM_CHECK(sum == plan->device_bytes) << sum;
+  HEADROOM_CHECK(!plan->ToTable().empty());
+}
+
+void Run(const std::string& input) {
+  const model::ConfigTexts texts = TextsOf(input);
+  const auto config = model::ParseModelConfig(texts);
+  if (!config.ok()) {
+    CheckClientError(config.status());
+  } else {
+    // Whatever loads may be multiplied and planned without another look.
+    const model::ModelCard card = model::CardOf(*config);
+    HEADROOM_CHECK(model::families::CheckCard(card).ok()) << model::families::CheckCard(card);
+  }
+  const auto card = model::families::CardOfTexts(texts);
+  if (!card.ok()) return CheckClientError(card.status());
+  HEADROOM_CHECK(model::ParameterCount(*card) >= 0);
+  for (const int64_t ranks : {1, 2, 8}) CheckPlan(*card, ranks);
+}
+
+std::vector<std::string> Seeds() {
+  std::vector<std::string> seeds;
+  for (const auto architecture :
+       {model::Architecture::kMiniCpmV26, model::Architecture::kQwen2, model::Architecture::kLlama}) {
+    seeds.push_back(model::testing::SmallConfig(architecture));
+  }
+  seeds.push_back(TreeFile("models/demo/config.json") + '\0' + TreeFile("models/demo/preprocessor_config.json") + '\0' +
+                  TreeFile("models/demo/generation_config.json"));
+  for (std::string& card : TreeFiles("models/cards", {"/config.json"})) seeds.push_back(std::move(card));
+  return seeds;
+}
+
+const Registration registration({"model_config", Run, Seeds});
+
+}  // namespace
+}  // namespace headroom::fuzz

@@ -1,0 +1,104 @@
+// Requests of clients as they come from the wire, up to what the gateway asks admission for.
+#include <algorithm>
+#include <set>
+
+#include "common/check.h"
+#include "gateway/prepare.h"
+#include "model/text/utf8.h"
+#include "tests/fuzz/fuzz_target.h"
+
+namespace headroom::fuzz {
+namespace {
+
+constexpr gateway::ClusterLimits kLimits = {.block_size = 16, .max_model_len = 2000, .max_patches_per_step = 2048};
+
+const gateway::ServedModel& Golden() {
+  static const gateway::ServedModel* const model = [] {
+    auto loaded = gateway::ServedModel::Load(HEADROOM_SOURCE_DIR "/tests/golden/minicpmv", 2);
+    HEADROOM_CHECK(loaded.ok()) << loaded.status();
+    return loaded->release();
+  }();
+  return *model;
+}
+
+// Every added token of the prompt is one that the template or an image put there, never a user's text.
+void CheckPrompt(const v1::GenerateRequest& request, const gateway::PreparedRequest& prepared) {
+  const auto& ids = prepared.prompt_ids;
+  HEADROOM_CHECK(static_cast<int64_t>(ids.size()) < kLimits.max_model_len);
+  HEADROOM_CHECK(prepared.usage.prompt_tokens() == static_cast<int64_t>(ids.size()));
+  int64_t end = 0;
+  int64_t rows = 0;
+  const auto placeholder = Golden().tokenizer->TokenId(Golden().config.markers.placeholder);
+  for (const v1::EmbeddingSpan& span : prepared.spans) {
+    HEADROOM_CHECK(span.begin() >= end && span.rows() > 0);
+    end = span.begin() + span.rows();
+    rows += span.rows();
+    HEADROOM_CHECK(end <= static_cast<int64_t>(ids.size()));
+    HEADROOM_CHECK(
+        std::all_of(ids.begin() + span.begin(), ids.begin() + end, [&](int32_t id) { return id == placeholder; }));
+  }
+  HEADROOM_CHECK(rows == prepared.usage.image_tokens());
+  const auto added = std::count_if(ids.begin(), ids.end(), [](int32_t id) { return Golden().tokenizer->IsAdded(id); });
+  const bool default_system = request.messages(0).role() != "system";
+  const int64_t turns = request.messages_size() + (default_system ? 1 : 0);
+  const auto images = static_cast<int64_t>(prepared.images.size());
+  const auto pieces = static_cast<int64_t>(prepared.spans.size());
+  HEADROOM_CHECK(added <= 2 * turns + 1 + rows + 2 * pieces + 2 * images) << added;
+}
+
+void Run(const std::string& input) {
+  v1::GenerateRequest request;
+  if (!request.ParseFromString(input)) return;
+  const GatewaySection config;
+  const auto prepared = gateway::Prepare(request, Golden(), config, kLimits);
+  HEADROOM_CHECK(gateway::ImageBytes(request) <= static_cast<int64_t>(input.size()));
+  if (!prepared.ok()) {
+    CheckClientError(prepared.status());
+    return;
+  }
+  CheckPrompt(request, *prepared);
+  HEADROOM_CHECK(prepared->images.size() == prepared->image_bytes.size());
+  HEADROOM_CHECK(prepared->max_tokens >= 1);
+  HEADROOM_CHECK(prepared->usage.prompt_tokens() + prepared->max_tokens <= kLimits.max_model_len);
+  HEADROOM_CHECK(prepared->price.vision.has_value() == !prepared->images.empty());
+  HEADROOM_CHECK(prepared->price.llm.has_value() && prepared->price.llm->kv_blocks > 0);
+}
+
+std::string Ask(const std::string& text, const std::vector<std::string>& pictures) {
+  v1::GenerateRequest request;
+  v1::Message* message = request.add_messages();
+  message->set_role("user");
+  for (const std::string& picture : pictures) message->add_content()->mutable_image()->set_data(picture);
+  message->add_content()->set_text(text);
+  return request.SerializeAsString();
+}
+
+std::vector<std::string> Seeds() {
+  // The header of a picture is all that is read.
+  std::vector<std::string> pictures = TreeFiles("tests/golden/minicpmv/images", {"wide.png", "dot.png"});
+  for (std::string& picture : pictures) picture.resize(std::min<size_t>(picture.size(), 64));
+  v1::GenerateRequest full;
+  full.set_model("minicpmv");
+  for (const char* role : {"system", "user", "assistant", "user"}) {
+    v1::Message* message = full.add_messages();
+    message->set_role(role);
+    message->add_content()->set_text("<image> \xC3\xA9 <|im_end|>");
+  }
+  full.set_max_tokens(7);
+  full.mutable_sampling()->set_temperature(0.5);
+  full.mutable_sampling()->set_top_p(0.5);
+  full.mutable_sampling()->set_top_k(5);
+  full.mutable_sampling()->set_repetition_penalty(1.5);
+  full.mutable_sampling()->set_seed(1);
+  full.add_stop("stop");
+  full.set_max_slice_nums(4);
+  full.set_priority(1);
+  full.set_request_id("id");
+  full.set_n(1);
+  return {Ask("Hello", {}), Ask("What?", pictures), Ask("", {pictures[0]}), full.SerializeAsString()};
+}
+
+const Registration registration({"prepare", Run, Seeds});
+
+}  // namespace
+}  // namespace headroom::fuzz
