@@ -97,8 +97,8 @@ TEST(ModelConfig, ClassDefaultsApplyWhereTheFileIsSilent) {
 // hidden_size / 128 rounded down, as published.
 TEST(ModelConfig, ResamplerHeadsMayBeWiderThan128) {
   for (const auto& [width, heads] : std::map<int64_t, int64_t>{{128, 1}, {192, 1}, {252, 1}, {320, 2}, {3584, 28}}) {
-    json patch = {{"hidden_size", width}, {"num_attention_heads", 2}, {"num_key_value_heads", 1}};
-    json config = json::parse(kPublished);
+    const nlohmann::json patch = {{"hidden_size", width}, {"num_attention_heads", 2}, {"num_key_value_heads", 1}};
+    nlohmann::json config = nlohmann::json::parse(kPublished);
     config.merge_patch(patch);
     const auto parsed = Parse(config.dump());
     ASSERT_TRUE(parsed.ok()) << parsed.status();
