@@ -51,7 +51,8 @@ void Run(const std::string& input) {
   if (!request.ParseFromString(input)) return;
   const GatewaySection config;
   const auto prepared = gateway::Prepare(request, Golden(), config, kLimits);
-  HEADROOM_CHECK(gateway::ImageBytes(request) <= static_cast<int64_t>(input.size()));
+  const int64_t work = gateway::PrepareBytes(request, Golden(), kLimits);
+  HEADROOM_CHECK(work >= 0 && work <= model::Tokenizer::kWorkBytesPerTextByte * static_cast<int64_t>(input.size()));
   if (!prepared.ok()) {
     CheckClientError(prepared.status());
     return;
