@@ -107,8 +107,10 @@ class SchedulerTest : public testing::Test {
     return Reserve(price, wait, context);
   }
 
-  absl::StatusOr<v1::ReserveResponse> Reserve(const Price& price, milliseconds wait, grpc::ClientContext& context) {
+  absl::StatusOr<v1::ReserveResponse> Reserve(const Price& price, milliseconds wait, grpc::ClientContext& context,
+                                              const admission::GrantId& id = {}) {
     v1::ReserveRequest request;
+    *request.mutable_grant_id() = ToProto(id);
     request.mutable_context()->set_tenant("t");
     request.mutable_model()->set_sha256(kModel);
     *request.mutable_price() = ToProto(price);
@@ -490,10 +492,14 @@ TEST_F(SchedulerTest, ConcurrentReserversWithRandomCancelsEndAtZero) {
           context.TryCancel();
         });
       }
-      auto response = Reserve(price, milliseconds(60'000), context);
+      v1::Grant named;
+      const admission::GrantId id{random.Next(), random.Next()};
+      *named.mutable_id() = ToProto(id);
+      auto response = Reserve(price, milliseconds(60'000), context, id);
       if (canceller.joinable()) canceller.join();
       if (!response.ok()) {
         EXPECT_EQ(response.status().code(), absl::StatusCode::kCancelled) << response.status();
+        EXPECT_TRUE(Void(named).ok());
         ++left;
         continue;
       }
