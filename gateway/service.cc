@@ -190,8 +190,8 @@ absl::StatusOr<v1::Finish> GatewayService::RunRequest(const grpc::ByteBuffer& by
   const absl::Status read = share.ok() ? Read(bytes, &request) : share.status();
   const std::string request_id = RequestId(request.request_id());
   RequestTimes times;
-  absl::StatusOr<v1::Finish> finish = read;
-  if (read.ok()) finish = pipeline_.Run(request, request_id, scope, sink, &times);
+  absl::StatusOr<v1::Finish> finish =
+      read.ok() ? pipeline_.Run(request, request_id, scope, sink, &times) : absl::StatusOr<v1::Finish>(read);
   refusals_.Note(finish.status(), request_id, parts_.clock.Now());
   const double seconds = Seconds(parts_.clock.Now() - started);
   const v1::Usage usage = finish.ok() ? finish->usage() : v1::Usage();
