@@ -4,7 +4,7 @@ from pathlib import Path
 
 from PIL import ImageFont
 
-ROOT = Path("/usr/share/fonts")
+ROOTS = (Path("/usr/share/fonts"), Path("/usr/share/texmf/fonts"))
 
 # Training begins with these few plain faces.
 PLAIN = ["DejaVuSans", "LiberationSans-Regular", "Roboto-Regular"]
@@ -17,14 +17,26 @@ ALL = ["DejaVuSerif", "DejaVuSerif-Bold", "DejaVuSansMono", "DejaVuSansMono-Bold
        "FreeMonoBold", "Lato-Black", "Lato-Heavy", "Lato-Medium", "Roboto-Bold", "Roboto-Black", "Cabin-Bold",
        "Andika-Bold", "Cantarell-Regular", "Cantarell-Bold", "Inconsolata", "Play-Regular", "Play-Bold",
        "Quicksand-Medium", "Quicksand-Bold"]
+# Late in training, so that unseen faces look less strange: more serif, mono, narrow and drawn ones.
+MORE = ["CharisSIL-Regular", "CharisSIL-Bold", "GentiumPlus-Regular", "GentiumBookPlus-Bold", "LinBiolinum_R", "LinBiolinum_RB",
+        "LinLibertine_R", "LinLibertine_RB", "texgyreadventor-regular", "texgyreadventor-bold", "texgyrebonum-regular",
+        "texgyrebonum-bold", "texgyrecursor-bold", "texgyreheroscn-bold", "texgyrepagella-regular", "texgyrepagella-bold",
+        "texgyreschola-regular", "texgyreschola-bold", "texgyretermes-bold", "JetBrainsMono-Medium", "JetBrainsMono-Bold",
+        "FiraCode-Medium", "FiraCode-Bold", "mononoki-Regular", "mononoki-Bold", "ComicNeue-Bold", "Courier Prime Bold",
+        "Courier Prime Sans", "Oxygen-Sans", "Oxygen-Sans-Bold", "OxygenMono-Regular", "UniversalisADFStd-Regular",
+        "UniversalisADFStd-Bold", "GilliusADF-Regular", "GilliusADF-Bold", "BaskervaldADFStd-Bold",
+        "RomandeADFStd-DemiBold", "LibrisADFStd-Regular", "LibrisADFStd-Bold", "Verana-Regular", "Verana-Bold",
+        "VeranaSans-Regular", "VeranaSans-Bold", "TribunADFStd-Regular", "TribunADFStd-Bold", "Karla-Medium", "Karla-Bold",
+        "DoulosSIL-Regular", "cmunbx", "cmunss", "cmunsx", "cmunbtl", "Century-Catalogue"]
 # Never seen in training: four families, sans, serif, bold and mono.
 UNSEEN = ["OpenSans-Regular", "Carlito-Bold", "Caladea-Regular", "Hack-Regular"]
-STAGES = [PLAIN, PLAIN + COMMON, PLAIN + COMMON + ALL]
+STAGES = [PLAIN, PLAIN + COMMON, PLAIN + COMMON + ALL, PLAIN + COMMON + ALL + MORE]
+SEEN = STAGES[2]        # of the held-out pictures: the faces that training has always had
 
 
 @lru_cache(maxsize=1)
 def _files():
-    return {p.stem: p for p in sorted(ROOT.rglob("*")) if p.suffix in (".ttf", ".otf")}
+    return {p.stem: p for root in ROOTS for p in sorted(root.rglob("*")) if p.suffix in (".ttf", ".otf")}
 
 
 @lru_cache(maxsize=4096)

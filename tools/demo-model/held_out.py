@@ -31,7 +31,7 @@ def item(i):
     """Number i of the held-out set."""
     rng = np.random.default_rng((SEED, i))
     unseen = rng.random() < 0.5
-    level = pictures.Level(fonts.UNSEEN if unseen else fonts.STAGES[-1], longest=7, two_lines=0.3, reverse=0.3,
+    level = pictures.Level(fonts.UNSEEN if unseen else fonts.SEEN, longest=7, two_lines=0.3, reverse=0.3,
                            shares=(0.6, 0.27, 0.13), held_out=True)
     choices = FRAMES[rng.choice(len(FRAMES), p=[share for _, share in FRAMES])][0]
     frame = choices[rng.integers(len(choices))]

@@ -22,6 +22,7 @@ class Level:
     reverse: float = 0.0        # share of light text on dark ground
     two_lines: float = 0.0      # share of square text pictures with two lines
     shares: tuple = (0.6, 0.25, 0.15)  # text, several shapes, one shape
+    doubles: float = 0.0        # share of random strings in which one letter is written twice
     held_out: bool = False      # draw strings from the part that training never sees
 
 
@@ -39,7 +40,7 @@ def is_held_out(text):
     return zlib.crc32(text.encode()) % 10 == 0
 
 
-def make_word(rng, length, held_out):
+def make_word(rng, length, level):
     """A random string of the given length, or now and then a real word of at most that length."""
     while True:
         if rng.random() < 0.2:
@@ -47,7 +48,10 @@ def make_word(rng, length, held_out):
         else:
             pool = v.ALPHABET if rng.random() < 0.7 else v.ALPHABET[:26]
             word = "".join(pool[i] for i in rng.integers(len(pool), size=length))
-        if len(word) <= length and is_held_out(word) == held_out:
+            if level.doubles and rng.random() < level.doubles:
+                at = int(rng.integers(1, length))
+                word = word[:at] + word[at - 1] + word[at + 1:]
+        if len(word) <= length and is_held_out(word) == level.held_out:
             return word
 
 
@@ -130,7 +134,7 @@ def text_picture(rng, level, frame, scale, boxes):
     for box in boxes:
         fits = int((box[2] - box[0] - 4) / PITCH / 1.08)
         length = int(rng.integers(2, min(longest, fits) + 1))
-        words.append(make_word(rng, length, level.held_out))
+        words.append(make_word(rng, length, level))
         canvas.word(rng, words[-1], face, box, ink, colour)
     asks = [ask(rng, "read", " ".join(words)), ask(rng, "text colour", colour), ask(rng, "background colour", ground)]
     return Picture(canvas.image, canvas.marks, v.COLOUR_ID[ground], asks, {"font": face, "text": words})
