@@ -55,13 +55,14 @@ class OddVision final : public v1::Vision::Service {
 class LlmWorkerTest : public testing::Test {
  protected:
   void Start(const std::string& model, std::vector<std::string> overrides = {}) {
-    overrides.insert(
-        overrides.begin(),
-        {"model.path=" HEADROOM_SOURCE_DIR "/tests/golden/" + model, "model.dtype=fp32", "device.memory=96MiB",
-         "device.threads=1", "knobs.max_model_len=2048", "knobs.max_num_seqs=8", "knobs.max_num_batched_tokens=64",
-         "llm_worker.name=llm-test", "llm_worker.listen=", "llm_worker.scheduler=inproc:nowhere"});
+    overrides.insert(overrides.begin(),
+                     {"model.path=" HEADROOM_SOURCE_DIR "/tests/golden/" + model, "model.dtype=fp32",
+                      "device.memory=96MiB", "device.threads=1", "knobs.max_model_len=2048", "knobs.max_num_seqs=8",
+                      "knobs.max_num_batched_tokens=64", "llm_worker.name=llm-test"});
     auto config = LoadConfig("", overrides);
     ASSERT_TRUE(config.ok()) << config.status();
+    config->llm_worker.listen.clear();
+    config->llm_worker.scheduler = "inproc:nowhere";
     metrics_ = *Metrics::Create("");
     auto device = worker::WorkerDevice::Create(*config, {.vision = false, .llm = true}, AddDecoderNeeds, {});
     ASSERT_TRUE(device.ok()) << device.status();

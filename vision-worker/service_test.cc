@@ -48,11 +48,12 @@ class VisionWorkerTest : public testing::Test {
     overrides.insert(overrides.begin(), {std::string("model.path=") + kGolden, "model.dtype=fp32",
                                          "device.memory=192MiB", "device.threads=1", "knobs.max_patches_per_step=2600",
                                          "knobs.embedding_store_pieces=12", "vision_worker.name=vision-test",
-                                         "vision_worker.listen=", "vision_worker.scheduler=inproc:nowhere",
                                          // The sanitizers map more than the filter of the confined process allows for.
                                          "vision_worker.allow_unsandboxed=true"});
     auto config = LoadConfig("", overrides);
     ASSERT_TRUE(config.ok()) << config.status();
+    config->vision_worker.listen.clear();
+    config->vision_worker.scheduler = "inproc:nowhere";
     SandboxConfig sandbox = SandboxConfigFrom(*config);
     sandbox.decoder_path = HEADROOM_BINARY_DIR "/bin/headroom-image-decoder";
     auto started = ImageSandbox::Start(sandbox);
