@@ -570,9 +570,14 @@ TEST(SimulationTest, WithoutFaultsNoGrantIsEverRefused) {
 }
 
 TEST(SimulationTest, RestartsAndBrokenLinksForgetNoLeg) {
-  const Outcome outcome = Simulate(SystemRandom().Next(),
-                                   {.links_break = true, .workers_restart = true, .scheduler_restarts = true}, 30'000);
-  EXPECT_GT(outcome.stale, 0) << "fences were tried";
+  int64_t stale = 0;
+  // One run in twenty meets no stale grant.
+  for (int run = 0; run < 8 && stale == 0; ++run) {
+    stale += Simulate(SystemRandom().Next(), {.links_break = true, .workers_restart = true, .scheduler_restarts = true},
+                      30'000)
+                 .stale;
+  }
+  EXPECT_GT(stale, 0) << "fences were tried";
 }
 
 TEST(SimulationTest, BreakingLinksAndLostMessagesHeal) {

@@ -138,9 +138,9 @@ absl::Status WorkerTable::Activated(const LegActivated& event, TimePoint now) {
 
 absl::Status WorkerTable::Settled(const LegSettled& event, TimePoint now) {
   HEADROOM_ASSIGN_OR_RETURN(Worker * worker, Speaker(event.link, now));
-  if (Note(*worker, event.number) == Order::kKnown) return absl::OkStatus();
+  Note(*worker, event.number);
+  // Final, whatever else was heard or missed: a heartbeat that overtook both events of a short leg knew of neither.
   RemoveActive(*worker, event.leg, now);
-  // Its activation may be what we missed; it can never become active again.
   DropPending(*worker, event.leg, now);
   return absl::OkStatus();
 }

@@ -297,7 +297,7 @@ def test_ports_are_those_of_the_services(name):
     page = (ROOT / "docs" / "configuration.md").read_text()
     documented = {}
     for section, text in re.findall(r"\n## (\w+)\n(.*?)(?=\n## |\Z)", page, re.S):
-        for key, port in re.findall(r"\| `(listen|metrics_listen)` \| text \| 127\.0\.0\.1:(\d+)", text):
+        for key, port in re.findall(r"\| `(listen|metrics_listen)` \| address \| 127\.0\.0\.1:(\d+)", text):
             documented.setdefault(section.replace("_", "-"), {})[key] = int(port)
     assert {kind: (keys["listen"], keys["metrics_listen"]) for kind, keys in documented.items()} == PORTS
     objects = render_set(name)

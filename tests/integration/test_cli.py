@@ -79,8 +79,10 @@ def test_a_full_disk_is_an_error(cluster):
         assert "cannot be written" in result.stderr
 
 
-def test_ask_more_than_the_gateway_takes(cluster):
-    result = headroom("ask", "--gateway", cluster.address, "-", stdin="word " * (5 << 20))
+def test_ask_more_than_the_gateway_takes(cluster, tmp_path):
+    picture = tmp_path / "large.png"
+    picture.write_bytes(b"\x89PNG" + bytes(11 << 20))
+    result = headroom("ask", "--gateway", cluster.address, "--image", picture, "--image", picture, "Which?")
     assert result.returncode == 1
     assert "the request is too large" in result.stderr
     assert "the cluster is full" not in result.stderr
