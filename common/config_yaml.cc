@@ -1,12 +1,30 @@
 #include "common/config_yaml.h"
 
+#include <yaml-cpp/eventhandler.h>
+
 #include <fstream>
 #include <set>
+#include <sstream>
 
 namespace headroom {
 namespace {
 
 constexpr int64_t kFileBytesMax = int64_t{1} << 20;
+
+// Where a document begins, and nothing else of it.
+struct DocumentStart : YAML::EventHandler {
+  void OnDocumentStart(const YAML::Mark& start) override { mark = start; }
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t, const std::string&) override {}
+  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {}
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {}
+  void OnMapEnd() override {}
+
+  YAML::Mark mark;
+};
 
 }  // namespace
 
@@ -14,12 +32,16 @@ std::string YamlPosition(const std::string& file, const YAML::Mark& mark) {
   return absl::StrCat(file, ":", mark.line + 1);
 }
 
+// yaml-cpp reads the first document and says nothing of what follows it. Its LoadAll would, but goes on for ever where
+// a stray bracket follows.
 absl::StatusOr<YAML::Node> OneYamlDocument(const std::string& yaml, const std::string& file) {
-  const std::vector<YAML::Node> documents = YAML::LoadAll(yaml);
-  if (documents.size() > 1) {
-    return absl::InvalidArgumentError(YamlPosition(file, documents[1].Mark()) + ": a second document; one is read");
+  std::istringstream text(yaml);
+  YAML::Parser parser(text);
+  DocumentStart start;
+  if (parser.HandleNextDocument(start) && parser.HandleNextDocument(start)) {
+    return absl::InvalidArgumentError(YamlPosition(file, start.mark) + ": a second document; one is read");
   }
-  return documents.empty() ? YAML::Node() : documents.front();
+  return YAML::Load(yaml);
 }
 
 absl::Status ApplyMapping(const YAML::Node& node, const std::string& file, const std::string& mapping,
