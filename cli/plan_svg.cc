@@ -244,7 +244,8 @@ class Picture {
     if (over) {
       bar += "<rect class=\"beyond\" fill=\"url(#beyond)\"" + Box(x, top, width, limit_ - top) + "/>\n";
       bar += "<rect class=\"over\"" + Box(x, top, width, limit_ - top) + "/>\n";
-      bar += Text("total bad", x + width / 2, label, BytesText(asked - column.device_bytes) + " over", "middle");
+      bar += Text("total bad", x + width / 2, label,
+                  BytesText(asked - std::max<int64_t>(0, column.device_bytes)) + " over", "middle");
       label -= kLine;
     }
     if (torn) bar += Tear(x, top + 18, width);
