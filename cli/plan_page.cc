@@ -53,8 +53,9 @@ std::string Table(const PageColumn& column) {
   const int64_t sum = BytesOf(column, true);
   table += "</tbody>\n<tfoot>\n" + Row("sum", sum, column.device_bytes, "");
   table += Row("device", column.device_bytes, column.device_bytes, "");
-  if (sum > column.device_bytes)
-    table += Row("beyond the device", sum - column.device_bytes, column.device_bytes, "bad");
+  if (const int64_t beyond = BytesBeyond(column, sum); beyond > 0) {
+    table += Row("beyond the device", beyond, column.device_bytes, "bad");
+  }
   table += "</tfoot>\n</table>\n";
   if (!column.note.empty()) table += "<p class=\"note\">" + Escaped(column.note) + "</p>\n";
   return table + "</section>\n";

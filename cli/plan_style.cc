@@ -204,6 +204,10 @@ int64_t BytesOf(const PageColumn& column, bool with_unused) {
   return sum;
 }
 
+int64_t BytesBeyond(const PageColumn& column, int64_t bytes) {
+  return std::max<int64_t>(0, bytes - std::max<int64_t>(0, column.device_bytes));
+}
+
 double TextWidth(std::string_view text) {
   constexpr std::string_view kNarrow = "iljtfr.,:;'| ()!-", kWide = "mwMWGOQ%";
   double width = 0;

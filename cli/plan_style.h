@@ -29,6 +29,8 @@ std::string BytesText(int64_t bytes);
 
 // Sum of the drawn parts; `with_unused` adds what is promised to nobody. Saturates.
 int64_t BytesOf(const PageColumn& column, bool with_unused);
+// What so many bytes are above the device; 0 when they fit. A device of less than nothing counts as nothing.
+int64_t BytesBeyond(const PageColumn& column, int64_t bytes);
 
 // Width in units of a text of size 1, in a usual sans-serif face.
 double TextWidth(std::string_view text);

@@ -239,13 +239,12 @@ class Picture {
     }
     const double top = Y(std::min(from, devices_shown_));
     const int64_t asked = BytesOf(column, false);
-    const bool over = asked > column.device_bytes;
+    const int64_t over = BytesBeyond(column, asked);
     double label = std::min(top, limit_) - 7;
-    if (over) {
+    if (over > 0) {
       bar += "<rect class=\"beyond\" fill=\"url(#beyond)\"" + Box(x, top, width, limit_ - top) + "/>\n";
       bar += "<rect class=\"over\"" + Box(x, top, width, limit_ - top) + "/>\n";
-      bar += Text("total bad", x + width / 2, label,
-                  BytesText(asked - std::max<int64_t>(0, column.device_bytes)) + " over", "middle");
+      bar += Text("total bad", x + width / 2, label, BytesText(over) + " over", "middle");
       label -= kLine;
     }
     if (torn) bar += Tear(x, top + 18, width);
