@@ -129,20 +129,6 @@ TEST_F(SchedulerCoreTest, LegGoesFromPendingToActiveToNothing) {
   EXPECT_TRUE(IsGranted(waiting)) << "room goes to who waits, at once";
 }
 
-// The worker's heartbeat is a later picture than the events that it sends behind it: a leg that came and went between
-// the two shows in neither.
-TEST_F(SchedulerCoreTest, SettledLegHoldsNothingThoughAHeartbeatOvertookItsEvents) {
-  JoinLlm();
-  const Ticket ticket = Ask(40);
-  const GrantId id = granted_.at(ticket).id;
-  Beat(1, 2);
-  Apply(LegActivated{1, 1, {{id, Role::kLlm}, {.slots = 1, .kv_blocks = 40}}});
-  Apply(LegSettled{1, 2, {id, Role::kLlm}});
-  const ClusterStatus status = core_->Status(clock_.Now());
-  EXPECT_EQ(status.grants_pending, 0);
-  EXPECT_EQ(status.grants_active, 0);
-}
-
 TEST_F(SchedulerCoreTest, AllOrNothing) {
   JoinLlm(1);
   Join("vision-2", 2, {Role::kVision}, {.slots = 1, .patches = 1024});

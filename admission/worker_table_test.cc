@@ -7,7 +7,8 @@
 namespace headroom::admission {
 namespace {
 
-// Who may join. What a worker's reports do is tested through the core (scheduler_core_test.cc).
+// Who may join, and reports out of order. The rest of what reports do is tested through the core
+// (scheduler_core_test.cc).
 class WorkerTableTest : public testing::Test {
  protected:
   absl::Status Join(const std::string& name, Role role, int64_t block_size, int64_t piece_bytes,
@@ -57,6 +58,26 @@ TEST_F(WorkerTableTest, OnlyWorkersThatAreThereBindOthers) {
   EXPECT_FALSE(Join("llm-2", Role::kLlm, 32, 512).ok());
   now_ += milliseconds(5'001);
   EXPECT_TRUE(Join("llm-2", Role::kLlm, 32, 512).ok()) << "llm-0 is gone, llm-1 silent";
+}
+
+// A heartbeat is a later picture than the events that follow it: a leg that came and went between the two shows in
+// neither.
+TEST_F(WorkerTableTest, SettledLegHoldsNothingThoughAHeartbeatOvertookItsEvents) {
+  ASSERT_TRUE(Join("llm-0", Role::kLlm, 16, 512).ok());
+  const LegKey leg{{7, 7}, Role::kLlm};
+  Grant grant;
+  grant.id = leg.id;
+  Leg& promised = grant.legs.emplace_back();
+  promised.worker = "llm-0";
+  promised.role = leg.role;
+  promised.resources = {.slots = 1};
+  table_.AddGrant(grant, now_);
+  ASSERT_EQ(table_.pending_grants(), 1);
+  ASSERT_TRUE(table_.Beat({1, 2, {}, WorkerState::kReady, 1, 0}, now_).ok());
+  ASSERT_TRUE(table_.Activated({1, 1, {leg, {.slots = 1}}}, now_).ok());
+  ASSERT_TRUE(table_.Settled({1, 2, leg}, now_).ok());
+  EXPECT_EQ(table_.pending_grants(), 0);
+  EXPECT_TRUE(table_.workers().at("llm-0").active.empty());
 }
 
 }  // namespace
