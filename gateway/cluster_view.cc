@@ -36,8 +36,12 @@ void ClusterView::Run() {
     lock.unlock();
     auto state = scheduler_.GetClusterState(kCallTimeout);
     lock.lock();
-    if (state.ok()) state_ = *std::move(state);
-    limits_ = state.ok() ? LimitsNow() : absl::UnavailableError("the scheduler cannot be reached");
+    if (state.ok()) {
+      state_ = *std::move(state);
+      limits_ = LimitsNow();
+    } else {
+      limits_ = absl::UnavailableError("the scheduler cannot be reached");
+    }
     if (limits_.ok()) known_limits_ = *limits_;
     changed_.notify_all();
     changed_.wait_for(lock, limits_.ok() ? kRefreshReady : kRefreshWaiting, [this] { return stopping_; });
