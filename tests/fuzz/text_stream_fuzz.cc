@@ -5,18 +5,10 @@
 #include "gateway/text_stream.h"
 #include "model/text/utf8.h"
 #include "tests/fuzz/fuzz_target.h"
+#include "tests/fuzz/golden_tokenizer.h"
 
 namespace headroom::fuzz {
 namespace {
-
-const model::Tokenizer& Golden() {
-  static const model::Tokenizer* const tokenizer = [] {
-    auto loaded = model::Tokenizer::FromJson(TreeFile("tests/golden/minicpmv/tokenizer.json"));
-    HEADROOM_CHECK(loaded.ok()) << loaded.status();
-    return loaded->release();
-  }();
-  return *tokenizer;
-}
 
 // The text before the stop string that is complete first; of two that end together, before the longer.
 std::string Cut(const std::string& text, const std::vector<std::string>& stops) {
@@ -42,8 +34,9 @@ void Run(const std::string& input) {
   }
   std::vector<int32_t> ids;
   for (const char c : input.substr(begin)) ids.push_back(static_cast<uint8_t>(c));
-  if (const auto encoded = Golden().Encode(input.substr(begin), model::AddedTokens::kAll); encoded.ok()) ids = *encoded;
-  gateway::TextStream stream(Golden(), stops);
+  if (const auto encoded = GoldenTokenizer().Encode(input.substr(begin), model::AddedTokens::kAll); encoded.ok())
+    ids = *encoded;
+  gateway::TextStream stream(GoldenTokenizer(), stops);
   std::string shown;
   for (const int32_t id : ids) {
     const std::string piece = stream.Push(id);
@@ -51,7 +44,7 @@ void Run(const std::string& input) {
     shown += piece;
   }
   shown += stream.Flush();
-  HEADROOM_CHECK(shown == Cut(Golden().Decode(ids, /*skip_special=*/true), stops)) << shown;
+  HEADROOM_CHECK(shown == Cut(GoldenTokenizer().Decode(ids, /*skip_special=*/true), stops)) << shown;
 }
 
 std::vector<std::string> Seeds() {

@@ -8,6 +8,7 @@
 #include "model/text/unicode.h"
 #include "model/text/utf8.h"
 #include "tests/fuzz/fuzz_target.h"
+#include "tests/fuzz/golden_tokenizer.h"
 
 namespace headroom::fuzz {
 namespace {
@@ -16,15 +17,6 @@ using model::AddedTokens;
 
 constexpr size_t kLongBytes = 1 << 14;
 
-const model::Tokenizer& Golden() {
-  static const model::Tokenizer* const tokenizer = [] {
-    auto loaded = model::Tokenizer::FromJson(TreeFile("tests/golden/minicpmv/tokenizer.json"));
-    HEADROOM_CHECK(loaded.ok()) << loaded.status();
-    return loaded->release();
-  }();
-  return *tokenizer;
-}
-
 std::string Nfc(const std::string& text) {
   const auto normal = model::ToNfc(text);
   HEADROOM_CHECK(normal.ok()) << normal.status();
@@ -32,7 +24,7 @@ std::string Nfc(const std::string& text) {
 }
 
 void CheckStream(const std::vector<int32_t>& ids, bool skip_special) {
-  model::Detokenizer stream(&Golden(), skip_special);
+  model::Detokenizer stream(&GoldenTokenizer(), skip_special);
   std::string whole;
   for (const int32_t id : ids) {
     const std::string piece = stream.Add(id);
@@ -40,18 +32,18 @@ void CheckStream(const std::vector<int32_t>& ids, bool skip_special) {
     whole += piece;
   }
   whole += stream.Flush();
-  HEADROOM_CHECK(whole == Golden().Decode(ids, skip_special));
+  HEADROOM_CHECK(whole == GoldenTokenizer().Decode(ids, skip_special));
 }
 
 void CheckEncode(const std::string& text, AddedTokens added) {
-  const auto ids = Golden().Encode(text, added);
+  const auto ids = GoldenTokenizer().Encode(text, added);
   HEADROOM_CHECK(ids.ok()) << ids.status();
   for (const int32_t id : *ids) {
-    HEADROOM_CHECK(id >= 0 && id < Golden().vocab_size() && !Golden().TokenBytes(id).empty()) << id;
-    HEADROOM_CHECK(added != AddedTokens::kNone || !Golden().IsAdded(id)) << id;
-    HEADROOM_CHECK(added != AddedTokens::kNonSpecial || !Golden().IsSpecial(id)) << id;
+    HEADROOM_CHECK(id >= 0 && id < GoldenTokenizer().vocab_size() && !GoldenTokenizer().TokenBytes(id).empty()) << id;
+    HEADROOM_CHECK(added != AddedTokens::kNone || !GoldenTokenizer().IsAdded(id)) << id;
+    HEADROOM_CHECK(added != AddedTokens::kNonSpecial || !GoldenTokenizer().IsSpecial(id)) << id;
   }
-  const std::string decoded = Golden().Decode(*ids, /*skip_special=*/false);
+  const std::string decoded = GoldenTokenizer().Decode(*ids, /*skip_special=*/false);
   // Added tokens are cut out before the rest is normalized, so what stands on both sides of one may still compose.
   HEADROOM_CHECK((added == AddedTokens::kNone ? decoded : Nfc(decoded)) == Nfc(text)) << text;
   CheckStream(*ids, /*skip_special=*/true);
@@ -63,7 +55,7 @@ void Run(const std::string& input) {
   std::string text = input.substr(repeat ? 1 : 0);
   while (repeat && !text.empty() && text.size() < kLongBytes) text += text;
   if (!model::IsValidUtf8(text)) {
-    CheckClientError(Golden().Encode(text, AddedTokens::kNone).status());
+    CheckClientError(GoldenTokenizer().Encode(text, AddedTokens::kNone).status());
     std::string valid;
     model::Utf8Stream stream;
     stream.Feed(text, &valid);
