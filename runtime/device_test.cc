@@ -53,11 +53,13 @@ using LaneTest = OpTest;
 // Two roles of one process: steps take turns on the lane, primitives are built and found by both.
 TEST_F(LaneTest, TwoThreadsComputeInTurn) {
   const int64_t n = 96, k = 64;
-  Storage w(DType::kF32, n, k);
-  w.Fill(Random(n * k));
+  Storage w(device(), DType::kF32, n, k);
+  const std::vector<float> weights = Random(n * k);
+  w.Fill(weights);
+  const ConstMatrix weight = w.view();
   std::vector<Storage> inputs;
   for (int i = 0; i < 2; ++i) {
-    inputs.emplace_back(DType::kF32, 40, k);
+    inputs.emplace_back(device(), DType::kF32, 40, k);
     inputs.back().Fill(Random(40 * k));
   }
   std::atomic<int> wrong = 0;
@@ -66,14 +68,14 @@ TEST_F(LaneTest, TwoThreadsComputeInTurn) {
       const int64_t rows = LinearRows(step % 4 == 0 ? 1 : 9 + step);
       const auto bytes = PrepareLinear(device(), {.n = n, .k = k, .dtype = DType::kF32, .rows_max = rows});
       if (!bytes.ok()) return static_cast<void>(++wrong);
-      const Scratch scratch(*bytes);
-      Storage y(DType::kF32, rows, n);
+      const DeviceBuffer scratch(device(), *bytes);
+      Storage y(device(), DType::kF32, rows, n);
       const auto lane = device().EnterLane();
       const Matrix in = x->view().RowRange(0, rows);
-      if (!Linear(device(), {.x = in, .weight = w.view(), .y = y.view(), .scratch = scratch.span()}).ok()) ++wrong;
+      if (!Linear(device(), {.x = in, .weight = weight, .y = y.view(), .scratch = scratch.span()}).ok()) ++wrong;
       for (int64_t j = 0; j < n; ++j) {
         double want = 0;
-        for (int64_t c = 0; c < k; ++c) want += double{x->Get(rows - 1, c)} * w.Get(j, c);
+        for (int64_t c = 0; c < k; ++c) want += double{x->Get(rows - 1, c)} * weights[static_cast<size_t>(j * k + c)];
         if (!(std::abs(y.Get(rows - 1, j) - want) < 1e-3)) ++wrong;
       }
     }

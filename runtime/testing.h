@@ -1,13 +1,19 @@
-// Shared by the tests of runtime/: the device, seeded inputs, and comparison with double references.
+// Shared by the tests of runtime/: the device under test and its memory, seeded inputs, comparison with double
+// references.
 #pragma once
 
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <new>
 #include <random>
+#include <span>
+#include <string>
 #include <vector>
 
 #include "runtime/device.h"
@@ -29,14 +35,37 @@ inline float FromBf16(uint16_t x) {
   return value;
 }
 
-// The tests run once per instruction set, chosen by HEADROOM_ISA; where the machine lacks it they are skipped.
+// What the tests compute on: HEADROOM_TEST_DEVICE, "KIND" or "KIND/ISA", e.g. "cpu/avx2". Without it: the processor's
+// fastest instruction set.
+inline DeviceOptions TestDeviceOptions() {
+  const char* const given = std::getenv("HEADROOM_TEST_DEVICE");
+  const std::string name = given != nullptr ? given : "cpu";
+  const size_t slash = name.find('/');
+  return {
+      .kind = name.substr(0, slash), .isa = slash == std::string::npos ? "auto" : name.substr(slash + 1), .threads = 2};
+}
+
+// Why this machine has no such device; empty when it has, or when that is for Device::Create to say.
+inline std::string WhyAbsent(const DeviceOptions& options) {
+  if (options.kind != "cpu") return "";
+  const auto present = DetectIsa();
+  if (!present.ok()) return std::string(present.status().message());
+  for (const Isa isa : {Isa::kAvx512, Isa::kAvx512Bf16, Isa::kAmx}) {
+    if (options.isa == IsaName(isa) && isa > *present) {
+      return absl::StrCat("this machine has no ", options.isa, ", only ", IsaName(*present));
+    }
+  }
+  return "";
+}
+
+// A test on TestDeviceOptions(); skipped where the machine has no such device.
 class OpTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    auto device = Device::Create({.kind = "cpu", .isa = "auto", .threads = 2});
-    if (device.status().code() == absl::StatusCode::kFailedPrecondition) {
-      GTEST_SKIP() << std::string(device.status().message());
-    }
+    const DeviceOptions options = TestDeviceOptions();
+    const std::string absent = WhyAbsent(options);
+    if (!absent.empty()) GTEST_SKIP() << absent;
+    auto device = Device::Create(options);
     ASSERT_TRUE(device.ok()) << device.status();
     device_ = std::move(device).value();
     random_.seed(seed_);
@@ -58,28 +87,85 @@ class OpTest : public ::testing::Test {
   std::unique_ptr<Device> device_;
 };
 
-// A matrix with its memory, rows further apart than columns need and sentinels between.
+// Memory of a device. Tests see its contents through Upload and Download alone, so that they run as well where the host
+// cannot touch it. The devices of today compute in host memory.
+class DeviceBuffer {
+ public:
+  static constexpr int64_t kAlignmentMax = 64;
+
+  // No memory, and a null data(), for 0 bytes. Aligned to `alignment` (a power of two up to kAlignmentMax) and to no
+  // more: what an operation does not promise to take, no test gives it by chance.
+  DeviceBuffer(Device& /*device*/, int64_t bytes, int64_t alignment = kAlignmentMax)
+      : bytes_(bytes),
+        offset_(alignment % kAlignmentMax),
+        memory_(bytes == 0 ? nullptr
+                           : static_cast<std::byte*>(::operator new (static_cast<size_t>(bytes + offset_),
+                                                                     std::align_val_t{kAlignmentMax}))) {}
+
+  std::byte* data() const { return bytes_ == 0 ? nullptr : memory_.get() + offset_; }
+  int64_t bytes() const { return bytes_; }
+  std::span<std::byte> span() const { return {data(), static_cast<size_t>(bytes_)}; }
+
+  // All of it, from or to host memory of bytes().
+  void Upload(const void* host) {
+    if (bytes_ > 0) std::memcpy(data(), host, static_cast<size_t>(bytes_));
+  }
+  void Download(void* host) const {
+    if (bytes_ > 0) std::memcpy(host, data(), static_cast<size_t>(bytes_));
+  }
+
+ private:
+  struct Free {
+    void operator()(std::byte* p) const { ::operator delete (p, std::align_val_t{kAlignmentMax}); }
+  };
+
+  int64_t bytes_, offset_;
+  std::unique_ptr<std::byte, Free> memory_;
+};
+
+// A vector of floats that an operation reads on the device: a gain, a bias.
+class DeviceFloats {
+ public:
+  DeviceFloats(Device& device, const std::vector<float>& values)
+      : buffer_(device, static_cast<int64_t>(values.size() * sizeof(float)), alignof(std::max_align_t)) {
+    buffer_.Upload(values.data());
+  }
+  const float* data() const { return reinterpret_cast<const float*>(buffer_.data()); }
+
+ private:
+  DeviceBuffer buffer_;
+};
+
+// A matrix on a device, rows further apart than columns need and sentinels between. Set() and Get() work on the host's
+// copy; view() uploads what was set before it, and the first Get() after it downloads. Not thread-safe.
 class Storage {
  public:
   static constexpr float kSentinel = -77.5f;
 
-  Storage(DType dtype, int64_t rows, int64_t cols, int64_t gap = 0, int64_t spare_rows = 0)
-      : dtype_(dtype), rows_(rows), cols_(cols), stride_(cols + gap) {
-    floats_.assign(static_cast<size_t>((rows + spare_rows) * stride_), kSentinel);
-    words_.assign(floats_.size(), ToBf16(kSentinel));
+  Storage(Device& device, DType dtype, int64_t rows, int64_t cols, int64_t gap = 0, int64_t spare_rows = 0)
+      : dtype_(dtype),
+        rows_(rows),
+        cols_(cols),
+        stride_(cols + gap),
+        host_(static_cast<size_t>((rows + spare_rows) * stride_ * SizeOf(dtype))),
+        device_(device, static_cast<int64_t>(host_.size()), alignof(std::max_align_t)) {
+    for (int64_t i = 0; i < (rows + spare_rows) * stride_; ++i) Write(i, kSentinel);
   }
 
   Matrix view() {
-    return {dtype_ == DType::kBF16 ? static_cast<void*>(words_.data()) : floats_.data(), dtype_, rows_, cols_, stride_};
+    if (host_is_newer_) device_.Upload(host_.data());
+    host_is_newer_ = false;
+    device_is_newer_ = true;  // for all that the host knows
+    return {device_.data(), dtype_, rows_, cols_, stride_};
   }
   float Get(int64_t row, int64_t col) const {
-    const size_t i = static_cast<size_t>(row * stride_ + col);
-    return dtype_ == DType::kBF16 ? FromBf16(words_[i]) : floats_[i];
+    Fetch();
+    return Read(row * stride_ + col);
   }
   void Set(int64_t row, int64_t col, float value) {
-    const size_t i = static_cast<size_t>(row * stride_ + col);
-    floats_[i] = value;
-    words_[i] = ToBf16(value);
+    Fetch();
+    host_is_newer_ = true;
+    Write(row * stride_ + col, value);
   }
   void Fill(const std::vector<float>& values) {
     for (int64_t r = 0; r < rows_; ++r) {
@@ -99,10 +185,37 @@ class Storage {
   int64_t cols() const { return cols_; }
 
  private:
+  void Fetch() const {
+    if (device_is_newer_) device_.Download(host_.data());
+    device_is_newer_ = false;
+  }
+  float Read(int64_t i) const {
+    const std::byte* const at = host_.data() + i * SizeOf(dtype_);
+    if (dtype_ == DType::kBF16) {
+      uint16_t word;
+      std::memcpy(&word, at, sizeof(word));
+      return FromBf16(word);
+    }
+    float value;
+    std::memcpy(&value, at, sizeof(value));
+    return value;
+  }
+  void Write(int64_t i, float value) {
+    std::byte* const at = host_.data() + i * SizeOf(dtype_);
+    if (dtype_ == DType::kBF16) {
+      const uint16_t word = ToBf16(value);
+      std::memcpy(at, &word, sizeof(word));
+    } else {
+      std::memcpy(at, &value, sizeof(value));
+    }
+  }
+
   DType dtype_;
   int64_t rows_, cols_, stride_;
-  std::vector<float> floats_;
-  std::vector<uint16_t> words_;
+  mutable std::vector<std::byte> host_;
+  DeviceBuffer device_;
+  bool host_is_newer_ = true;
+  mutable bool device_is_newer_ = false;
 };
 
 // ‖got − want‖ / ‖want‖ over all elements; NaN when a value is none.
@@ -121,19 +234,5 @@ inline double RelativeError(const Storage& got, const std::vector<double>& want)
 
 // Rounding of a result to its type, in the relative L2 norm.
 inline double Tolerance(DType dtype) { return dtype == DType::kBF16 ? 3e-3 : 1e-6; }
-
-// 64-byte aligned scratch.
-class Scratch {
- public:
-  explicit Scratch(int64_t bytes) : memory_(static_cast<size_t>(bytes) + 64) {
-    const uintptr_t address = reinterpret_cast<uintptr_t>(memory_.data());
-    span_ = {memory_.data() + (64 - address % 64) % 64, static_cast<size_t>(bytes)};
-  }
-  std::span<std::byte> span() const { return span_; }
-
- private:
-  std::vector<std::byte> memory_;
-  std::span<std::byte> span_;
-};
 
 }  // namespace headroom::runtime

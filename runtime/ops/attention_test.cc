@@ -16,8 +16,9 @@ class AttentionTest : public OpTest {
   void Check(const Shape& s, DType dtype, float scale) {
     SCOPED_TRACE(absl::StrCat("heads=", s.heads, " dim=", s.dim, " ", DTypeName(dtype), " scale=", scale));
     const int64_t cols = s.heads * s.dim;
-    Storage q(DType::kF32, s.queries, cols, 5), k(DType::kF32, s.keys, cols, 2), v(DType::kF32, s.keys, cols, 9);
-    Storage out(dtype, s.outputs, cols, 4);
+    Storage q(device(), DType::kF32, s.queries, cols, 5), k(device(), DType::kF32, s.keys, cols, 2),
+        v(device(), DType::kF32, s.keys, cols, 9);
+    Storage out(device(), dtype, s.outputs, cols, 4);
     q.Fill(Random(s.queries * cols));
     k.Fill(Random(s.keys * cols));
     v.Fill(Random(s.keys * cols));
@@ -25,7 +26,7 @@ class AttentionTest : public OpTest {
     for (const AttentionSegment& segment : s.segments) {
       for (int64_t i = 0; i < segment.q_count; ++i) Reference(s, segment, i, scale, q, k, v, &want);
     }
-    const Scratch scratch(AttentionScratchBytes(s.dim, device().threads()));
+    const DeviceBuffer scratch(device(), AttentionScratchBytes(s.dim, device().threads()));
     const absl::Status status = Attention(device(), {.q = q.view(),
                                                      .k = k.view(),
                                                      .v = v.view(),
@@ -103,8 +104,8 @@ TEST_F(AttentionTest, SharpScoresStayFinite) {
 }
 
 TEST_F(AttentionTest, WrongArgumentsAreRefused) {
-  Storage q(DType::kF32, 4, 16), out(DType::kF32, 4, 16), narrow(DType::kF32, 4, 8);
-  const Scratch scratch(AttentionScratchBytes(8, device().threads()));
+  Storage q(device(), DType::kF32, 4, 16), out(device(), DType::kF32, 4, 16), narrow(device(), DType::kF32, 4, 8);
+  const DeviceBuffer scratch(device(), AttentionScratchBytes(8, device().threads()));
   const auto code = [&](std::vector<AttentionSegment> segments, int64_t heads, int64_t dim, Matrix k, float scale,
                         std::span<std::byte> memory) {
     return Attention(device(), {.q = q.view(),

@@ -19,12 +19,13 @@ class LinearTest : public OpTest {
     SCOPED_TRACE(absl::StrCat("m=", c.m, " n=", c.n, " k=", c.k, " ", DTypeName(c.dtype), " bias=", c.bias,
                               " accumulate=", c.accumulate, " kn=", c.kn));
     const int64_t spare = LinearRows(c.m) - c.m;
-    Storage x(c.dtype, c.m, c.k, 0, spare), y(DType::kF32, c.m, c.n, 0, spare);
-    Storage w(c.dtype, c.kn ? c.k : c.n, c.kn ? c.n : c.k);
+    Storage x(device(), c.dtype, c.m, c.k, 0, spare), y(device(), DType::kF32, c.m, c.n, 0, spare);
+    Storage w(device(), c.dtype, c.kn ? c.k : c.n, c.kn ? c.n : c.k);
     x.Fill(Random(c.m * c.k));
     w.Fill(Random(c.n * c.k));
     y.Fill(Random(c.m * c.n));
     const std::vector<float> bias = Random(c.n);
+    const DeviceFloats device_bias(device(), bias);
     std::vector<double> want(static_cast<size_t>(c.m * c.n));
     for (int64_t i = 0; i < c.m; ++i) {
       for (int64_t j = 0; j < c.n; ++j) {
@@ -41,10 +42,10 @@ class LinearTest : public OpTest {
                                           .accumulate = c.accumulate,
                                           .weight_is_kn = c.kn});
     ASSERT_TRUE(bytes.ok()) << bytes.status();
-    const Scratch scratch(*bytes);
+    const DeviceBuffer scratch(device(), *bytes);
     const absl::Status status = Linear(device(), {.x = x.view(),
                                                   .weight = w.view(),
-                                                  .bias = c.bias ? bias.data() : nullptr,
+                                                  .bias = c.bias ? device_bias.data() : nullptr,
                                                   .y = y.view(),
                                                   .accumulate = c.accumulate,
                                                   .weight_is_kn = c.kn,
@@ -78,15 +79,15 @@ TEST_F(LinearTest, AgreesWithDoubleOnModelLikeShapes) {
 
 TEST_F(LinearTest, RowsDoNotDependOnOtherRows) {
   const int64_t n = 96, k = 200, m = 40;
-  Storage x(DType::kBF16, m, k), w(DType::kBF16, n, k), y(DType::kF32, m, n);
+  Storage x(device(), DType::kBF16, m, k), w(device(), DType::kBF16, n, k), y(device(), DType::kF32, m, n);
   x.Fill(Random(m * k));
   w.Fill(Random(n * k));
   auto bytes = PrepareLinear(device(), {.n = n, .k = k, .dtype = DType::kBF16, .rows_max = m});
   ASSERT_TRUE(bytes.ok()) << bytes.status();
-  const Scratch scratch(*bytes);
+  const DeviceBuffer scratch(device(), *bytes);
   ASSERT_TRUE(Linear(device(), {.x = x.view(), .weight = w.view(), .y = y.view(), .scratch = scratch.span()}).ok());
   for (int64_t i = 0; i < m; ++i) {
-    Storage one(DType::kF32, 1, n);
+    Storage one(device(), DType::kF32, 1, n);
     ASSERT_TRUE(
         Linear(device(), {.x = x.view().RowRange(i, 1), .weight = w.view(), .y = one.view(), .scratch = scratch.span()})
             .ok());
@@ -100,13 +101,13 @@ TEST_F(LinearTest, StridedRowsWork) {
   for (const int64_t m : {int64_t{5}, int64_t{24}}) {
     for (const DType dtype : {DType::kF32, DType::kBF16}) {
       const int64_t n = 40, k = 72;
-      Storage x(dtype, m, k, 8), w(dtype, n, k), y(DType::kF32, m, n, 3);
+      Storage x(device(), dtype, m, k, 8), w(device(), dtype, n, k), y(device(), DType::kF32, m, n, 3);
       x.Fill(Random(m * k));
       w.Fill(Random(n * k));
       auto bytes = PrepareLinear(
           device(), {.n = n, .k = k, .dtype = dtype, .rows_max = m, .x_row_stride = k + 8, .y_row_stride = n + 3});
       ASSERT_TRUE(bytes.ok()) << bytes.status();
-      const Scratch scratch(*bytes);
+      const DeviceBuffer scratch(device(), *bytes);
       ASSERT_TRUE(Linear(device(), {.x = x.view(), .weight = w.view(), .y = y.view(), .scratch = scratch.span()}).ok());
       std::vector<double> want;
       for (int64_t i = 0; i < m; ++i) {
@@ -123,13 +124,15 @@ TEST_F(LinearTest, StridedRowsWork) {
 }
 
 TEST_F(LinearTest, NoRowsIsNoWork) {
-  Storage x(DType::kF32, 0, 4), w(DType::kF32, 3, 4), y(DType::kF32, 0, 3);
+  Storage x(device(), DType::kF32, 0, 4), w(device(), DType::kF32, 3, 4), y(device(), DType::kF32, 0, 3);
   EXPECT_TRUE(Linear(device(), {.x = x.view(), .weight = w.view(), .y = y.view()}).ok());
 }
 
 TEST_F(LinearTest, WrongArgumentsAreRefused) {
-  Storage x(DType::kF32, 2, 4), w(DType::kF32, 3, 4), y(DType::kF32, 2, 3), narrow(DType::kF32, 2, 2);
-  Storage half(DType::kBF16, 2, 4), strided(DType::kF32, 3, 4, 2), short_y(DType::kF32, 1, 3);
+  Storage x(device(), DType::kF32, 2, 4), w(device(), DType::kF32, 3, 4), y(device(), DType::kF32, 2, 3),
+      narrow(device(), DType::kF32, 2, 2);
+  Storage half(device(), DType::kBF16, 2, 4), strided(device(), DType::kF32, 3, 4, 2),
+      short_y(device(), DType::kF32, 1, 3);
   const auto code = [&](const LinearArgs& args) { return Linear(device(), args).code(); };
   constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
   EXPECT_EQ(code({.x = half.view(), .weight = w.view(), .y = y.view()}), kInvalid);
@@ -149,12 +152,14 @@ TEST_F(LinearTest, TooLittleScratchIsRefused) {
   auto bytes = PrepareLinear(device(), {.n = n, .k = k, .dtype = DType::kBF16, .rows_max = m});
   ASSERT_TRUE(bytes.ok()) << bytes.status();
   if (*bytes == 0) GTEST_SKIP() << "this product needs no scratch";
-  Storage x(DType::kBF16, m, k), w(DType::kBF16, n, k), y(DType::kF32, m, n);
+  Storage x(device(), DType::kBF16, m, k), w(device(), DType::kBF16, n, k), y(device(), DType::kF32, m, n);
   EXPECT_EQ(Linear(device(), {.x = x.view(), .weight = w.view(), .y = y.view()}).code(),
             absl::StatusCode::kInvalidArgument);
 }
 
-TEST(LinearRowsTest, IsAFixedPointRisingWithLittleWaste) {
+using LinearRowsTest = OpTest;
+
+TEST_F(LinearRowsTest, IsAFixedPointRisingWithLittleWaste) {
   int64_t last = 0;
   for (int64_t m = 0; m < 70000; ++m) {
     const int64_t rows = LinearRows(m);

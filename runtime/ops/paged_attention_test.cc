@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <optional>
 
 #include "runtime/testing.h"
 
@@ -27,7 +28,7 @@ class PagedAttentionTest : public OpTest {
                               " cache=", DTypeName(s.cache), " out=", DTypeName(s.out)));
     Layout(s);
     const float scale = 1.0f / std::sqrt(static_cast<float>(s.dim));
-    Storage q(DType::kF32, rows_, s.heads * s.dim, 3), out(s.out, rows_ + 1, s.heads * s.dim, 1);
+    Storage q(device(), DType::kF32, rows_, s.heads * s.dim, 3), out(device(), s.out, rows_ + 1, s.heads * s.dim, 1);
     q.Fill(Random(rows_ * s.heads * s.dim));
     std::vector<double> want;
     int64_t row = 0;
@@ -39,7 +40,7 @@ class PagedAttentionTest : public OpTest {
       }
     }
     want.resize(want.size() + static_cast<size_t>(s.heads * s.dim), double{Storage::kSentinel});
-    const Scratch scratch(AttentionScratchBytes(s.dim, device().threads()));
+    const DeviceBuffer scratch(device(), AttentionScratchBytes(s.dim, device().threads()));
     Matrix out_view = out.view();
     out_view.rows = rows_;
     const absl::Status status = PagedAttention(device(), {.q = q.view(),
@@ -67,8 +68,10 @@ class PagedAttentionTest : public OpTest {
            .head_dim = s.dim,
            .block_size = s.block_size};
     for (const Sequence& sequence : s.sequences) kv_.blocks += (sequence.context_len + s.block_size - 1) / s.block_size;
-    pool_.assign(static_cast<size_t>(kv_.blocks * kv_.block_bytes), std::byte{0xee});
-    kv_.base = pool_.data();
+    const std::vector<std::byte> fill(static_cast<size_t>(kv_.blocks * kv_.block_bytes), kUntouched);
+    pool_.emplace(device(), kv_.blocks * kv_.block_bytes);
+    pool_->Upload(fill.data());
+    kv_.base = pool_->data();
     std::vector<int32_t> free(static_cast<size_t>(kv_.blocks));
     std::iota(free.begin(), free.end(), 0);
     std::shuffle(free.begin(), free.end(), random_);
@@ -90,7 +93,7 @@ class PagedAttentionTest : public OpTest {
 
   // Keys or values as the cache will hold them.
   Storage Tokens(const Shape& s, int64_t tokens) {
-    Storage t(DType::kF32, tokens, s.kv_heads * s.dim, 2);
+    Storage t(device(), DType::kF32, tokens, s.kv_heads * s.dim, 2);
     t.Fill(Random(tokens * s.kv_heads * s.dim));
     if (s.cache == DType::kBF16) {
       for (int64_t r = 0; r < t.rows(); ++r) {
@@ -130,18 +133,22 @@ class PagedAttentionTest : public OpTest {
   }
 
   bool OtherLayersUntouched() const {
+    std::vector<std::byte> pool(static_cast<size_t>(pool_->bytes()));
+    pool_->Download(pool.data());
     const int64_t part = kv_.v_offset - kv_.k_offset;
     for (int64_t block = 0; block < kv_.blocks; ++block) {
       for (int64_t i = 0; i < kv_.block_bytes; ++i) {
         const bool own = i >= kv_.k_offset && i < kv_.v_offset + part;
-        if (!own && pool_[static_cast<size_t>(block * kv_.block_bytes + i)] != std::byte{0xee}) return false;
+        if (!own && pool[static_cast<size_t>(block * kv_.block_bytes + i)] != kUntouched) return false;
       }
     }
     return true;
   }
 
+  static constexpr std::byte kUntouched{0xee};
+
   KvView kv_;
-  std::vector<std::byte> pool_;
+  std::optional<DeviceBuffer> pool_;
   std::vector<std::vector<int32_t>> tables_;
   std::vector<PagedSequence> sequences_;
   int64_t rows_ = 0;
@@ -191,8 +198,8 @@ TEST_F(PagedAttentionTest, RandomBatches) {
 TEST_F(PagedAttentionTest, WrongArgumentsAreRefused) {
   const Shape shape = {4, 2, 8, 4, kF32, kF32, {{2, 6}}};
   Layout(shape);
-  Storage q(kF32, 2, 32), out(kF32, 2, 32), k(kF32, 1, 16);
-  const Scratch scratch(AttentionScratchBytes(8, device().threads()));
+  Storage q(device(), kF32, 2, 32), out(device(), kF32, 2, 32), k(device(), kF32, 1, 16);
+  const DeviceBuffer scratch(device(), AttentionScratchBytes(8, device().threads()));
   constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
   const auto code = [&](const PagedSequence& sequence, int64_t heads, const KvView& kv) {
     const std::vector<PagedSequence> sequences = {sequence};

@@ -30,12 +30,15 @@ TEST_F(RowsTest, LayerNorm) {
   for (const int64_t d : kWidths) {
     for (const DType dtype : {DType::kF32, DType::kBF16}) {
       SCOPED_TRACE(absl::StrCat("d=", d, " ", DTypeName(dtype)));
-      Storage x(DType::kF32, 5, d, 3), y(dtype, 5, d, 5);
+      Storage x(device(), DType::kF32, 5, d, 3), y(device(), dtype, 5, d, 5);
       x.Fill(Random(5 * d, 3.0f));
       for (int64_t c = 0; c < d; ++c) x.Set(1, c, x.Get(1, c) + 50.0f);
       const std::vector<float> gain = Random(d), bias = Random(d);
+      const DeviceFloats device_gain(device(), gain), device_bias(device(), bias);
       ASSERT_TRUE(
-          LayerNorm(device(), {.x = x.view(), .gain = gain.data(), .bias = bias.data(), .eps = 1e-6f, .y = y.view()})
+          LayerNorm(
+              device(),
+              {.x = x.view(), .gain = device_gain.data(), .bias = device_bias.data(), .eps = 1e-6f, .y = y.view()})
               .ok());
       std::vector<double> mean(5), factor(5);
       for (int64_t r = 0; r < 5; ++r) {
@@ -61,10 +64,11 @@ TEST_F(RowsTest, RmsNorm) {
   for (const int64_t d : kWidths) {
     for (const DType dtype : {DType::kF32, DType::kBF16}) {
       SCOPED_TRACE(absl::StrCat("d=", d, " ", DTypeName(dtype)));
-      Storage x(DType::kF32, 4, d, 1), y(dtype, 4, d, 2);
+      Storage x(device(), DType::kF32, 4, d, 1), y(device(), dtype, 4, d, 2);
       x.Fill(Random(4 * d, 2.0f));
       const std::vector<float> gain = Random(d);
-      ASSERT_TRUE(RmsNorm(device(), {.x = x.view(), .gain = gain.data(), .eps = 1e-6f, .y = y.view()}).ok());
+      const DeviceFloats device_gain(device(), gain);
+      ASSERT_TRUE(RmsNorm(device(), {.x = x.view(), .gain = device_gain.data(), .eps = 1e-6f, .y = y.view()}).ok());
       Expect(y, dtype, [&](int64_t r, int64_t c) {
         double squares = 0;
         for (int64_t i = 0; i < d; ++i) squares += double{x.Get(r, i)} * x.Get(r, i);
@@ -75,10 +79,10 @@ TEST_F(RowsTest, RmsNorm) {
 }
 
 TEST_F(RowsTest, NormsInPlace) {
-  Storage x(DType::kF32, 3, 100);
-  const std::vector<float> values = Random(300), gain = Random(100);
-  x.Fill(values);
-  Storage y(DType::kF32, 3, 100);
+  Storage x(device(), DType::kF32, 3, 100);
+  x.Fill(Random(300));
+  const DeviceFloats gain(device(), Random(100));
+  Storage y(device(), DType::kF32, 3, 100);
   ASSERT_TRUE(RmsNorm(device(), {.x = x.view(), .gain = gain.data(), .y = y.view()}).ok());
   ASSERT_TRUE(RmsNorm(device(), {.x = x.view(), .gain = gain.data(), .y = x.view()}).ok());
   for (int64_t r = 0; r < 3; ++r) {
@@ -89,7 +93,7 @@ TEST_F(RowsTest, NormsInPlace) {
 TEST_F(RowsTest, GeluTanhOverItsWholeRange) {
   for (const DType dtype : {DType::kF32, DType::kBF16}) {
     const int64_t n = 4001;
-    Storage x(DType::kF32, 1, n), y(dtype, 1, n);
+    Storage x(device(), DType::kF32, 1, n), y(device(), dtype, 1, n);
     for (int64_t i = 0; i < n; ++i) x.Set(0, i, static_cast<float>(i - 2000) * 0.005f);
     ASSERT_TRUE(GeluTanh(device(), {.x = x.view(), .y = y.view()}).ok());
     for (int64_t i = 0; i < n; ++i) {
@@ -106,7 +110,8 @@ TEST_F(RowsTest, GeluTanhOverItsWholeRange) {
 TEST_F(RowsTest, ActivationsAtTheExtremes) {
   const float values[] = {0.0f, -0.0f, 1e-20f, -1e-20f, 100.0f, -100.0f, 1e30f, -1e30f, INFINITY};
   const int64_t n = std::size(values);
-  Storage x(DType::kF32, 1, n), y(DType::kF32, 1, n), gate_up(DType::kF32, 1, 2 * n), z(DType::kF32, 1, n);
+  Storage x(device(), DType::kF32, 1, n), y(device(), DType::kF32, 1, n), gate_up(device(), DType::kF32, 1, 2 * n),
+      z(device(), DType::kF32, 1, n);
   for (int64_t i = 0; i < n; ++i) {
     x.Set(0, i, values[i]);
     gate_up.Set(0, i, values[i]);
@@ -132,7 +137,7 @@ TEST_F(RowsTest, ActivationsAtTheExtremes) {
 TEST_F(RowsTest, SiluMul) {
   for (const int64_t d : kWidths) {
     for (const DType dtype : {DType::kF32, DType::kBF16}) {
-      Storage x(DType::kF32, 6, 2 * d, 4), y(dtype, 6, d, 1);
+      Storage x(device(), DType::kF32, 6, 2 * d, 4), y(device(), dtype, 6, d, 1);
       x.Fill(Random(12 * d, 4.0f));
       ASSERT_TRUE(SiluMul(device(), {.gate_up = x.view(), .y = y.view()}).ok());
       Expect(y, dtype, [&](int64_t r, int64_t c) {
@@ -146,12 +151,13 @@ TEST_F(RowsTest, SiluMul) {
 TEST_F(RowsTest, AddAndAddBias) {
   for (const int64_t d : kWidths) {
     for (const DType dtype : {DType::kF32, DType::kBF16}) {
-      Storage x(dtype, 70, d, 2), y(DType::kF32, 70, d, 3);
+      Storage x(device(), dtype, 70, d, 2), y(device(), DType::kF32, 70, d, 3);
       const std::vector<float> start = Random(70 * d), bias = Random(d);
+      const DeviceFloats device_bias(device(), bias);
       x.Fill(Random(70 * d));
       y.Fill(start);
       ASSERT_TRUE(Add(device(), {.x = x.view(), .y = y.view()}).ok());
-      ASSERT_TRUE(AddBias(device(), {.bias = bias.data(), .y = y.view()}).ok());
+      ASSERT_TRUE(AddBias(device(), {.bias = device_bias.data(), .y = y.view()}).ok());
       Expect(y, DType::kF32, [&](int64_t r, int64_t c) { return double{start[r * d + c]} + x.Get(r, c) + bias[c]; });
     }
   }
@@ -162,7 +168,7 @@ TEST_F(RowsTest, ConvertRoundsToNearestEven) {
                                -1.00390625f, 3.4e38f, 1e-40f, INFINITY,    -INFINITY};
   for (const float v : Random(500, 100.0f)) values.push_back(v);
   const int64_t n = static_cast<int64_t>(values.size());
-  Storage x(DType::kF32, 1, n), half(DType::kBF16, 1, n), back(DType::kF32, 1, n);
+  Storage x(device(), DType::kF32, 1, n), half(device(), DType::kBF16, 1, n), back(device(), DType::kF32, 1, n);
   x.Fill(values);
   ASSERT_TRUE(Convert(device(), {.x = x.view(), .y = half.view()}).ok());
   ASSERT_TRUE(Convert(device(), {.x = half.view(), .y = back.view()}).ok());
@@ -183,7 +189,7 @@ TEST_F(RowsTest, ConvertRoundsToNearestEven) {
 TEST_F(RowsTest, EmbeddingGatherAndAddGathered) {
   for (const DType dtype : {DType::kF32, DType::kBF16}) {
     for (const int64_t d : {int64_t{9}, int64_t{100}}) {
-      Storage table(dtype, 11, d), y(DType::kF32, 4, d, 1);
+      Storage table(device(), dtype, 11, d), y(device(), DType::kF32, 4, d, 1);
       table.Fill(Random(11 * d));
       const std::vector<int32_t> ids = {10, 0, 3, 3};
       ASSERT_TRUE(EmbeddingGather(device(), {.ids = ids, .table = table.view(), .y = y.view()}).ok());
@@ -209,7 +215,7 @@ TEST_F(RowsTest, Rope) {
     std::vector<float> inv_freq;
     for (int64_t i = 0; i < half; ++i) inv_freq.push_back(static_cast<float>(std::pow(1e6, -2.0 * i / dim)));
     const std::vector<int32_t> positions = {0, 1, 17, 4095, 32767};
-    Storage x(DType::kF32, rows, heads * dim, 7);
+    Storage x(device(), DType::kF32, rows, heads * dim, 7);
     const std::vector<float> before = Random(rows * heads * dim);
     x.Fill(before);
     ASSERT_TRUE(Rope(device(), {.x = x.view(), .positions = positions, .inv_freq = inv_freq, .heads = heads}).ok());
@@ -224,8 +230,9 @@ TEST_F(RowsTest, Rope) {
 }
 
 TEST_F(RowsTest, WrongArgumentsAreRefused) {
-  Storage a(DType::kF32, 2, 8), b(DType::kF32, 2, 6), c(DType::kF32, 3, 8), half(DType::kBF16, 2, 8);
-  const std::vector<float> gain(8, 1.0f);
+  Storage a(device(), DType::kF32, 2, 8), b(device(), DType::kF32, 2, 6), c(device(), DType::kF32, 3, 8),
+      half(device(), DType::kBF16, 2, 8);
+  const DeviceFloats gain(device(), std::vector<float>(8, 1.0f));
   const std::vector<int32_t> two = {0, 1};
   EXPECT_EQ(LayerNorm(device(), {.x = a.view(), .gain = gain.data(), .y = b.view()}).code(), kInvalid);
   EXPECT_EQ(LayerNorm(device(), {.x = a.view(), .y = a.view()}).code(), kInvalid);
