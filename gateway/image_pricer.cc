@@ -1,0 +1,95 @@
+#include "gateway/image_pricer.h"
+
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <openssl/sha.h>
+
+#include <algorithm>
+
+#include "absl/strings/ascii.h"
+#include "common/random.h"
+#include "common/rpc/status.h"
+#include "gateway/own_refusals.h"
+#include "model/image/host_bytes.h"
+
+namespace headroom::gateway {
+namespace {
+
+// HMAC-SHA256 over hash of the bytes, slice limit and model. The key is this process's own, so keys of different
+// gateways never meet and a client that knows a picture cannot tell whether somebody else sent it.
+std::string CacheKey(const std::string& bytes, int32_t max_slice_nums, const std::string& fingerprint) {
+  static const std::string salt = [] {
+    std::string random;
+    for (int i = 0; i < 4; ++i) {
+      const uint64_t word = SystemRandom().Next();
+      random.append(reinterpret_cast<const char*>(&word), sizeof word);
+    }
+    return random;
+  }();
+  std::string message(SHA256_DIGEST_LENGTH, '\0');
+  SHA256(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(),
+         reinterpret_cast<unsigned char*>(message.data()));
+  message += absl::StrCat(max_slice_nums, " ", fingerprint);
+  std::string key(SHA256_DIGEST_LENGTH, '\0');
+  unsigned int length = 0;
+  HMAC(EVP_sha256(), salt.data(), static_cast<int>(salt.size()), reinterpret_cast<const unsigned char*>(message.data()),
+       message.size(), reinterpret_cast<unsigned char*>(key.data()), &length);
+  return key;
+}
+
+}  // namespace
+
+ImagePricer::ImagePricer(const v1::GenerateRequest& request, const ServedModel& model, const GatewaySection& config,
+                         const ClusterLimits& limits)
+    : model_(model), config_(config), limits_(limits), slice_(model.config.slice) {
+  if (request.has_max_slice_nums()) slice_.max_slice_nums = request.max_slice_nums();
+  limits_probe_.bytes_max = config.receive_bytes_max;
+  limits_probe_.side_max = config.image_side_max;
+  limits_probe_.pixels_max = config.image_pixels_max;
+}
+
+absl::StatusOr<model::ImagePart> ImagePricer::Add(const std::string& bytes) {
+  if (!model_.config.vision) return absl::InvalidArgumentError("the model '" + model_.name + "' reads no images");
+  const auto index = static_cast<int64_t>(images_.size());
+  if (index >= config_.images_max) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("more than ", config_.images_max, " images, the limit of a request (images_max)"));
+  }
+  absl::StatusOr<PricedGeometry> priced = Price(bytes);
+  if (!priced.ok()) return rpc::WithPrefix(absl::StrCat("image ", index + 1, ": "), priced.status());
+  const model::PieceGeometry& geometry = priced->geometry;
+  const auto pieces = static_cast<int64_t>(geometry.pieces.size());
+  v1::PricedImage image;
+  image.set_format(absl::AsciiStrToLower(model::ImageFormatName(priced->header.format)));
+  image.set_width(priced->header.width);
+  image.set_height(priced->header.height);
+  image.set_size_bytes(static_cast<int64_t>(bytes.size()));
+  image.set_max_slice_nums(slice_.max_slice_nums);
+  image.set_pieces(pieces);
+  image.set_patches(geometry.total_patches());
+  image.set_cache_key(CacheKey(bytes, slice_.max_slice_nums, model_.fingerprint));
+  input_.images += 1;
+  input_.pieces += pieces;
+  input_.patches += geometry.total_patches();
+  input_.largest_piece_patches = std::max(input_.largest_piece_patches, geometry.largest_piece_patches());
+  input_.compressed_bytes += static_cast<int64_t>(bytes.size());
+  input_.decoded_bytes += model::DecodedHostBytes(priced->header.width, priced->header.height, geometry.total_patches(),
+                                                  geometry.patch_size);
+  image_bytes_.push_back(&bytes);
+  images_.push_back(std::move(image));
+  return model::ImagePart{.cols = geometry.grid_cols, .rows = geometry.grid_rows};
+}
+
+absl::StatusOr<ImagePricer::PricedGeometry> ImagePricer::Price(const std::string& bytes) const {
+  PricedGeometry priced;
+  HEADROOM_ASSIGN_OR_RETURN(priced.header, model::ProbeImage(bytes, limits_probe_));
+  HEADROOM_ASSIGN_OR_RETURN(priced.geometry, model::ComputePieces(priced.header.width, priced.header.height, slice_));
+  if (absl::Status status = model::CheckPiecePatches(priced.geometry, limits_.max_patches_per_step); !status.ok()) {
+    const int64_t limit = limits_.max_patches_per_step;
+    return OwnRefusal(std::move(status), "MODEL_LIMIT",
+                      {"max_patches_per_step", "", priced.geometry.largest_piece_patches(), limit, limit});
+  }
+  return priced;
+}
+
+}  // namespace headroom::gateway

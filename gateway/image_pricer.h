@@ -1,0 +1,53 @@
+// What admission must know of the images of a request, from their headers alone: pixels are not decoded here.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "admission/price.h"
+#include "common/config.h"
+#include "common/status.h"
+#include "gateway/cluster_view.h"
+#include "gateway/served_model.h"
+#include "headroom/v1/gateway.pb.h"
+#include "headroom/v1/vision.pb.h"
+#include "model/image/header.h"
+#include "model/image/pieces.h"
+#include "model/text/chat_template.h"
+
+namespace headroom::gateway {
+
+// One per request; everything given must outlive it.
+class ImagePricer {
+ public:
+  ImagePricer(const v1::GenerateRequest& request, const ServedModel& model, const GatewaySection& config,
+              const ClusterLimits& limits);
+
+  // The next image in prompt order: its place in the prompt. `bytes` (PNG, JPEG or WebP) must outlive image_bytes().
+  // INVALID_ARGUMENT names the image by its number from 1.
+  absl::StatusOr<model::ImagePart> Add(const std::string& bytes);
+
+  const std::vector<v1::PricedImage>& images() const { return images_; }
+  const std::vector<const std::string*>& image_bytes() const { return image_bytes_; }
+  // The sums over all images; the rest is empty.
+  const admission::PriceInput& input() const { return input_; }
+
+ private:
+  struct PricedGeometry {
+    model::ImageHeader header;
+    model::PieceGeometry geometry;
+  };
+
+  absl::StatusOr<PricedGeometry> Price(const std::string& bytes) const;
+
+  const ServedModel& model_;
+  const GatewaySection& config_;
+  const ClusterLimits& limits_;
+  model::SliceConfig slice_;
+  model::ImageLimits limits_probe_;
+  admission::PriceInput input_;
+  std::vector<v1::PricedImage> images_;
+  std::vector<const std::string*> image_bytes_;
+};
+
+}  // namespace headroom::gateway

@@ -1,0 +1,85 @@
+#include "gateway/served_model.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <optional>
+
+#include "model/checkpoint.h"
+#include "model/fingerprint.h"
+#include "model/text/chat_template.h"
+
+namespace headroom::gateway {
+namespace {
+
+// The operator reads its errors, not clients: they may name the file.
+absl::StatusOr<std::string> ReadSmallFile(const std::string& path) {
+  constexpr size_t kBytesMax = size_t{16} << 20;
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return absl::NotFoundError(path + ": cannot be opened");
+  std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  if (text.size() > kBytesMax)
+    return absl::InvalidArgumentError(absl::StrCat(path, ": larger than ", kBytesMax, " bytes"));
+  return text;
+}
+
+model::ImageMarkers Markers(const model::ModelConfig& config) {
+  model::ImageMarkers markers;
+  markers.image_start = config.markers.image_start;
+  markers.image_end = config.markers.image_end;
+  markers.slice_start = config.markers.slice_start;
+  markers.slice_end = config.markers.slice_end;
+  markers.placeholder = config.markers.placeholder;
+  markers.id_start = config.markers.image_id_start;
+  markers.id_end = config.markers.image_id_end;
+  markers.tokens_per_piece = static_cast<int32_t>(config.resampler.query_num);
+  markers.use_image_id = config.use_image_id;
+  return markers;
+}
+
+// What ends an answer: the model's own stops, the template's end of turn, and the end of text that Qwen-like
+// vocabularies have.
+std::vector<int32_t> StopIds(const model::ModelConfig& config, const model::Tokenizer& tokenizer,
+                             const model::ChatTemplate& chat) {
+  std::vector<int32_t> ids;
+  for (int64_t id : config.llm.eos_token_ids) ids.push_back(static_cast<int32_t>(id));
+  for (const std::string& content : {chat.end_of_turn(), std::string("<|endoftext|>")}) {
+    const auto id = tokenizer.TokenId(content);
+    if (id && tokenizer.IsAdded(*id)) ids.push_back(*id);
+  }
+  std::sort(ids.begin(), ids.end());
+  ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
+  return ids;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<ServedModel>> ServedModel::Load(const std::string& directory,
+                                                               int64_t embedding_element_bytes) {
+  auto model = std::make_unique<ServedModel>();
+  HEADROOM_ASSIGN_OR_RETURN(model->config, model::LoadModelConfig(directory));
+  HEADROOM_ASSIGN_OR_RETURN(const model::Checkpoint checkpoint, model::Checkpoint::Open(directory));
+  HEADROOM_ASSIGN_OR_RETURN(model->fingerprint, model::ModelFingerprint(directory, checkpoint));
+  HEADROOM_ASSIGN_OR_RETURN(model->tokenizer, model::Tokenizer::FromFile(directory + "/tokenizer.json"));
+  if (model->tokenizer->vocab_size() > model->config.llm.vocab_size) {
+    return absl::InvalidArgumentError(absl::StrCat(directory, ": the tokenizer has ids up to ",
+                                                   model->tokenizer->vocab_size() - 1, ", the model a vocabulary of ",
+                                                   model->config.llm.vocab_size));
+  }
+  HEADROOM_ASSIGN_OR_RETURN(const std::string tokenizer_config, ReadSmallFile(directory + "/tokenizer_config.json"));
+  HEADROOM_ASSIGN_OR_RETURN(model::ChatTemplate chat, model::ChatTemplate::FromTokenizerConfig(tokenizer_config));
+  model->stop_ids = StopIds(model->config, *model->tokenizer, chat);
+  std::optional<model::ImageMarkers> markers;
+  if (model->config.vision) markers = Markers(model->config);
+  HEADROOM_ASSIGN_OR_RETURN(model::PromptBuilder prompts,
+                            model::PromptBuilder::Create(model->tokenizer.get(), std::move(chat), std::move(markers)));
+  model->prompts = std::make_unique<model::PromptBuilder>(std::move(prompts));
+  model->embedding_bytes_per_piece =
+      model->config.resampler.query_num * model->config.llm.hidden_size * embedding_element_bytes;
+  const std::filesystem::path path = std::filesystem::path(directory).lexically_normal();
+  model->name = path.has_filename() ? path.filename().string() : path.parent_path().filename().string();
+  return model;
+}
+
+}  // namespace headroom::gateway

@@ -1,0 +1,32 @@
+// What the gateway knows of the model that it serves: no weights.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/status.h"
+#include "model/config.h"
+#include "model/text/prompt.h"
+#include "model/text/tokenizer.h"
+
+namespace headroom::gateway {
+
+// Immutable after loading, so every method is thread-safe.
+class ServedModel {
+ public:
+  // Reads config, tokenizer and checkpoint headers of `directory`. `embedding_element_bytes`: 2 for bf16, 4 for fp32.
+  static absl::StatusOr<std::unique_ptr<ServedModel>> Load(const std::string& directory,
+                                                           int64_t embedding_element_bytes);
+
+  std::string name;  // last part of the directory
+  std::string fingerprint;
+  model::ModelConfig config;
+  std::unique_ptr<model::Tokenizer> tokenizer;
+  std::unique_ptr<model::PromptBuilder> prompts;
+  std::vector<int32_t> stop_ids;
+  int64_t embedding_bytes_per_piece = 0;  // where workers do not say
+};
+
+}  // namespace headroom::gateway
