@@ -163,6 +163,7 @@ absl::Status Decoder::CheckBatch(const StepBatch& batch) const {
     }
   }
   HEADROOM_RETURN_IF_ERROR(CheckSequences(batch.sequences, rows));
+  HEADROOM_RETURN_IF_ERROR(CheckCopies(batch.copies));
   return CheckLogitRows(batch.logit_rows, rows);
 }
 
@@ -196,6 +197,20 @@ absl::Status Decoder::CheckSequences(std::span<const StepSequence> sequences, in
   }
   if (next_row == rows) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat("sequences cover ", next_row, " of ", rows, " rows"));
+}
+
+absl::Status Decoder::CheckCopies(std::span<const BlockCopy> copies) const {
+  if (static_cast<int64_t>(copies.size()) > layout_.limits.sequences) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("copies of ", copies.size(), " KV blocks, limit ", layout_.limits.sequences));
+  }
+  for (const BlockCopy& copy : copies) {
+    for (const int32_t block : {copy.from, copy.to}) {
+      if (block >= 0 && block < kv_blocks_) continue;
+      return absl::InvalidArgumentError(absl::StrCat("copy of KV block ", block, " of ", kv_blocks_));
+    }
+  }
+  return absl::OkStatus();
 }
 
 absl::Status Decoder::CheckLogitRows(std::span<const int32_t> logit_rows, int64_t rows) const {
@@ -243,6 +258,9 @@ absl::StatusOr<ConstMatrix> Decoder::Forward(const StepBatch& batch) {
     const auto lane = device_.EnterLane();
     step_rows_ = 0;
     const Step step = PlaceStep(batch);
+    HEADROOM_RETURN_IF_ERROR(runtime::CopyKvBlocks(
+        device_,
+        {.copies = batch.copies, .pool = kv_pool_.data(), .block_bytes = kv_.BlockBytes(), .blocks = kv_blocks_}));
     HEADROOM_RETURN_IF_ERROR(Embed(batch, step));
     for (int64_t i = 0; i < config_.layers; ++i) {
       HEADROOM_RETURN_IF_ERROR(Attend(layers_[i], i, step));

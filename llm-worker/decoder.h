@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "common/status.h"
+#include "llm-worker/kv/kv_pool.h"
 #include "memory/arena.h"
 #include "memory/plan.h"
 #include "model/checkpoint.h"
@@ -45,7 +46,8 @@ struct StepBatch {
   std::vector<int32_t> token_ids;       // [T]; where embeddings go, any id of the vocabulary
   std::vector<StepSequence> sequences;  // cover every row exactly once, in order of first_row
   std::vector<EmbeddingRows> embeddings;
-  std::vector<int32_t> logit_rows;  // rows whose next-token logits are wanted
+  std::vector<BlockCopy> copies = {};  // before anything is written; at most max_num_seqs
+  std::vector<int32_t> logit_rows;     // rows whose next-token logits are wanted
 };
 
 class Decoder {
@@ -90,6 +92,7 @@ class Decoder {
   void NameWeights();
   absl::Status CheckBatch(const StepBatch& batch) const;
   absl::Status CheckSequences(std::span<const StepSequence> sequences, int64_t rows) const;
+  absl::Status CheckCopies(std::span<const BlockCopy> copies) const;
   absl::Status CheckLogitRows(std::span<const int32_t> logit_rows, int64_t rows) const;
   Step PlaceStep(const StepBatch& batch);
   absl::Status Embed(const StepBatch& batch, const Step& step);

@@ -10,8 +10,7 @@
 #include "common/testing/allocation_guard.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "llm-worker/kv/block_pool.h"
-#include "llm-worker/kv/block_table.h"
+#include "llm-worker/kv/kv_pool.h"
 #include "memory/ledger.h"
 
 namespace headroom::llm_worker {
@@ -82,6 +81,15 @@ Script RandomScript(std::mt19937& random, const model::DecoderConfig& config, in
   return script;
 }
 
+// The blocks of one sequence, taken from a pool as they are needed.
+std::vector<int32_t>& TakeBlocks(BlockPool& pool, const Decoder& decoder, int64_t tokens,
+                                 std::vector<int32_t>& blocks) {
+  while (static_cast<int64_t>(blocks.size()) < BlocksFor(tokens, decoder.block_size())) {
+    blocks.push_back(pool.Take().value());
+  }
+  return blocks;
+}
+
 using Logits = std::vector<std::vector<float>>;  // by position
 
 void Keep(const runtime::ConstMatrix& logits, int64_t row, std::vector<float>& place) {
@@ -92,12 +100,12 @@ void Keep(const runtime::ConstMatrix& logits, int64_t row, std::vector<float>& p
 // The whole script token by token.
 Logits Alone(Decoder& decoder, const Script& script) {
   BlockPool pool(static_cast<int32_t>(decoder.kv_blocks()));
-  BlockTable blocks(&pool, decoder.block_size());
-  EXPECT_TRUE(blocks.Reserve(static_cast<int64_t>(script.ids.size())));
+  std::vector<int32_t> blocks;
+  TakeBlocks(pool, decoder, static_cast<int64_t>(script.ids.size()), blocks);
   Logits result(script.ids.size());
   for (int64_t p = 0; p < static_cast<int64_t>(script.ids.size()); ++p) {
     StepBatch batch{.token_ids = {script.ids[p]},
-                    .sequences = {{.first_row = 0, .rows = 1, .cached = p, .blocks = blocks.blocks()}},
+                    .sequences = {{.first_row = 0, .rows = 1, .cached = p, .blocks = blocks}},
                     .embeddings = {},
                     .logit_rows = {0}};
     script.AddEmbeddings(p, p + 1, 0, batch);
@@ -111,13 +119,10 @@ Logits Alone(Decoder& decoder, const Script& script) {
 // All scripts at once: every step takes a random part of each, so that long chunks and single tokens meet.
 std::vector<Logits> Together(Decoder& decoder, const std::vector<Script>& scripts, std::mt19937& random) {
   BlockPool pool(static_cast<int32_t>(decoder.kv_blocks()));
-  std::vector<BlockTable> tables;
+  std::vector<std::vector<int32_t>> tables(scripts.size());
   std::vector<int64_t> done(scripts.size(), 0);
   std::vector<Logits> results;
-  for (const Script& script : scripts) {
-    tables.emplace_back(&pool, decoder.block_size());
-    results.emplace_back(script.ids.size());
-  }
+  for (const Script& script : scripts) results.emplace_back(script.ids.size());
   for (bool more = true; more;) {
     more = false;
     StepBatch batch;
@@ -130,12 +135,11 @@ std::vector<Logits> Together(Decoder& decoder, const std::vector<Script>& script
       more = more || left > rows;
       if (rows < 1) continue;
       // Blocks are taken as they are needed, so those of different sequences lie in each other's gaps.
-      EXPECT_TRUE(tables[s].Reserve(done[s] + rows));
+      TakeBlocks(pool, decoder, done[s] + rows, tables[s]);
       const int64_t first_row = static_cast<int64_t>(batch.token_ids.size());
       const auto ids = scripts[s].ids.begin() + done[s];
       batch.token_ids.insert(batch.token_ids.end(), ids, ids + rows);
-      batch.sequences.push_back(
-          {.first_row = first_row, .rows = rows, .cached = done[s], .blocks = tables[s].blocks()});
+      batch.sequences.push_back({.first_row = first_row, .rows = rows, .cached = done[s], .blocks = tables[s]});
       scripts[s].AddEmbeddings(done[s], done[s] + rows, first_row, batch);
       batch.logit_rows.push_back(static_cast<int32_t>(first_row + rows - 1));
       kept.emplace_back(s, done[s] + rows - 1);
@@ -211,10 +215,10 @@ TEST(DecoderTest, LogitsOfOtherRowsOfTheStep) {
   const Script script = RandomScript(random, m->config.llm, 20, false);
   const Logits alone = Alone(decoder, script);
   BlockPool pool(4);
-  BlockTable blocks(&pool, decoder.block_size());
-  ASSERT_TRUE(blocks.Reserve(20));
+  std::vector<int32_t> blocks;
+  TakeBlocks(pool, decoder, 20, blocks);
   const StepBatch batch{.token_ids = script.ids,
-                        .sequences = {{.first_row = 0, .rows = 20, .cached = 0, .blocks = blocks.blocks()}},
+                        .sequences = {{.first_row = 0, .rows = 20, .cached = 0, .blocks = blocks}},
                         .embeddings = {},
                         .logit_rows = {}};
   ASSERT_TRUE(decoder.Forward(batch).ok());
@@ -229,6 +233,51 @@ TEST(DecoderTest, LogitsOfOtherRowsOfTheStep) {
   }
   EXPECT_FALSE(decoder.Logits(std::vector<int32_t>{20}).ok());
   EXPECT_FALSE(decoder.Logits(std::vector<int32_t>(9, 0)).ok());
+}
+
+// A fork shares all blocks; both go on in the block that is not full, the fork in a copy of it.
+TEST(DecoderTest, AForkGoesOnInCopiesOfWhatItWritesTo) {
+  absl::StatusOr<TestModel> m = Load("qwen2", DType::kF32);
+  ASSERT_TRUE(m.ok()) << m.status();
+  Decoder& decoder = *m->decoder;
+  std::mt19937 random(8);
+  const int64_t shared = 21, total = 30;
+  const Script script = RandomScript(random, m->config.llm, total, false);
+  Script fork = RandomScript(random, m->config.llm, total, false);
+  std::copy_n(script.ids.begin(), shared, fork.ids.begin());
+  const Logits alone = Alone(decoder, script), fork_alone = Alone(decoder, fork);
+
+  BlockPool pool(static_cast<int32_t>(decoder.kv_blocks()));
+  std::vector<int32_t> blocks;
+  TakeBlocks(pool, decoder, shared, blocks);
+  const StepBatch prefill{
+      .token_ids = {script.ids.begin(), script.ids.begin() + shared},
+      .sequences = {{.first_row = 0, .rows = shared, .cached = 0, .blocks = blocks}},
+      .embeddings = {},
+      .logit_rows = {},
+  };
+  ASSERT_TRUE(decoder.Forward(prefill).ok());
+  std::vector<int32_t> fork_blocks = blocks;
+  ASSERT_NE(shared % decoder.block_size(), 0);
+  fork_blocks.back() = pool.Take().value();
+  std::vector<BlockCopy> copies = {{blocks.back(), fork_blocks.back()}};
+  for (int64_t p = shared; p < total; ++p) {
+    TakeBlocks(pool, decoder, p + 1, blocks);
+    TakeBlocks(pool, decoder, p + 1, fork_blocks);
+    const StepBatch both{.token_ids = {script.ids[p], fork.ids[p]},
+                         .sequences = {{.first_row = 0, .rows = 1, .cached = p, .blocks = blocks},
+                                       {.first_row = 1, .rows = 1, .cached = p, .blocks = fork_blocks}},
+                         .embeddings = {},
+                         .copies = std::exchange(copies, {}),
+                         .logit_rows = {0, 1}};
+    const auto logits = decoder.Forward(both);
+    ASSERT_TRUE(logits.ok()) << logits.status();
+    std::vector<float> row, fork_row;
+    Keep(*logits, 0, row);
+    Keep(*logits, 1, fork_row);
+    EXPECT_LT(RelativeError(row, alone[p]), 1e-4) << p;
+    EXPECT_LT(RelativeError(fork_row, fork_alone[p]), 1e-4) << p;
+  }
 }
 
 // What a careless engine could hand over is refused with value and limit, not computed.
@@ -248,9 +297,10 @@ TEST(DecoderTest, RefusesBatchesThatContradictThemselvesOrTheLimits) {
   ASSERT_TRUE(decoder.Forward(good).ok());
 
   std::map<std::string, StepBatch> bad;
-  for (const char* name : {"empty", "too many tokens", "id below 0", "id past the vocabulary", "rows not covered",
-                           "rows past the end", "gap", "no blocks", "block outside", "cached below 0", "too long",
-                           "logits outside", "too many logits", "embeddings past the end", "embeddings too narrow"}) {
+  for (const char* name :
+       {"empty", "too many tokens", "id below 0", "id past the vocabulary", "rows not covered", "rows past the end",
+        "gap", "no blocks", "block outside", "cached below 0", "too long", "logits outside", "too many logits",
+        "copy outside", "too many copies", "embeddings past the end", "embeddings too narrow"}) {
     bad[name] = good;
   }
   bad["empty"] = StepBatch{};
@@ -267,6 +317,8 @@ TEST(DecoderTest, RefusesBatchesThatContradictThemselvesOrTheLimits) {
   bad["too long"].sequences[0].blocks = many;
   bad["logits outside"].logit_rows = {2};
   bad["too many logits"].logit_rows.assign(9, 0);
+  bad["copy outside"].copies = {{0, outside[0]}};
+  bad["too many copies"].copies.assign(9, {0, 1});
   bad["embeddings past the end"].embeddings = {
       {1, runtime::ConstMatrix::F32(embedding.data(), 2, m->config.llm.hidden_size)}};
   bad["embeddings too narrow"].embeddings = {

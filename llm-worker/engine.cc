@@ -10,15 +10,15 @@
 
 namespace headroom::llm_worker {
 
-Engine::Engine(const EngineOptions& options, ForwardPass forward, Clock& clock,
+Engine::Engine(const EngineOptions& options, KvPool& pool, ForwardPass forward, Clock& clock,
                std::function<void(const EngineStep&)> on_step)
     : options_(options),
       forward_(std::move(forward)),
       clock_(clock),
       on_step_(std::move(on_step)),
-      pool_(static_cast<int32_t>(options.kv_blocks)),
+      pool_(pool),
       sampler_(options.vocab_size) {
-  stats_.blocks = options.kv_blocks;
+  stats_.blocks = pool.blocks();
 }
 
 Engine::~Engine() { Stop(); }
@@ -28,9 +28,8 @@ void Engine::Start() {
   thread_ = std::thread([this] { Run(); });
 }
 
-absl::Status Engine::Submit(SequenceRequest request, std::shared_ptr<TokenStream> stream, KvLease lease) {
-  auto sequence = std::make_unique<Sequence>(std::move(request), std::move(stream), std::move(lease), &pool_,
-                                             options_.limits.block_size);
+absl::Status Engine::Submit(SequenceRequest request, std::shared_ptr<TokenStream> stream, KvBlocks blocks) {
+  auto sequence = std::make_unique<Sequence>(std::move(request), std::move(stream), std::move(blocks));
   {
     std::lock_guard lock(mutex_);
     if (stopping_) return absl::UnavailableError("the worker is shutting down");
@@ -67,8 +66,8 @@ void Engine::Run() {
     const ComputeScope scope;
     DropCancelled();
     const StepPlan plan = Plan();
-    const std::vector<Row> rows = Admit(plan);
-    if (!rows.empty()) RunStep(rows);
+    const AdmittedStep step = Admit(plan);
+    if (!step.rows.empty()) RunStep(step);
   }
   EndAll();
 }
@@ -115,41 +114,40 @@ StepPlan Engine::Plan() const {
   return PlanStep(running, waiting, pool_.free_blocks(), options_.limits);
 }
 
-std::vector<Engine::Row> Engine::Admit(const StepPlan& plan) {
+Engine::AdmittedStep Engine::Admit(const StepPlan& plan) {
   for (size_t i = 0; i < plan.admitted; ++i) {
     running_.push_back(std::move(waiting_.front()));
     waiting_.pop_front();
   }
-  std::vector<Row> rows;
+  AdmittedStep step;
   std::vector<std::pair<Sequence*, absl::Status>> failed;
   for (const StepItem& item : plan.items) {
     Sequence* sequence = running_[item.index].get();
-    if (absl::Status status = sequence->Grow(sequence->computed() + item.tokens); !status.ok()) {
+    if (absl::Status status = sequence->MakeRoom(item.tokens, step.copies); !status.ok()) {
       failed.emplace_back(sequence, std::move(status));
     } else {
-      rows.push_back({sequence, item.tokens, item.samples});
+      step.rows.push_back({sequence, item.tokens, item.samples});
     }
   }
   // Under the guaranteed policy something can always run. If not, the books are wrong: end the oldest rather than spin.
-  if (rows.empty() && failed.empty() && !running_.empty()) {
+  if (step.rows.empty() && failed.empty() && !running_.empty()) {
     failed.emplace_back(running_.front().get(), absl::InternalError("no KV block for a sequence that was granted"));
   }
   for (auto& [sequence, status] : failed) End(sequence, {.error = std::move(status)});
-  return rows;
+  return step;
 }
 
-StepBatch Engine::BuildBatch(const std::vector<Row>& rows) const {
+StepBatch Engine::BuildBatch(const AdmittedStep& step) const {
   StepBatch batch;
+  batch.copies = step.copies;
   int64_t first_row = 0;
-  for (const Row& row : rows) {
+  for (const Row& row : step.rows) {
     const Sequence& sequence = *row.sequence;
     const auto tokens =
         sequence.tokens().subspan(static_cast<size_t>(sequence.computed()), static_cast<size_t>(row.tokens));
     batch.token_ids.insert(batch.token_ids.end(), tokens.begin(), tokens.end());
-    batch.sequences.push_back({.first_row = first_row,
-                               .rows = row.tokens,
-                               .cached = sequence.computed(),
-                               .blocks = sequence.blocks().blocks()});
+    batch.sequences.push_back(
+        {.first_row = first_row, .rows = row.tokens, .cached = sequence.computed(), .blocks = sequence.blocks()});
     AddEmbeddings(sequence, first_row, row.tokens, batch);
     if (row.samples) batch.logit_rows.push_back(static_cast<int32_t>(first_row + row.tokens - 1));
     first_row += row.tokens;
@@ -170,9 +168,10 @@ void Engine::AddEmbeddings(const Sequence& sequence, int64_t first_row, int64_t 
   }
 }
 
-void Engine::RunStep(const std::vector<Row>& rows) {
+void Engine::RunStep(const AdmittedStep& step) {
   const TimePoint begin = clock_.Now();
-  const StepBatch batch = BuildBatch(rows);
+  const std::vector<Row>& rows = step.rows;
+  const StepBatch batch = BuildBatch(step);
   const absl::StatusOr<runtime::ConstMatrix> logits = forward_(batch);
   ++step_;
   if (!logits.ok()) {
@@ -237,7 +236,7 @@ void Engine::EndAll() {
   while (!running_.empty()) End(running_.front().get(), {.error = stopped});
   while (!waiting_.empty()) End(waiting_.front().get(), {.error = stopped});
   std::lock_guard lock(mutex_);
-  stats_ = {.blocks_used = pool_.used_blocks(), .blocks = options_.kv_blocks, .steps = step_};
+  stats_ = {.blocks_used = pool_.used_blocks(), .blocks = pool_.blocks(), .steps = step_};
 }
 
 }  // namespace headroom::llm_worker

@@ -3,7 +3,7 @@
 //   wait for work ▸ take what was submitted, drop cancelled ▸ plan the step (pure) ▸ one forward pass ▸ sample ▸
 //   publish ▸ free finished
 //
-// Prefill is chunked, the KV cache is paged, and blocks are taken as a sequence grows, inside what its lease reserved:
+// Prefill is chunked, the KV cache is paged, and blocks are taken as a sequence grows, inside what its leg reserved:
 // nothing is ever preempted. An error of one sequence (a logit that is not a number) ends that sequence only; a forward
 // pass that fails ends those in it.
 #pragma once
@@ -20,7 +20,7 @@
 #include "common/clock.h"
 #include "common/status.h"
 #include "llm-worker/decoder.h"
-#include "llm-worker/kv/block_pool.h"
+#include "llm-worker/kv/kv_pool.h"
 #include "llm-worker/sequence.h"
 #include "llm-worker/step_planner.h"
 
@@ -29,7 +29,6 @@ namespace headroom::llm_worker {
 struct EngineOptions {
   StepLimits limits;
   int64_t waiting_max = 0;  // submitted and not running yet
-  int64_t kv_blocks = 0;
   int64_t vocab_size = 0;
   int64_t hidden_size = 0;
   DType embedding_dtype = DType::kF32;  // of SequenceRequest::runs
@@ -57,8 +56,8 @@ class Engine {
   // One forward pass, called on the engine's thread only: Decoder::Forward.
   using ForwardPass = std::function<absl::StatusOr<runtime::ConstMatrix>(const StepBatch&)>;
 
-  // `on_step` runs on the engine's thread after each step; may be empty.
-  Engine(const EngineOptions& options, ForwardPass forward, Clock& clock,
+  // `on_step` runs on the engine's thread after each step; may be empty. `pool` must outlive the engine.
+  Engine(const EngineOptions& options, KvPool& pool, ForwardPass forward, Clock& clock,
          std::function<void(const EngineStep&)> on_step);
   // Stops.
   ~Engine();
@@ -68,9 +67,9 @@ class Engine {
   void Start();
 
   // Hands a request over; CheckSequenceRequest has passed and the data of its runs is there. The stream gets its events
-  // and, when blocks and lease are back, one last event. Any thread. RESOURCE_EXHAUSTED when too many wait; UNAVAILABLE
+  // and, when blocks and leg are back, one last event. Any thread. RESOURCE_EXHAUSTED when too many wait; UNAVAILABLE
   // after Stop.
-  absl::Status Submit(SequenceRequest request, std::shared_ptr<TokenStream> stream, KvLease lease);
+  absl::Status Submit(SequenceRequest request, std::shared_ptr<TokenStream> stream, KvBlocks blocks);
 
   // Ends every sequence with UNAVAILABLE and joins. Idempotent.
   void Stop();
@@ -91,10 +90,14 @@ class Engine {
     int64_t tokens;
     bool samples;
   };
-  std::vector<Row> Admit(const StepPlan& plan);
-  StepBatch BuildBatch(const std::vector<Row>& rows) const;
+  struct AdmittedStep {
+    std::vector<Row> rows;
+    std::vector<BlockCopy> copies;
+  };
+  AdmittedStep Admit(const StepPlan& plan);
+  StepBatch BuildBatch(const AdmittedStep& step) const;
   void AddEmbeddings(const Sequence& sequence, int64_t first_row, int64_t tokens, StepBatch& batch) const;
-  void RunStep(const std::vector<Row>& rows);
+  void RunStep(const AdmittedStep& step);
   void Sample(Sequence& sequence, std::span<const float> logits);
   void Publish(Sequence& sequence, int32_t token);
   // Frees the sequence, then tells its stream.
@@ -105,7 +108,7 @@ class Engine {
   const ForwardPass forward_;
   Clock& clock_;
   const std::function<void(const EngineStep&)> on_step_;
-  BlockPool pool_;
+  KvPool& pool_;
   Sampler sampler_;
 
   // The engine thread's own.

@@ -152,12 +152,11 @@ class EngineTest : public testing::Test {
   static EngineOptions Options() {
     return {.limits = {.max_num_seqs = 8, .max_num_batched_tokens = 10, .block_size = kBlockSize},
             .waiting_max = 100,
-            .kv_blocks = kBlocks,
             .vocab_size = kVocab,
             .hidden_size = kHidden};
   }
 
-  KvLease Lease(const SequenceRequest& request) {
+  KvBlocks Reserve(const SequenceRequest& request) {
     const int64_t tokens = static_cast<int64_t>(request.prompt_ids.size()) + request.max_tokens;
     admission::Grant grant{.id = {1, ++grants_},
                            .cluster_id = "c",
@@ -173,12 +172,12 @@ class EngineTest : public testing::Test {
     grant.legs.push_back(leg);
     auto active = gate_.Activate(grant, admission::Role::kLlm);
     HEADROOM_CHECK(active.ok()) << active.status();
-    return KvLease(std::move(*active), &ledger_, kBlockBytes);
+    return pool_.Reserve(std::move(*active));
   }
 
   void Submit(const SequenceRequest& request, Reader& reader) {
     ASSERT_TRUE(CheckSequenceRequest(request, {.vocab_size = kVocab, .max_model_len = 1000}).ok());
-    const absl::Status status = engine_->Submit(request, reader.stream(), Lease(request));
+    const absl::Status status = engine_->Submit(request, reader.stream(), Reserve(request));
     ASSERT_TRUE(status.ok()) << status;
   }
 
@@ -191,7 +190,7 @@ class EngineTest : public testing::Test {
 
   void Make(EngineOptions options = Options()) {
     engine_ = std::make_unique<Engine>(
-        options, [this](const StepBatch& batch) { return model_.Forward(batch); }, SystemClock(), nullptr);
+        options, pool_, [this](const StepBatch& batch) { return model_.Forward(batch); }, SystemClock(), nullptr);
     engine_->Start();
   }
 
@@ -203,6 +202,7 @@ class EngineTest : public testing::Test {
                                .incarnation = 7,
                                .capacity = {.slots = 1000, .kv_blocks = kBlocks}},
                               SystemClock()};
+  KvPool pool_{{.blocks = kBlocks, .block_size = kBlockSize, .block_bytes = kBlockBytes}, ledger_};
   uint64_t grants_ = 0;
   std::unique_ptr<Engine> engine_;
 };
@@ -342,7 +342,7 @@ TEST_F(EngineTest, SlowReaderNeverStallsAStep) {
   Make();
   auto unread = std::make_shared<TokenStream>(SystemClock(), [] {});
   const SequenceRequest slow = Request({9, 9}, 60), fast = Request({1, 2}, 50);
-  ASSERT_TRUE(engine_->Submit(slow, unread, Lease(slow)).ok());
+  ASSERT_TRUE(engine_->Submit(slow, unread, Reserve(slow)).ok());
   Reader reader;
   Submit(fast, reader);
   EXPECT_EQ(reader.Tokens(), Expected(fast));
@@ -353,16 +353,16 @@ TEST_F(EngineTest, QueueIsBoundedAndStopEndsEverything) {
   EngineOptions options = Options();
   options.waiting_max = 2;
   engine_ = std::make_unique<Engine>(
-      options, [this](const StepBatch& batch) { return model_.Forward(batch); }, SystemClock(), nullptr);
+      options, pool_, [this](const StepBatch& batch) { return model_.Forward(batch); }, SystemClock(), nullptr);
   Reader a, b, c;
   Submit(Request({1}, 3), a);
   Submit(Request({2}, 3), b);
   const SequenceRequest third = Request({3}, 3);
-  EXPECT_EQ(engine_->Submit(third, c.stream(), Lease(third)).code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(engine_->Submit(third, c.stream(), Reserve(third)).code(), absl::StatusCode::kResourceExhausted);
   engine_->Stop();
   EXPECT_EQ(a.All().back().error.code(), absl::StatusCode::kUnavailable);
   EXPECT_EQ(b.All().back().error.code(), absl::StatusCode::kUnavailable);
-  EXPECT_EQ(engine_->Submit(third, c.stream(), Lease(third)).code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(engine_->Submit(third, c.stream(), Reserve(third)).code(), absl::StatusCode::kUnavailable);
   ExpectAllFree();
 }
 

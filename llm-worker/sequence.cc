@@ -62,9 +62,8 @@ absl::Status CheckSequenceRequest(const SequenceRequest& request, const ModelLim
   return absl::OkStatus();
 }
 
-Sequence::Sequence(SequenceRequest request, std::shared_ptr<TokenStream> stream, KvLease lease, BlockPool* pool,
-                   int64_t block_size)
-    : request_(std::move(request)), stream_(std::move(stream)), lease_(std::move(lease)), blocks_(pool, block_size) {
+Sequence::Sequence(SequenceRequest request, std::shared_ptr<TokenStream> stream, KvBlocks blocks)
+    : request_(std::move(request)), stream_(std::move(stream)), blocks_(std::move(blocks)) {
   const size_t tokens_max = request_.prompt_ids.size() + static_cast<size_t>(request_.max_tokens);
   tokens_.reserve(tokens_max);
   seen_.reserve(tokens_max);
@@ -83,18 +82,13 @@ SequenceView Sequence::View() const {
   return {.computed_tokens = computed_,
           .known_tokens = static_cast<int64_t>(tokens_.size()),
           .blocks_held = static_cast<int64_t>(blocks_.blocks().size()),
-          .blocks_reserved = lease_.blocks_reserved(),
-          .last_step = last_step_};
+          .blocks_reserved = blocks_.reserved(),
+          .last_step = last_step_,
+          .next_is_shared = blocks_.IsShared(computed_)};
 }
 
-absl::Status Sequence::Grow(int64_t tokens) {
-  const auto held = static_cast<int64_t>(blocks_.blocks().size());
-  const int64_t more = BlocksFor(tokens, blocks_.block_size()) - held;
-  if (more <= 0) return absl::OkStatus();
-  HEADROOM_RETURN_IF_ERROR(lease_.Use(more));
-  if (blocks_.Reserve(tokens)) return absl::OkStatus();
-  HEADROOM_RETURN_IF_ERROR(lease_.Use(-more));
-  return absl::InternalError(absl::StrCat("no free KV block for ", more, " that were granted"));
+absl::Status Sequence::MakeRoom(int64_t tokens, std::vector<BlockCopy>& copies) {
+  return blocks_.MakeWritable(computed_, computed_ + tokens, copies);
 }
 
 void Sequence::MarkComputed(int64_t tokens, uint64_t step) {

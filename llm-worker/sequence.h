@@ -8,8 +8,7 @@
 #include <vector>
 
 #include "common/status.h"
-#include "llm-worker/kv/block_table.h"
-#include "llm-worker/kv_lease.h"
+#include "llm-worker/kv/kv_pool.h"
 #include "llm-worker/sampler.h"
 #include "llm-worker/step_planner.h"
 #include "llm-worker/token_stream.h"
@@ -44,20 +43,18 @@ absl::Status CheckSequenceRequest(const SequenceRequest& request, const ModelLim
 
 inline constexpr size_t kStopIdsMax = 64;
 
-// Only the engine thread touches it. Dropping it gives back the blocks, then the lease.
+// Only the engine thread touches it. Dropping it gives back its blocks and its leg.
 class Sequence {
  public:
-  Sequence(SequenceRequest request, std::shared_ptr<TokenStream> stream, KvLease lease, BlockPool* pool,
-           int64_t block_size);
+  Sequence(SequenceRequest request, std::shared_ptr<TokenStream> stream, KvBlocks blocks);
 
   SequenceView View() const;
   const SequenceRequest& request() const { return request_; }
   TokenStream& stream() { return *stream_; }
   std::shared_ptr<TokenStream> shared_stream() const { return stream_; }
-  const BlockTable& blocks() const { return blocks_; }
-  // Blocks for the first `tokens` tokens. RESOURCE_EXHAUSTED above the lease; INTERNAL when the pool has none left,
-  // which the gate rules out.
-  absl::Status Grow(int64_t tokens);
+  std::span<const int32_t> blocks() const { return blocks_.blocks(); }
+  // Room of its own for the next `tokens` tokens after computed(); as KvBlocks::MakeWritable.
+  absl::Status MakeRoom(int64_t tokens, std::vector<BlockCopy>& copies);
 
   // Prompt, continued and sampled ids.
   std::span<const int32_t> tokens() const { return tokens_; }
@@ -74,8 +71,7 @@ class Sequence {
  private:
   SequenceRequest request_;
   std::shared_ptr<TokenStream> stream_;
-  KvLease lease_;
-  BlockTable blocks_;  // after lease_: released before it
+  KvBlocks blocks_;
   std::vector<int32_t> tokens_;
   std::vector<int32_t> seen_;
   int64_t image_tokens_ = 0;

@@ -51,7 +51,6 @@ EngineOptions EngineOptionsFrom(const ClusterConfig& config, const worker::Worke
                     .max_num_batched_tokens = plan.knobs.max_num_batched_tokens,
                     .block_size = plan.knobs.block_size};
   options.waiting_max = config.llm_worker.waiting_requests_max;
-  options.kv_blocks = plan.kv_blocks;
   options.vocab_size = device.model().llm.vocab_size;
   options.hidden_size = device.model().llm.hidden_size;
   options.embedding_dtype = device.compute();
@@ -64,7 +63,6 @@ LlmService::Options ServiceOptions(const ClusterConfig& config, const worker::Wo
   LlmService::Options options;
   options.limits = {.vocab_size = model.llm.vocab_size, .max_model_len = plan.knobs.max_model_len};
   options.block_size = plan.knobs.block_size;
-  options.block_bytes = plan.kv.BlockBytes();
   options.embedding = {.rows_per_piece = model.vision.has_value() ? model.resampler.query_num : 0,
                        .columns = model.llm.hidden_size,
                        .dtype = device.compute(),
@@ -106,11 +104,15 @@ LlmServer::LlmServer(const ClusterConfig& config, worker::WorkerDevice& device, 
       step_sequences_(metrics.AddHistogram("headroom_llm_step_sequences")),
       endpoint_(
           EndpointOptions(config, device), [&device] { return device.Ledger(); }, channels, metrics, SystemClock()),
+      kv_pool_({.blocks = device.plan().kv_blocks,
+                .block_size = device.plan().knobs.block_size,
+                .block_bytes = device.plan().kv.BlockBytes()},
+               device.ledger()),
       engine_(
-          EngineOptionsFrom(config, device), [this](const StepBatch& batch) { return decoder_->Forward(batch); },
-          SystemClock(), [this](const EngineStep& step) { CountStep(step); }),
-      service_({endpoint_.gate(), engine_, device.ledger(), channels, SystemClock()}, ServiceOptions(config, device),
-               metrics),
+          EngineOptionsFrom(config, device), kv_pool_,
+          [this](const StepBatch& batch) { return decoder_->Forward(batch); }, SystemClock(),
+          [this](const EngineStep& step) { CountStep(step); }),
+      service_({endpoint_.gate(), engine_, kv_pool_, channels, SystemClock()}, ServiceOptions(config, device), metrics),
       engine_metrics_(metrics.AddCollector([this] {
         const EngineStats stats = engine_.Stats();
         return std::vector<MetricSample>{{"headroom_llm_running_sequences", {}, static_cast<double>(stats.running)},

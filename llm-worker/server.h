@@ -51,6 +51,7 @@ class LlmServer : public RunningService {
   Counter prefill_steps_, decode_steps_, mixed_steps_, prompt_tokens_, answer_tokens_;
   Histogram step_seconds_, step_tokens_, step_prompt_tokens_, step_sequences_;
   worker::WorkerEndpoint endpoint_;
+  KvPool kv_pool_;
   Engine engine_;
   LlmService service_;
   std::shared_ptr<void> engine_metrics_;

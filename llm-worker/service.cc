@@ -170,7 +170,7 @@ class GenerateCall final : public grpc::ServerWriteReactor<v1::TokenEvent>,
   }
 
  private:
-  using Admitted = std::pair<SequenceRequest, KvLease>;
+  using Admitted = std::pair<SequenceRequest, KvBlocks>;
 
   // Checks, activates the leg and says so.
   absl::Status Admit() {
@@ -185,8 +185,7 @@ class GenerateCall final : public grpc::ServerWriteReactor<v1::TokenEvent>,
     }
     absl::StatusOr<admission::ActiveLeg> leg = service_.parts_.gate.Activate(grant, admission::Role::kLlm);
     if (!leg.ok()) return worker::GateRefusal(leg.status());
-    admitted_ = std::make_shared<Admitted>(std::move(sequence),
-                                           KvLease(std::move(*leg), &service_.parts_.ledger, options.block_bytes));
+    admitted_ = std::make_shared<Admitted>(std::move(sequence), service_.parts_.pool.Reserve(std::move(*leg)));
     // No work before the client can know that it has begun.
     rpc::MarkAccepted(*context_);
     StartSendInitialMetadata();
@@ -204,14 +203,14 @@ class GenerateCall final : public grpc::ServerWriteReactor<v1::TokenEvent>,
   }
 
   // On the fetch pool.
-  void Fetch(SequenceRequest sequence, KvLease lease) {
+  void Fetch(SequenceRequest sequence, KvBlocks blocks) {
     service_.fetches_.Increment();
     absl::Status status = FetchRuns(sequence);
     if (status.ok()) {
-      status = Submit(std::move(sequence), std::move(lease));
+      status = Submit(std::move(sequence), std::move(blocks));
     } else {
       service_.fetch_failures_.Increment();
-      lease.Release();
+      blocks.Release();
       if (absl::IsUnavailable(status)) status = worker::Refuse(status, "EMBEDDINGS_NOT_AVAILABLE");
     }
     if (!status.ok()) Fail(status);
@@ -232,8 +231,8 @@ class GenerateCall final : public grpc::ServerWriteReactor<v1::TokenEvent>,
     return absl::OkStatus();
   }
 
-  absl::Status Submit(SequenceRequest sequence, KvLease lease) {
-    const absl::Status status = service_.parts_.engine.Submit(std::move(sequence), stream_, std::move(lease));
+  absl::Status Submit(SequenceRequest sequence, KvBlocks blocks) {
+    const absl::Status status = service_.parts_.engine.Submit(std::move(sequence), stream_, std::move(blocks));
     return absl::IsResourceExhausted(status) || absl::IsUnavailable(status) ? worker::Refuse(status, "NO_ROOM")
                                                                             : status;
   }

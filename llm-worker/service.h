@@ -26,14 +26,13 @@ class LlmService final : public v1::Llm::CallbackService {
   struct Parts {
     admission::WorkerGate& gate;
     Engine& engine;
-    memory::Ledger& ledger;
+    KvPool& pool;
     rpc::ChannelDirectory& channels;
     Clock& clock;
   };
   struct Options {
     ModelLimits limits;
     int64_t block_size = 0;
-    int64_t block_bytes = 0;
     EmbeddingShape embedding;  // rows_per_piece 0: the model has no tower
     std::string model;         // fingerprint
     int fetch_threads = 1;

@@ -16,14 +16,16 @@ class StepBuilder {
   // Adds as many tokens of the sequence as budget, reservation and free blocks allow, at most until `plan.tokens`
   // reaches token_limit.
   void Add(size_t index, const SequenceView& sequence, int64_t token_limit) {
-    const int64_t blocks_limit = std::min(sequence.blocks_reserved, sequence.blocks_held + free_blocks_);
+    const int64_t copies = sequence.next_is_shared ? 1 : 0;
+    if (copies > free_blocks_) return;
+    const int64_t blocks_limit = std::min(sequence.blocks_reserved, sequence.blocks_held + free_blocks_ - copies);
     const int64_t wanted = sequence.known_tokens - sequence.computed_tokens;
     const int64_t room = blocks_limit * limits_.block_size - sequence.computed_tokens;
     const int64_t tokens = std::min({wanted, room, token_limit - plan_.tokens});
     if (tokens <= 0) return;
     const int64_t end = sequence.computed_tokens + tokens;
     const int64_t blocks = (end + limits_.block_size - 1) / limits_.block_size;
-    const int64_t new_blocks = std::max<int64_t>(0, blocks - sequence.blocks_held);
+    const int64_t new_blocks = copies + std::max<int64_t>(0, blocks - sequence.blocks_held);
     plan_.items.push_back({index, tokens, new_blocks, tokens == wanted});
     plan_.tokens += tokens;
     plan_.new_blocks += new_blocks;

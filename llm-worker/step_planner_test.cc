@@ -67,6 +67,22 @@ TEST(PlanStep, ReservationIsALimit) {
   EXPECT_EQ(plan.items[0].new_blocks, 2);
 }
 
+TEST(PlanStep, TheCopyOfASharedBlockIsABlockOfThePool) {
+  SequenceView fork = Decode(5);
+  fork.next_is_shared = true;
+  const StepPlan plan = PlanStep(std::span(&fork, 1), {}, 1, kLimits);
+  ASSERT_EQ(plan.items.size(), 1u);
+  EXPECT_EQ(plan.items[0].new_blocks, 1);
+  EXPECT_TRUE(PlanStep(std::span(&fork, 1), {}, 0, kLimits).items.empty());
+  // A copy and a new block: two, though the sequence holds one more afterwards.
+  SequenceView prefill = Prefill(20, 6);
+  prefill.next_is_shared = true;
+  const StepPlan two = PlanStep(std::span(&prefill, 1), {}, 2, kLimits);
+  ASSERT_EQ(two.items.size(), 1u);
+  EXPECT_EQ(two.items[0].new_blocks, 2);
+  EXPECT_EQ(two.items[0].tokens, 6);
+}
+
 struct Simulated {
   SequenceView view;
   int64_t prompt = 0;

@@ -33,6 +33,7 @@ class Backend {
   virtual absl::Status Rope(const RopeArgs& args) = 0;
   virtual absl::Status Attention(const AttentionArgs& args) = 0;
   virtual absl::Status PagedKvWrite(const PagedKvWriteArgs& args) = 0;
+  virtual absl::Status CopyKvBlocks(const CopyKvBlocksArgs& args) = 0;
   virtual absl::Status PagedAttention(const PagedAttentionArgs& args) = 0;
 };
 

@@ -28,6 +28,7 @@ void ComputeRope(const Context& context, const RopeArgs& args);
 // attention.cc, paged_attention.cc
 void ComputeAttention(const Context& context, const AttentionArgs& args);
 void ComputePagedKvWrite(const Context& context, const PagedKvWriteArgs& args);
+void ComputeCopyKvBlocks(const Context& context, const CopyKvBlocksArgs& args);
 void ComputePagedAttention(const Context& context, const PagedAttentionArgs& args);
 
 }  // namespace headroom::runtime::cpu

@@ -41,6 +41,7 @@ class CpuBackend : public Backend {
   absl::Status Rope(const RopeArgs& args) override { return Done(ComputeRope, args); }
   absl::Status Attention(const AttentionArgs& args) override { return Done(ComputeAttention, args); }
   absl::Status PagedKvWrite(const PagedKvWriteArgs& args) override { return Done(ComputePagedKvWrite, args); }
+  absl::Status CopyKvBlocks(const CopyKvBlocksArgs& args) override { return Done(ComputeCopyKvBlocks, args); }
   absl::Status PagedAttention(const PagedAttentionArgs& args) override { return Done(ComputePagedAttention, args); }
 
  private:

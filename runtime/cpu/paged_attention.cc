@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cstring>
 #include <vector>
 
 #include "runtime/cpu/compute.h"
@@ -93,6 +94,16 @@ void ComputePagedKvWrite(const Context& context, const PagedKvWriteArgs& args) {
         convert(args.v.F32() + row * args.v.row_stride + column, TokenRow(kv, kv.v_offset, block, head, token),
                 kv.head_dim);
       }
+    }
+  });
+}
+
+void ComputeCopyKvBlocks(const Context& context, const CopyKvBlocksArgs& args) {
+  const int64_t copies = static_cast<int64_t>(args.copies.size());
+  ParallelRanges(context, copies, NsForWeightBytes(2 * copies * args.block_bytes), [&](int64_t begin, int64_t end) {
+    for (const BlockCopy& copy : args.copies.subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin))) {
+      std::memcpy(args.pool + copy.to * args.block_bytes, args.pool + copy.from * args.block_bytes,
+                  static_cast<size_t>(args.block_bytes));
     }
   });
 }

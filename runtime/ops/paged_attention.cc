@@ -66,6 +66,20 @@ absl::Status PagedKvWrite(Device& device, const PagedKvWriteArgs& args) {
   return device.backend().PagedKvWrite(args);
 }
 
+absl::Status CopyKvBlocks(Device& device, const CopyKvBlocksArgs& args) {
+  constexpr char kOp[] = "CopyKvBlocks";
+  if (args.pool == nullptr || args.block_bytes < 1 || args.blocks < 1 || args.blocks > kExtentMax) {
+    return ArgumentError(kOp, absl::StrCat("pool of ", args.blocks, " blocks of ", args.block_bytes, " bytes"));
+  }
+  for (const BlockCopy& copy : args.copies) {
+    for (const int32_t block : {copy.from, copy.to}) {
+      if (block >= 0 && block < args.blocks) continue;
+      return ArgumentError(kOp, absl::StrCat("block ", block, " is outside the pool of ", args.blocks));
+    }
+  }
+  return device.backend().CopyKvBlocks(args);
+}
+
 absl::Status PagedAttention(Device& device, const PagedAttentionArgs& args) {
   constexpr char kOp[] = "PagedAttention";
   HEADROOM_RETURN_IF_ERROR(CheckView(kOp, "q", args.q, {DType::kF32}));

@@ -38,6 +38,22 @@ struct PagedKvWriteArgs {
 // INVALID_ARGUMENT on shapes or a slot outside the pool (nothing is written then).
 absl::Status PagedKvWrite(Device& device, const PagedKvWriteArgs& args);
 
+// Block `to` becomes a copy of block `from`, all layers of it.
+struct BlockCopy {
+  int32_t from = 0;
+  int32_t to = 0;
+};
+
+struct CopyKvBlocksArgs {
+  std::span<const BlockCopy> copies;  // no block is the source of one and the target of another
+  std::byte* pool = nullptr;          // block 0
+  int64_t block_bytes = 0;            // from one block to the next
+  int64_t blocks = 0;                 // in the pool
+};
+
+// INVALID_ARGUMENT on a block outside the pool (nothing is written then).
+absl::Status CopyKvBlocks(Device& device, const CopyKvBlocksArgs& args);
+
 struct PagedSequence {
   int64_t q_begin = 0;      // first row of this sequence in q and out
   int64_t q_count = 0;      // its rows in this step

@@ -1,5 +1,5 @@
-// One sequence through the decoder, as the engine would drive it: blocks from a pool, prompt in chunks, then token by
-// token.
+// One sequence through the decoder, as the engine would drive it: prompt in chunks, then token by token. It has the
+// whole KV pool to itself.
 #pragma once
 
 #include <array>
@@ -10,8 +10,6 @@
 
 #include "common/status.h"
 #include "llm-worker/decoder.h"
-#include "llm-worker/kv/block_pool.h"
-#include "llm-worker/kv/block_table.h"
 #include "runtime/matrix.h"
 
 namespace headroom::tools {
@@ -40,8 +38,7 @@ class SequenceRun {
                     std::span<const int64_t> wanted, const LogitsSink& sink);
 
   llm_worker::Decoder& decoder_;
-  llm_worker::BlockPool pool_;
-  llm_worker::BlockTable blocks_;
+  std::vector<int32_t> blocks_;
 };
 
 }  // namespace headroom::tools
