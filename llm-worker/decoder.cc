@@ -81,7 +81,6 @@ struct Decoder::Step {
 Decoder::Decoder(runtime::Device& device, const model::ModelConfig& config, const memory::Plan& plan)
     : device_(device),
       config_(config.llm),
-      compute_(plan.compute),
       weights_(plan.weights),
       layout_(plan.llm_step),
       kv_(plan.kv),
@@ -95,9 +94,9 @@ absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Create(runtime::Device& device
   const memory::LlmStepLayout& step = plan.llm_step;
   for (const LinearSpec& product : Products(config.llm, plan.compute, step.limits.tokens, step.limits.sequences)) {
     HEADROOM_ASSIGN_OR_RETURN(const int64_t scratch, runtime::PrepareLinear(device, product));
-    if (scratch <= step.linear_scratch.bytes) continue;
+    if (scratch <= step.linear_scratch.bytes()) continue;
     return absl::InternalError(absl::StrCat("a matrix product needs ", scratch, " bytes of scratch, the plan has ",
-                                            step.linear_scratch.bytes));
+                                            step.linear_scratch.bytes()));
   }
   return decoder;
 }
@@ -110,7 +109,7 @@ absl::Status Decoder::TakeMemory(memory::Arena& arena, const memory::Plan& plan)
                               arena.Take(Component::kHeadWeights, weights_.Bytes(model::WeightPart::kHead)));
   }
   HEADROOM_ASSIGN_OR_RETURN(kv_pool_, arena.Take(Component::kKvPool, plan.kv_blocks * plan.kv.BlockBytes()));
-  HEADROOM_ASSIGN_OR_RETURN(workspace_, arena.Take(Component::kLlmWorkspace, layout_.bytes));
+  HEADROOM_ASSIGN_OR_RETURN(workspace_, arena.Take(Component::kLlmWorkspace, layout_.buffers.bytes));
   NameWeights();
   return absl::OkStatus();
 }
@@ -142,8 +141,8 @@ absl::Status Decoder::Load(const model::Checkpoint& checkpoint, const memory::Lo
                        memory::After(static_cast<int64_t>(llm_memory_.size()), progress));
 }
 
-runtime::Matrix Decoder::View(const memory::Region& region, DType dtype, int64_t rows, int64_t cols) const {
-  return worker::ViewOf(workspace_, region, dtype, rows, cols);
+runtime::Matrix Decoder::View(const memory::StepBuffer& buffer, int64_t rows) const {
+  return worker::ViewOf(workspace_, buffer, rows);
 }
 
 absl::Status Decoder::CheckBatch(const StepBatch& batch) const {
@@ -230,8 +229,8 @@ Decoder::Step Decoder::PlaceStep(const StepBatch& batch) {
   step.rows = static_cast<int64_t>(batch.token_ids.size());
   step.positions = worker::SpanOf<int32_t>(workspace_, layout_.positions, step.rows);
   step.slots = worker::SpanOf<int64_t>(workspace_, layout_.slots, step.rows);
-  step.x = View(layout_.x, DType::kF32, step.rows, config_.hidden_size);
-  step.normed = View(layout_.normed, compute_, step.rows, config_.hidden_size);
+  step.x = View(layout_.x, step.rows);
+  step.normed = View(layout_.normed, step.rows);
   step.sequences.reserve(batch.sequences.size());
   const int64_t table_size = layout_.limits.blocks_per_sequence;
   const std::span<int32_t> tables = worker::SpanOf<int32_t>(workspace_, layout_.block_tables,
@@ -284,11 +283,11 @@ absl::Status Decoder::Embed(const StepBatch& batch, const Step& step) {
 absl::Status Decoder::Attend(const Layer& layer, int64_t index, const Step& step) {
   const float eps = static_cast<float>(config_.rms_norm_eps);
   const std::span<std::byte> linear_scratch = worker::BytesOf(workspace_, layout_.linear_scratch);
-  const Matrix qkv = View(layout_.qkv, DType::kF32, step.rows, QkvWidth(config_));
+  const Matrix qkv = View(layout_.qkv, step.rows);
   const Matrix q = qkv.ColRange(0, QueryWidth(config_));
   const Matrix k = qkv.ColRange(QueryWidth(config_), KeyWidth(config_));
   const Matrix v = qkv.ColRange(QueryWidth(config_) + KeyWidth(config_), KeyWidth(config_));
-  const Matrix attended = View(layout_.attention, compute_, step.rows, QueryWidth(config_));
+  const Matrix attended = View(layout_.attention, step.rows);
   const runtime::KvView cache = {.base = kv_pool_.data(),
                                  .block_bytes = kv_.BlockBytes(),
                                  .k_offset = kv_.KOffset(index),
@@ -328,8 +327,8 @@ absl::Status Decoder::Attend(const Layer& layer, int64_t index, const Step& step
 absl::Status Decoder::FeedForward(const Layer& layer, const Step& step) {
   const float eps = static_cast<float>(config_.rms_norm_eps);
   const std::span<std::byte> linear_scratch = worker::BytesOf(workspace_, layout_.linear_scratch);
-  const Matrix gate_up = View(layout_.gate_up, DType::kF32, step.rows, 2 * config_.intermediate_size);
-  const Matrix activated = View(layout_.activated, compute_, step.rows, config_.intermediate_size);
+  const Matrix gate_up = View(layout_.gate_up, step.rows);
+  const Matrix activated = View(layout_.activated, step.rows);
   HEADROOM_RETURN_IF_ERROR(
       runtime::RmsNorm(device_, {.x = step.x, .gain = layer.post_norm, .eps = eps, .y = step.normed}));
   HEADROOM_RETURN_IF_ERROR(
@@ -343,7 +342,7 @@ absl::StatusOr<ConstMatrix> Decoder::Logits(std::span<const int32_t> rows) {
   HEADROOM_RETURN_IF_ERROR(CheckLogitRows(rows, step_rows_));
   const int64_t count = static_cast<int64_t>(rows.size());
   const auto lane = device_.EnterLane();
-  const Matrix logits = View(layout_.logits, DType::kF32, count, config_.vocab_size);
+  const Matrix logits = View(layout_.logits, count);
   HEADROOM_RETURN_IF_ERROR(Head(rows, logits));
   return logits;
 }
@@ -351,8 +350,8 @@ absl::StatusOr<ConstMatrix> Decoder::Logits(std::span<const int32_t> rows) {
 absl::Status Decoder::Head(std::span<const int32_t> rows, Matrix logits) {
   const float eps = static_cast<float>(config_.rms_norm_eps);
   const int64_t count = static_cast<int64_t>(rows.size());
-  const Matrix x = View(layout_.x, DType::kF32, step_rows_, config_.hidden_size);
-  const Matrix input = View(layout_.head_input, compute_, count, config_.hidden_size);
+  const Matrix x = View(layout_.x, step_rows_);
+  const Matrix input = View(layout_.head_input, count);
   // Runs of rows that follow one another, as in a step where all sequences decode, are normalised in one call.
   for (int64_t begin = 0, end = 0; begin < count; begin = end) {
     for (end = begin + 1; end < count && rows[end] == rows[end - 1] + 1;) ++end;

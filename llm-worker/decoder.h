@@ -99,11 +99,10 @@ class Decoder {
   absl::Status Attend(const Layer& layer, int64_t index, const Step& step);
   absl::Status FeedForward(const Layer& layer, const Step& step);
   absl::Status Head(std::span<const int32_t> rows, runtime::Matrix logits);
-  runtime::Matrix View(const memory::Region& region, DType dtype, int64_t rows, int64_t cols) const;
+  runtime::Matrix View(const memory::StepBuffer& buffer, int64_t rows) const;
 
   runtime::Device& device_;
   const model::DecoderConfig config_;
-  const DType compute_;
   const memory::WeightLayout weights_;
   const memory::LlmStepLayout layout_;
   const memory::KvLayout kv_;

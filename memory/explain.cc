@@ -71,15 +71,20 @@ std::string Result(const std::string& numbers, int64_t bytes) {
 }
 
 // A buffer of a step.
-Term Buffer(const std::string& name, const std::string& rows_name, int64_t rows, const std::string& columns_name,
-            int64_t columns, DType type) {
-  return {name, absl::StrCat("align(", rows_name, " × ", columns_name, " × ", DTypeName(type), ")"),
-          absl::StrCat("align(", rows, " × ", columns, " × ", SizeOf(type), ")"),
-          AlignUp(rows * columns * SizeOf(type))};
+Term BufferTerm(const StepBuffer& buffer) {
+  const int64_t bytes = AlignUp(buffer.bytes());
+  if (*buffer.columns_name == '\0') {
+    return {buffer.name, "as the kernels ask", absl::StrCat("align(", buffer.bytes(), ")"), bytes};
+  }
+  return {buffer.name,
+          absl::StrCat("align(", buffer.rows_name, " × ", buffer.columns_name, " × ", DTypeName(buffer.type), ")"),
+          absl::StrCat("align(", buffer.rows, " × ", buffer.columns, " × ", SizeOf(buffer.type), ")"), bytes};
 }
 
-Term Scratch(const std::string& name, int64_t bytes) {
-  return {name, "as the kernels ask", absl::StrCat("align(", bytes, ")"), AlignUp(bytes)};
+Group PhaseGroup(const StepPhase& phase) {
+  Group group{phase.title, {}};
+  for (const StepBuffer& buffer : phase.buffers) group.terms.push_back(BufferTerm(buffer));
+  return group;
 }
 
 // ---- weights
@@ -152,12 +157,14 @@ std::string ExplainWeights(const Plan& plan, const model::ModelCard& card, const
 
 // ---- workspaces
 
-// Buffers of their own, then one memory for whichever alternative is the largest, then scratch.
-std::string ExplainStep(const Group& own, const std::vector<Group>& alternatives, const Group& scratch) {
-  std::string text = Rows(own) + "  one memory for what never lives together; the largest counts\n";
+// Buffers of their own, then one memory for whichever phase is the largest, then scratch.
+std::string ExplainStep(const StepBuffers& step) {
+  const Group whole = PhaseGroup(step.whole), scratch = PhaseGroup(step.scratch);
+  std::string text = Rows(whole) + "  one memory for what never lives together; the largest counts\n";
   std::string largest;
   int64_t most = 0;
-  for (const Group& group : alternatives) {
+  for (const StepPhase& phase : step.phases) {
+    const Group group = PhaseGroup(phase);
     std::string rows = Rows(group);
     rows.pop_back();
     absl::StrAppend(&text, rows, "\n    together ", Sum(group.terms), " = ", group.Bytes(), "\n");
@@ -165,90 +172,8 @@ std::string ExplainStep(const Group& own, const std::vector<Group>& alternatives
     most = std::max(most, group.Bytes());
   }
   text += Rows(scratch);
-  const std::string numbers = absl::StrCat(Sum(own.terms), " + max(", largest, ") + ", Sum(scratch.terms));
-  return text + Result(numbers, own.Bytes() + most + scratch.Bytes());
-}
-
-std::string ExplainVisionStep(const Plan& plan, const model::EncoderShape& shape) {
-  const VisionStepLayout& step = plan.vision_step;
-  const DType compute = step.limits.compute;
-  const int64_t p = step.patch_rows, q = step.query_rows;
-  const auto patches = [&](const char* name, const char* columns_name, int64_t columns, DType type) {
-    return Buffer(name, "patches", p, columns_name, columns, type);
-  };
-  const auto queries = [&](const char* name, const char* columns_name, int64_t columns, DType type) {
-    return Buffer(name, shape.merge > 0 ? "tokens" : "queries", q, columns_name, columns, type);
-  };
-  const Group own{absl::StrCat("through the whole step of ", step.limits.patches, " patches (", p, " rows)"),
-                  {patches("position_index", "1", 1, DType::kI32), patches("x", "width", shape.width, DType::kF32),
-                   patches("normed", "width", shape.width, compute)}};
-  std::vector<Group> alternatives = {
-      {"patch embedding", {patches("patch_matrix", "patch values", shape.patch_values, compute)}},
-      {"attention",
-       {patches("qkv", "3 width", 3 * shape.width, DType::kF32), patches("attention", "width", shape.width, compute)}},
-      {"MLP",
-       {patches("mlp_hidden", "mlp_in", shape.mlp_in, DType::kF32),
-        patches("mlp_activated", "mlp_out", shape.mlp_out, compute)}}};
-  if (shape.merge > 0) {
-    alternatives.push_back({absl::StrCat("merger of ", shape.merge, " patches a token (", q, " rows)"),
-                            {queries("merged", "merge width", shape.merge * shape.width, compute),
-                             queries("merger_hidden", "merger_hidden", shape.merger_hidden, DType::kF32),
-                             queries("merger_activated", "merger_hidden", shape.merger_hidden, compute),
-                             queries("embeddings", "out", shape.out, DType::kF32)}});
-  } else {
-    alternatives.push_back(
-        {absl::StrCat("resampler of ", step.limits.pieces, " pieces (", q, " query rows)"),
-         {patches("kv, then values", "out", shape.out, DType::kF32), patches("values_in", "out", shape.out, compute),
-          patches("keys_in", "out", shape.out, compute), patches("keys", "out", shape.out, DType::kF32),
-          queries("pooled", "out", shape.out, compute), queries("projected", "out", shape.out, DType::kF32),
-          queries("projected_normed", "out", shape.out, compute),
-          queries("embeddings", "out", shape.out, DType::kF32)}});
-  }
-  return ExplainStep(own, alternatives,
-                     {"always",
-                      {Scratch("linear_scratch", step.limits.linear_scratch_bytes),
-                       Scratch("attention_scratch", step.limits.attention_scratch_bytes)}});
-}
-
-std::string ExplainLlmStep(const Plan& plan, const model::DecoderShape& shape) {
-  const LlmStepLayout& step = plan.llm_step;
-  const DType compute = step.limits.compute;
-  const int64_t tokens = step.limits.tokens, t = step.token_rows, s = step.logit_rows;
-  const auto rows = [&](const char* name, const char* columns_name, int64_t columns, DType type) {
-    return Buffer(name, "token rows", t, columns_name, columns, type);
-  };
-  const auto wide = [&](const std::string& name, const std::string& rows_name, int64_t count) {
-    return Term{name, absl::StrCat("align(", rows_name, " × 8)"), absl::StrCat("align(", count, " × 8)"),
-                AlignUp(count * 8)};
-  };
-  const Group own{absl::StrCat("through the whole step of ", tokens, " tokens (", t, " rows)"),
-                  {Buffer("token_ids", "tokens", tokens, "1", 1, DType::kI32),
-                   Buffer("positions", "tokens", tokens, "1", 1, DType::kI32), wide("slots", "tokens", tokens),
-                   Buffer("block_tables", "sequences", step.limits.sequences, "blocks", step.limits.blocks_per_sequence,
-                          DType::kI32),
-                   rows("x", "hidden", shape.hidden, DType::kF32), rows("normed", "hidden", shape.hidden, compute)}};
-  Group mlp{
-      "MLP",
-      {rows("gate_up", "mlp_in", shape.mlp_in, DType::kF32), rows("activated", "mlp_out", shape.mlp_out, compute)}};
-  if (shape.router + shape.routed > 0) {
-    mlp.title = "MLP and experts";
-    mlp.terms.push_back(rows("router", "experts", shape.router, DType::kF32));
-    mlp.terms.push_back(rows("routed_in", "routed", shape.routed, compute));
-    mlp.terms.push_back(rows("routed_out", "routed", shape.routed, DType::kF32));
-  }
-  const std::vector<Group> alternatives = {
-      {"attention",
-       {rows("qkv", "attention_in", shape.attention_in, DType::kF32),
-        rows("attention", "attention_out", shape.attention_out, compute)}},
-      mlp,
-      {absl::StrCat("logits of ", step.limits.sequences, " sequences (", s, " rows)"),
-       {Buffer("head_input", "logit rows", s, "hidden", shape.hidden, compute),
-        Buffer("logits", "logit rows", s, "vocabulary", shape.vocab, DType::kF32),
-        wide("sampling", "vocabulary", shape.vocab)}}};
-  return ExplainStep(own, alternatives,
-                     {"always",
-                      {Scratch("linear_scratch", step.limits.linear_scratch_bytes),
-                       Scratch("attention_scratch", step.limits.attention_scratch_bytes)}});
+  const std::string numbers = absl::StrCat(Sum(whole.terms), " + max(", largest, ") + ", Sum(scratch.terms));
+  return text + Result(numbers, whole.Bytes() + most + scratch.Bytes());
 }
 
 // ---- pools and the rest
@@ -380,8 +305,8 @@ std::string ExplainLine(const Plan& plan, const model::ModelCard& card, const Pl
   }
   if (component == Component::kKvPool) return title + ExplainKvPool(plan, request);
   if (component == Component::kEmbeddingStore) return title + ExplainStore(plan, *card.encoder);
-  if (component == Component::kVisionWorkspace) return title + ExplainVisionStep(plan, *card.encoder);
-  return title + ExplainLlmStep(plan, RankDecoder(card, plan.tensor_parallel_size));
+  if (component == Component::kVisionWorkspace) return title + ExplainStep(plan.vision_step.buffers);
+  return title + ExplainStep(plan.llm_step.buffers);
 }
 
 }  // namespace headroom::memory

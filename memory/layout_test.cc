@@ -1,10 +1,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <filesystem>
 #include <random>
+#include <set>
 
 #include "common/check.h"
 #include "memory/arena.h"
@@ -62,17 +64,50 @@ TEST(KvLayout, RefusesAbsurdSizes) {
 
 int64_t RowsBy64(int64_t rows) { return (rows + 63) / 64 * 64; }
 
-// Regions that live together must not overlap; all lie inside the layout.
-void ExpectDisjoint(const std::vector<Region>& regions, int64_t bytes) {
-  for (size_t i = 0; i < regions.size(); ++i) {
-    EXPECT_EQ(regions[i].offset % kArenaAlignment, 0);
-    EXPECT_LE(regions[i].offset + regions[i].bytes, bytes) << i;
-    for (size_t j = i + 1; j < regions.size(); ++j) {
-      EXPECT_TRUE(regions[i].offset + regions[i].bytes <= regions[j].offset ||
-                  regions[j].offset + regions[j].bytes <= regions[i].offset)
-          << i << " and " << j;
+// Buffers that live together must not overlap; all lie inside the layout, and each is listed once.
+void ExpectDisjointPhases(const StepBuffers& step) {
+  std::set<std::string> names;
+  const auto check = [&](const std::vector<StepBuffer>& live) {
+    for (size_t i = 0; i < live.size(); ++i) {
+      EXPECT_EQ(live[i].offset % kArenaAlignment, 0);
+      EXPECT_LE(live[i].offset + live[i].bytes(), step.bytes) << live[i].name;
+      for (size_t j = i + 1; j < live.size(); ++j) {
+        EXPECT_TRUE(live[i].offset + live[i].bytes() <= live[j].offset ||
+                    live[j].offset + live[j].bytes() <= live[i].offset)
+            << live[i].name << " and " << live[j].name;
+      }
     }
+  };
+  const auto add = [&](const StepPhase& phase, std::vector<StepBuffer>& live) {
+    live.insert(live.end(), phase.buffers.begin(), phase.buffers.end());
+  };
+  std::vector<StepBuffer> always;
+  add(step.whole, always);
+  add(step.scratch, always);
+  for (const StepPhase& phase : step.phases) {
+    for (const StepBuffer& buffer : phase.buffers) EXPECT_TRUE(names.insert(buffer.name).second) << buffer.name;
+    std::vector<StepBuffer> live = always;
+    add(phase, live);
+    check(live);
   }
+  for (const StepBuffer& buffer : always) EXPECT_TRUE(names.insert(buffer.name).second) << buffer.name;
+}
+
+// The member that model code works with is the entry of the list, `same_phase` of it lie in one phase.
+void ExpectListed(const StepBuffers& step, const std::vector<StepBuffer>& same_phase) {
+  const auto holds = [](const StepPhase& phase, const StepBuffer& wanted) {
+    return std::any_of(phase.buffers.begin(), phase.buffers.end(), [&](const StepBuffer& buffer) {
+      return std::string(buffer.name) == wanted.name && buffer.offset == wanted.offset &&
+             buffer.bytes() == wanted.bytes() && buffer.type == wanted.type;
+    });
+  };
+  std::vector<const StepPhase*> phases = {&step.whole, &step.scratch};
+  for (const StepPhase& phase : step.phases) phases.push_back(&phase);
+  int64_t found = 0;
+  for (const StepPhase* phase : phases) {
+    found += std::all_of(same_phase.begin(), same_phase.end(), [&](const auto& b) { return holds(*phase, b); }) ? 1 : 0;
+  }
+  EXPECT_EQ(found, 1) << same_phase.front().name;
 }
 
 TEST(VisionStepLayout, RegionsOfOnePhaseAreDisjoint) {
@@ -88,22 +123,20 @@ TEST(VisionStepLayout, RegionsOfOnePhaseAreDisjoint) {
     const VisionStepLayout& v = *layout;
     EXPECT_EQ(v.patch_rows, 1088);
     EXPECT_EQ(v.query_rows, 192);
-    EXPECT_EQ(v.x.bytes, 1088 * 144 * 4);
-    EXPECT_EQ(v.patch_matrix.bytes, 1088 * 588 * SizeOf(compute));
-    EXPECT_EQ(v.qkv.bytes, 1088 * 3 * 144 * 4);
-    EXPECT_EQ(v.mlp_hidden.bytes, 1088 * 272 * 4);
-    EXPECT_EQ(v.keys_in.bytes, 1088 * 256 * SizeOf(compute));
-    EXPECT_EQ(v.embeddings.bytes, 192 * 256 * 4);
-    const std::vector<Region> always = {v.position_index, v.x, v.normed, v.linear_scratch, v.attention_scratch};
-    const std::vector<std::vector<Region>> phases = {
-        {v.patch_matrix},
-        {v.qkv, v.attention},
-        {v.mlp_hidden, v.mlp_activated},
-        {v.kv, v.values_in, v.keys_in, v.keys, v.pooled, v.projected, v.projected_normed, v.embeddings}};
-    for (std::vector<Region> phase : phases) {
-      phase.insert(phase.end(), always.begin(), always.end());
-      ExpectDisjoint(phase, v.bytes);
-    }
+    EXPECT_EQ(v.x.bytes(), 1088 * 144 * 4);
+    EXPECT_EQ(v.patch_matrix.bytes(), 1088 * 588 * SizeOf(compute));
+    EXPECT_EQ(v.qkv.bytes(), 1088 * 3 * 144 * 4);
+    EXPECT_EQ(v.mlp_hidden.bytes(), 1088 * 272 * 4);
+    EXPECT_EQ(v.keys_in.bytes(), 1088 * 256 * SizeOf(compute));
+    EXPECT_EQ(v.embeddings.bytes(), 192 * 256 * 4);
+    ExpectDisjointPhases(v.buffers);
+    ExpectListed(v.buffers, {v.position_index, v.x, v.normed});
+    ExpectListed(v.buffers, {v.patch_matrix});
+    ExpectListed(v.buffers, {v.qkv, v.attention});
+    ExpectListed(v.buffers, {v.mlp_hidden, v.mlp_activated});
+    ExpectListed(v.buffers,
+                 {v.kv, v.values_in, v.keys_in, v.keys, v.pooled, v.projected, v.projected_normed, v.embeddings});
+    ExpectListed(v.buffers, {v.linear_scratch, v.attention_scratch});
     EXPECT_EQ(v.values.offset, v.kv.offset);
   }
 }
@@ -121,19 +154,18 @@ TEST(LlmStepLayout, RegionsOfOnePhaseAreDisjoint) {
   const LlmStepLayout& l = *layout;
   EXPECT_EQ(l.token_rows, 128);
   EXPECT_EQ(l.logit_rows, 64);
-  EXPECT_EQ(l.slots.bytes, 100 * 8);
-  EXPECT_EQ(l.block_tables.bytes, 7 * 33 * 4);
-  EXPECT_EQ(l.qkv.bytes, 128 * (5 + 2) * 48 * 4);
-  EXPECT_EQ(l.attention.bytes, 128 * 5 * 48 * 2);
-  EXPECT_EQ(l.gate_up.bytes, 128 * 2 * 416 * 4);
-  EXPECT_EQ(l.logits.bytes, 64 * 1224 * 4);
-  const std::vector<Region> always = {l.token_ids, l.positions, l.slots,          l.block_tables,
-                                      l.x,         l.normed,    l.linear_scratch, l.attention_scratch};
-  for (std::vector<Region> phase :
-       {std::vector<Region>{l.qkv, l.attention}, {l.gate_up, l.activated}, {l.head_input, l.logits, l.sampling}}) {
-    phase.insert(phase.end(), always.begin(), always.end());
-    ExpectDisjoint(phase, l.bytes);
-  }
+  EXPECT_EQ(l.slots.bytes(), 100 * 8);
+  EXPECT_EQ(l.block_tables.bytes(), 7 * 33 * 4);
+  EXPECT_EQ(l.qkv.bytes(), 128 * (5 + 2) * 48 * 4);
+  EXPECT_EQ(l.attention.bytes(), 128 * 5 * 48 * 2);
+  EXPECT_EQ(l.gate_up.bytes(), 128 * 2 * 416 * 4);
+  EXPECT_EQ(l.logits.bytes(), 64 * 1224 * 4);
+  ExpectDisjointPhases(l.buffers);
+  ExpectListed(l.buffers, {l.token_ids, l.positions, l.slots, l.block_tables, l.x, l.normed});
+  ExpectListed(l.buffers, {l.qkv, l.attention});
+  ExpectListed(l.buffers, {l.gate_up, l.activated});
+  ExpectListed(l.buffers, {l.head_input, l.logits, l.sampling});
+  ExpectListed(l.buffers, {l.linear_scratch, l.attention_scratch});
 }
 
 TEST(StepLayouts, MergerAndExpertsHaveTheirBuffers) {
@@ -143,21 +175,21 @@ TEST(StepLayouts, MergerAndExpertsHaveTheirBuffers) {
   ASSERT_TRUE(vision.ok()) << vision.status();
   const VisionStepLayout& v = *vision;
   EXPECT_EQ(v.query_rows, 251);
-  EXPECT_EQ(v.merged.bytes, 251 * 4 * 64 * 2);
-  EXPECT_EQ(v.mlp_hidden.bytes, 1001 * 256 * 4);
-  EXPECT_EQ(v.mlp_activated.bytes, 1001 * 128 * 2);
-  EXPECT_EQ(v.keys.bytes, 0);
-  ExpectDisjoint({v.position_index, v.x, v.normed, v.merged, v.merger_hidden, v.merger_activated, v.embeddings},
-                 v.bytes);
+  EXPECT_EQ(v.merged.bytes(), 251 * 4 * 64 * 2);
+  EXPECT_EQ(v.mlp_hidden.bytes(), 1001 * 256 * 4);
+  EXPECT_EQ(v.mlp_activated.bytes(), 1001 * 128 * 2);
+  EXPECT_EQ(v.keys.bytes(), 0);
+  ExpectDisjointPhases(v.buffers);
+  ExpectListed(v.buffers, {v.merged, v.merger_hidden, v.merger_activated, v.embeddings});
 
   model::DecoderShape decoder = model::CardOf(GoldenConfig("llama")).decoder;
   decoder.router = 128;
   decoder.routed = 8 * decoder.hidden;
   const auto llm = LlmStepLayout::Make(decoder, {.tokens = 50, .sequences = 2, .blocks_per_sequence = 3});
   ASSERT_TRUE(llm.ok()) << llm.status();
-  EXPECT_EQ(llm->routed_out.bytes, 50 * 8 * decoder.hidden * 4);
-  ExpectDisjoint({llm->x, llm->normed, llm->gate_up, llm->activated, llm->router, llm->routed_in, llm->routed_out},
-                 llm->bytes);
+  EXPECT_EQ(llm->routed_out.bytes(), 50 * 8 * decoder.hidden * 4);
+  ExpectDisjointPhases(llm->buffers);
+  ExpectListed(llm->buffers, {llm->gate_up, llm->activated, llm->router, llm->routed_in, llm->routed_out});
 }
 
 TEST(StepLayouts, RefuseAbsurdLimits) {

@@ -101,7 +101,7 @@ absl::Status SizeVision(const PlanBasis& basis, Sizing& sizing) {
   HEADROOM_ASSIGN_OR_RETURN(limits.attention_scratch_bytes,
                             kernels.vision_attention_scratch(limits.patches, limits.pieces));
   HEADROOM_ASSIGN_OR_RETURN(sizing.vision_step, VisionStepLayout::Make(*basis.card.encoder, limits));
-  sizing.bytes[static_cast<int>(Component::kVisionWorkspace)] = sizing.vision_step.bytes;
+  sizing.bytes[static_cast<int>(Component::kVisionWorkspace)] = sizing.vision_step.buffers.bytes;
   HEADROOM_ASSIGN_OR_RETURN(const int64_t library, kernels.vision_library(limits.patches, limits.pieces));
   sizing.bytes[static_cast<int>(Component::kLibraries)] += library;
   return absl::OkStatus();
@@ -120,7 +120,7 @@ absl::Status SizeLlm(const PlanBasis& basis, Sizing& sizing) {
   HEADROOM_ASSIGN_OR_RETURN(limits.attention_scratch_bytes,
                             kernels.llm_attention_scratch(limits.tokens, limits.sequences));
   HEADROOM_ASSIGN_OR_RETURN(sizing.llm_step, LlmStepLayout::Make(basis.decoder, limits));
-  sizing.bytes[static_cast<int>(Component::kLlmWorkspace)] = sizing.llm_step.bytes;
+  sizing.bytes[static_cast<int>(Component::kLlmWorkspace)] = sizing.llm_step.buffers.bytes;
   HEADROOM_ASSIGN_OR_RETURN(const int64_t library, kernels.llm_library(limits.tokens, limits.sequences));
   sizing.bytes[static_cast<int>(Component::kLibraries)] += library;
   return absl::OkStatus();

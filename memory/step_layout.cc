@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 
 #include "common/status.h"
 #include "memory/arena.h"
@@ -12,33 +13,63 @@ namespace {
 constexpr int64_t kStepBytesMax = int64_t{1} << 56;
 constexpr int64_t kLimitMax = int64_t{1} << 32;
 
-// Places regions one after the other and notices when a size leaves its bounds.
+// One side of a buffer: how many, and what of.
+struct Side {
+  const char* name;
+  int64_t count;
+};
+
+// Places buffers one after the other, keeps the list of them, and notices when a size leaves its bounds.
 class Placer {
  public:
-  Region Add(int64_t rows, int64_t columns, int64_t element_bytes) {
+  explicit Placer(const std::string& title) { buffers_.whole.title = title; }
+
+  StepBuffer Add(const char* name, Side rows, Side columns, DType type) {
+    StepBuffer buffer{.name = name,
+                      .rows_name = rows.name,
+                      .columns_name = columns.name,
+                      .rows = rows.count,
+                      .columns = columns.count,
+                      .type = type,
+                      .offset = next_};
     int64_t bytes = 0;
-    if (__builtin_mul_overflow(rows, columns, &bytes) || __builtin_mul_overflow(bytes, element_bytes, &bytes) ||
-        bytes > kStepBytesMax || next_ > kStepBytesMax) {
+    if (__builtin_mul_overflow(rows.count, columns.count, &bytes) ||
+        __builtin_mul_overflow(bytes, SizeOf(type), &bytes) || bytes > kStepBytesMax || next_ > kStepBytesMax) {
       overflow_ = true;
       return {};
     }
-    const Region region{next_, bytes};
     next_ += AlignUp(bytes);
     end_ = std::max(end_, next_);
-    return region;
+    phase_->buffers.push_back(buffer);
+    return buffer;
   }
-  Region AddBytes(int64_t bytes) { return Add(1, bytes, 1); }
 
-  // What follows shares its memory with what was placed since Mark().
-  void Mark() { mark_ = next_; }
-  void Rewind() { next_ = mark_; }
-  // Ends the sharing: goes on behind the longest of the alternatives.
-  void Join() { next_ = end_; }
+  // What follows shares its memory with the other phases.
+  void Phase(const std::string& title) {
+    if (buffers_.phases.empty()) mark_ = next_;
+    next_ = mark_;
+    phase_ = &buffers_.phases.emplace_back(StepPhase{title, {}});
+  }
+  // What follows lies behind the longest phase.
+  void Scratch() {
+    next_ = end_;
+    buffers_.scratch.title = "always";
+    phase_ = &buffers_.scratch;
+  }
+  StepBuffer AddScratch(const char* name, int64_t bytes) { return Add(name, {"", 1}, {"", bytes}, DType::kU8); }
 
-  bool overflow() const { return overflow_ || end_ > kStepBytesMax; }
-  int64_t bytes() const { return end_; }
+  // INVALID_ARGUMENT when a size left its bounds.
+  absl::StatusOr<StepBuffers> Finish() && {
+    if (overflow_ || end_ > kStepBytesMax) {
+      return absl::InvalidArgumentError(absl::StrCat("step layout: needs more than ", kStepBytesMax, " bytes"));
+    }
+    buffers_.bytes = end_;
+    return std::move(buffers_);
+  }
 
  private:
+  StepBuffers buffers_;
+  StepPhase* phase_ = &buffers_.whole;
   int64_t next_ = 0, end_ = 0, mark_ = 0;
   bool overflow_ = false;
 };
@@ -53,14 +84,10 @@ absl::Status CheckScratch(int64_t linear, int64_t attention) {
   return absl::InvalidArgumentError(absl::StrCat("step layout: scratch of ", linear, " and ", attention, " bytes"));
 }
 
-absl::StatusOr<int64_t> Rounded(RowBucket rows, int64_t count) {
+absl::StatusOr<int64_t> Rounded(const RowBucket& rows, int64_t count) {
   const int64_t rounded = rows(count);
   if (rounded >= count && rounded <= 2 * kLimitMax) return rounded;
   return absl::InvalidArgumentError(absl::StrCat("step layout: ", count, " rows round to ", rounded));
-}
-
-absl::Status TooLarge() {
-  return absl::InvalidArgumentError(absl::StrCat("step layout: needs more than ", kStepBytesMax, " bytes"));
 }
 
 }  // namespace
@@ -69,8 +96,7 @@ absl::StatusOr<VisionStepLayout> VisionStepLayout::Make(const model::EncoderShap
   HEADROOM_RETURN_IF_ERROR(CheckLimit("vision step: patches", limits.patches, 1));
   HEADROOM_RETURN_IF_ERROR(CheckLimit("vision step: pieces", limits.pieces, 1));
   HEADROOM_RETURN_IF_ERROR(CheckScratch(limits.linear_scratch_bytes, limits.attention_scratch_bytes));
-  const int64_t width = shape.width, out = shape.out;
-  const int64_t element = SizeOf(limits.compute), f32 = SizeOf(DType::kF32);
+  const DType compute = limits.compute, f32 = DType::kF32;
   VisionStepLayout layout;
   layout.limits = limits;
   HEADROOM_ASSIGN_OR_RETURN(layout.patch_rows, Rounded(limits.rows, limits.patches));
@@ -78,40 +104,43 @@ absl::StatusOr<VisionStepLayout> VisionStepLayout::Make(const model::EncoderShap
                             Rounded(limits.rows, shape.merge > 0 ? (limits.patches + shape.merge - 1) / shape.merge
                                                                  : limits.pieces * shape.query_num));
   const int64_t p = layout.patch_rows, q = layout.query_rows;
+  const Side patches{"patches", p}, queries{shape.merge > 0 ? "tokens" : "queries", q};
+  const Side width{"width", shape.width}, out{"out", shape.out};
 
-  Placer place;
-  layout.position_index = place.Add(p, 1, SizeOf(DType::kI32));
-  layout.x = layout.tower_out = place.Add(p, width, f32);
-  layout.normed = layout.tower_normed = place.Add(p, width, element);
-  place.Mark();
-  layout.patch_matrix = place.Add(p, shape.patch_values, element);
-  place.Rewind();
-  layout.qkv = place.Add(p, 3 * width, f32);
-  layout.attention = place.Add(p, width, element);
-  place.Rewind();
-  layout.mlp_hidden = place.Add(p, shape.mlp_in, f32);
-  layout.mlp_activated = place.Add(p, shape.mlp_out, element);
-  place.Rewind();
+  Placer place(absl::StrCat("through the whole step of ", limits.patches, " patches (", p, " rows)"));
+  layout.position_index = place.Add("position_index", patches, {"1", 1}, DType::kI32);
+  layout.x = place.Add("x", patches, width, f32);
+  layout.normed = place.Add("normed", patches, width, compute);
+  place.Phase("patch embedding");
+  layout.patch_matrix = place.Add("patch_matrix", patches, {"patch values", shape.patch_values}, compute);
+  place.Phase("attention");
+  layout.qkv = place.Add("qkv", patches, {"3 width", 3 * shape.width}, f32);
+  layout.attention = place.Add("attention", patches, width, compute);
+  place.Phase("MLP");
+  layout.mlp_hidden = place.Add("mlp_hidden", patches, {"mlp_in", shape.mlp_in}, f32);
+  layout.mlp_activated = place.Add("mlp_activated", patches, {"mlp_out", shape.mlp_out}, compute);
   if (shape.merge > 0) {
-    layout.merged = place.Add(q, shape.merge * width, element);
-    layout.merger_hidden = place.Add(q, shape.merger_hidden, f32);
-    layout.merger_activated = place.Add(q, shape.merger_hidden, element);
+    const Side hidden{"merger_hidden", shape.merger_hidden};
+    place.Phase(absl::StrCat("merger of ", shape.merge, " patches a token (", q, " rows)"));
+    layout.merged = place.Add("merged", queries, {"merge width", shape.merge * shape.width}, compute);
+    layout.merger_hidden = place.Add("merger_hidden", queries, hidden, f32);
+    layout.merger_activated = place.Add("merger_activated", queries, hidden, compute);
   } else {
+    place.Phase(absl::StrCat("resampler of ", limits.pieces, " pieces (", q, " query rows)"));
     // Once keys_in and values_in are there, kv is free and the values take its place.
-    layout.kv = layout.values = place.Add(p, out, f32);
-    layout.values_in = place.Add(p, out, element);
-    layout.keys_in = place.Add(p, out, element);
-    layout.keys = place.Add(p, out, f32);
-    layout.pooled = place.Add(q, out, element);
-    layout.projected = place.Add(q, out, f32);
-    layout.projected_normed = place.Add(q, out, element);
+    layout.kv = layout.values = place.Add("kv, then values", patches, out, f32);
+    layout.values_in = place.Add("values_in", patches, out, compute);
+    layout.keys_in = place.Add("keys_in", patches, out, compute);
+    layout.keys = place.Add("keys", patches, out, f32);
+    layout.pooled = place.Add("pooled", queries, out, compute);
+    layout.projected = place.Add("projected", queries, out, f32);
+    layout.projected_normed = place.Add("projected_normed", queries, out, compute);
   }
-  layout.embeddings = place.Add(q, out, f32);
-  place.Join();
-  layout.linear_scratch = place.AddBytes(limits.linear_scratch_bytes);
-  layout.attention_scratch = place.AddBytes(limits.attention_scratch_bytes);
-  if (place.overflow()) return TooLarge();
-  layout.bytes = place.bytes();
+  layout.embeddings = place.Add("embeddings", queries, out, f32);
+  place.Scratch();
+  layout.linear_scratch = place.AddScratch("linear_scratch", limits.linear_scratch_bytes);
+  layout.attention_scratch = place.AddScratch("attention_scratch", limits.attention_scratch_bytes);
+  HEADROOM_ASSIGN_OR_RETURN(layout.buffers, std::move(place).Finish());
   return layout;
 }
 
@@ -120,38 +149,44 @@ absl::StatusOr<LlmStepLayout> LlmStepLayout::Make(const model::DecoderShape& sha
   HEADROOM_RETURN_IF_ERROR(CheckLimit("llm step: sequences", limits.sequences, 1));
   HEADROOM_RETURN_IF_ERROR(CheckLimit("llm step: blocks per sequence", limits.blocks_per_sequence, 1));
   HEADROOM_RETURN_IF_ERROR(CheckScratch(limits.linear_scratch_bytes, limits.attention_scratch_bytes));
-  const int64_t element = SizeOf(limits.compute), f32 = SizeOf(DType::kF32), i32 = SizeOf(DType::kI32);
+  const DType compute = limits.compute, f32 = DType::kF32;
   LlmStepLayout layout;
   layout.limits = limits;
   HEADROOM_ASSIGN_OR_RETURN(layout.token_rows, Rounded(limits.rows, limits.tokens));
   HEADROOM_ASSIGN_OR_RETURN(layout.logit_rows, Rounded(limits.rows, limits.sequences));
   const int64_t t = layout.token_rows, s = layout.logit_rows;
+  const Side tokens{"tokens", limits.tokens}, sequences{"sequences", limits.sequences}, one{"1", 1};
+  const Side rows{"token rows", t}, logit_rows{"logit rows", s}, hidden{"hidden", shape.hidden};
+  const Side routed{"routed", shape.routed};
 
-  Placer place;
-  layout.token_ids = place.Add(limits.tokens, 1, i32);
-  layout.positions = place.Add(limits.tokens, 1, i32);
-  layout.slots = place.Add(limits.tokens, 1, sizeof(int64_t));
-  layout.block_tables = place.Add(limits.sequences, limits.blocks_per_sequence, i32);
-  layout.x = place.Add(t, shape.hidden, f32);
-  layout.normed = place.Add(t, shape.hidden, element);
-  place.Mark();
-  layout.qkv = place.Add(t, shape.attention_in, f32);
-  layout.attention = place.Add(t, shape.attention_out, element);
-  place.Rewind();
-  layout.gate_up = place.Add(t, shape.mlp_in, f32);
-  layout.activated = place.Add(t, shape.mlp_out, element);
-  layout.router = place.Add(t, shape.router, f32);
-  layout.routed_in = place.Add(t, shape.routed, element);
-  layout.routed_out = place.Add(t, shape.routed, f32);
-  place.Rewind();
-  layout.head_input = place.Add(s, shape.hidden, element);
-  layout.logits = place.Add(s, shape.vocab, f32);
-  layout.sampling = place.Add(shape.vocab, 1, sizeof(int64_t));
-  place.Join();
-  layout.linear_scratch = place.AddBytes(limits.linear_scratch_bytes);
-  layout.attention_scratch = place.AddBytes(limits.attention_scratch_bytes);
-  if (place.overflow()) return TooLarge();
-  layout.bytes = place.bytes();
+  Placer place(absl::StrCat("through the whole step of ", limits.tokens, " tokens (", t, " rows)"));
+  layout.token_ids = place.Add("token_ids", tokens, one, DType::kI32);
+  layout.positions = place.Add("positions", tokens, one, DType::kI32);
+  layout.slots = place.Add("slots", tokens, one, DType::kI64);
+  layout.block_tables = place.Add("block_tables", sequences, {"blocks", limits.blocks_per_sequence}, DType::kI32);
+  layout.x = place.Add("x", rows, hidden, f32);
+  layout.normed = place.Add("normed", rows, hidden, compute);
+  place.Phase("attention");
+  layout.qkv = place.Add("qkv", rows, {"attention_in", shape.attention_in}, f32);
+  layout.attention = place.Add("attention", rows, {"attention_out", shape.attention_out}, compute);
+  const bool experts = shape.router + shape.routed > 0;
+  place.Phase(experts ? "MLP and experts" : "MLP");
+  layout.gate_up = place.Add("gate_up", rows, {"mlp_in", shape.mlp_in}, f32);
+  layout.activated = place.Add("activated", rows, {"mlp_out", shape.mlp_out}, compute);
+  if (experts) {
+    // A token's row goes once to each expert that it visits.
+    layout.router = place.Add("router", rows, {"experts", shape.router}, f32);
+    layout.routed_in = place.Add("routed_in", rows, routed, compute);
+    layout.routed_out = place.Add("routed_out", rows, routed, f32);
+  }
+  place.Phase(absl::StrCat("logits of ", limits.sequences, " sequences (", s, " rows)"));
+  layout.head_input = place.Add("head_input", logit_rows, hidden, compute);
+  layout.logits = place.Add("logits", logit_rows, {"vocabulary", shape.vocab}, f32);
+  layout.sampling = place.Add("sampling", {"vocabulary", shape.vocab}, one, DType::kI64);
+  place.Scratch();
+  layout.linear_scratch = place.AddScratch("linear_scratch", limits.linear_scratch_bytes);
+  layout.attention_scratch = place.AddScratch("attention_scratch", limits.attention_scratch_bytes);
+  HEADROOM_ASSIGN_OR_RETURN(layout.buffers, std::move(place).Finish());
   return layout;
 }
 

@@ -1,10 +1,13 @@
-// The workspace of one forward pass, laid out. The plan prices a step with these functions and the worker places its
-// buffers with them, so plan = allocation. Rows that a matrix product reads or writes are rounded up by the runtime's
-// bucket function (LinearRows); a buffer has memory for so many rows, with contents that nobody reads. Buffers that
-// never live at the same time share memory.
+// The workspace of one forward pass, laid out. The plan prices a step with these functions, the worker places its
+// buffers with them, and `explain` prints them: one list of buffers, so plan = allocation = explanation. Rows that a
+// matrix product reads or writes are rounded up to the device's buckets; a buffer has memory for so many rows, with
+// contents that nobody reads. Buffers of different phases never live at the same time and share memory.
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "common/dtype.h"
@@ -12,19 +15,41 @@
 
 namespace headroom::memory {
 
-// Bytes from the start of the workspace; offset is a multiple of 64.
-struct Region {
+// One buffer: rows × columns of a type, row-major. `offset` counts bytes from the start of the workspace and is a
+// multiple of 64.
+struct StepBuffer {
+  const char* name = "";
+  const char* rows_name = "";     // what is counted, for people
+  const char* columns_name = "";  // empty: scratch, whose bytes the kernels ask for
+  int64_t rows = 0;
+  int64_t columns = 0;
+  DType type = DType::kF32;
   int64_t offset = 0;
+
+  int64_t bytes() const { return rows * columns * SizeOf(type); }
+};
+
+// Buffers that live at the same time.
+struct StepPhase {
+  std::string title;
+  std::vector<StepBuffer> buffers;
+};
+
+// All buffers of a step: those of `whole` lie one after the other, then one memory for whichever of `phases` is the
+// largest, then `scratch`.
+struct StepBuffers {
+  StepPhase whole;
+  std::vector<StepPhase> phases;
+  StepPhase scratch;
   int64_t bytes = 0;
 };
 
 // Rounds a number of rows up to the bucket that products run at: result ≥ rows, monotone.
-using RowBucket = int64_t (*)(int64_t rows);
+using RowBucket = std::function<int64_t(int64_t rows)>;
 inline int64_t ExactRows(int64_t rows) { return rows; }
 
-// Vision tower, then what joins patches into tokens: a resampler, or (families that are plan only) a merger. P =
-// patches of the step, B = pieces, both rounded where "rows" is said; D = width of the tower, I = its mlp_out (mlp_in
-// where that differs), E = width of the decoder, Q = query_num, M = patches a merged token. "compute" is fp32 or bf16.
+// Vision tower, then what joins patches into tokens: a resampler, or (families that are plan only) a merger. The
+// members are the entries of `buffers` that the model code works with; shapes stand in step_layout.cc.
 struct VisionStepLayout {
   struct Limits {
     int64_t patches = 0;  // most patches of a step, all pieces together
@@ -39,44 +64,28 @@ struct VisionStepLayout {
 
   Limits limits;
   int64_t patch_rows = 0;  // rows(patches)
-  int64_t query_rows = 0;  // rows(pieces · query_num), or rows(patches / M)
+  int64_t query_rows = 0;  // rows(pieces · query_num), or rows(patches / merge)
+  StepBuffers buffers;
 
-  // Live through the tower.
-  Region position_index;  // i32 [P]          row of the position table per patch
-  Region x;               // f32 [P rows, D]  residual stream
-  Region normed;          // compute [P rows, D]  input of qkv and fc1
-  // One memory for: patch embedding | attention phase | MLP phase | resampler or merger.
-  Region patch_matrix;   // compute [P rows, 3·patch²]
-  Region qkv;            // f32 [P rows, 3D]
-  Region attention;      // compute [P rows, D]  input of out_proj
-  Region mlp_hidden;     // f32 [P rows, mlp_in]
-  Region mlp_activated;  // compute [P rows, I]
-  // After the tower. `tower_out` (f32 [P rows, D], after the post layer norm) is `x` again: the norm may write in
-  // place.
-  Region tower_out;
-  Region tower_normed;      // compute [P rows, D]  = normed: the tower's output as input of kv_proj
-  Region kv;                // f32 [P rows, E]      X·Wkvᵀ
-  Region values_in;         // compute [P rows, E]  LN_kv(kv), input of the value product
-  Region keys_in;           // compute [P rows, E]  the same plus positions, input of the key product
-  Region keys;              // f32 [P rows, E]
-  Region values;            // f32 [P rows, E]      = kv, which is free once values_in and keys_in are there
-  Region pooled;            // compute [B·Q rows, E]  attention output, input of out_proj
-  Region projected;         // f32 [B·Q rows, E]      out_proj's output
-  Region projected_normed;  // compute [B·Q rows, E]  LN_post(projected), input of proj
-  Region embeddings;        // f32 [B·Q rows, E]
-  // Merger, in place of kv … projected_normed; tokens = rows(P / M). `embeddings` is f32 [tokens, E].
-  Region merged;            // compute [tokens, M·D]
-  Region merger_hidden;     // f32 [tokens, merger_hidden]
-  Region merger_activated;  // compute [tokens, merger_hidden]
-  // Always there.
-  Region linear_scratch;
-  Region attention_scratch;
-
-  int64_t bytes = 0;
+  StepBuffer position_index;             // row of the position table per patch
+  StepBuffer x;                          // residual stream
+  StepBuffer normed;                     // input of qkv and fc1, in the end of kv_proj
+  StepBuffer patch_matrix;               // patch embedding
+  StepBuffer qkv, attention;             // attention is the input of out_proj
+  StepBuffer mlp_hidden, mlp_activated;  // MLP
+  StepBuffer kv;                         // X·Wkvᵀ
+  StepBuffer values;                     // = kv, which is free once values_in and keys_in are there
+  StepBuffer values_in, keys_in;         // LN_kv(kv); the same plus positions
+  StepBuffer keys;
+  StepBuffer pooled, projected;                        // attention output; out_proj's output
+  StepBuffer projected_normed;                         // LN_post(projected), input of proj
+  StepBuffer merged, merger_hidden, merger_activated;  // merger, in place of kv … projected_normed
+  StepBuffer embeddings;
+  StepBuffer linear_scratch, attention_scratch;
 };
 
-// Decoder. T = tokens of the step, S = sequences, E = hidden, V = vocabulary; the other widths as DecoderShape names
-// them: for a Llama-like model attention_in = (H+2KV)·hd, attention_out = H·hd, mlp_in = 2I, mlp_out = I.
+// Decoder. The widths are those of DecoderShape: for a Llama-like model attention_in = (heads + 2 kv_heads) · head_dim,
+// attention_out = heads · head_dim, mlp_in = 2 · intermediate, mlp_out = intermediate.
 struct LlmStepLayout {
   struct Limits {
     int64_t tokens = 0;     // max_num_batched_tokens
@@ -92,28 +101,19 @@ struct LlmStepLayout {
   Limits limits;
   int64_t token_rows = 0;  // rows(tokens)
   int64_t logit_rows = 0;  // rows(sequences)
+  StepBuffers buffers;
 
-  Region token_ids;     // i32 [T]
-  Region positions;     // i32 [T]
-  Region slots;         // i64 [T]  block · block_size + offset
-  Region block_tables;  // i32 [S, blocks_per_sequence]
-  Region x;             // f32 [T rows, E]      residual stream
-  Region normed;        // compute [T rows, E]  input of qkv and gate_up
-  // One memory for: attention phase | MLP phase | head.
-  Region qkv;         // f32 [T rows, attention_in]
-  Region attention;   // compute [T rows, attention_out]  input of o
-  Region gate_up;     // f32 [T rows, mlp_in]
-  Region activated;   // compute [T rows, mlp_out]  input of down
-  Region router;      // f32 [T rows, router]     scores of experts; this and the next two are empty in a dense model
-  Region routed_in;   // compute [T rows, routed] a token's row once for each expert that it visits
-  Region routed_out;  // f32 [T rows, routed]
-  Region head_input;  // compute [S rows, E]  normed rows whose logits are wanted
-  Region logits;      // f32 [S rows, V]      lives until sampling is done
-  Region sampling;    // 8·V bytes            order of one row, for top-k and top-p
-  Region linear_scratch;
-  Region attention_scratch;
-
-  int64_t bytes = 0;
+  StepBuffer token_ids, positions;
+  StepBuffer slots;  // block · block_size + offset
+  StepBuffer block_tables;
+  StepBuffer x;                              // residual stream
+  StepBuffer normed;                         // input of qkv and gate_up
+  StepBuffer qkv, attention;                 // attention is the input of o
+  StepBuffer gate_up, activated;             // activated is the input of down
+  StepBuffer router, routed_in, routed_out;  // experts; empty in a dense model
+  StepBuffer head_input, logits;             // of the rows whose logits are wanted; logits live until sampling is done
+  StepBuffer sampling;                       // order of one row, for top-k and top-p
+  StepBuffer linear_scratch, attention_scratch;
 };
 
 }  // namespace headroom::memory

@@ -75,7 +75,6 @@ Encoder::Encoder(runtime::Device& device, const model::ModelConfig& config, cons
     : device_(device),
       config_(*config.vision),
       query_num_(config.resampler.query_num),
-      compute_(plan.compute),
       weights_(plan.weights),
       layout_(plan.vision_step) {}
 
@@ -88,9 +87,9 @@ absl::StatusOr<std::unique_ptr<Encoder>> Encoder::Create(runtime::Device& device
   const memory::VisionStepLayout& step = plan.vision_step;
   for (const LinearSpec& product : Products(config, plan.compute, step.limits.patches, step.limits.pieces)) {
     HEADROOM_ASSIGN_OR_RETURN(const int64_t scratch, runtime::PrepareLinear(device, product));
-    if (scratch <= step.linear_scratch.bytes) continue;
+    if (scratch <= step.linear_scratch.bytes()) continue;
     return absl::InternalError(absl::StrCat("a matrix product needs ", scratch, " bytes of scratch, the plan has ",
-                                            step.linear_scratch.bytes));
+                                            step.linear_scratch.bytes()));
   }
   return encoder;
 }
@@ -101,7 +100,7 @@ absl::Status Encoder::TakeMemory(memory::Arena& arena, const model::ModelConfig&
                             arena.Take(Component::kVisionWeights, weights_.Bytes(model::WeightPart::kVision)));
   HEADROOM_ASSIGN_OR_RETURN(resampler_memory_,
                             arena.Take(Component::kResamplerWeights, weights_.Bytes(model::WeightPart::kResampler)));
-  HEADROOM_ASSIGN_OR_RETURN(workspace_, arena.Take(Component::kVisionWorkspace, layout_.bytes));
+  HEADROOM_ASSIGN_OR_RETURN(workspace_, arena.Take(Component::kVisionWorkspace, layout_.buffers.bytes));
   NameWeights();
   resampler_ = std::make_unique<Resampler>(device_, config, plan, resampler_memory_, workspace_);
   return absl::OkStatus();
@@ -134,8 +133,8 @@ absl::Status Encoder::Load(const model::Checkpoint& checkpoint, const memory::Lo
   return resampler_->ComputeQueries();
 }
 
-Matrix Encoder::View(const memory::Region& region, DType dtype, int64_t rows, int64_t cols) const {
-  return worker::ViewOf(workspace_, region, dtype, rows, cols);
+Matrix Encoder::View(const memory::StepBuffer& buffer, int64_t rows) const {
+  return worker::ViewOf(workspace_, buffer, rows);
 }
 
 absl::Status Encoder::CheckStep(std::span<const PieceInput> pieces, const std::optional<Matrix>& tower_tap) const {
@@ -168,15 +167,14 @@ absl::StatusOr<ConstMatrix> Encoder::Encode(std::span<const PieceInput> pieces, 
   HEADROOM_RETURN_IF_ERROR(CheckStep(pieces, tower_tap));
   const auto lane = device_.EnterLane();
   const int64_t patches = SumPatches(pieces);
-  const Matrix x = View(layout_.x, DType::kF32, patches, config_.hidden_size);
+  const Matrix x = View(layout_.x, patches);
   HEADROOM_RETURN_IF_ERROR(Embed(pieces, x));
   for (const Layer& layer : layers_) {
     HEADROOM_RETURN_IF_ERROR(Attend(layer, pieces, x));
     HEADROOM_RETURN_IF_ERROR(FeedForward(layer, x));
   }
   if (tower_tap.has_value()) HEADROOM_RETURN_IF_ERROR(Normalize(post_norm_, x, *tower_tap));
-  HEADROOM_RETURN_IF_ERROR(
-      Normalize(post_norm_, x, View(layout_.tower_normed, compute_, patches, config_.hidden_size)));
+  HEADROOM_RETURN_IF_ERROR(Normalize(post_norm_, x, View(layout_.normed, patches)));
 
   std::vector<model::PatchGrid> grids;
   grids.reserve(pieces.size());
@@ -186,7 +184,7 @@ absl::StatusOr<ConstMatrix> Encoder::Encode(std::span<const PieceInput> pieces, 
 
 // x = patches·Wᵀ + b + position rows
 absl::Status Encoder::Embed(std::span<const PieceInput> pieces, Matrix x) {
-  const Matrix matrix = View(layout_.patch_matrix, compute_, x.rows, config_.patch_values());
+  const Matrix matrix = View(layout_.patch_matrix, x.rows);
   const std::span<int32_t> index = worker::SpanOf<int32_t>(workspace_, layout_.position_index, x.rows);
   int64_t begin = 0;
   for (const PieceInput& piece : pieces) {
@@ -203,9 +201,9 @@ absl::Status Encoder::Embed(std::span<const PieceInput> pieces, Matrix x) {
 // x += attention(LN1(x))·Woᵀ + bo, piece by piece
 absl::Status Encoder::Attend(const Layer& layer, std::span<const PieceInput> pieces, Matrix x) {
   const int64_t width = config_.hidden_size;
-  const Matrix normed = View(layout_.normed, compute_, x.rows, width);
-  const Matrix qkv = View(layout_.qkv, DType::kF32, x.rows, 3 * width);
-  const Matrix attended = View(layout_.attention, compute_, x.rows, width);
+  const Matrix normed = View(layout_.normed, x.rows);
+  const Matrix qkv = View(layout_.qkv, x.rows);
+  const Matrix attended = View(layout_.attention, x.rows);
   std::vector<runtime::AttentionSegment> segments;
   segments.reserve(pieces.size());
   int64_t begin = 0;
@@ -231,9 +229,9 @@ absl::Status Encoder::Attend(const Layer& layer, std::span<const PieceInput> pie
 
 // x += gelu(LN2(x)·W1ᵀ + b1)·W2ᵀ + b2
 absl::Status Encoder::FeedForward(const Layer& layer, Matrix x) {
-  const Matrix normed = View(layout_.normed, compute_, x.rows, config_.hidden_size);
-  const Matrix hidden = View(layout_.mlp_hidden, DType::kF32, x.rows, config_.intermediate_size);
-  const Matrix activated = View(layout_.mlp_activated, compute_, x.rows, config_.intermediate_size);
+  const Matrix normed = View(layout_.normed, x.rows);
+  const Matrix hidden = View(layout_.mlp_hidden, x.rows);
+  const Matrix activated = View(layout_.mlp_activated, x.rows);
   HEADROOM_RETURN_IF_ERROR(Normalize(layer.norm2, x, normed));
   HEADROOM_RETURN_IF_ERROR(Multiply(normed, layer.fc1, hidden, /*accumulate=*/false));
   HEADROOM_RETURN_IF_ERROR(runtime::GeluTanh(device_, {.x = hidden, .y = activated}));

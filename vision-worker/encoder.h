@@ -81,12 +81,11 @@ class Encoder {
   absl::Status FeedForward(const Layer& layer, runtime::Matrix x);
   absl::Status Normalize(const Norm& norm, const runtime::ConstMatrix& x, const runtime::Matrix& y);
   absl::Status Multiply(const runtime::Matrix& x, const Product& product, const runtime::Matrix& y, bool accumulate);
-  runtime::Matrix View(const memory::Region& region, DType dtype, int64_t rows, int64_t cols) const;
+  runtime::Matrix View(const memory::StepBuffer& buffer, int64_t rows) const;
 
   runtime::Device& device_;
   const model::VisionConfig config_;
   const int64_t query_num_;
-  const DType compute_;
   const memory::WeightLayout weights_;
   const memory::VisionStepLayout layout_;
   std::span<std::byte> tower_memory_, resampler_memory_, workspace_;

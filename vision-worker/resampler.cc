@@ -21,9 +21,7 @@ Resampler::Resampler(runtime::Device& device, const model::ModelConfig& config, 
                      std::span<std::byte> weights, std::span<std::byte> workspace)
     : device_(device),
       layout_(plan.vision_step),
-      compute_(plan.compute),
       width_(config.llm.hidden_size),
-      tower_width_(config.vision->hidden_size),
       query_num_(config.resampler.query_num),
       heads_(config.resampler.heads),
       eps_(static_cast<float>(config.resampler.layer_norm_eps)),
@@ -54,8 +52,8 @@ std::vector<runtime::LinearSpec> Resampler::Products(const model::ModelConfig& c
   };
 }
 
-Matrix Resampler::View(const memory::Region& region, DType dtype, int64_t rows) const {
-  return worker::ViewOf(workspace_, region, dtype, rows, width_);
+Matrix Resampler::View(const memory::StepBuffer& buffer, int64_t rows) const {
+  return worker::ViewOf(workspace_, buffer, rows);
 }
 
 std::span<std::byte> Resampler::LinearScratch() const { return worker::BytesOf(workspace_, layout_.linear_scratch); }
@@ -65,8 +63,8 @@ absl::Status Resampler::Normalize(const Norm& norm, const ConstMatrix& x, const 
 }
 
 absl::Status Resampler::ComputeQueries() {
-  const Matrix normed = View(layout_.projected_normed, compute_, query_num_);
-  const Matrix product = View(layout_.projected, DType::kF32, query_num_);
+  const Matrix normed = View(layout_.projected_normed, query_num_);
+  const Matrix product = View(layout_.projected, query_num_);
   HEADROOM_RETURN_IF_ERROR(Normalize(norm_q_, query_, normed));
   HEADROOM_RETURN_IF_ERROR(runtime::Linear(device_, {.x = normed,
                                                      .weight = in_proj_.RowRange(0, width_),
@@ -83,27 +81,27 @@ absl::StatusOr<ConstMatrix> Resampler::Run(std::span<const model::PatchGrid> pie
 
   // Y, then Y + position: Y is finished in the input of the value product before positions are added to it.
   HEADROOM_RETURN_IF_ERROR(Project(patches));
-  const Matrix y = View(layout_.kv, DType::kF32, patches);
-  const Matrix values_in = View(layout_.values_in, compute_, patches);
-  const Matrix keys_in = View(layout_.keys_in, compute_, patches);
+  const Matrix y = View(layout_.kv, patches);
+  const Matrix values_in = View(layout_.values_in, patches);
+  const Matrix keys_in = View(layout_.keys_in, patches);
   HEADROOM_RETURN_IF_ERROR(runtime::Convert(device_, {.x = y, .y = values_in}));
   HEADROOM_RETURN_IF_ERROR(AddPositions(pieces, y));
   HEADROOM_RETURN_IF_ERROR(runtime::Convert(device_, {.x = y, .y = keys_in}));
   HEADROOM_RETURN_IF_ERROR(runtime::Linear(device_, {.x = keys_in,
                                                      .weight = in_proj_.RowRange(width_, width_),
                                                      .bias = in_proj_bias_ + width_,
-                                                     .y = View(layout_.keys, DType::kF32, patches),
+                                                     .y = View(layout_.keys, patches),
                                                      .scratch = LinearScratch()}));
   HEADROOM_RETURN_IF_ERROR(runtime::Linear(device_, {.x = values_in,
                                                      .weight = in_proj_.RowRange(2 * width_, width_),
                                                      .bias = in_proj_bias_ + 2 * width_,
-                                                     .y = View(layout_.values, DType::kF32, patches),
+                                                     .y = View(layout_.values, patches),
                                                      .scratch = LinearScratch()}));
 
-  const Matrix pooled = View(layout_.pooled, compute_, queries);
-  const Matrix projected = View(layout_.projected, DType::kF32, queries);
-  const Matrix projected_normed = View(layout_.projected_normed, compute_, queries);
-  const Matrix embeddings = View(layout_.embeddings, DType::kF32, queries);
+  const Matrix pooled = View(layout_.pooled, queries);
+  const Matrix projected = View(layout_.projected, queries);
+  const Matrix projected_normed = View(layout_.projected_normed, queries);
+  const Matrix embeddings = View(layout_.embeddings, queries);
   HEADROOM_RETURN_IF_ERROR(Attend(pieces, pooled));
   HEADROOM_RETURN_IF_ERROR(runtime::Linear(
       device_, {.x = pooled, .weight = out_proj_, .bias = out_proj_bias_, .y = projected, .scratch = LinearScratch()}));
@@ -117,8 +115,8 @@ absl::StatusOr<ConstMatrix> Resampler::Run(std::span<const model::PatchGrid> pie
 
 // kv = LN_kv(X·Wkvᵀ), f32.
 absl::Status Resampler::Project(int64_t patches) {
-  const Matrix x = worker::ViewOf(workspace_, layout_.tower_normed, compute_, patches, tower_width_);
-  const Matrix y = View(layout_.kv, DType::kF32, patches);
+  const Matrix x = View(layout_.normed, patches);
+  const Matrix y = View(layout_.kv, patches);
   HEADROOM_RETURN_IF_ERROR(runtime::Linear(device_, {.x = x, .weight = kv_proj_, .y = y, .scratch = LinearScratch()}));
   return Normalize(norm_kv_, y, y);
 }
@@ -128,7 +126,7 @@ absl::Status Resampler::AddPositions(std::span<const model::PatchGrid> pieces, M
   int64_t side = 0;
   for (const model::PatchGrid& grid : pieces) side = std::max<int64_t>({side, grid.rows, grid.cols});
   // side ≤ patches, and the keys are not computed yet: their memory has room for the table.
-  const Matrix table = worker::ViewOf(workspace_, layout_.keys, DType::kF32, side, width_ / 2);
+  const Matrix table = View(layout_.keys, side).ColRange(0, width_ / 2);
   SineTable(table);
 
   const std::span<int32_t> index = worker::SpanOf<int32_t>(workspace_, layout_.position_index, y.rows);
@@ -160,8 +158,8 @@ absl::Status Resampler::Attend(std::span<const model::PatchGrid> pieces, Matrix 
   }
   const int64_t head_dim = width_ / heads_;
   return runtime::Attention(device_, {.q = q_,
-                                      .k = View(layout_.keys, DType::kF32, patches),
-                                      .v = View(layout_.values, DType::kF32, patches),
+                                      .k = View(layout_.keys, patches),
+                                      .v = View(layout_.values, patches),
                                       .segments = segments,
                                       .heads = heads_,
                                       .head_dim = head_dim,

@@ -29,7 +29,7 @@ class Resampler {
   // After the weights are there.
   absl::Status ComputeQueries();
 
-  // X = layout.tower_normed, the patches of all pieces below one another. Returns f32 [pieces · query_num, E]. The
+  // X = layout.normed, the patches of all pieces below one another. Returns f32 [pieces · query_num, E]. The
   // caller has checked that the step fits the layout.
   absl::StatusOr<runtime::ConstMatrix> Run(std::span<const model::PatchGrid> pieces);
 
@@ -46,14 +46,12 @@ class Resampler {
   absl::Status AddPositions(std::span<const model::PatchGrid> pieces, runtime::Matrix y);
   absl::Status Attend(std::span<const model::PatchGrid> pieces, runtime::Matrix pooled);
   absl::Status Normalize(const Norm& norm, const runtime::ConstMatrix& x, const runtime::Matrix& y);
-  runtime::Matrix View(const memory::Region& region, DType dtype, int64_t rows) const;  // width columns
+  runtime::Matrix View(const memory::StepBuffer& buffer, int64_t rows) const;
   std::span<std::byte> LinearScratch() const;
 
   runtime::Device& device_;
   const memory::VisionStepLayout layout_;
-  const DType compute_;
-  const int64_t width_;        // E
-  const int64_t tower_width_;  // D
+  const int64_t width_;  // E
   const int64_t query_num_;
   const int64_t heads_;
   const float eps_;

@@ -1,4 +1,4 @@
-// Typed views on the arena: a region of a step's workspace, or a weight, as a matrix for runtime/ops.
+// Typed views on the arena: a buffer of a step, or a weight, as a matrix for runtime/ops.
 #pragma once
 
 #include <cstddef>
@@ -13,26 +13,24 @@
 
 namespace headroom::worker {
 
-// rows × cols elements at the start of a region. That they fit follows from how the region was sized; a view that does
-// not is a programmer error.
-inline runtime::Matrix ViewOf(std::span<std::byte> workspace, const memory::Region& region, DType dtype, int64_t rows,
-                              int64_t cols) {
-  HEADROOM_CHECK(rows * cols * SizeOf(dtype) <= region.bytes &&
-                 region.offset + region.bytes <= static_cast<int64_t>(workspace.size()))
-      << rows << " × " << cols << " in " << region.bytes << " bytes";
-  return {workspace.data() + region.offset, dtype, rows, cols, cols};
+// The first `rows` rows of a buffer. That they fit follows from how it was planned; a view that does not is a
+// programmer error.
+inline runtime::Matrix ViewOf(std::span<std::byte> workspace, const memory::StepBuffer& buffer, int64_t rows) {
+  HEADROOM_CHECK(rows <= buffer.rows && buffer.offset + buffer.bytes() <= static_cast<int64_t>(workspace.size()))
+      << rows << " rows of " << buffer.rows << " in " << buffer.name;
+  return {workspace.data() + buffer.offset, buffer.type, rows, buffer.columns, buffer.columns};
 }
 
-inline std::span<std::byte> BytesOf(std::span<std::byte> workspace, const memory::Region& region) {
-  return workspace.subspan(static_cast<size_t>(region.offset), static_cast<size_t>(region.bytes));
+inline std::span<std::byte> BytesOf(std::span<std::byte> workspace, const memory::StepBuffer& buffer) {
+  return workspace.subspan(static_cast<size_t>(buffer.offset), static_cast<size_t>(buffer.bytes()));
 }
 
-// `count` plain numbers at the start of a region.
+// `count` plain numbers at the start of a buffer.
 template <typename T>
-std::span<T> SpanOf(std::span<std::byte> workspace, const memory::Region& region, int64_t count) {
-  const std::span<std::byte> bytes = BytesOf(workspace, region);
-  HEADROOM_CHECK(count * static_cast<int64_t>(sizeof(T)) <= region.bytes)
-      << count << " in " << region.bytes << " bytes";
+std::span<T> SpanOf(std::span<std::byte> workspace, const memory::StepBuffer& buffer, int64_t count) {
+  const std::span<std::byte> bytes = BytesOf(workspace, buffer);
+  HEADROOM_CHECK(count * static_cast<int64_t>(sizeof(T)) <= buffer.bytes())
+      << count << " in " << buffer.bytes() << " bytes of " << buffer.name;
   return {reinterpret_cast<T*>(bytes.data()), static_cast<size_t>(count)};
 }
 
