@@ -62,25 +62,21 @@ absl::Status Touch(std::byte* base, int64_t bytes, const std::stop_token& stop) 
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Arena>> Arena::Create(int64_t bytes, Ledger& ledger, const ArenaOptions& options) {
+absl::StatusOr<std::unique_ptr<Arena>> Arena::Create(int64_t bytes, Ledger& ledger, const std::stop_token& stop) {
   if (bytes < 1 || bytes > kArenaBytesMax) {
     return absl::InvalidArgumentError(absl::StrCat("arena: ", bytes, " bytes is not between 1 and ", kArenaBytesMax));
   }
   const int64_t page = sysconf(_SC_PAGESIZE);
   const int64_t mapped = (bytes + page - 1) / page * page;
-  if (options.check_available) {
-    const int64_t available = AvailableHostBytes();
-    if (mapped > available) {
-      return absl::ResourceExhaustedError(
-          absl::StrCat("arena: the plan takes ", mapped, " bytes, the machine has ", available, " available"));
-    }
+  // Asked before anything is touched, so that too large a plan is an error and not a kill.
+  const int64_t available = AvailableHostBytes();
+  if (mapped > available) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("arena: the plan takes ", mapped, " bytes, the machine has ", available, " available"));
   }
   HEADROOM_ASSIGN_OR_RETURN(std::byte* const base, Map(mapped));
   std::unique_ptr<Arena> arena(new Arena(base, bytes, ledger));
-  HEADROOM_RETURN_IF_ERROR(Touch(base, mapped, options.stop));
-  if (options.lock && mlock(base, mapped) != 0) {
-    return absl::ResourceExhaustedError(absl::StrCat("arena: locking ", mapped, " bytes failed: ", ErrnoText(errno)));
-  }
+  HEADROOM_RETURN_IF_ERROR(Touch(base, mapped, stop));
   return arena;
 }
 

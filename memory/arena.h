@@ -18,18 +18,12 @@ namespace headroom::memory {
 inline constexpr int64_t kArenaAlignment = 64;
 constexpr int64_t AlignUp(int64_t bytes) { return (bytes + kArenaAlignment - 1) / kArenaAlignment * kArenaAlignment; }
 
-struct ArenaOptions {
-  bool lock = false;  // mlock: the pages never go to swap
-  bool check_available =
-      true;              // ask the machine (and cgroup) first, so that too large a plan is an error and not a kill
-  std::stop_token stop;  // gives up while memory is touched: CANCELLED
-};
-
 // Thread-safe.
 class Arena {
  public:
-  // RESOURCE_EXHAUSTED when the machine has less than `bytes` available. `ledger` must outlive the arena.
-  static absl::StatusOr<std::unique_ptr<Arena>> Create(int64_t bytes, Ledger& ledger, const ArenaOptions& options = {});
+  // RESOURCE_EXHAUSTED when the machine or its control group has less than `bytes` available; CANCELLED when `stop` is
+  // requested while memory is touched. `ledger` must outlive the arena.
+  static absl::StatusOr<std::unique_ptr<Arena>> Create(int64_t bytes, Ledger& ledger, const std::stop_token& stop = {});
   ~Arena();
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;
@@ -40,7 +34,8 @@ class Arena {
   absl::StatusOr<std::span<std::byte>> Take(Component component, int64_t bytes);
 
   int64_t bytes() const { return bytes_; }
-  int64_t taken() const;  // with alignment
+  // Bytes with alignment. For tests: that a plan and what is taken of it are the same number.
+  int64_t taken() const;
 
  private:
   Arena(std::byte* base, int64_t bytes, Ledger& ledger);

@@ -42,7 +42,7 @@ TEST(Arena, StopsWhileMemoryIsTouched) {
   Ledger ledger(1 << 20);
   std::stop_source stop;
   stop.request_stop();
-  EXPECT_TRUE(absl::IsCancelled(Arena::Create(8192, ledger, {.stop = stop.get_token()}).status()));
+  EXPECT_TRUE(absl::IsCancelled(Arena::Create(8192, ledger, stop.get_token()).status()));
 }
 
 TEST(Arena, PoolsReportTheirOwnUse) {

@@ -62,16 +62,6 @@ void Ledger::AddUsed(Component component, int64_t delta) {
   state_.total.high_water = std::max(state_.total.high_water, state_.total.used);
 }
 
-bool Ledger::TryReserve(Component component, int64_t bytes) {
-  HEADROOM_CHECK(bytes >= 0) << ComponentTitle(component) << ": " << bytes;
-  const std::lock_guard lock(mutex_);
-  LedgerLine& line = LineOf(state_, component);
-  if (bytes > line.planned - line.reserved) return false;
-  line.reserved += bytes;
-  state_.total.reserved += bytes;
-  return true;
-}
-
 LedgerSnapshot Ledger::Snapshot() const {
   const std::lock_guard lock(mutex_);
   return state_;

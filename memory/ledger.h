@@ -37,8 +37,6 @@ class Ledger {
   // Deltas may be negative. Reserve before use, give back use before reservation.
   void AddReserved(Component component, int64_t delta);
   void AddUsed(Component component, int64_t delta);
-  // True and reserved when it fits the plan; false and unchanged otherwise.
-  [[nodiscard]] bool TryReserve(Component component, int64_t bytes);
 
   LedgerSnapshot Snapshot() const;
 

@@ -23,8 +23,6 @@ class Backend {
   virtual absl::StatusOr<LinearNeeds> DescribeLinear(const LinearSpec& spec) = 0;
   virtual absl::Status LayerNorm(const LayerNormArgs& args) = 0;
   virtual absl::Status RmsNorm(const RmsNormArgs& args) = 0;
-  virtual absl::Status Add(const AddArgs& args) = 0;
-  virtual absl::Status AddBias(const AddBiasArgs& args) = 0;
   virtual absl::Status GeluTanh(const GeluTanhArgs& args) = 0;
   virtual absl::Status SiluMul(const SiluMulArgs& args) = 0;
   virtual absl::Status Convert(const ConvertArgs& args) = 0;

@@ -23,9 +23,8 @@ struct Matrix {
   static Matrix F32(float* data, int64_t rows, int64_t cols) { return {data, DType::kF32, rows, cols, cols}; }
   static Matrix BF16(BFloat16Bits* data, int64_t rows, int64_t cols) { return {data, DType::kBF16, rows, cols, cols}; }
 
-  // Valid only for the dtype that the name says.
+  // Valid only for F32.
   float* F32() const { return static_cast<float*>(data); }
-  BFloat16Bits* BF16() const { return static_cast<BFloat16Bits*>(data); }
 
   // Rows [begin, begin + count) and columns [begin, begin + count) of this view. The caller keeps them inside.
   Matrix RowRange(int64_t begin, int64_t count) const {
@@ -52,12 +51,8 @@ struct ConstMatrix {
   static ConstMatrix F32(const float* data, int64_t rows, int64_t cols) {
     return {data, DType::kF32, rows, cols, cols};
   }
-  static ConstMatrix BF16(const BFloat16Bits* data, int64_t rows, int64_t cols) {
-    return {data, DType::kBF16, rows, cols, cols};
-  }
 
   const float* F32() const { return static_cast<const float*>(data); }
-  const BFloat16Bits* BF16() const { return static_cast<const BFloat16Bits*>(data); }
 
   ConstMatrix RowRange(int64_t begin, int64_t count) const {
     return {static_cast<const char*>(data) + begin * row_stride * SizeOf(dtype), dtype, count, cols, row_stride};

@@ -106,8 +106,7 @@ absl::StatusOr<std::unique_ptr<WorkerDevice>> WorkerDevice::Create(const Cluster
   for (const Component component : {Component::kLibraries, Component::kContextFloor, Component::kOtherProcesses}) {
     worker->ledger_->AddReserved(component, worker->plan_.Bytes(component));
   }
-  HEADROOM_ASSIGN_OR_RETURN(worker->arena_,
-                            memory::Arena::Create(worker->plan_.arena_bytes, *worker->ledger_, {.stop = stop}));
+  HEADROOM_ASSIGN_OR_RETURN(worker->arena_, memory::Arena::Create(worker->plan_.arena_bytes, *worker->ledger_, stop));
   Log(LogLevel::kInfo, "worker", "device memory reserved")
       .With("device", request.device.name)
       .With("isa", runtime::IsaName(worker->device_->isa()))

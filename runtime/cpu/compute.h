@@ -16,8 +16,6 @@ absl::StatusOr<LinearNeeds> DescribeLinear(const Context& context, Products& pro
 // rows.cc
 void ComputeLayerNorm(const Context& context, const LayerNormArgs& args);
 void ComputeRmsNorm(const Context& context, const RmsNormArgs& args);
-void ComputeAdd(const Context& context, const AddArgs& args);
-void ComputeAddBias(const Context& context, const AddBiasArgs& args);
 void ComputeGeluTanh(const Context& context, const GeluTanhArgs& args);
 void ComputeSiluMul(const Context& context, const SiluMulArgs& args);
 void ComputeConvert(const Context& context, const ConvertArgs& args);

@@ -31,8 +31,6 @@ class CpuBackend : public Backend {
   }
   absl::Status LayerNorm(const LayerNormArgs& args) override { return Done(ComputeLayerNorm, args); }
   absl::Status RmsNorm(const RmsNormArgs& args) override { return Done(ComputeRmsNorm, args); }
-  absl::Status Add(const AddArgs& args) override { return Done(ComputeAdd, args); }
-  absl::Status AddBias(const AddBiasArgs& args) override { return Done(ComputeAddBias, args); }
   absl::Status GeluTanh(const GeluTanhArgs& args) override { return Done(ComputeGeluTanh, args); }
   absl::Status SiluMul(const SiluMulArgs& args) override { return Done(ComputeSiluMul, args); }
   absl::Status Convert(const ConvertArgs& args) override { return Done(ComputeConvert, args); }

@@ -35,18 +35,6 @@ void ComputeRmsNorm(const Context& context, const RmsNormArgs& args) {
   });
 }
 
-void ComputeAdd(const Context& context, const AddArgs& args) {
-  const auto kernel = context.kernels->add[ElementOf(args.x.dtype)];
-  ForRows(context, args.x.rows, args.x.cols,
-          [&](int64_t row) { kernel(RowOf(args.x, row), args.y.F32() + row * args.y.row_stride, args.x.cols); });
-}
-
-void ComputeAddBias(const Context& context, const AddBiasArgs& args) {
-  const auto kernel = context.kernels->add[kElementF32];
-  ForRows(context, args.y.rows, args.y.cols,
-          [&](int64_t row) { kernel(args.bias, args.y.F32() + row * args.y.row_stride, args.y.cols); });
-}
-
 void ComputeGeluTanh(const Context& context, const GeluTanhArgs& args) {
   const auto kernel = context.kernels->gelu_tanh[ElementOf(args.y.dtype)];
   ForRows(context, args.x.rows, args.x.cols,

@@ -13,19 +13,6 @@ absl::Status CheckSameShape(const char* op, const ConstMatrix& x, const Matrix& 
 
 }  // namespace
 
-absl::Status Add(Device& device, const AddArgs& args) {
-  HEADROOM_RETURN_IF_ERROR(CheckView("Add", "x", args.x, {DType::kF32, DType::kBF16}));
-  HEADROOM_RETURN_IF_ERROR(CheckView("Add", "y", args.y, {DType::kF32}));
-  HEADROOM_RETURN_IF_ERROR(CheckSameShape("Add", args.x, args.y));
-  return device.backend().Add(args);
-}
-
-absl::Status AddBias(Device& device, const AddBiasArgs& args) {
-  HEADROOM_RETURN_IF_ERROR(CheckView("AddBias", "y", args.y, {DType::kF32}));
-  if (args.bias == nullptr) return ArgumentError("AddBias", "bias is missing");
-  return device.backend().AddBias(args);
-}
-
 absl::Status GeluTanh(Device& device, const GeluTanhArgs& args) {
   HEADROOM_RETURN_IF_ERROR(CheckView("GeluTanh", "x", args.x, {DType::kF32}));
   HEADROOM_RETURN_IF_ERROR(CheckView("GeluTanh", "y", args.y, {DType::kF32, DType::kBF16}));

@@ -1,4 +1,4 @@
-// Sums and activations, row by row. Every view may be strided. INVALID_ARGUMENT on shapes or dtypes; M = 0 does
+// Activations and conversion, row by row. Every view may be strided. INVALID_ARGUMENT on shapes or dtypes; M = 0 does
 // nothing.
 #pragma once
 
@@ -7,20 +7,6 @@
 #include "runtime/matrix.h"
 
 namespace headroom::runtime {
-
-// y[M,N] f32 += x[M,N] (f32 | bf16).
-struct AddArgs {
-  ConstMatrix x;
-  Matrix y;
-};
-absl::Status Add(Device& device, const AddArgs& args);
-
-// y[M,N] f32 += bias[N] on every row.
-struct AddBiasArgs {
-  const float* bias = nullptr;
-  Matrix y;
-};
-absl::Status AddBias(Device& device, const AddBiasArgs& args);
 
 // y[M,N] (f32 | bf16) = gelu(x[M,N] f32), the tanh form: 0.5·x·(1 + tanh(√(2/π)·(x + 0.044715·x³))).
 // y may be x itself when f32.

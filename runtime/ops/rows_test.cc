@@ -148,17 +148,17 @@ TEST_F(RowsTest, SiluMul) {
   }
 }
 
-TEST_F(RowsTest, AddAndAddBias) {
+TEST_F(RowsTest, AddGathered) {
   for (const int64_t d : kWidths) {
     for (const DType dtype : {DType::kF32, DType::kBF16}) {
-      Storage x(device(), dtype, 70, d, 2), y(device(), DType::kF32, 70, d, 3);
-      const std::vector<float> start = Random(70 * d), bias = Random(d);
-      const DeviceFloats device_bias(device(), bias);
-      x.Fill(Random(70 * d));
+      Storage table(device(), dtype, 11, d, 2), y(device(), DType::kF32, 70, d, 3);
+      const std::vector<float> start = Random(70 * d);
+      std::vector<int32_t> index;
+      for (int32_t r = 0; r < 70; ++r) index.push_back(r * 7 % 11);
+      table.Fill(Random(11 * d));
       y.Fill(start);
-      ASSERT_TRUE(Add(device(), {.x = x.view(), .y = y.view()}).ok());
-      ASSERT_TRUE(AddBias(device(), {.bias = device_bias.data(), .y = y.view()}).ok());
-      Expect(y, DType::kF32, [&](int64_t r, int64_t c) { return double{start[r * d + c]} + x.Get(r, c) + bias[c]; });
+      ASSERT_TRUE(AddGathered(device(), {.index = index, .table = table.view(), .y = y.view()}).ok());
+      Expect(y, DType::kF32, [&](int64_t r, int64_t c) { return double{start[r * d + c]} + table.Get(index[r], c); });
     }
   }
 }
@@ -238,9 +238,8 @@ TEST_F(RowsTest, WrongArgumentsAreRefused) {
   EXPECT_EQ(LayerNorm(device(), {.x = a.view(), .y = a.view()}).code(), kInvalid);
   EXPECT_EQ(RmsNorm(device(), {.x = half.view(), .gain = gain.data(), .y = a.view()}).code(), kInvalid);
   EXPECT_EQ(RmsNorm(device(), {.x = a.view(), .gain = gain.data(), .eps = NAN, .y = a.view()}).code(), kInvalid);
-  EXPECT_EQ(Add(device(), {.x = a.view(), .y = c.view()}).code(), kInvalid);
-  EXPECT_EQ(Add(device(), {.x = a.view(), .y = half.view()}).code(), kInvalid);
-  EXPECT_EQ(AddBias(device(), {.y = a.view()}).code(), kInvalid);
+  EXPECT_EQ(AddGathered(device(), {.index = two, .table = a.view(), .y = c.view()}).code(), kInvalid);
+  EXPECT_EQ(AddGathered(device(), {.index = two, .table = a.view(), .y = half.view()}).code(), kInvalid);
   EXPECT_EQ(GeluTanh(device(), {.x = a.view(), .y = b.view()}).code(), kInvalid);
   EXPECT_EQ(SiluMul(device(), {.gate_up = a.view(), .y = b.view()}).code(), kInvalid);
   EXPECT_EQ(Convert(device(), {.x = a.view(), .y = c.view()}).code(), kInvalid);
