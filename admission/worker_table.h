@@ -3,20 +3,17 @@
 //
 // Rules, and why:
 //   - A leg becomes active by the worker's report alone, also one that this scheduler never granted (an earlier leader
-//   did)
-//     or had taken back already (the worker was faster): the worker is right.
+//     did) or had taken back already (the worker was faster): the worker is right.
 //   - Active legs leave by the worker's report, or when their incarnation is dead: a hello with another incarnation, or
 //     silence for `worker_forget`. Never by a timer of their own.
 //   - Pending legs leave by activation, Void, or expiry (1.1 · ttl + round trip). Expiry waits while the view of that
 //     worker is not in step: the leg may be active there without our knowing.
 //   - A worker is placeable when its link is up, it said READY, it was heard within `worker_lost`, no event is missing
-//   and
-//     it has acknowledged the current epoch in a heartbeat. From that heartbeat on no grant of an older epoch can
+//     and it has acknowledged the current epoch in a heartbeat. From that heartbeat on no grant of an older epoch can
 //     become active there, so its pending legs of older epochs are dropped.
 //   - A lost link makes a worker unplaceable at once, but it stays *present* for `worker_lost`: requests that need it
-//   wait
-//     for it that long. Its legs stay on the books until it says otherwise; a link that is lost says nothing about the
-//     requests that run.
+//     wait for it that long. Its legs stay on the books until it says otherwise; a link that is lost says nothing about
+//     the requests that run.
 // Pure; not thread-safe.
 #pragma once
 

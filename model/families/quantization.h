@@ -19,8 +19,10 @@ using SiteLayers = std::array<int64_t, kSites>;
 
 // What `config` says in quantization_config, or `text` where config.json has none. What was understood, and what could
 // not be told, is noted as assumed; errors go to the readers.
-//   compressed-tensors: 4-bit integers in groups, 8-bit integers, 8-bit floats. fp8: 8-bit floats.
-//   gptq, awq: 4 or 8 bits in groups.  Everything else counts in the compute type.
+//   compressed-tensors  4-bit integers in groups, 8-bit integers, 8-bit floats
+//   fp8                 8-bit floats
+//   gptq, awq           4 or 8 bits in groups
+// Everything else counts in the compute type.
 // Embeddings, head, router, norms and encoders are never counted as quantized.
 SiteFormats ReadQuantization(FieldReader& config, FieldReader& text, const SiteLayers& layers);
 

@@ -57,8 +57,10 @@ class ImageSandbox {
   // Decodes to 8-bit RGB. `header` is ProbeImage's, whose limits the caller has checked. Blocks: at most wait_max in
   // line (first come, first served), then at most decode_ms_max. Thread-safe.
   //   INVALID_ARGUMENT    the image could not be decoded (the reason from a closed list; also when the decoder crashed
-  //   or took too long) DEADLINE_EXCEEDED   no decoder became free within wait_max RESOURCE_EXHAUSTED  the line is
-  //   full, or there is no memory for the pixels UNAVAILABLE         no decoder process can be made
+  //                       or took too long)
+  //   DEADLINE_EXCEEDED   no decoder became free within wait_max
+  //   RESOURCE_EXHAUSTED  the line is full, or there is no memory for the pixels
+  //   UNAVAILABLE         no decoder process can be made
   absl::StatusOr<RgbImage> Decode(const std::string& bytes, const model::ImageHeader& header,
                                   std::chrono::milliseconds wait_max);
 

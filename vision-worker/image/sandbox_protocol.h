@@ -1,9 +1,9 @@
 // Messages between the vision-worker, the spawner and the decoder processes. All run the same build on the same
 // machine, so plain structs in host order do. The worker trusts none of the values that a decoder sends.
 //
-//   worker ──SpawnRequest──▶ spawner ──fork──▶ decoder        (SOCK_SEQPACKET; SpawnReply carries the decoder's socket)
-//   worker ◀─DecoderHello── decoder                           (SOCK_STREAM; sent once, after the decoder confined
-//   itself) worker ──DecodeRequest + memfd, then `size` bytes──▶ decoder ──DecodeReply──▶ worker; the decoder exits
+//   worker ──SpawnRequest──▶ spawner ──fork──▶ decoder    SOCK_SEQPACKET; SpawnReply carries the decoder's socket
+//   worker ◀──DecoderHello── decoder                      SOCK_STREAM; sent once, after the decoder confined itself
+//   worker ──DecodeRequest + memfd, then `size` bytes──▶ decoder ──DecodeReply──▶ worker; the decoder exits
 #pragma once
 
 #include <cstdint>
