@@ -1,5 +1,5 @@
 // The words of admission as plain structs: grants, legs, prices. They mirror headroom/v1/common.proto;
-// admission/link/convert.h translates. ARCHITECTURE.md, "Admission across nodes", explains the protocol.
+// admission/link/convert.h translates. ARCHITECTURE.md, "Admission", explains the protocol.
 #pragma once
 
 #include <chrono>

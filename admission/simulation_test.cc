@@ -1,6 +1,6 @@
 // The scheduler core and several worker gates in a discrete-event world with a fake clock: messages take time and links
 // break, workers and the scheduler restart, gateways vanish, replay and dawdle. After every event the invariants of the
-// protocol are checked (ARCHITECTURE.md, "Admission across nodes"); a failure prints the seed.
+// protocol are checked (ARCHITECTURE.md, "Admission"); a failure prints the seed.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

@@ -1,7 +1,7 @@
 // Binds the keys of one YAML mapping to members of a struct. A key is declared once (name, member, bounds, help);
 // parsing, checking, error positions and the reference page (`headroom config`) all come from that declaration.
 //
-//   void SchedulerConfig::Declare(ConfigFields& fields) {
+//   void SchedulerSection::Declare(ConfigFields& fields) {
 //     fields.Text("listen", &listen, "address that gateways and workers dial");
 //     fields.Integer("queue_entries_max", &queue_entries_max, 1, 1'000'000, "requests that may wait");
 //   }
@@ -20,7 +20,7 @@ namespace headroom {
 // One scalar of the file with its position, or of an override ("--set").
 struct ConfigScalar {
   std::string text;
-  std::string where;  // "file.yaml:12" or "--set"
+  std::string where;  // "FILE:12" or "--set"
   bool quoted = false;
 };
 

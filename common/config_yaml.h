@@ -10,7 +10,7 @@
 
 namespace headroom {
 
-// "file.yaml:12".
+// "FILE:12".
 std::string YamlPosition(const std::string& file, const YAML::Mark& mark);
 
 // The only document of `yaml`; a second one is an error. Throws YAML::Exception where it is not YAML.

@@ -24,20 +24,6 @@ absl::StatusOr<std::string> ReadSmallFile(const std::string& path) {
   return text;
 }
 
-model::ImageMarkers Markers(const model::ModelConfig& config) {
-  model::ImageMarkers markers;
-  markers.image_start = config.markers.image_start;
-  markers.image_end = config.markers.image_end;
-  markers.slice_start = config.markers.slice_start;
-  markers.slice_end = config.markers.slice_end;
-  markers.placeholder = config.markers.placeholder;
-  markers.id_start = config.markers.image_id_start;
-  markers.id_end = config.markers.image_id_end;
-  markers.tokens_per_piece = static_cast<int32_t>(config.resampler.query_num);
-  markers.use_image_id = config.use_image_id;
-  return markers;
-}
-
 // What ends an answer: the model's own stops, the template's end of turn, and the end of text that Qwen-like
 // vocabularies have.
 std::vector<int32_t> StopIds(const model::ModelConfig& config, const model::Tokenizer& tokenizer,
@@ -70,10 +56,14 @@ absl::StatusOr<std::unique_ptr<ServedModel>> ServedModel::Load(const std::string
   HEADROOM_ASSIGN_OR_RETURN(const std::string tokenizer_config, ReadSmallFile(directory + "/tokenizer_config.json"));
   HEADROOM_ASSIGN_OR_RETURN(model::ChatTemplate chat, model::ChatTemplate::FromTokenizerConfig(tokenizer_config));
   model->stop_ids = StopIds(model->config, *model->tokenizer, chat);
-  std::optional<model::ImageMarkers> markers;
-  if (model->config.vision) markers = Markers(model->config);
+  std::optional<model::PromptImages> images;
+  if (model->config.vision) {
+    images = model::PromptImages{.markers = model->config.markers,
+                                 .tokens_per_piece = model->config.resampler.query_num,
+                                 .use_image_id = model->config.use_image_id};
+  }
   HEADROOM_ASSIGN_OR_RETURN(model::PromptBuilder prompts,
-                            model::PromptBuilder::Create(model->tokenizer.get(), std::move(chat), std::move(markers)));
+                            model::PromptBuilder::Create(model->tokenizer.get(), std::move(chat), std::move(images)));
   model->prompts = std::make_unique<model::PromptBuilder>(std::move(prompts));
   model->embedding_bytes_per_piece =
       model->config.resampler.query_num * model->config.llm.hidden_size * embedding_element_bytes;

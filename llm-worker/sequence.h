@@ -19,7 +19,7 @@ namespace headroom::llm_worker {
 struct EmbeddingRun {
   int64_t begin = 0;
   int64_t rows = 0;
-  std::string data;  // row-major [rows, hidden] in `SequenceRequest::embedding_dtype`
+  std::string data;  // row-major [rows, hidden] in `EngineOptions::embedding_dtype`
 };
 
 // max_tokens counts the whole answer, continued_ids included, so that a moved request keeps its numbers.

@@ -53,7 +53,7 @@ struct ResolvedKnobs {
   int64_t embedding_store_pieces = 0;
 };
 
-// Bytes. The catalogue (memory/devices.h) has known cards.
+// Bytes. The catalogue (common/device_catalogue.h) has known cards.
 struct DeviceSpec {
   std::string name = "cpu";
   int64_t memory_bytes = 0;

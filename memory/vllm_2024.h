@@ -4,8 +4,8 @@
 // what ran out of it.
 //
 // Everything here is an ESTIMATE of a program that is not ours, for comparison only: nothing in Headroom is sized by
-// it. Sources: our MiniCPM-V 2.6 spec, section 9.1 (vLLM's profile run, MiniCPM-V model and worker as published in
-// August and autumn 2024; threads vllm #7721, #7856, #4087, #7126 and OpenBMB/MiniCPM-V #392). What is known to hold:
+// it. Sources: vLLM's profile run, MiniCPM-V model and worker (vllm-project/vllm as published in August and autumn
+// 2024); its issues #7721, #7856, #4087 and #7126, and #392 of OpenBMB/MiniCPM-V. What is known to hold:
 // "around 70 GB" measured by a maintainer with default knobs on an 80 GB card, and "tried to allocate 5.31 GiB" in a
 // report of the 2.5 model. The context is taken as 0.5 GiB; weights are two bytes a parameter.
 #pragma once

@@ -95,7 +95,7 @@ TEST(ModelCardFile, MiniCpmV26HasThePublishedParameters) {
   EXPECT_EQ(config.llm.eos_token_ids, std::vector<int64_t>{151645});
 }
 
-// The table of the spec's section 9.1. The rows of fewer images are reached by either knob that people turned.
+// Computed apart from this code, from vLLM's. The rows of fewer images are reached by either knob that people turned.
 struct TableRow {
   VllmKnobs knobs;
   int64_t images;

@@ -30,6 +30,12 @@ absl::Status NotSupported(const JsonFields& fields, const std::string& name, con
   return fields.Error(name, absl::StrCat("not supported: ", fields.Print(name), " (only ", only, ")"));
 }
 
+// Written as a number or as a string, depending on who exported the file.
+bool IsVersion26(const JsonFields& fields) {
+  return fields.StringOr("version", "").value_or("") == "2.6" ||
+         std::abs(fields.NumberOr("version", -1e9, 1e9, 0).value_or(0) - 2.6) < 1e-9;
+}
+
 absl::StatusOr<Architecture> ParseArchitecture(const JsonFields& fields) {
   HEADROOM_ASSIGN_OR_RETURN(const std::vector<std::string> names, fields.Strings("architectures"));
   if (names.empty()) return fields.Error("architectures", "is missing");
@@ -38,10 +44,7 @@ absl::StatusOr<Architecture> ParseArchitecture(const JsonFields& fields) {
   if (names.size() != 1 || names[0] != "MiniCPMV") {
     return NotSupported(fields, "architectures", "MiniCPMV, Qwen2ForCausalLM, LlamaForCausalLM");
   }
-  // Written as a number or as a string, depending on who exported the file.
-  const bool is_2_6 = fields.StringOr("version", "").value_or("") == "2.6" ||
-                      std::abs(fields.NumberOr("version", -1e9, 1e9, 0).value_or(0) - 2.6) < 1e-9;
-  if (!is_2_6) return NotSupported(fields, "version", "MiniCPMV 2.6");
+  if (!IsVersion26(fields)) return NotSupported(fields, "version", "MiniCPMV 2.6");
   return Architecture::kMiniCpmV26;
 }
 
@@ -215,6 +218,8 @@ absl::Status ParseTriple(const JsonFields& fields, const std::string& name, doub
 
 absl::Status ParsePreprocessor(const JsonFields& fields, ModelConfig& config) {
   HEADROOM_RETURN_IF_ERROR(ParseSlicing(fields, config));
+  // Version 2.5 puts one pair of slice markers around all slices.
+  if (fields.Has("version") && !IsVersion26(fields)) return NotSupported(fields, "version", "2.6");
   HEADROOM_ASSIGN_OR_RETURN(config.use_image_id, fields.BoolOr("use_image_id", config.use_image_id));
   HEADROOM_RETURN_IF_ERROR(ParseTriple(fields, "norm_mean", -1000, config.norm_mean));
   HEADROOM_RETURN_IF_ERROR(ParseTriple(fields, "norm_std", 1e-6, config.norm_std));
@@ -224,14 +229,11 @@ absl::Status ParsePreprocessor(const JsonFields& fields, ModelConfig& config) {
     return fields.Error("image_feature_size",
                         absl::StrCat(features, " differs from query_num ", config.resampler.query_num));
   }
-  MarkerStrings& markers = config.markers;
-  const std::pair<const char*, std::string*> strings[] = {{"im_start", &markers.image_start},
-                                                          {"im_end", &markers.image_end},
-                                                          {"slice_start", &markers.slice_start},
-                                                          {"slice_end", &markers.slice_end},
-                                                          {"im_id_start", &markers.image_id_start},
-                                                          {"im_id_end", &markers.image_id_end},
-                                                          {"unk", &markers.placeholder}};
+  ImageMarkers& markers = config.markers;
+  const std::pair<const char*, std::string*> strings[] = {
+      {"im_start", &markers.image_start}, {"im_end", &markers.image_end},     {"slice_start", &markers.slice_start},
+      {"slice_end", &markers.slice_end},  {"im_id_start", &markers.id_start}, {"im_id_end", &markers.id_end},
+      {"unk", &markers.placeholder}};
   for (const auto& [name, marker] : strings) {
     HEADROOM_ASSIGN_OR_RETURN(*marker, fields.StringOr(name, *marker));
     if (marker->empty() || marker->size() > kMarkerBytesMax) {

@@ -12,6 +12,7 @@
 
 #include "absl/status/statusor.h"
 #include "model/image/pieces.h"
+#include "model/image_markers.h"
 
 namespace headroom::model {
 
@@ -61,13 +62,6 @@ struct ResamplerConfig {
   double layer_norm_eps = 1e-6;
 };
 
-struct MarkerStrings {
-  std::string image_start = "<image>", image_end = "</image>";
-  std::string slice_start = "<slice>", slice_end = "</slice>";
-  std::string image_id_start = "<image_id>", image_id_end = "</image_id>";
-  std::string placeholder = "<unk>";
-};
-
 // Sampling values of generation_config.json; absent there = absent here. `do_sample: false` there gives temperature 0.
 struct GenerationDefaults {
   std::optional<double> temperature;  // 0 to 100
@@ -85,7 +79,7 @@ struct ModelConfig {
   bool use_image_id = true;
   std::array<double, 3> norm_mean = {0.5, 0.5, 0.5};
   std::array<double, 3> norm_std = {0.5, 0.5, 0.5};
-  MarkerStrings markers;
+  ImageMarkers markers;
   GenerationDefaults generation;
 };
 

@@ -13,7 +13,7 @@ using ::testing::ElementsAre;
 
 int32_t Exact(int64_t i, int64_t n, int64_t side) { return static_cast<int32_t>(side * i / n); }
 
-// The patches whose bucket differs from exact arithmetic, as published in the model notes (spec section 4).
+// The patches whose bucket differs from exact arithmetic, because torch.arange computes it in float32.
 TEST(PositionBucketsTest, RoundingMovesThePatchesThatTheReferenceMoves) {
   const std::map<int, std::map<int, int>> moved = {
       {25, {{5, 13}, {10, 27}, {15, 41}, {20, 55}}},

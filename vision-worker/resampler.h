@@ -1,5 +1,5 @@
 // The resampler: one cross-attention of query_num learned queries to the patches of each piece, so that every piece
-// becomes query_num rows of the language model's width (MiniCPM-V 2.6 spec, section 5).
+// becomes query_num rows of the language model's width, as in MiniCPM-V 2.6.
 //
 //   Y = LN_kv(X·Wkvᵀ);  K = (Y + position)·Wkᵀ + bk;  V = Y·Wvᵀ + bv
 //   R = LN_post(attention(Q, K, V)·Woᵀ + bo) · proj,  Q = LN_q(query)·Wqᵀ + bq computed once

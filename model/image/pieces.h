@@ -1,8 +1,7 @@
 // Piece geometry of MiniCPM-V 2.6: which pieces a picture of width × height becomes, and how many tokens they are.
-// Everything that admission must know about an image follows from here, before a pixel is decoded (MiniCPM-V 2.6 spec,
-// sections 3.2, 3.5, 3.6).
+// Everything that admission must know about an image follows from here, before a pixel is decoded.
 //
-// The arithmetic is that of the published processor: IEEE double, int() truncates, round() sends ties to the even
+// The arithmetic is that of the published image processor: IEEE double, int() truncates, round() sends ties to the even
 // integer, the grid search keeps the first of equals. Pixel sizes are width first, patch grids (tgt_size) are rows
 // first.
 #pragma once

@@ -1,4 +1,4 @@
-// Chat templates: how the messages of a conversation become one prompt text (MiniCPM-V 2.6: spec section 6.3).
+// Chat templates: how the messages of a conversation become one prompt text.
 //
 // A tokenizer_config.json holds the template as a Jinja program. The families below are recognised and then rendered by
 // code; any other template is an error at load.
@@ -21,7 +21,7 @@ enum class ChatRole { kSystem, kUser, kAssistant };
 
 std::optional<ChatRole> ParseChatRole(const std::string& name);
 
-// An image in a message: the grid that its slices form, or 0 × 0 for an image that is one piece (spec section 3.2).
+// An image in a message: the grid that its slices form, or 0 × 0 for an image that is one piece.
 struct ImagePart {
   int32_t cols = 0;
   int32_t rows = 0;

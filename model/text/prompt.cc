@@ -1,10 +1,8 @@
 #include "model/text/prompt.h"
 
-#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "common/status.h"
-#include "model/text/json_fields.h"
 
 namespace headroom::model {
 namespace {
@@ -19,40 +17,8 @@ absl::Status TooLong(int64_t tokens_max) {
 
 }  // namespace
 
-absl::StatusOr<ImageMarkers> ImageMarkers::FromPreprocessorConfig(const std::string& json) {
-  const nlohmann::json config = nlohmann::json::parse(json, nullptr, /*allow_exceptions=*/false);
-  if (!config.is_object()) return absl::InvalidArgumentError("preprocessor_config.json is not a JSON object");
-  const auto invalid = [](const char* name, const char* wanted) {
-    return absl::InvalidArgumentError(absl::StrCat("preprocessor_config.json: \"", name, "\" is not ", wanted));
-  };
-  ImageMarkers markers;
-  const std::pair<const char*, std::string*> names[] = {
-      {"im_start", &markers.image_start}, {"im_end", &markers.image_end}, {"slice_start", &markers.slice_start},
-      {"slice_end", &markers.slice_end},  {"unk", &markers.placeholder},  {"im_id_start", &markers.id_start},
-      {"im_id_end", &markers.id_end}};
-  for (const auto& [name, marker] : names) {
-    const nlohmann::json& value = Member(config, name);
-    if (value.is_null()) continue;
-    if (!value.is_string()) return invalid(name, "a string");
-    *marker = value.get<std::string>();
-  }
-  const nlohmann::json& use_id = Member(config, "use_image_id");
-  if (!use_id.is_null() && !use_id.is_boolean()) return invalid("use_image_id", "true or false");
-  if (use_id.is_boolean()) markers.use_image_id = use_id.get<bool>();
-  const nlohmann::json& size = Member(config, "image_feature_size");
-  if (!size.is_null()) {
-    const int64_t value = size.is_number_integer() ? size.get<int64_t>() : 0;
-    if (value < 1 || value > kTokensPerPieceMax) return invalid("image_feature_size", "a whole number from 1 to 65536");
-    markers.tokens_per_piece = static_cast<int32_t>(value);
-  }
-  // Version 2.5 put one pair of slice markers around all slices.
-  const nlohmann::json& version = Member(config, "version");
-  if (!version.is_null() && version != 2.6) return invalid("version", "2.6");
-  return markers;
-}
-
 absl::StatusOr<PromptBuilder> PromptBuilder::Create(const Tokenizer* tokenizer, ChatTemplate chat_template,
-                                                    std::optional<ImageMarkers> images) {
+                                                    std::optional<PromptImages> images) {
   PromptBuilder builder(tokenizer, std::move(chat_template), std::move(images));
   for (const std::string& token : builder.chat_template_.control_tokens()) {
     HEADROOM_RETURN_IF_ERROR(builder.ControlId(token).status());
@@ -62,13 +28,14 @@ absl::StatusOr<PromptBuilder> PromptBuilder::Create(const Tokenizer* tokenizer, 
   if (builder.images_->tokens_per_piece < 1 || builder.images_->tokens_per_piece > kTokensPerPieceMax) {
     return absl::InvalidArgumentError(absl::StrCat("a piece cannot be ", builder.images_->tokens_per_piece, " tokens"));
   }
-  const std::pair<const std::string*, int32_t*> ids[] = {{&builder.images_->image_start, &builder.markers_.image_start},
-                                                         {&builder.images_->image_end, &builder.markers_.image_end},
-                                                         {&builder.images_->slice_start, &builder.markers_.slice_start},
-                                                         {&builder.images_->slice_end, &builder.markers_.slice_end},
-                                                         {&builder.images_->placeholder, &builder.markers_.placeholder},
-                                                         {&builder.images_->id_start, &builder.markers_.id_start},
-                                                         {&builder.images_->id_end, &builder.markers_.id_end}};
+  const ImageMarkers& markers = builder.images_->markers;
+  const std::pair<const std::string*, int32_t*> ids[] = {{&markers.image_start, &builder.markers_.image_start},
+                                                         {&markers.image_end, &builder.markers_.image_end},
+                                                         {&markers.slice_start, &builder.markers_.slice_start},
+                                                         {&markers.slice_end, &builder.markers_.slice_end},
+                                                         {&markers.placeholder, &builder.markers_.placeholder},
+                                                         {&markers.id_start, &builder.markers_.id_start},
+                                                         {&markers.id_end, &builder.markers_.id_end}};
   for (const auto& [content, id] : ids) {
     HEADROOM_ASSIGN_OR_RETURN(*id, builder.ControlId(*content));
   }

@@ -1,4 +1,4 @@
-// Token ids of a chat prompt with images (MiniCPM-V 2.6: spec sections 3.6, 6.2 and 6.3).
+// Token ids of a chat prompt with images, as the published processor of MiniCPM-V 2.6 gives them.
 //
 // The text between two special tokens is tokenized in one piece, template and user text together, as the reference does
 // with its rendered string; but no added token is looked for in it. So "<image>" typed by a user is ordinary text, and
@@ -13,26 +13,17 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "model/image_markers.h"
 #include "model/text/chat_template.h"
 #include "model/text/tokenizer.h"
 
 namespace headroom::model {
 
-// What stands around and in the place of images; named in preprocessor_config.json (spec section 1.2).
-struct ImageMarkers {
-  std::string image_start = "<image>";
-  std::string image_end = "</image>";
-  std::string slice_start = "<slice>";
-  std::string slice_end = "</slice>";
-  std::string placeholder = "<unk>";
-  std::string id_start = "<image_id>";
-  std::string id_end = "</image_id>";
-  int32_t tokens_per_piece = 64;
+// How the prompts of a model show images.
+struct PromptImages {
+  ImageMarkers markers;
+  int64_t tokens_per_piece = 64;
   bool use_image_id = true;  // where a request does not say
-
-  // `json`: contents of a preprocessor_config.json; what it leaves out keeps the defaults above. INVALID_ARGUMENT for
-  // wrong types.
-  static absl::StatusOr<ImageMarkers> FromPreprocessorConfig(const std::string& json);
 };
 
 // Positions [begin, end) of a prompt.
@@ -57,7 +48,7 @@ class PromptBuilder {
   // `tokenizer` must outlive this. `images`: absent for a model without images.
   // Errors: INVALID_ARGUMENT when the tokenizer lacks one of the special tokens that the template or the markers name.
   static absl::StatusOr<PromptBuilder> Create(const Tokenizer* tokenizer, ChatTemplate chat_template,
-                                              std::optional<ImageMarkers> images);
+                                              std::optional<PromptImages> images);
 
   // Tokens that image number `index` (from 0, over the whole prompt) takes, markers included: what admission prices.
   // Error: INVALID_ARGUMENT for a grid that is not 0 × 0 and not 1 to kSlicesMax slices, or when the model takes no
@@ -82,7 +73,7 @@ class PromptBuilder {
     int32_t image_start, image_end, slice_start, slice_end, placeholder, id_start, id_end;
   };
 
-  PromptBuilder(const Tokenizer* tokenizer, ChatTemplate chat_template, std::optional<ImageMarkers> images)
+  PromptBuilder(const Tokenizer* tokenizer, ChatTemplate chat_template, std::optional<PromptImages> images)
       : tokenizer_(tokenizer), chat_template_(std::move(chat_template)), images_(std::move(images)) {}
 
   absl::StatusOr<int32_t> ControlId(const std::string& content) const;
@@ -92,7 +83,7 @@ class PromptBuilder {
 
   const Tokenizer* tokenizer_;
   ChatTemplate chat_template_;
-  std::optional<ImageMarkers> images_;
+  std::optional<PromptImages> images_;
   MarkerIds markers_{};
   std::vector<int32_t> newline_;  // between two rows of slices
 };

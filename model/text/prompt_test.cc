@@ -146,9 +146,8 @@ class PromptTest : public ::testing::Test {
 
   PromptBuilder Builder() {
     auto chat_template = ChatTemplate::FromTokenizerConfig(ReadFileOrDie(GoldenPath("tokenizer_config.json")));
-    auto markers = ImageMarkers::FromPreprocessorConfig(ReadFileOrDie(GoldenPath("preprocessor_config.json")));
-    EXPECT_TRUE(chat_template.ok() && markers.ok());
-    auto builder = PromptBuilder::Create(tokenizer_.get(), *chat_template, *markers);
+    EXPECT_TRUE(chat_template.ok());
+    auto builder = PromptBuilder::Create(tokenizer_.get(), *chat_template, PromptImages{});
     EXPECT_TRUE(builder.ok()) << builder.status();
     return *std::move(builder);
   }
@@ -156,7 +155,7 @@ class PromptTest : public ::testing::Test {
   std::unique_ptr<Tokenizer> tokenizer_;
 };
 
-// Grids of the golden pictures (spec section 3.2); those not named are one piece.
+// Grids of the golden pictures; those not named are one piece.
 const std::map<std::string, ImagePart> kGrids = {{"images/second2.png", {1, 2}}, {"images/landscape.png", {2, 1}},
                                                  {"images/photo.png", {2, 1}},   {"images/portrait.png", {1, 2}},
                                                  {"images/second.png", {3, 2}},  {"images/left.png", {2, 1}},
@@ -192,7 +191,7 @@ TEST_F(PromptTest, EqualsTheReference) {
   EXPECT_GE(cases, 8);
 }
 
-// Token counts of spec section 3.5, with image ids on.
+// Computed apart from this code: markers, rows of 64 a piece and the digits of the image id.
 TEST_F(PromptTest, ImageTokenCounts) {
   const PromptBuilder builder = Builder();
   const auto count = [&](int cols, int rows, int64_t index, bool ids) {
@@ -276,9 +275,9 @@ TEST_F(PromptTest, RefusesWhatIsTooLong) {
 TEST_F(PromptTest, MarkersMustBeAddedTokens) {
   auto chat_template = ChatTemplate::FromJinja(kQwen2, "");
   ASSERT_TRUE(chat_template.ok());
-  ImageMarkers markers;
-  markers.slice_start = "!";
-  EXPECT_THAT(std::string(PromptBuilder::Create(tokenizer_.get(), *chat_template, markers).status().message()),
+  PromptImages images;
+  images.markers.slice_start = "!";
+  EXPECT_THAT(std::string(PromptBuilder::Create(tokenizer_.get(), *chat_template, images).status().message()),
               HasSubstr("!"));
   const auto bare = LoadOrDie(SmallTokenizerJson({}, "."));
   EXPECT_FALSE(PromptBuilder::Create(bare.get(), *chat_template, std::nullopt).ok());
@@ -287,22 +286,6 @@ TEST_F(PromptTest, MarkersMustBeAddedTokens) {
   EXPECT_TRUE(no_images->Build(std::vector<ChatMessage>{User("a")}, 4096).ok());
   EXPECT_FALSE(no_images->Build(std::vector<ChatMessage>{{ChatRole::kUser, {ImagePart{}}}}, 4096).ok());
   EXPECT_FALSE(no_images->Build(std::vector<ChatMessage>{User("\xFF")}, 4096).ok());
-}
-
-TEST(ImageMarkersTest, ReadsThePreprocessorConfig) {
-  const auto read = [](const json& config) { return ImageMarkers::FromPreprocessorConfig(config.dump()); };
-  EXPECT_EQ(read(json::object())->placeholder, "<unk>");
-  EXPECT_TRUE(read(json::object())->use_image_id);
-  const auto given = read({{"im_start", "<i>"}, {"use_image_id", false}, {"image_feature_size", 96}, {"version", 2.6}});
-  ASSERT_TRUE(given.ok());
-  EXPECT_EQ(given->image_start, "<i>");
-  EXPECT_FALSE(given->use_image_id);
-  EXPECT_EQ(given->tokens_per_piece, 96);
-  for (const json& bad :
-       {json{{"unk", 3}}, json{{"use_image_id", "no"}}, json{{"image_feature_size", 0}}, json{{"version", 2.5}},
-        json{{"image_feature_size", 1e9}}, json{{"image_feature_size", 1000000000}}, json::array()}) {
-    EXPECT_EQ(read(bad).status().code(), absl::StatusCode::kInvalidArgument) << bad;
-  }
 }
 
 }  // namespace

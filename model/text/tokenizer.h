@@ -1,5 +1,5 @@
-// Byte-level BPE tokenizer read from a Hugging Face tokenizer.json; gives the ids that the reference library gives
-// (MiniCPM-V 2.6: spec section 7). Text is UTF-8 throughout.
+// Byte-level BPE tokenizer read from a Hugging Face tokenizer.json; gives the ids that the reference library,
+// `tokenizers`, gives. Text is UTF-8 throughout.
 //
 // Order of work: added tokens that are not "normalized" are cut out of the raw text; the rest is normalized (NFC), the
 // remaining added tokens are cut out, what is left is split into words and each word is byte-pair encoded.

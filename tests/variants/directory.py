@@ -1,4 +1,4 @@
-"""A seed → a directory in the layout of shared/golden: a random model of one of the three architectures, requests, and what they give.
+"""A seed → a directory in the layout of tests/golden: a random model of one of the three architectures, requests, and what they give.
 
     python directory.py SEED FOLDER
 """

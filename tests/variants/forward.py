@@ -1,4 +1,4 @@
-"""What the three architectures compute, in float64 numpy, written from the spec (shared/spec, sections 3 to 6).
+"""What the three architectures compute, in float64 numpy, written from the published model code.
 
 A Rounding says what happens to the result of every operation: nothing, or it is rounded to bf16, which shows how far the published code is from the
 exact numbers when it runs in bf16. Angles are float32 in both, as published: they are buffers, not weights.
@@ -114,7 +114,7 @@ class Decoder(Layers):
 
 def torch_arange(start, step, count):
     """torch.arange in float32 on x86: pairs of groups of eight count on from a rounded first element, what is left below sixteen is computed one
-    by one. (The spec's wording, groups of eight, gives the same buckets for a table side of 70, and others for many other sides.)"""
+    by one. (Plain groups of eight would give the same buckets for a table side of 70, and others for many other sides.)"""
     values = np.empty(count, F32)
     for i in range(count):
         first = i - i % 8

@@ -1,4 +1,4 @@
-"""From a picture to pieces, as the published preprocessor does it (spec section 3), and random pictures of every kind that files hold.
+"""From a picture to pieces, as the published image processor does it, and random pictures of every kind that files hold.
 
 Needs Pillow 13, with which the golden data was made: older ones begin with the horizontal pass also where a picture loses most of its rows, and
 differ in the last bit.

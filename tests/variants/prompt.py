@@ -112,7 +112,7 @@ class Words:
         return "".join(f"<|im_start|>{role}\n{text}<|im_end|>\n" for role, text in messages) + "<|im_start|>assistant\n"
 
     def picture(self, index, cells, queries):
-        """The text that stands for a picture (spec 3.6); index is None where pictures are not numbered."""
+        """The text that stands for a picture; index is None where pictures are not numbered."""
         m = self.markers
         fill = m["unk"] * queries
         text = "" if index is None else f"{m['im_id_start']}{index}{m['im_id_end']}"
@@ -123,7 +123,7 @@ class Words:
         return text
 
     def bounds(self, ids):
-        """[start, end) of each run of places for a picture's embeddings (spec 6.2)."""
+        """[start, end) of each run of places for a picture's embeddings."""
         m = self.markers
         starts = [i + 1 for i, token in enumerate(ids) if token in (self.id(m["im_start"]), self.id(m["slice_start"]))]
         ends = [i for i, token in enumerate(ids) if token in (self.id(m["im_end"]), self.id(m["slice_end"]))]

@@ -1,4 +1,4 @@
-"""golden_check on random directories in the layout of shared/golden: it must pass all of them, on every instruction set of this machine, and must
+"""golden_check on random directories in the layout of tests/golden: it must pass all of them, on every instruction set of this machine, and must
 report the ones that are spoilt. --seed=N replays one."""
 import json
 import os

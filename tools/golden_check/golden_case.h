@@ -1,4 +1,4 @@
-// One case of a golden directory (shared/golden/README.md): what goes in, and what the reference made of it.
+// One case of a golden directory (tests/golden/README.md): what goes in, and what the reference made of it.
 #pragma once
 
 #include <array>

@@ -21,17 +21,10 @@ absl::StatusOr<model::PromptBuilder> MakeBuilder(const std::string& directory, c
     return absl::InvalidArgumentError("the case needs a chat_template, but there is no tokenizer_config.json");
   }
   HEADROOM_ASSIGN_OR_RETURN(model::ChatTemplate chat_template, model::ChatTemplate::FromTokenizerConfig(*json));
-  std::optional<model::ImageMarkers> images;
+  std::optional<model::PromptImages> images;
   if (config.vision.has_value()) {
-    images = model::ImageMarkers{.image_start = config.markers.image_start,
-                                 .image_end = config.markers.image_end,
-                                 .slice_start = config.markers.slice_start,
-                                 .slice_end = config.markers.slice_end,
-                                 .placeholder = config.markers.placeholder,
-                                 .id_start = config.markers.image_id_start,
-                                 .id_end = config.markers.image_id_end,
-                                 .tokens_per_piece = static_cast<int32_t>(config.resampler.query_num),
-                                 .use_image_id = config.use_image_id};
+    images = model::PromptImages{
+        .markers = config.markers, .tokens_per_piece = config.resampler.query_num, .use_image_id = config.use_image_id};
   }
   return model::PromptBuilder::Create(tokenizer, std::move(chat_template), std::move(images));
 }

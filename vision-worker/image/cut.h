@@ -1,4 +1,4 @@
-// From a decoded picture to the pieces that pass through the vision tower (MiniCPM-V 2.6 spec, sections 3.2 to 3.4).
+// From a decoded picture to the pieces that pass through the vision tower, as in MiniCPM-V 2.6.
 #pragma once
 
 #include <array>

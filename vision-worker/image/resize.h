@@ -1,4 +1,4 @@
-// Bicubic resize of 8-bit RGB, bit-equal to Pillow's Image.resize(size, BICUBIC) (MiniCPM-V 2.6 spec, section 3.3).
+// Bicubic resize of 8-bit RGB, bit-equal to Pillow's Image.resize(size, BICUBIC).
 //
 // The two passes round to 8 bits in between, so their order shows in the last bit. As in Pillow 13, with which the
 // golden data was made, the vertical pass goes first when the picture loses more than twice as many rows as columns,
