@@ -116,7 +116,7 @@ absl::StatusOr<PlannedDevice> PlanDevice(const Planned& planned, const PlanOptio
   if (ranks.ok()) {
     result.ranks = *std::move(ranks);
     if (device.kind == "cuda") {
-      for (memory::Plan& plan : result.ranks) plan.plan_only.push_back("the CUDA backend is not built yet");
+      for (memory::Plan& plan : result.ranks) plan.plan_only.emplace_back("the CUDA backend is not built yet");
     }
   } else if (absl::IsFailedPrecondition(ranks.status())) {
     result.refusal = ranks.status();

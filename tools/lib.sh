@@ -4,6 +4,8 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 JOBS=$(nproc)
 # Clones of the project share compiled objects whatever folder they lie in.
 export CCACHE_BASEDIR=$ROOT CCACHE_NOHASHDIR=1
+# What ccache asks for before it takes part in precompiled headers.
+export CCACHE_SLOPPINESS=pch_defines,time_macros
 
 # What a machine needs to build and run Headroom, and what the tests need beside it. Debian bookworm's names.
 BUILD_PACKAGES=(g++ cmake ninja-build ccache mold pkg-config ca-certificates
