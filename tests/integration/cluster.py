@@ -1,4 +1,5 @@
 """Starts real Headroom processes on loopback for a test, as one process or as four binaries, and stops them again."""
+import fcntl
 import json
 import os
 import pathlib
@@ -7,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 
 import grpc
@@ -52,23 +54,44 @@ def make_endless_model(folder):
     return model
 
 
-def free_port():
-    """From below the range of outgoing connections: one of those, of a client that dials the very port before its server is up, would take it."""
+def _claim_ports():
+    """A run of ports that no other test process on this machine picks from: it holds a lock file until it ends. From below the range of outgoing
+    connections: one of those, of a client that dials the very port before its server is up, would take it."""
     first_outgoing = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    folder = pathlib.Path(tempfile.gettempdir()) / "headroom-test-ports"
+    folder.mkdir(exist_ok=True)
+    starts = list(range(10_240, first_outgoing - PORTS_PER_RUN, PORTS_PER_RUN))
+    random.shuffle(starts)
+    for start in starts:
+        lock = open(folder / str(start), "w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.close()
+            continue
+        _locks.append(lock)
+        return iter(range(start, start + PORTS_PER_RUN))
+    raise AssertionError(f"all {len(starts)} runs of test ports are in use: {folder}")
+
+
+def free_port():
+    global _ports
     while True:
-        port = random.randrange(10_240, first_outgoing)
-        if port in _given_ports:
+        port = next(_ports, None)
+        if port is None:
+            _ports = _claim_ports()
             continue
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
-        _given_ports.add(port)
         return port
 
 
-_given_ports = set()
+PORTS_PER_RUN = 128
+_ports = iter(())
+_locks = []
 
 
 def wait_for(condition, what, patience_s=PATIENCE_S):
