@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "common/cut_text.h"
+#include "common/utf8.h"
 
 namespace headroom::admission {
 namespace {

@@ -2,13 +2,11 @@
 
 #include <string>
 
+#include "common/arith.h"
+#include "common/range.h"
+
 namespace headroom::admission {
 namespace {
-
-absl::Status CheckRange(const char* name, int64_t value, int64_t min, int64_t max) {
-  if (value >= min && value <= max) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(name, " is ", value, ", allowed ", min, " to ", max));
-}
 
 absl::Status CheckInput(const PriceInput& input) {
   HEADROOM_RETURN_IF_ERROR(CheckRange("prompt_tokens", input.prompt_tokens, 1, kSequenceTokensMax));
@@ -54,7 +52,7 @@ absl::StatusOr<Price> ComputePrice(const PriceInput& input) {
   }
   // In bounds: tokens ≤ 2^31 and embedding_bytes ≤ kDimensionMax.
   price.llm = Resources{.slots = 1,
-                        .kv_blocks = (price.sequence_tokens + input.block_size - 1) / input.block_size,
+                        .kv_blocks = CeilDiv(price.sequence_tokens, input.block_size),
                         .host_bytes = embedding_bytes + price.sequence_tokens * int64_t{sizeof(int32_t)} +
                                       input.max_tokens * kTokenEventBytes};
   HEADROOM_RETURN_IF_ERROR(ValidateResources(*price.llm));

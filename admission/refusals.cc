@@ -4,7 +4,8 @@
 #include <array>
 
 #include "admission/price.h"
-#include "common/cut_text.h"
+#include "common/arith.h"
+#include "common/utf8.h"
 
 namespace headroom::admission {
 namespace {
@@ -23,8 +24,6 @@ constexpr std::array<ServiceBudget, 3> kServiceBudgets = {{
     {"requests_running", "gateway.requests_running_max", false, ""},
     {"gateway_host_bytes", "gateway.host_bytes_max", true, ""},
 }};
-
-int64_t CeilDiv(int64_t a, int64_t b) { return a / b + (a % b != 0 ? 1 : 0); }
 
 // What the leg could have had at its worker, were the price's other leg there, too.
 Resources FreeFor(const RefusalRecord& refusal, const RefusedLeg& leg) {
@@ -173,7 +172,7 @@ std::optional<Remedy> OfDimension(const RefusalRecord& refusal, const RefusedLeg
   }
   if (name == "kv_blocks") {
     if (leg.block_bytes <= 0 || leg.device_bytes <= 0 || short_by > kDimensionMax / leg.block_bytes) return {};
-    const int64_t more = CeilDiv(short_by * leg.block_bytes, kPageBytes) * kPageBytes;
+    const int64_t more = RoundUp(short_by * leg.block_bytes, kPageBytes);
     return Remedy{"device.memory",
                   leg.device_bytes,
                   leg.device_bytes + more,

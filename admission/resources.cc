@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "common/check.h"
+#include "common/range.h"
 
 namespace headroom::admission {
 
@@ -24,10 +25,7 @@ Resources& Resources::operator-=(const Resources& other) {
 
 absl::Status ValidateResources(const Resources& resources) {
   for (const Dimension& dimension : kDimensions) {
-    const int64_t value = resources.*dimension.member;
-    if (value < 0 || value > kDimensionMax) {
-      return absl::InvalidArgumentError(absl::StrCat(dimension.name, " is ", value, ", allowed 0 to ", kDimensionMax));
-    }
+    HEADROOM_RETURN_IF_ERROR(CheckRange(dimension.name, resources.*dimension.member, 0, kDimensionMax));
   }
   return absl::OkStatus();
 }

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "common/config_fields.h"
+#include "common/units.h"
 
 namespace headroom::cli {
 namespace {

@@ -8,6 +8,7 @@
 
 #include "common/config_fields.h"
 #include "common/status.h"
+#include "common/units.h"
 
 namespace headroom::cli {
 namespace {

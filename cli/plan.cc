@@ -9,6 +9,7 @@
 #include "cli/plan_inputs.h"
 #include "cli/planned_page.h"
 #include "common/status.h"
+#include "common/units.h"
 
 namespace headroom::cli {
 namespace {

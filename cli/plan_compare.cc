@@ -4,21 +4,21 @@
 
 #include "cli/planned.h"
 #include "common/status.h"
+#include "common/units.h"
 
 namespace headroom::cli {
 namespace {
-
-double GiB(int64_t bytes) { return static_cast<double>(bytes) / (int64_t{1} << 30); }
 
 std::string Outcome(const memory::VllmEstimate& estimate) {
   std::array<char, 160> text{};
   switch (estimate.outcome) {
     case memory::VllmOutcome::kStarts:
       snprintf(text.data(), text.size(), "starts; %.3f GiB are left for KV, %lld sequence(s) of full length",
-               GiB(estimate.kv_bytes), static_cast<long long>(estimate.full_length_seqs));
+               InGib(estimate.kv_bytes), static_cast<long long>(estimate.full_length_seqs));
       break;
     case memory::VllmOutcome::kOutOfMemory:
-      snprintf(text.data(), text.size(), "out of memory in its profile run, %.3f GiB short", GiB(estimate.over_bytes));
+      snprintf(text.data(), text.size(), "out of memory in its profile run, %.3f GiB short",
+               InGib(estimate.over_bytes));
       break;
     case memory::VllmOutcome::kNoKvCache:
       return "its profile run leaves no room for one sequence of full length";
@@ -55,12 +55,12 @@ std::string VllmText(const std::vector<memory::VllmEstimate>& estimates) {
       if (!estimate.Peaks(line)) continue;
       std::array<char, 400> row{};
       snprintf(row.data(), row.size(), "%-24s %18lld %10.3f GiB  %s\n", memory::VllmPartTitle(line.part),
-               static_cast<long long>(line.bytes), GiB(line.bytes), line.formula.c_str());
+               static_cast<long long>(line.bytes), InGib(line.bytes), line.formula.c_str());
       text += row.data();
     }
     std::array<char, 160> total{};
     snprintf(total.data(), total.size(), "%-24s %18lld %10.3f GiB of %.3f\n", "asked for at its peak",
-             static_cast<long long>(estimate.total_bytes), GiB(estimate.total_bytes), GiB(estimate.device_bytes));
+             static_cast<long long>(estimate.total_bytes), InGib(estimate.total_bytes), InGib(estimate.device_bytes));
     text += total.data() + Outcome(estimate) + "\n";
     for (const std::string& note : estimate.notes) text += "note: " + note + "\n";
   }

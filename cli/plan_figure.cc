@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "common/device_catalogue.h"
-#include "common/grouped_digits.h"
 #include "common/status.h"
+#include "common/units.h"
 
 namespace headroom::cli {
 namespace {

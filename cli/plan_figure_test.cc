@@ -8,14 +8,13 @@
 
 #include "cli/plan_style.h"
 #include "cli/xml_check.h"
+#include "common/units.h"
 
 namespace headroom::cli {
 namespace {
 
 using ::testing::HasSubstr;
 using ::testing::Not;
-
-constexpr int64_t kGiB = int64_t{1} << 30;
 
 model::ModelConfig Published() {
   auto config = model::LoadModelConfig(std::string(HEADROOM_SOURCE_DIR) + "/models/cards/minicpm-v-2_6");

@@ -4,7 +4,7 @@
 #include <cstdio>
 
 #include "cli/plan_style.h"
-#include "common/grouped_digits.h"
+#include "common/units.h"
 
 namespace headroom::cli {
 namespace {

@@ -9,7 +9,7 @@
 
 #include "cli/plan_style.h"
 #include "cli/xml_check.h"
-#include "common/grouped_digits.h"
+#include "common/units.h"
 #include "memory/component.h"
 
 namespace headroom::cli {
@@ -18,7 +18,6 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-constexpr int64_t kGiB = int64_t{1} << 30;
 constexpr int64_t kHuge = std::numeric_limits<int64_t>::max();
 
 // Two devices; on the second, one bar goes beyond its end.

@@ -5,10 +5,10 @@
 #include <cstdio>
 #include <limits>
 
+#include "common/units.h"
+
 namespace headroom::cli {
 namespace {
-
-constexpr int64_t kKiB = 1024, kMiB = kKiB * 1024, kGiB = kMiB * 1024;
 
 struct Paint {
   const char* key;

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/planned.h"
+#include "common/units.h"
 
 namespace headroom::cli {
 namespace {
@@ -13,8 +14,6 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using Json = nlohmann::json;
-
-constexpr int64_t kGiB = int64_t{1} << 30;
 
 PlanOptions Options(const std::string& model, const std::vector<std::string>& devices) {
   PlanOptions options;

@@ -5,14 +5,13 @@
 
 #include "cli/planned.h"
 #include "common/status.h"
+#include "common/units.h"
 
 namespace headroom::cli {
 namespace {
 
 using memory::Component;
 using memory::Plan;
-
-double GiB(int64_t bytes) { return static_cast<double>(bytes) / (int64_t{1} << 30); }
 
 std::string Format(const char* format, double value) {
   std::array<char, 64> text{};
@@ -69,9 +68,9 @@ std::string SideBySide(const std::vector<Column>& columns) {
                                       [&](const Column& column) { return column.plan->Bytes(component) > 0; });
     if (!anywhere) continue;
     table += Row(memory::ComponentTitle(component), columns,
-                 [&](const Plan& plan) { return Format("%.3f", GiB(plan.Bytes(component))); });
+                 [&](const Plan& plan) { return Format("%.3f", InGib(plan.Bytes(component))); });
   }
-  table += Row("device", columns, [](const Plan& plan) { return Format("%.3f", GiB(plan.device_bytes)); });
+  table += Row("device", columns, [](const Plan& plan) { return Format("%.3f", InGib(plan.device_bytes)); });
   const auto number = [](int64_t value) { return std::to_string(value); };
   table += Row("max_num_seqs", columns, [&](const Plan& plan) { return number(plan.knobs.max_num_seqs); });
   table += Row("max_model_len", columns, [&](const Plan& plan) { return number(plan.knobs.max_model_len); });
@@ -119,16 +118,16 @@ std::string HostText(const std::vector<HostLine>& host) {
   int64_t total = 0, lowest = 0;
   for (const HostLine& line : host) {
     std::array<char, 160> row{};
-    snprintf(row.data(), row.size(), "  %-14s %10.3f GiB  %s\n", line.service.c_str(), GiB(line.bytes),
+    snprintf(row.data(), row.size(), "  %-14s %10.3f GiB  %s\n", line.service.c_str(), InGib(line.bytes),
              line.what.c_str());
     text += row.data();
     total += line.bytes;
     lowest += line.bytes_min;
   }
-  text += "  " + RowTitle("together").substr(0, 14) + Format(" %10.3f GiB\n", GiB(total));
+  text += "  " + RowTitle("together").substr(0, 14) + Format(" %10.3f GiB\n", InGib(total));
   if (lowest == total) return text;
   return text + "where the machine has less beside the device, a start lowers what is not set, to" +
-         Format(" %.3f GiB together", GiB(lowest)) + " at least; then the KV pool yields\n";
+         Format(" %.3f GiB together", InGib(lowest)) + " at least; then the KV pool yields\n";
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "common/status.h"
+#include "common/units.h"
 #include "llm-worker/server.h"
 #include "runtime/device.h"
 #include "vision-worker/server.h"

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "cli/planned.h"
+#include "common/units.h"
 
 namespace headroom::cli {
 namespace {
@@ -11,8 +12,6 @@ namespace {
 using memory::Component;
 using memory::VllmOutcome;
 using memory::VllmPart;
-
-constexpr double kGiB = 1 << 30;
 
 struct Case {
   Planned planned;

@@ -11,6 +11,7 @@
 #include "cli/memory_table.h"
 #include "common/config_fields.h"
 #include "common/flags.h"
+#include "common/units.h"
 
 namespace headroom::cli {
 namespace {

@@ -6,14 +6,13 @@
 #include <sstream>
 
 #include "common/config_yaml.h"
+#include "common/units.h"
 
 namespace headroom {
 namespace {
 
 constexpr int64_t kMillion = 1'000'000;
 constexpr int64_t kHourMs = 3'600'000;
-constexpr int64_t kMiB = int64_t{1} << 20;
-constexpr int64_t kTiB = int64_t{1} << 40;
 
 absl::Status ApplyYaml(const YAML::Node& root, const std::string& name, std::vector<ClusterConfig::Section>& sections) {
   if (!root.IsDefined() || root.IsNull()) return absl::OkStatus();

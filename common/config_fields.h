@@ -63,9 +63,4 @@ class ConfigFields {
   std::vector<Field> fields_;
 };
 
-// "4GiB" → 4294967296. Overflow, sign, fraction or unknown unit are errors.
-absl::StatusOr<int64_t> ParseBytes(const std::string& text);
-// 4294967296 → "4.00 GiB".
-std::string FormatBytes(int64_t bytes);
-
 }  // namespace headroom

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "common/units.h"
+
 namespace headroom {
 namespace {
 
@@ -108,22 +110,6 @@ TEST(ConfigTest, DefaultsPassTheirOwnBounds) {
       EXPECT_TRUE(field.parse({field.default_value, "default", false}).ok()) << section.name << "." << field.name;
     }
   }
-}
-
-TEST(ParseBytesTest, Units) {
-  EXPECT_EQ(*ParseBytes("17"), 17);
-  EXPECT_EQ(*ParseBytes("2 KiB"), 2048);
-  EXPECT_EQ(*ParseBytes("8388607TiB"), 8388607LL << 40);
-  for (const char* bad : {"", "KiB", "1.5GiB", "1GB", "9223372036854775808", "8388608TiB", "1 GiB ", "+1"}) {
-    EXPECT_FALSE(ParseBytes(bad).ok()) << bad;
-  }
-}
-
-TEST(FormatBytesTest, PicksTheUnit) {
-  EXPECT_EQ(FormatBytes(0), "0 B");
-  EXPECT_EQ(FormatBytes(1023), "1023 B");
-  EXPECT_EQ(FormatBytes(int64_t{4} << 30), "4.00 GiB");
-  EXPECT_EQ(FormatBytes(-2048), "-2.00 KiB");
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include "common/check.h"
 #include "common/config_yaml.h"
+#include "common/units.h"
 
 namespace headroom {
 
@@ -12,8 +13,6 @@ extern const char kBuiltInDevices[];
 
 namespace {
 
-constexpr int64_t kTiB = int64_t{1} << 40;
-constexpr int64_t kMiB = int64_t{1} << 20;
 constexpr size_t kDevicesMax = 1000;
 
 }  // namespace

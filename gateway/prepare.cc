@@ -4,7 +4,7 @@
 #include <cstdlib>
 
 #include "admission/price.h"
-#include "common/cut_text.h"
+#include "common/utf8.h"
 #include "gateway/image_pricer.h"
 #include "gateway/out_of_range.h"
 #include "gateway/own_refusals.h"

@@ -8,7 +8,7 @@
 #include <iterator>
 #include <limits>
 
-#include "model/text/utf8.h"
+#include "common/utf8.h"
 
 namespace headroom::gateway {
 namespace {
@@ -142,10 +142,10 @@ TEST_F(PrepareTest, WhatIsShownOfARequestEndsBetweenCharacters) {
     std::string name(static_cast<size_t>(shift), 'x');
     while (name.size() < 100) name += "\u6f22\u00fc";
     request.set_model(name);
-    EXPECT_TRUE(model::IsValidUtf8(std::string(Run(request).status().message()))) << shift;
+    EXPECT_TRUE(IsValidUtf8(std::string(Run(request).status().message()))) << shift;
     request.clear_model();
     request.mutable_messages(0)->set_role(name);
-    EXPECT_TRUE(model::IsValidUtf8(std::string(Run(request).status().message()))) << shift;
+    EXPECT_TRUE(IsValidUtf8(std::string(Run(request).status().message()))) << shift;
     request.mutable_messages(0)->set_role("user");
   }
 }

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "common/arith.h"
+
 namespace headroom::llm_worker {
 namespace {
 
@@ -24,7 +26,7 @@ class StepBuilder {
     const int64_t tokens = std::min({wanted, room, token_limit - plan_.tokens});
     if (tokens <= 0) return;
     const int64_t end = sequence.computed_tokens + tokens;
-    const int64_t blocks = (end + limits_.block_size - 1) / limits_.block_size;
+    const int64_t blocks = CeilDiv(end, limits_.block_size);
     const int64_t new_blocks = copies + std::max<int64_t>(0, blocks - sequence.blocks_held);
     plan_.items.push_back({index, tokens, new_blocks, tokens == wanted});
     plan_.tokens += tokens;

@@ -7,8 +7,10 @@
 #include <cerrno>
 #include <cstring>
 
+#include "common/arith.h"
 #include "common/check.h"
 #include "common/status.h"
+#include "memory/alignment.h"
 #include "memory/host_memory.h"
 
 namespace headroom::memory {
@@ -67,7 +69,7 @@ absl::StatusOr<std::unique_ptr<Arena>> Arena::Create(int64_t bytes, Ledger& ledg
     return absl::InvalidArgumentError(absl::StrCat("arena: ", bytes, " bytes is not between 1 and ", kArenaBytesMax));
   }
   const int64_t page = sysconf(_SC_PAGESIZE);
-  const int64_t mapped = (bytes + page - 1) / page * page;
+  const int64_t mapped = RoundUp(bytes, page);
   // Asked before anything is touched, so that too large a plan is an error and not a kill.
   const int64_t available = AvailableHostBytes();
   if (mapped > available) {
@@ -84,7 +86,7 @@ Arena::Arena(std::byte* base, int64_t bytes, Ledger& ledger) : base_(base), byte
 
 Arena::~Arena() {
   const int64_t page = sysconf(_SC_PAGESIZE);
-  munmap(base_, (bytes_ + page - 1) / page * page);
+  munmap(base_, RoundUp(bytes_, page));
 }
 
 int64_t Arena::taken() const {

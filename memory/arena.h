@@ -14,10 +14,6 @@
 
 namespace headroom::memory {
 
-// Every Take is a multiple of this and starts at one (a cache line, and what vector loads like).
-inline constexpr int64_t kArenaAlignment = 64;
-constexpr int64_t AlignUp(int64_t bytes) { return (bytes + kArenaAlignment - 1) / kArenaAlignment * kArenaAlignment; }
-
 // Thread-safe.
 class Arena {
  public:

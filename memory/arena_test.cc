@@ -8,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include "memory/alignment.h"
 #include "memory/host_memory.h"
 
 namespace headroom::memory {

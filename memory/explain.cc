@@ -7,8 +7,10 @@
 #include <utility>
 #include <vector>
 
+#include "common/arith.h"
 #include "common/status.h"
-#include "memory/arena.h"
+#include "common/utf8.h"
+#include "memory/alignment.h"
 #include "memory/plan_sizing.h"
 #include "memory/rank_share.h"
 
@@ -42,8 +44,7 @@ std::string Sum(const std::vector<Term>& terms) {
 
 // In columns; × takes two bytes and one column.
 std::string Padded(const std::string& text, size_t width) {
-  const auto columns =
-      static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xc0) != 0x80; }));
+  const size_t columns = CountCharacters(text);
   return columns < width ? text + std::string(width - columns, ' ') : text;
 }
 
@@ -209,8 +210,7 @@ std::string ExplainKvPool(const Plan& plan, const PlanRequest& request) {
 }
 
 std::string ExplainStore(const Plan& plan, const model::EncoderShape& encoder) {
-  const int64_t tokens =
-      encoder.merge > 0 ? (encoder.usual_patches + encoder.merge - 1) / encoder.merge : encoder.query_num;
+  const int64_t tokens = encoder.merge > 0 ? CeilDiv(encoder.usual_patches, encoder.merge) : encoder.query_num;
   return absl::StrCat("  = pieces × align(tokens of a piece × hidden × ", DTypeName(plan.compute), ")\n") +
          Result(absl::StrCat(plan.knobs.embedding_store_pieces, " × align(", tokens, " × ", encoder.out, " × ",
                              SizeOf(plan.compute), ")"),

@@ -8,13 +8,12 @@
 #include <random>
 #include <sstream>
 
+#include "common/units.h"
+
 namespace headroom::memory {
 namespace {
 
 using ::testing::HasSubstr;
-
-constexpr int64_t kGiB = int64_t{1} << 30;
-constexpr int64_t kMiB = int64_t{1} << 20;
 
 // Integers, + - × /, parentheses, align(n), ceil(a / b), floor(a / b), max(a, …). Nothing of the code under test.
 class Evaluator {

@@ -5,11 +5,11 @@
 
 #include "common/log.h"
 #include "common/status.h"
+#include "common/units.h"
 
 namespace headroom::memory {
 namespace {
 
-constexpr int64_t kMiB = int64_t{1} << 20;
 // Room for a few requests of usual size. A picture that needs more is refused with the key that would let it in.
 constexpr int64_t kHostBytesMin = 128 * kMiB;
 // A decoder's resize takes up to 16 MiB of the vision-worker's budget before the first picture.

@@ -5,14 +5,14 @@
 
 #include <limits>
 
+#include "common/units.h"
+
 namespace headroom::memory {
 namespace {
 
 using testing::AllOf;
 using testing::HasSubstr;
 
-constexpr int64_t kMiB = int64_t{1} << 20;
-constexpr int64_t kGiB = int64_t{1} << 30;
 constexpr HostedServices kAll = {
     .gateway = true, .scheduler = true, .vision = true, .llm = true, .decoder_bytes = 566 * kMiB};
 

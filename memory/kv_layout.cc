@@ -1,7 +1,7 @@
 #include "memory/kv_layout.h"
 
 #include "common/status.h"
-#include "memory/arena.h"
+#include "memory/alignment.h"
 
 namespace headroom::memory {
 namespace {

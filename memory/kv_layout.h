@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "absl/status/statusor.h"
+#include "common/arith.h"
 #include "common/dtype.h"
 
 namespace headroom::memory {
@@ -23,7 +24,7 @@ class KvLayout {
   int64_t KOffset(int64_t layer) const { return 2 * layer * region_bytes_; }
   int64_t VOffset(int64_t layer) const { return (2 * layer + 1) * region_bytes_; }
   // Blocks for so many tokens.
-  int64_t BlocksFor(int64_t tokens) const { return (tokens + block_size_ - 1) / block_size_; }
+  int64_t BlocksFor(int64_t tokens) const { return CeilDiv(tokens, block_size_); }
 
   int64_t layers() const { return layers_; }
   int64_t kv_heads() const { return kv_heads_; }

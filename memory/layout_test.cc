@@ -9,7 +9,7 @@
 #include <set>
 
 #include "common/check.h"
-#include "memory/arena.h"
+#include "memory/alignment.h"
 #include "memory/kv_layout.h"
 #include "memory/step_layout.h"
 #include "memory/weight_layout.h"

@@ -7,7 +7,7 @@
 
 #include "absl/strings/str_join.h"
 #include "common/status.h"
-#include "memory/arena.h"
+#include "memory/alignment.h"
 #include "memory/plan_sizing.h"
 
 namespace headroom::memory {

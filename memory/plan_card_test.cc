@@ -5,6 +5,7 @@
 #include <numeric>
 #include <random>
 
+#include "common/units.h"
 #include "memory/plan.h"
 #include "memory/rank_share.h"
 
@@ -16,9 +17,6 @@ using model::WeightPart;
 using ::testing::Contains;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-
-constexpr int64_t kGiB = int64_t{1} << 30;
-constexpr int64_t kMiB = int64_t{1} << 20;
 
 model::ModelCard Published() {
   const auto config = model::ParseModelConfig(

@@ -9,8 +9,10 @@
 #include <string>
 #include <utility>
 
+#include "common/arith.h"
+#include "common/range.h"
 #include "common/status.h"
-#include "memory/arena.h"
+#include "memory/alignment.h"
 #include "memory/rank_share.h"
 
 namespace headroom::memory {
@@ -23,15 +25,6 @@ constexpr int64_t kStepPatchesMax = 1 << 22;
 constexpr int64_t kStorePiecesMax = 1 << 20;
 constexpr int64_t kRanksMax = 1024;
 constexpr int64_t kQuantizationGroupMax = 1 << 16;
-
-absl::Status CheckRange(const std::string& name, int64_t value, int64_t min, int64_t max) {
-  if (value >= min && value <= max) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(name, ": ", value, " is not between ", min, " and ", max));
-}
-
-absl::Status CheckRange(const std::string& name, const std::optional<int64_t>& value, int64_t min, int64_t max) {
-  return value ? CheckRange(name, *value, min, max) : absl::OkStatus();
-}
 
 absl::Status CheckKnobs(const model::ModelCard& card, const Knobs& knobs) {
   HEADROOM_RETURN_IF_ERROR(CheckRange("max_num_seqs", knobs.max_num_seqs, 1, kSequencesMax));
@@ -164,8 +157,7 @@ absl::StatusOr<PlanBasis> MakeBasis(const model::ModelCard& card, const PlanRequ
                                              knobs.kv_cache_dtype.value_or(request.compute)));
   if (card.encoder) {
     const model::EncoderShape& encoder = *card.encoder;
-    const int64_t tokens =
-        encoder.merge > 0 ? (encoder.usual_patches + encoder.merge - 1) / encoder.merge : encoder.query_num;
+    const int64_t tokens = encoder.merge > 0 ? CeilDiv(encoder.usual_patches, encoder.merge) : encoder.query_num;
     int64_t bytes = 0;
     if (__builtin_mul_overflow(tokens, encoder.out * SizeOf(request.compute), &bytes) || bytes > kDeviceBytesMax) {
       return absl::InvalidArgumentError(absl::StrCat("embedding store: ", tokens, " tokens of ", encoder.out,

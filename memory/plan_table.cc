@@ -1,6 +1,7 @@
 #include <cstdio>
 
 #include "common/status.h"
+#include "common/units.h"
 #include "memory/plan.h"
 
 namespace headroom::memory {
@@ -9,7 +10,7 @@ namespace {
 std::string Row(const std::string& title, int64_t bytes, const std::string& detail) {
   char text[160];
   std::snprintf(text, sizeof(text), "%-18s %18lld %10.3f GiB", title.c_str(), static_cast<long long>(bytes),
-                static_cast<double>(bytes) / (1 << 30));
+                InGib(bytes));
   return std::string(text) + (detail.empty() ? "" : "  " + detail) + "\n";
 }
 

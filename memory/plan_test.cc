@@ -7,15 +7,14 @@
 #include <map>
 #include <random>
 
+#include "common/units.h"
+#include "memory/alignment.h"
 #include "memory/arena.h"
 
 namespace headroom::memory {
 namespace {
 
 using ::testing::HasSubstr;
-
-constexpr int64_t kGiB = int64_t{1} << 30;
-constexpr int64_t kMiB = int64_t{1} << 20;
 
 model::ModelConfig Parsed(const std::string& text) {
   auto config = model::ParseModelConfig({.config = text, .preprocessor = {}, .generation = {}});

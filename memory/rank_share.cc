@@ -2,8 +2,9 @@
 
 #include <algorithm>
 
+#include "common/arith.h"
 #include "common/status.h"
-#include "memory/arena.h"
+#include "memory/alignment.h"
 
 namespace headroom::memory {
 namespace {
@@ -41,7 +42,7 @@ CardTensor RankTensor(const model::ModelCard& card, CardTensor tensor, int64_t r
     case TensorSplit::kRows: {
       const int64_t kv_rows = tensor.kv_rows / card.kv.heads * RankKvHeads(card, ranks);
       // The vocabulary need not divide: the last rank pads.
-      tensor.rows = (tensor.rows - tensor.kv_rows + ranks - 1) / ranks + kv_rows;
+      tensor.rows = CeilDiv(tensor.rows - tensor.kv_rows, ranks) + kv_rows;
       break;
     }
     case TensorSplit::kCols:
@@ -93,7 +94,7 @@ absl::StatusOr<std::array<int64_t, model::kWeightParts>> RankWeightBytes(
 
 model::DecoderShape RankDecoder(const model::ModelCard& card, int64_t ranks) {
   model::DecoderShape shape = card.decoder;
-  const auto share = [ranks](int64_t width) { return (width + ranks - 1) / ranks; };
+  const auto share = [ranks](int64_t width) { return CeilDiv(width, ranks); };
   const int64_t kv = card.kv.vectors * card.kv.heads * card.kv.head_dim;
   const int64_t rank_kv = card.kv.vectors * RankKvHeads(card, ranks) * card.kv.head_dim;
   shape.attention_in = share(std::max<int64_t>(0, shape.attention_in - kv)) + std::min(rank_kv, shape.attention_in);

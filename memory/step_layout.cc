@@ -4,8 +4,10 @@
 #include <string>
 #include <utility>
 
+#include "common/arith.h"
+#include "common/range.h"
 #include "common/status.h"
-#include "memory/arena.h"
+#include "memory/alignment.h"
 
 namespace headroom::memory {
 namespace {
@@ -74,11 +76,6 @@ class Placer {
   bool overflow_ = false;
 };
 
-absl::Status CheckLimit(const std::string& name, int64_t value, int64_t min) {
-  if (value >= min && value <= kLimitMax) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(name, ": ", value, " is not between ", min, " and ", kLimitMax));
-}
-
 absl::Status CheckScratch(int64_t linear, int64_t attention) {
   if (linear >= 0 && attention >= 0 && linear <= kStepBytesMax && attention <= kStepBytesMax) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat("step layout: scratch of ", linear, " and ", attention, " bytes"));
@@ -93,16 +90,16 @@ absl::StatusOr<int64_t> Rounded(const RowBucket& rows, int64_t count) {
 }  // namespace
 
 absl::StatusOr<VisionStepLayout> VisionStepLayout::Make(const model::EncoderShape& shape, const Limits& limits) {
-  HEADROOM_RETURN_IF_ERROR(CheckLimit("vision step: patches", limits.patches, 1));
-  HEADROOM_RETURN_IF_ERROR(CheckLimit("vision step: pieces", limits.pieces, 1));
+  HEADROOM_RETURN_IF_ERROR(CheckRange("vision step: patches", limits.patches, 1, kLimitMax));
+  HEADROOM_RETURN_IF_ERROR(CheckRange("vision step: pieces", limits.pieces, 1, kLimitMax));
   HEADROOM_RETURN_IF_ERROR(CheckScratch(limits.linear_scratch_bytes, limits.attention_scratch_bytes));
   const DType compute = limits.compute, f32 = DType::kF32;
   VisionStepLayout layout;
   layout.limits = limits;
   HEADROOM_ASSIGN_OR_RETURN(layout.patch_rows, Rounded(limits.rows, limits.patches));
-  HEADROOM_ASSIGN_OR_RETURN(layout.query_rows,
-                            Rounded(limits.rows, shape.merge > 0 ? (limits.patches + shape.merge - 1) / shape.merge
-                                                                 : limits.pieces * shape.query_num));
+  HEADROOM_ASSIGN_OR_RETURN(
+      layout.query_rows,
+      Rounded(limits.rows, shape.merge > 0 ? CeilDiv(limits.patches, shape.merge) : limits.pieces * shape.query_num));
   const int64_t p = layout.patch_rows, q = layout.query_rows;
   const Side patches{"patches", p}, queries{shape.merge > 0 ? "tokens" : "queries", q};
   const Side width{"width", shape.width}, out{"out", shape.out};
@@ -145,9 +142,9 @@ absl::StatusOr<VisionStepLayout> VisionStepLayout::Make(const model::EncoderShap
 }
 
 absl::StatusOr<LlmStepLayout> LlmStepLayout::Make(const model::DecoderShape& shape, const Limits& limits) {
-  HEADROOM_RETURN_IF_ERROR(CheckLimit("llm step: tokens", limits.tokens, 1));
-  HEADROOM_RETURN_IF_ERROR(CheckLimit("llm step: sequences", limits.sequences, 1));
-  HEADROOM_RETURN_IF_ERROR(CheckLimit("llm step: blocks per sequence", limits.blocks_per_sequence, 1));
+  HEADROOM_RETURN_IF_ERROR(CheckRange("llm step: tokens", limits.tokens, 1, kLimitMax));
+  HEADROOM_RETURN_IF_ERROR(CheckRange("llm step: sequences", limits.sequences, 1, kLimitMax));
+  HEADROOM_RETURN_IF_ERROR(CheckRange("llm step: blocks per sequence", limits.blocks_per_sequence, 1, kLimitMax));
   HEADROOM_RETURN_IF_ERROR(CheckScratch(limits.linear_scratch_bytes, limits.attention_scratch_bytes));
   const DType compute = limits.compute, f32 = DType::kF32;
   LlmStepLayout layout;

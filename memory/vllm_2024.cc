@@ -6,8 +6,10 @@
 #include <initializer_list>
 #include <utility>
 
-#include "common/grouped_digits.h"
+#include "common/arith.h"
+#include "common/range.h"
 #include "common/status.h"
+#include "common/units.h"
 #include "model/weights.h"
 
 namespace headroom::memory {
@@ -19,8 +21,8 @@ constexpr double kUtilizationDefault = 0.9;
 constexpr int64_t kStepTokensDefaultMin = 2048;
 constexpr int64_t kStepTokensWithImagesMin = 5120;  // 0.6.x
 constexpr int64_t kBlockTokens = 16;
-constexpr int64_t kHalf = 2, kFull = 4;                        // bytes of bf16 and fp32
-constexpr int64_t kContextBytes = int64_t{512} * 1024 * 1024;  // driver, CUDA context, libraries: an assumption
+constexpr int64_t kHalf = 2, kFull = 4;        // bytes of bf16 and fp32
+constexpr int64_t kContextBytes = 512 * kMiB;  // driver, CUDA context, libraries: an assumption
 
 // Products and sums that remember whether one of them left int64.
 class Checked {
@@ -47,17 +49,13 @@ class Checked {
   bool overflow_ = false;
 };
 
-absl::Status CheckCount(const char* name, const std::optional<int64_t>& value) {
-  if (!value || (*value >= 1 && *value <= kKnobMax)) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat("vLLM estimate: ", name, " is ", *value, ", must be 1 to ", kKnobMax));
-}
-
 absl::Status CheckRequest(const VllmRequest& request) {
   const VllmKnobs& knobs = request.knobs;
-  HEADROOM_RETURN_IF_ERROR(CheckCount("max_num_seqs", knobs.max_num_seqs));
-  HEADROOM_RETURN_IF_ERROR(CheckCount("max_model_len", knobs.max_model_len));
-  HEADROOM_RETURN_IF_ERROR(CheckCount("max_num_batched_tokens", knobs.max_num_batched_tokens));
-  HEADROOM_RETURN_IF_ERROR(CheckCount("images_per_prompt", knobs.images_per_prompt));
+  HEADROOM_RETURN_IF_ERROR(CheckRange("vLLM estimate: max_num_seqs", knobs.max_num_seqs, 1, kKnobMax));
+  HEADROOM_RETURN_IF_ERROR(CheckRange("vLLM estimate: max_model_len", knobs.max_model_len, 1, kKnobMax));
+  HEADROOM_RETURN_IF_ERROR(
+      CheckRange("vLLM estimate: max_num_batched_tokens", knobs.max_num_batched_tokens, 1, kKnobMax));
+  HEADROOM_RETURN_IF_ERROR(CheckRange("vLLM estimate: images_per_prompt", knobs.images_per_prompt, 1, kKnobMax));
   const double utilization = knobs.gpu_memory_utilization.value_or(kUtilizationDefault);
   if (!(utilization > 0 && utilization <= 1)) {
     return absl::InvalidArgumentError(
@@ -237,7 +235,7 @@ class Estimator {
     const auto usable = static_cast<int64_t>(
         std::floor(static_cast<long double>(estimate_.device_bytes) * *knobs.gpu_memory_utilization));
     const int64_t blocks = std::max<int64_t>(0, usable - estimate_.total_bytes) / block_bytes;
-    estimate_.full_length_seqs = blocks / ((*knobs.max_model_len + kBlockTokens - 1) / kBlockTokens);
+    estimate_.full_length_seqs = blocks / CeilDiv(*knobs.max_model_len, kBlockTokens);
     if (estimate_.full_length_seqs < 1) {
       estimate_.outcome = VllmOutcome::kNoKvCache;
       return;

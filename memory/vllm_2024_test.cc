@@ -7,14 +7,13 @@
 #include <limits>
 #include <random>
 
+#include "common/units.h"
 #include "model/weights.h"
 
 namespace headroom::memory {
 namespace {
 
 using ::testing::HasSubstr;
-
-constexpr int64_t kGiB = int64_t{1} << 30;
 
 model::ModelConfig MiniCpm26() {
   auto config = model::LoadModelConfig(std::string(HEADROOM_SOURCE_DIR) + "/models/cards/minicpm-v-2_6");
@@ -65,8 +64,6 @@ int64_t ScoreBytes(const VllmEstimate& estimate) {
          BytesOf(estimate, VllmPart::kScoresF32) + BytesOf(estimate, VllmPart::kSoftmaxF32);
 }
 
-double GiB(int64_t bytes) { return static_cast<double>(bytes) / kGiB; }
-
 void ExpectSound(const VllmEstimate& estimate) {
   int64_t peak = 0;
   for (const VllmLine& line : estimate.lines) {
@@ -112,9 +109,9 @@ TEST_P(Vllm2024Table, Holds) {
   ExpectSound(estimate);
   EXPECT_EQ(estimate.images, row.images);
   EXPECT_EQ(estimate.patches_per_image, 1024);
-  EXPECT_EQ(GiB(estimate.score_tensor_bytes), row.score_tensor_gib);
-  EXPECT_EQ(GiB(ScoreBytes(estimate)), row.score_gib);
-  EXPECT_NEAR(GiB(estimate.total_bytes), row.total_gib, 0.5);
+  EXPECT_EQ(InGib(estimate.score_tensor_bytes), row.score_tensor_gib);
+  EXPECT_EQ(InGib(ScoreBytes(estimate)), row.score_gib);
+  EXPECT_NEAR(InGib(estimate.total_bytes), row.total_gib, 0.5);
   EXPECT_EQ(estimate.peak_stage, row.peak);
 }
 
@@ -164,7 +161,7 @@ TEST(Vllm2024, KnownOutcomes) {
   const VllmEstimate on_48 = Estimate(config, 48 * kGiB);
   ExpectSound(on_48);
   EXPECT_EQ(on_48.outcome, VllmOutcome::kOutOfMemory);
-  EXPECT_NEAR(GiB(on_48.over_bytes), 20, 0.5);
+  EXPECT_NEAR(InGib(on_48.over_bytes), 20, 0.5);
   EXPECT_EQ(Estimate(config, 24 * kGiB).outcome, VllmOutcome::kOutOfMemory);
 
   // What the threads advise for 24 GB. Without the utilization, the run fits and its rest holds no sequence.
@@ -183,7 +180,7 @@ TEST(Vllm2024, KnownOutcomes) {
   ExpectSound(on_80);
   EXPECT_EQ(on_80.outcome, VllmOutcome::kStarts);
   EXPECT_EQ(on_80.full_length_seqs, 2);
-  EXPECT_NEAR(GiB(on_80.total_bytes) * 1.073741824, 72, 2);
+  EXPECT_NEAR(InGib(on_80.total_bytes) * 1.073741824, 72, 2);
 }
 
 // A user's report of the 2.5 model: "tried to allocate 5.31 GiB".
@@ -191,7 +188,7 @@ TEST(Vllm2024, SiblingsAllocation) {
   const VllmEstimate estimate = Estimate(MiniCpm25(), 24 * kGiB);
   EXPECT_EQ(estimate.sequences, 85);
   EXPECT_EQ(estimate.score_tensor_bytes, int64_t{85} * 16 * 1024 * 1024 * 4);
-  EXPECT_NEAR(GiB(estimate.score_tensor_bytes), 5.31, 0.005);
+  EXPECT_NEAR(InGib(estimate.score_tensor_bytes), 5.31, 0.005);
   EXPECT_EQ(estimate.outcome, VllmOutcome::kOutOfMemory);
 }
 
@@ -201,8 +198,8 @@ TEST(Vllm2024, AutumnWithoutScores) {
   EXPECT_EQ(estimate.images, 256);
   EXPECT_EQ(estimate.score_tensor_bytes, 0);
   EXPECT_EQ(ScoreBytes(estimate), 0);
-  EXPECT_NEAR(GiB(BytesOf(estimate, VllmPart::kResampler)), 11.1, 0.05);
-  EXPECT_NEAR(GiB(estimate.total_bytes), 28, 0.5);
+  EXPECT_NEAR(InGib(BytesOf(estimate, VllmPart::kResampler)), 11.1, 0.05);
+  EXPECT_NEAR(InGib(estimate.total_bytes), 28, 0.5);
   EXPECT_EQ(estimate.outcome, VllmOutcome::kStarts);
   EXPECT_EQ(Estimate(MiniCpm26(), 24 * kGiB, {}, VllmEra::kAutumn2024).outcome, VllmOutcome::kOutOfMemory);
   // The floor of the token budget for models that see.
@@ -246,10 +243,10 @@ TEST(Vllm2024, BadInput) {
     EXPECT_THAT(std::string(result.status().message()), HasSubstr(text));
   };
   constexpr int64_t kHuge = std::numeric_limits<int64_t>::max();
-  refused({.max_num_seqs = 0}, kGiB, "max_num_seqs is 0, must be 1 to");
-  refused({.max_model_len = kHuge}, kGiB, "max_model_len is 9223372036854775807");
-  refused({.max_num_batched_tokens = -1}, kGiB, "max_num_batched_tokens is -1");
-  refused({.images_per_prompt = kHuge}, kGiB, "images_per_prompt is");
+  refused({.max_num_seqs = 0}, kGiB, "max_num_seqs: 0 is not between 1 and");
+  refused({.max_model_len = kHuge}, kGiB, "max_model_len: 9223372036854775807");
+  refused({.max_num_batched_tokens = -1}, kGiB, "max_num_batched_tokens: -1");
+  refused({.images_per_prompt = kHuge}, kGiB, "images_per_prompt: ");
   for (const double utilization : {0.0, -1.0, 1.5, std::numeric_limits<double>::quiet_NaN()}) {
     refused({.gpu_memory_utilization = utilization}, kGiB, "must be above 0 and at most 1");
   }

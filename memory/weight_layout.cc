@@ -7,7 +7,7 @@
 
 #include "common/check.h"
 #include "common/status.h"
-#include "memory/arena.h"
+#include "memory/alignment.h"
 
 namespace headroom::memory {
 

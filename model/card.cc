@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "common/arith.h"
 #include "common/check.h"
 #include "common/status.h"
 
@@ -74,7 +75,7 @@ int64_t MatrixBytes(const WeightFormat& format, int64_t rows, int64_t cols, DTyp
       return rows * (cols + kScaleBytes);
     case WeightFormat::Kind::kInt4:
       HEADROOM_CHECK(format.group > 0) << "int4 without groups";
-      return rows * ((cols + 1) / 2 + (cols + format.group - 1) / format.group * kScaleBytes);
+      return rows * (CeilDiv(cols, 2) + CeilDiv(cols, format.group) * kScaleBytes);
   }
   return 0;
 }

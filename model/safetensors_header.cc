@@ -7,8 +7,8 @@
 #include <set>
 #include <utility>
 
-#include "common/cut_text.h"
 #include "common/status.h"
+#include "common/utf8.h"
 
 namespace headroom::model {
 namespace {

@@ -16,24 +16,11 @@
 #include <string>
 #include <vector>
 
+#include "common/bf16.h"
 #include "runtime/device.h"
 #include "runtime/matrix.h"
 
 namespace headroom::runtime {
-
-inline uint16_t ToBf16(float x) {
-  uint32_t bits;
-  std::memcpy(&bits, &x, 4);
-  bits += 0x7fff + ((bits >> 16) & 1);
-  return static_cast<uint16_t>(bits >> 16);
-}
-
-inline float FromBf16(uint16_t x) {
-  const uint32_t bits = static_cast<uint32_t>(x) << 16;
-  float value;
-  std::memcpy(&value, &bits, 4);
-  return value;
-}
 
 // What the tests compute on: HEADROOM_TEST_DEVICE, "KIND" or "KIND/ISA", e.g. "cpu/avx2". Without it: the processor's
 // fastest instruction set.

@@ -5,21 +5,11 @@
 #include <cstring>
 #include <utility>
 
+#include "common/bf16.h"
 #include "common/check.h"
 #include "common/compute_thread.h"
 
 namespace headroom::vision_worker {
-namespace {
-
-// Round to nearest even; the values are finite.
-uint16_t ToBFloat16(float value) {
-  uint32_t bits;
-  std::memcpy(&bits, &value, sizeof bits);
-  return static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
-}
-
-}  // namespace
-
 std::vector<size_t> ChooseStep(std::span<const int64_t> patches, const StepBounds& bounds) {
   std::vector<size_t> chosen;
   int64_t left = bounds.patches_max;
@@ -166,7 +156,7 @@ absl::Status StepBatcher::Store(const runtime::ConstMatrix& embeddings, int64_t 
       if (options_.store_dtype == DType::kF32) {
         std::memcpy(to, &from[column], sizeof(float));
       } else {
-        const uint16_t half = ToBFloat16(from[column]);
+        const uint16_t half = ToBf16(from[column]);
         std::memcpy(to, &half, sizeof half);
       }
     }

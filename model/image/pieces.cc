@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "common/range.h"
 #include "common/status.h"
 
 namespace headroom::model {
@@ -69,11 +70,6 @@ Grid ChooseGrid(int width, int height, const SliceConfig& config) {
     }
   }
   return best;
-}
-
-absl::Status CheckRange(const char* what, int64_t value, int64_t low, int64_t high) {
-  if (value >= low && value <= high) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(what, " is ", value, ": must be ", low, " to ", high));
 }
 
 PatchGrid Patches(int64_t width, int64_t height, int patch_size) {

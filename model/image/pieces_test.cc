@@ -195,14 +195,14 @@ TEST(PiecesTest, RefusesWhatIsOutOfRange) {
     absl::Status status = ComputePieces(width, height, config).status();
     return status.code() == absl::StatusCode::kInvalidArgument ? std::string(status.message()) : "";
   };
-  EXPECT_EQ(refused(0, 5, {}), "image width is 0: must be 1 to 65535");
-  EXPECT_EQ(refused(5, -1, {}), "image height is -1: must be 1 to 65535");
-  EXPECT_EQ(refused(65536, 5, {}), "image width is 65536: must be 1 to 65535");
-  EXPECT_EQ(refused(5, 5, {0, 448, 14}), "max_slice_nums is 0: must be 1 to 256");
-  EXPECT_EQ(refused(5, 5, {257, 448, 14}), "max_slice_nums is 257: must be 1 to 256");
-  EXPECT_EQ(refused(5, 5, {9, 0, 14}), "scale_resolution is 0: must be 1 to 8192");
-  EXPECT_EQ(refused(5, 5, {9, 448, 0}), "patch_size is 0: must be 1 to 448");
-  EXPECT_EQ(refused(5, 5, {9, 10, 14}), "patch_size is 14: must be 1 to 10");
+  EXPECT_EQ(refused(0, 5, {}), "image width: 0 is not between 1 and 65535");
+  EXPECT_EQ(refused(5, -1, {}), "image height: -1 is not between 1 and 65535");
+  EXPECT_EQ(refused(65536, 5, {}), "image width: 65536 is not between 1 and 65535");
+  EXPECT_EQ(refused(5, 5, {0, 448, 14}), "max_slice_nums: 0 is not between 1 and 256");
+  EXPECT_EQ(refused(5, 5, {257, 448, 14}), "max_slice_nums: 257 is not between 1 and 256");
+  EXPECT_EQ(refused(5, 5, {9, 0, 14}), "scale_resolution: 0 is not between 1 and 8192");
+  EXPECT_EQ(refused(5, 5, {9, 448, 0}), "patch_size: 0 is not between 1 and 448");
+  EXPECT_EQ(refused(5, 5, {9, 10, 14}), "patch_size: 14 is not between 1 and 10");
 }
 
 TEST(PiecesTest, PatchLimitStopsExtremeRatiosOnly) {

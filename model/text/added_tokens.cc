@@ -1,17 +1,13 @@
 #include "model/text/added_tokens.h"
 
+#include "common/utf8.h"
 #include "model/text/unicode.h"
-#include "model/text/utf8.h"
 
 namespace headroom::model {
 namespace {
 
 // Start of the last character of the non-empty `text`.
-size_t LastCharacter(std::string_view text) {
-  size_t position = text.size() - 1;
-  while (position > 0 && (static_cast<uint8_t>(text[position]) & 0xC0) == 0x80) --position;
-  return position;
-}
+size_t LastCharacter(std::string_view text) { return CharacterStart(text, text.size() - 1); }
 
 bool EndsWithWord(std::string_view text) {
   if (text.empty()) return false;

@@ -3,7 +3,7 @@
 #include <array>
 #include <cstdint>
 
-#include "model/text/utf8.h"
+#include "common/utf8.h"
 
 namespace headroom::model {
 namespace {

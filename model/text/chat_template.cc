@@ -5,9 +5,9 @@
 #include <utility>
 
 #include "common/status.h"
-#include "model/text/json_fields.h"
+#include "common/utf8.h"
+#include "model/text/json_member.h"
 #include "model/text/template_shape.h"
-#include "model/text/utf8.h"
 
 namespace headroom::model {
 namespace {

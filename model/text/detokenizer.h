@@ -5,8 +5,8 @@
 #include <cstdint>
 #include <string>
 
+#include "common/utf8.h"
 #include "model/text/tokenizer.h"
-#include "model/text/utf8.h"
 
 namespace headroom::model {
 

@@ -2,8 +2,8 @@
 
 #include <gmock/gmock.h>
 
+#include "common/utf8.h"
 #include "model/text/testing.h"
-#include "model/text/utf8.h"
 
 namespace headroom::model {
 namespace {

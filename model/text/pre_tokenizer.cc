@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "common/status.h"
-#include "model/text/json_fields.h"
+#include "model/text/json_member.h"
 #include "model/text/regex_syntax.h"
 
 namespace headroom::model {

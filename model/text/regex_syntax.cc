@@ -8,7 +8,7 @@
 #include <optional>
 
 #include "common/status.h"
-#include "model/text/utf8.h"
+#include "common/utf8.h"
 
 namespace headroom::model {
 namespace {

@@ -7,7 +7,7 @@
 
 #include "common/check.h"
 #include "common/status.h"
-#include "model/text/utf8.h"
+#include "common/utf8.h"
 
 namespace headroom::model {
 namespace {

@@ -13,8 +13,8 @@
 #include <string>
 #include <vector>
 
+#include "common/utf8.h"
 #include "model/text/tokenizer.h"
-#include "model/text/utf8.h"
 
 namespace headroom::model {
 

@@ -1,8 +1,8 @@
 #include "model/text/tokenizer.h"
 
 #include "common/status.h"
+#include "common/utf8.h"
 #include "model/text/unicode.h"
-#include "model/text/utf8.h"
 
 namespace headroom::model {
 

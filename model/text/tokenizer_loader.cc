@@ -6,10 +6,10 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "common/cut_text.h"
 #include "common/status.h"
+#include "common/utf8.h"
 #include "model/text/byte_level.h"
-#include "model/text/json_fields.h"
+#include "model/text/json_member.h"
 #include "model/text/tokenizer.h"
 #include "model/text/unicode.h"
 

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "common/status.h"
-#include "model/text/utf8.h"
+#include "common/utf8.h"
 
 namespace headroom::model {
 namespace {

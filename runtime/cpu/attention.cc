@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "common/arith.h"
 #include "runtime/cpu/compute.h"
 #include "runtime/cpu/flash.h"
 
@@ -12,7 +13,7 @@ int64_t RowsPerUnit(const Context& context, const AttentionArgs& args) {
   int64_t rows = kFlashRows;
   const auto units = [&](int64_t per_unit) {
     int64_t n = 0;
-    for (const AttentionSegment& s : args.segments) n += (s.q_count + per_unit - 1) / per_unit * args.heads;
+    for (const AttentionSegment& s : args.segments) n += CeilDiv(s.q_count, per_unit) * args.heads;
     return n;
   };
   while (rows > kFlashRows / 4 && units(rows) < int64_t{3} * context.threads) rows /= 2;
@@ -54,7 +55,7 @@ void Run(const Context& context, const AttentionArgs& args, const Unit& unit, in
 void ComputeAttention(const Context& context, const AttentionArgs& args) {
   const int64_t rows = RowsPerUnit(context, args);
   // Units are numbered segment by segment, head by head; only where each segment begins is kept.
-  const auto chunks = [rows](const AttentionSegment& s) { return (s.q_count + rows - 1) / rows; };
+  const auto chunks = [rows](const AttentionSegment& s) { return CeilDiv(s.q_count, rows); };
   std::vector<int64_t> first_units;
   first_units.reserve(args.segments.size());
   int64_t units = 0;

@@ -4,12 +4,10 @@
 #include <cmath>
 #include <cstring>
 
+#include "common/arith.h"
+
 namespace headroom::runtime::cpu {
-namespace {
-
-int64_t RoundUp(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
-
-}  // namespace
+namespace {}  // namespace
 
 Flash::Flash(const Context& context, bool bf16, Element source, int64_t head_dim, float scale, std::byte* scratch)
     : kernels_(*context.kernels),

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "common/arith.h"
 #include "runtime/cpu/compute.h"
 
 namespace headroom::runtime::cpu {
@@ -129,8 +130,8 @@ absl::Status Tiled(const Context& context, const LinearArgs& args) {
   float* const scratch_base = reinterpret_cast<float*>(args.scratch.data());
   const int64_t n = OutputsOf(args);
   const int64_t k = args.x.cols;
-  const int64_t tiles = (n + kTileN - 1) / kTileN;
-  const int64_t blocks = (args.x.rows + kBlockM - 1) / kBlockM;
+  const int64_t tiles = CeilDiv(n, kTileN);
+  const int64_t blocks = CeilDiv(args.x.rows, kBlockM);
   // All tiles of one block of rows first: those rows of x stay in the last-level cache while W streams by.
   ParallelUnits(context, tiles * blocks, NsForMacs(args.x.rows * n * k), [&](int64_t unit, int thread) {
     const TiledScratch scratch(scratch_base + kTiledFloats * thread);

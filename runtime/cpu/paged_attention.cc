@@ -2,6 +2,7 @@
 #include <cstring>
 #include <vector>
 
+#include "common/arith.h"
 #include "runtime/cpu/compute.h"
 #include "runtime/cpu/flash.h"
 
@@ -68,7 +69,7 @@ int64_t RowsPerUnit(const Context& context, const PagedAttentionArgs& args) {
   const int64_t group = args.heads / args.kv.kv_heads;
   const auto units = [&](int64_t per_unit) {
     int64_t n = 0;
-    for (const PagedSequence& s : args.sequences) n += (s.q_count * group + per_unit - 1) / per_unit * args.kv.kv_heads;
+    for (const PagedSequence& s : args.sequences) n += CeilDiv(s.q_count * group, per_unit) * args.kv.kv_heads;
     return n;
   };
   int64_t rows = kFlashRows;
@@ -117,7 +118,7 @@ void ComputePagedAttention(const Context& context, const PagedAttentionArgs& arg
     int64_t row;
   };
   size_t count = 0;
-  for (const PagedSequence& s : args.sequences) count += static_cast<size_t>((s.q_count * group + rows - 1) / rows);
+  for (const PagedSequence& s : args.sequences) count += static_cast<size_t>(CeilDiv(s.q_count * group, rows));
   std::vector<Chunk> chunks;
   chunks.reserve(count);
   for (const PagedSequence& s : args.sequences) {

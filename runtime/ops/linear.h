@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <span>
 
+#include "common/arith.h"
 #include "common/status.h"
 #include "runtime/device.h"
 #include "runtime/matrix.h"
@@ -41,7 +42,7 @@ constexpr int64_t LinearRows(int64_t rows) {
   if (rows <= 8) return rows;
   int64_t step = 8;
   while (step * 16 < rows && step < (int64_t{1} << 40)) step *= 2;
-  return (rows + step - 1) / step * step;
+  return RoundUp(rows, step);
 }
 
 struct LinearSpec {

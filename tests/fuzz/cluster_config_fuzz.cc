@@ -2,6 +2,7 @@
 #include "common/check.h"
 #include "common/config.h"
 #include "common/device_catalogue.h"
+#include "common/units.h"
 #include "tests/fuzz/fuzz_target.h"
 
 namespace headroom::fuzz {

@@ -6,7 +6,7 @@
 #include <iterator>
 
 #include "common/check.h"
-#include "model/text/utf8.h"
+#include "common/utf8.h"
 
 namespace headroom::fuzz {
 
@@ -39,7 +39,7 @@ void CheckClientError(const absl::Status& status) {
   constexpr size_t kMessageBytesMax = 1024;
   const std::string message(status.message());
   HEADROOM_CHECK(status.code() == absl::StatusCode::kInvalidArgument) << status;
-  HEADROOM_CHECK(model::IsValidUtf8(message)) << message;
+  HEADROOM_CHECK(IsValidUtf8(message)) << message;
   HEADROOM_CHECK(!message.empty() && message.size() <= kMessageBytesMax) << message;
 }
 

@@ -1,11 +1,11 @@
 // Model directories: config.json and its companions, and the memory plan that is computed from them alone.
 #include "common/check.h"
+#include "common/utf8.h"
 #include "memory/plan.h"
 #include "model/card.h"
 #include "model/config.h"
 #include "model/families/registry.h"
 #include "model/testing/checkpoint_writer.h"
-#include "model/text/utf8.h"
 #include "tests/fuzz/fuzz_target.h"
 
 namespace headroom::fuzz {
@@ -29,7 +29,7 @@ void CheckPlan(const model::ModelCard& card, int64_t ranks) {
   request.knobs.tensor_parallel_size = ranks;
   const auto plan = memory::MakePlan(card, request);
   if (!plan.ok()) {
-    HEADROOM_CHECK(model::IsValidUtf8(std::string(plan.status().message()))) << plan.status();
+    HEADROOM_CHECK(IsValidUtf8(std::string(plan.status().message()))) << plan.status();
     return;
   }
   int64_t sum = 0;

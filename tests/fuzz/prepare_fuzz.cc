@@ -3,8 +3,8 @@
 #include <set>
 
 #include "common/check.h"
+#include "common/utf8.h"
 #include "gateway/prepare.h"
-#include "model/text/utf8.h"
 #include "tests/fuzz/fuzz_target.h"
 
 namespace headroom::fuzz {

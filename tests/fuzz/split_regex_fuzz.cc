@@ -1,8 +1,8 @@
 // Regular expressions of tokenizer files: from Oniguruma's syntax to PCRE2's, then at work on a text.
 #include "common/check.h"
+#include "common/utf8.h"
 #include "model/text/regex_syntax.h"
 #include "model/text/split_regex.h"
-#include "model/text/utf8.h"
 #include "tests/fuzz/fuzz_target.h"
 
 namespace headroom::fuzz {
@@ -11,12 +11,12 @@ namespace {
 constexpr const char kText[] = "It's  12 \xC3\x9Clf\n\n\xE4\xBD\xA0\xE5\xA5\xBD ss";
 
 void CheckSplit(const std::string& pattern) {
-  HEADROOM_CHECK(model::IsValidUtf8(pattern)) << pattern;
+  HEADROOM_CHECK(IsValidUtf8(pattern)) << pattern;
   const auto regex = model::SplitRegex::Compile(pattern);
   if (!regex.ok()) return;
   std::string joined;
   const absl::Status status = regex->Split(kText, [&](std::string_view word) {
-    HEADROOM_CHECK(!word.empty() && model::IsValidUtf8(word));
+    HEADROOM_CHECK(!word.empty() && IsValidUtf8(word));
     joined += word;
     return absl::OkStatus();
   });
@@ -24,7 +24,7 @@ void CheckSplit(const std::string& pattern) {
 }
 
 void Run(const std::string& input) {
-  if (!model::IsValidUtf8(input)) return;  // such a JSON string does not parse
+  if (!IsValidUtf8(input)) return;  // such a JSON string does not parse
   const auto pattern = model::TranslateOniguruma(input);
   if (pattern.ok()) {
     CheckSplit(*pattern);

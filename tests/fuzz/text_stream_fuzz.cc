@@ -2,8 +2,8 @@
 #include <algorithm>
 
 #include "common/check.h"
+#include "common/utf8.h"
 #include "gateway/text_stream.h"
-#include "model/text/utf8.h"
 #include "tests/fuzz/fuzz_target.h"
 #include "tests/fuzz/golden_tokenizer.h"
 
@@ -30,7 +30,7 @@ void Run(const std::string& input) {
   size_t begin = 0;
   for (size_t end = 0; (end = input.find('\n', begin)) != std::string::npos && stops.size() < 8; begin = end + 1) {
     const std::string stop = input.substr(begin, end - begin);
-    if (!stop.empty() && model::IsValidUtf8(stop)) stops.push_back(stop);
+    if (!stop.empty() && IsValidUtf8(stop)) stops.push_back(stop);
   }
   std::vector<int32_t> ids;
   for (const char c : input.substr(begin)) ids.push_back(static_cast<uint8_t>(c));
@@ -40,7 +40,7 @@ void Run(const std::string& input) {
   std::string shown;
   for (const int32_t id : ids) {
     const std::string piece = stream.Push(id);
-    HEADROOM_CHECK(model::IsValidUtf8(piece)) << piece;
+    HEADROOM_CHECK(IsValidUtf8(piece)) << piece;
     shown += piece;
   }
   shown += stream.Flush();

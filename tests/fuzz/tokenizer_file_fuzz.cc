@@ -3,9 +3,9 @@
 #include <nlohmann/json.hpp>
 
 #include "common/check.h"
+#include "common/utf8.h"
 #include "model/text/detokenizer.h"
 #include "model/text/tokenizer.h"
-#include "model/text/utf8.h"
 #include "tests/fuzz/fuzz_target.h"
 
 namespace headroom::fuzz {
@@ -27,7 +27,7 @@ void CheckText(const model::Tokenizer& tokenizer, const std::string& text) {
       HEADROOM_CHECK(added != AddedTokens::kNone || !tokenizer.IsAdded(id)) << id;
       HEADROOM_CHECK(added != AddedTokens::kNonSpecial || !tokenizer.IsSpecial(id)) << id;
       const std::string piece = stream.Add(id);
-      HEADROOM_CHECK(model::IsValidUtf8(piece)) << id;
+      HEADROOM_CHECK(IsValidUtf8(piece)) << id;
       streamed += piece;
     }
     streamed += stream.Flush();

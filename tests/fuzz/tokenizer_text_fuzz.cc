@@ -3,10 +3,10 @@
 #include <cstring>
 
 #include "common/check.h"
+#include "common/utf8.h"
 #include "model/text/detokenizer.h"
 #include "model/text/tokenizer.h"
 #include "model/text/unicode.h"
-#include "model/text/utf8.h"
 #include "tests/fuzz/fuzz_target.h"
 #include "tests/fuzz/golden_tokenizer.h"
 
@@ -28,7 +28,7 @@ void CheckStream(const std::vector<int32_t>& ids, bool skip_special) {
   std::string whole;
   for (const int32_t id : ids) {
     const std::string piece = stream.Add(id);
-    HEADROOM_CHECK(model::IsValidUtf8(piece)) << piece;
+    HEADROOM_CHECK(IsValidUtf8(piece)) << piece;
     whole += piece;
   }
   whole += stream.Flush();
@@ -54,14 +54,14 @@ void Run(const std::string& input) {
   const bool repeat = input.starts_with('R');
   std::string text = input.substr(repeat ? 1 : 0);
   while (repeat && !text.empty() && text.size() < kLongBytes) text += text;
-  if (!model::IsValidUtf8(text)) {
+  if (!IsValidUtf8(text)) {
     CheckClientError(GoldenTokenizer().Encode(text, AddedTokens::kNone).status());
     std::string valid;
-    model::Utf8Stream stream;
+    Utf8Stream stream;
     stream.Feed(text, &valid);
     stream.Finish(&valid);
     text = valid;
-    HEADROOM_CHECK(model::IsValidUtf8(text));
+    HEADROOM_CHECK(IsValidUtf8(text));
   }
   if (repeat) return CheckEncode(text, AddedTokens::kNone);
   for (const AddedTokens added : {AddedTokens::kAll, AddedTokens::kNonSpecial, AddedTokens::kNone}) {

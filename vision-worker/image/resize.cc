@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "common/arith.h"
 #include "common/check.h"
 
 namespace headroom::vision_worker {
@@ -29,8 +30,6 @@ double Cubic(double x) {
   if (x < 2.0) return (((x - 5) * x + 8) * x - 4) * a;
   return 0.0;
 }
-
-int64_t RoundUp(int64_t value, int64_t unit) { return (value + unit - 1) / unit * unit; }
 
 struct Scale {
   explicit Scale(int in, int out) : step(static_cast<double>(in) / out), filter(std::max(step, 1.0)) {}

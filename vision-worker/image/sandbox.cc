@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "common/log.h"
+#include "common/range.h"
 #include "common/status.h"
 #include "vision-worker/image/codec.h"
 
@@ -28,11 +29,6 @@ std::string BesideThisProgram() {
   if (length <= 0 || length == static_cast<ssize_t>(sizeof(path))) return kProgram;
   std::string self(path, static_cast<size_t>(length));
   return self.substr(0, self.rfind('/') + 1) + kProgram;
-}
-
-absl::Status CheckRange(const char* what, int64_t value, int64_t low, int64_t high) {
-  if (value >= low && value <= high) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(what, " is ", value, ": must be ", low, " to ", high));
 }
 
 absl::Status Check(const SandboxConfig& config) {

@@ -179,7 +179,7 @@ TEST(SandboxTest, UndecodableImagesGetAReason) {
   EXPECT_EQ(sandbox->Decode("", other, kPatience).status().message(),
             "image could not be decoded: the data is truncated");
   other.width = 0;
-  EXPECT_EQ(sandbox->Decode(bytes, other, kPatience).status().message(), "image width is 0: must be 1 to 65535");
+  EXPECT_EQ(sandbox->Decode(bytes, other, kPatience).status().message(), "image width: 0 is not between 1 and 65535");
   EXPECT_EQ(sandbox->stats().undecodable, 4u);
   EXPECT_EQ(sandbox->stats().crashed, 0u);
   ExpectWorks(*sandbox);
@@ -343,15 +343,15 @@ TEST(SandboxTest, StartFailsClearly) {
   config.decoder_path = "/bin/true";
   EXPECT_FALSE(ImageSandbox::Start(config).ok());
   config = Config(0);
-  EXPECT_EQ(ImageSandbox::Start(config).status().message(), "decoders_max is 0: must be 1 to 64");
+  EXPECT_EQ(ImageSandbox::Start(config).status().message(), "decoders_max: 0 is not between 1 and 64");
   config = Config(65);
-  EXPECT_EQ(ImageSandbox::Start(config).status().message(), "decoders_max is 65: must be 1 to 64");
+  EXPECT_EQ(ImageSandbox::Start(config).status().message(), "decoders_max: 65 is not between 1 and 64");
   config = Config();
   config.waiting_max = 4097;
-  EXPECT_EQ(ImageSandbox::Start(config).status().message(), "waiting_max is 4097: must be 0 to 4096");
+  EXPECT_EQ(ImageSandbox::Start(config).status().message(), "waiting_max: 4097 is not between 0 and 4096");
   config = Config();
   config.decode_ms_max = 0;
-  EXPECT_EQ(ImageSandbox::Start(config).status().message(), "decode_ms_max is 0: must be 1 to 600000");
+  EXPECT_EQ(ImageSandbox::Start(config).status().message(), "decode_ms_max: 0 is not between 1 and 600000");
 }
 
 TEST(SandboxTest, HostBytesFollowFromLimits) {

@@ -1,8 +1,9 @@
-#include "model/text/utf8.h"
+#include "common/utf8.h"
 
+#include <algorithm>
 #include <cstring>
 
-namespace headroom::model {
+namespace headroom {
 namespace {
 
 constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
@@ -62,6 +63,19 @@ bool IsValidUtf8(std::string_view text) {
     text.remove_prefix(step.bytes);
   }
   return true;
+}
+
+size_t CharacterStart(std::string_view text, size_t position) {
+  while (position > 0 && IsContinuationByte(text[position])) --position;
+  return position;
+}
+
+size_t CountCharacters(std::string_view text) {
+  return text.size() - static_cast<size_t>(std::count_if(text.begin(), text.end(), IsContinuationByte));
+}
+
+std::string CutText(std::string_view text, size_t bytes_max) {
+  return std::string(text.substr(0, text.size() <= bytes_max ? text.size() : CharacterStart(text, bytes_max)));
 }
 
 char32_t NextCodePoint(std::string_view text, size_t* position) {
@@ -141,4 +155,4 @@ void Utf8Stream::Finish(std::string* out) {
   held_.clear();
 }
 
-}  // namespace headroom::model
+}  // namespace headroom

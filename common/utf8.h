@@ -1,4 +1,4 @@
-// UTF-8 at the level of bytes: validity, and decoding that replaces what is invalid.
+// UTF-8 at the level of bytes: validity, characters, and decoding that replaces what is invalid.
 //
 // "Lossy" decoding is that of Rust's String::from_utf8_lossy (which the reference tokenizer uses): each maximal prefix
 // of a well-formed sequence that does not continue becomes one U+FFFD. All functions are thread-safe.
@@ -9,9 +9,21 @@
 #include <string>
 #include <string_view>
 
-namespace headroom::model {
+namespace headroom {
 
 bool IsValidUtf8(std::string_view text);
+
+// A byte of a character that is not its first. These four take any bytes.
+constexpr bool IsContinuationByte(char byte) { return (static_cast<uint8_t>(byte) & 0xC0) == 0x80; }
+
+// Where the character begins to which text[position] belongs.
+size_t CharacterStart(std::string_view text, size_t position);
+
+size_t CountCharacters(std::string_view text);
+
+// At most `bytes_max` bytes of `text`, ending between characters: for bounding text that others wrote,
+// of which protobuf takes no broken character.
+std::string CutText(std::string_view text, size_t bytes_max);
 
 // Code point that starts at text[*position], which must be the start of a valid sequence; moves *position behind it.
 char32_t NextCodePoint(std::string_view text, size_t* position);
@@ -37,4 +49,4 @@ class Utf8Stream {
   std::string held_;
 };
 
-}  // namespace headroom::model
+}  // namespace headroom
