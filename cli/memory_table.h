@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "headroom/v1/scheduler.pb.h"
+#include "headroom/v1/cluster.pb.h"
 
 namespace headroom::cli {
 

@@ -4,7 +4,7 @@
 #include <string>
 
 #include "cli/moment.h"
-#include "headroom/v1/scheduler.pb.h"
+#include "headroom/v1/cluster.pb.h"
 
 namespace headroom::cli {
 

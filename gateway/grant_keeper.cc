@@ -61,7 +61,6 @@ void GrantKeeper::Drop(HeldGrant* held) {
   *request.mutable_id() = admission::ToProto(held->holder_.grant().id);
   request.mutable_epoch()->set_cluster_id(held->holder_.grant().cluster_id);
   request.mutable_epoch()->set_number(held->holder_.grant().epoch);
-  request.set_reason("request ended");
   SendVoid(request).IgnoreError();
 }
 
@@ -89,7 +88,6 @@ void GrantKeeper::SendVoids() {
     v1::VoidRequest request;
     *request.mutable_id() = ids.front();
     ids.pop_front();
-    request.set_reason("its Reserve ended without an answer");
     if (SendVoid(request).ok()) continue;
     // A scheduler that does not answer must not keep renewals waiting behind all of these.
     std::lock_guard lock(mutex_);

@@ -8,7 +8,7 @@
 
 #include "admission/refusals.h"
 #include "common/rpc/status.h"
-#include "headroom/v1/scheduler.pb.h"
+#include "headroom/v1/cluster.pb.h"
 
 namespace headroom::gateway {
 

@@ -1,7 +1,7 @@
 // Answers about the recent past, from the core's history and refusals. Whatever is asked, an answer is bounded.
 #pragma once
 
-#include "headroom/v1/scheduler.pb.h"
+#include "headroom/v1/cluster.pb.h"
 #include "scheduler/core_runner.h"
 
 namespace headroom::scheduler {

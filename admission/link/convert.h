@@ -6,8 +6,8 @@
 
 #include "admission/grant.h"
 #include "admission/refusals.h"
+#include "headroom/v1/cluster.pb.h"
 #include "headroom/v1/common.pb.h"
-#include "headroom/v1/scheduler.pb.h"
 
 namespace headroom::admission {
 

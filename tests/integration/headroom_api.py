@@ -30,7 +30,7 @@ _generated()
 gateway_pb2 = importlib.import_module("headroom.v1.gateway_pb2")
 gateway_pb2_grpc = importlib.import_module("headroom.v1.gateway_pb2_grpc")
 common_pb2 = importlib.import_module("headroom.v1.common_pb2")
-scheduler_pb2 = importlib.import_module("headroom.v1.scheduler_pb2")
+cluster_pb2 = importlib.import_module("headroom.v1.cluster_pb2")
 error_details_pb2 = importlib.import_module("google.rpc.error_details_pb2")
 status_pb2 = importlib.import_module("google.rpc.status_pb2")
 

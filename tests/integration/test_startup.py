@@ -11,7 +11,7 @@ from cluster import DEMO_MODEL, Cluster, binary_dir, wait_for
 from grpc_health_free import check_health
 
 WORKERS = ("vision-worker", "llm-worker")
-LOADING = api.scheduler_pb2.WORKER_STATE_LOADING
+LOADING = api.cluster_pb2.WORKER_STATE_LOADING
 
 
 class SlowLoad:
