@@ -267,11 +267,11 @@ std::vector<Remedy> Remedies(const RefusalRecord& refusal) {
 }
 
 void RefusalLog::Add(RefusalRecord record) {
-  for (std::string* text : {&record.request_id, &record.tenant, &record.reason, &record.message}) {
+  for (std::string* text : {&record.request_id, &record.tenant, &record.message}) {
     *text = CutText(*text, kTextBytesMax);
   }
   size_t bytes = sizeof(std::pair<RefusalRecord, size_t>) + record.request_id.size() + record.tenant.size() +
-                 record.reason.size() + record.message.size();
+                 record.message.size();
   for (const RefusedLeg& leg : record.legs) bytes += sizeof(RefusedLeg) + leg.worker.size() + leg.device.size();
   if (record.shortfall) bytes += record.shortfall->budget.size() + record.shortfall->worker.size();
   if (bytes > bytes_max_) return;

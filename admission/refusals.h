@@ -11,6 +11,7 @@
 
 #include "admission/grant.h"
 #include "common/clock.h"
+#include "common/refusal_reason.h"
 #include "common/status.h"
 
 namespace headroom::admission {
@@ -34,8 +35,7 @@ struct RefusalRecord {
   TimePoint at = {};
   std::string request_id = {};
   std::string tenant = {};
-  absl::StatusCode code = absl::StatusCode::kUnknown;
-  std::string reason = {};  // as in Refusal
+  RefusalReason reason = RefusalReason::kInvalidPrice;
   std::string message = {};
   std::optional<Shortfall> shortfall = {};
   Price price = {};
@@ -45,7 +45,7 @@ struct RefusalRecord {
   milliseconds retry_delay{0};
 
   // Refused for what workers can do at all, not for what they hold now.
-  bool IsForEver() const { return reason == "NEVER_FITS" || reason == "MODEL_LIMIT"; }
+  bool IsForEver() const { return !InfoOf(reason).retry; }
   // The leg whose worker the shortfall names; null when there is none.
   const RefusedLeg* ShortLeg() const;
   // Bytes of one unit of the short budget: of a KV block, 1 where it counts bytes, 0 where it has none.

@@ -47,8 +47,7 @@ constexpr Resources kVisionCapacity{
 RefusalRecord Refused(const PriceInput& input, const Resources& vision_room, const Resources& llm_room, bool ever) {
   RefusalRecord record;
   record.price = *ComputePrice(input);
-  record.reason = ever ? "NEVER_FITS" : "WAIT_TOO_LONG";
-  record.code = ever ? absl::StatusCode::kFailedPrecondition : absl::StatusCode::kDeadlineExceeded;
+  record.reason = ever ? RefusalReason::kNeverFits : RefusalReason::kWaitTooLong;
   auto add = [&](Role role, const std::string& worker, const Resources& capacity, const Resources& room) {
     record.legs.push_back({.role = role,
                            .need = *record.price.ForRole(role),
@@ -137,7 +136,7 @@ TEST(Remedies, FewerImagesOrPieces) {
 
 TEST(Remedies, LimitsOfTheModel) {
   RefusalRecord record = Refused(TextInput(4000, 100), {}, kLlmCapacity, true);
-  record.reason = "MODEL_LIMIT";
+  record.reason = RefusalReason::kModelLimit;
   record.legs[0].capacity.kv_blocks = 1000;
   record.shortfall = Shortfall{"model_len", "", 4100, 4096, 4096};
   const auto remedies = Remedies(record);
@@ -151,7 +150,7 @@ TEST(Remedies, LimitsOfTheModel) {
 TEST(Remedies, QueueAndNothing) {
   RefusalRecord record = Refused(TextInput(10, 10), {}, kLlmCapacity, false);
   EXPECT_THAT(Remedies(record), IsEmpty()) << "no budget was short";
-  record.reason = "QUEUE_FULL";
+  record.reason = RefusalReason::kQueueFull;
   record.shortfall = Shortfall{"queue", "", 1, 0, 64};
   const auto remedies = Remedies(record);
   ASSERT_THAT(remedies, SizeIs(1));

@@ -16,7 +16,8 @@ constexpr milliseconds kRetryNoWorker{1'000};
 // The core hears something, if only a tick, ten times a second.
 constexpr milliseconds kStopMin{1'000};
 
-Refusal Voided() { return {absl::CancelledError("the caller voided the reservation"), "VOIDED", {}, {}}; }
+Refusal Voided() { return {RefusalReason::kVoided, "the caller voided the reservation"}; }
+Refusal Draining() { return {RefusalReason::kDraining, "the scheduler is draining", {}, kRetryNoWorker}; }
 
 }  // namespace
 
@@ -158,7 +159,7 @@ void SchedulerCore::RememberVoid(const GrantId& id) {
 void SchedulerCore::On(const Reserve& event, TimePoint now, Actions& actions) {
   // Not worth remembering: its numbers are no numbers.
   if (absl::Status status = CheckReserve(event); !status.ok()) {
-    actions.push_back(Refused{event.ticket, {status, "INVALID_PRICE", {}, {}}});
+    actions.push_back(Refused{event.ticket, {RefusalReason::kInvalidPrice, std::string(status.message())}});
     return;
   }
   if (voided_.contains(event.grant)) {
@@ -172,7 +173,7 @@ void SchedulerCore::On(const Reserve& event, TimePoint now, Actions& actions) {
            std::move(refusal), pools, now, actions);
   };
   if (draining_) {
-    return refuse({absl::UnavailableError("the scheduler is draining"), "DRAINING", {}, kRetryNoWorker});
+    return refuse(Draining());
   }
   if (auto never = WhyNever(event.model, event.price, event.exclude_workers, pools, now)) return refuse(*never);
   const milliseconds wait =
@@ -190,7 +191,7 @@ void SchedulerCore::On(const Reserve& event, TimePoint now, Actions& actions) {
                                    .grant = event.grant});
   if (pushed) return;
   const auto size = static_cast<int64_t>(queue_.size());
-  refuse({absl::ResourceExhaustedError(absl::StrCat("the queue is full: ", size, " requests wait")), "QUEUE_FULL",
+  refuse({RefusalReason::kQueueFull, absl::StrCat("the queue is full: ", size, " requests wait"),
           Shortfall{"queue", "", 1, 0, static_cast<int64_t>(options_.queue.entries_max)}, RetryDelay()});
 }
 
@@ -201,8 +202,7 @@ void SchedulerCore::On(const Drain&, TimePoint now, Actions& actions) {
   const WorkerPools pools(table_, now, epoch_);
   for (const Waiting* waiting : queue_.Order()) {
     const Ticket ticket = waiting->ticket;
-    Refuse(RefuseeOf(*waiting), {absl::UnavailableError("the scheduler is draining"), "DRAINING", {}, kRetryNoWorker},
-           pools, now, actions);
+    Refuse(RefuseeOf(*waiting), Draining(), pools, now, actions);
     queue_.Remove(ticket);
   }
 }

@@ -2,19 +2,10 @@
 // the only chance is in grant ids. Policy `guaranteed`: the whole price is reserved before any work, and nothing is
 // preempted.
 //
-// How a Reserve ends (reason in brackets; the code is that of Refusal.status):
-//   granted              all legs at once, or none is held
-//   INVALID_ARGUMENT     [INVALID_PRICE] malformed
-//                        [MODEL_LIMIT] above max_model_len or max_patches_per_step everywhere
-//   FAILED_PRECONDITION  [NEVER_FITS] above the capacity of every worker, with the line that it breaks and by how much
-//   UNAVAILABLE          [NO_WORKER] no worker of a needed role serves the model
-//                        [DRAINING] all of them, or the scheduler, drain
-//   RESOURCE_EXHAUSTED   [QUEUE_FULL] as many wait as may
-//   DEADLINE_EXCEEDED    [WAIT_TOO_LONG] did not fit within its time
-//   CANCELLED            [VOIDED] its caller voided it, which may overtake the Reserve
-// What is impossible is refused at once, and what becomes impossible while it waits at the next tick. Loading workers
-// count: requests wait for them. For `startup_grace` after the core's start requests also wait for workers that it has
-// not met yet, so that a scheduler's restart refuses nobody. A core that was stopped for longer than a worker may be
+// A Reserve is granted all legs at once, or refused with a reason (common/refusal_reason.h) and holds none. What is
+// impossible is refused at once, and what becomes impossible while it waits at the next tick. Loading workers count:
+// requests wait for them. For `startup_grace` after the core's start requests also wait for workers that it has not met
+// yet, so that a scheduler's restart refuses nobody. A core that was stopped for longer than a worker may be
 // silent (a process that was suspended, a machine that swapped) starts again in that sense: silence that it could not
 // have heard counts for nobody.
 //

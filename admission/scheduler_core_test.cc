@@ -93,7 +93,11 @@ class SchedulerCoreTest : public testing::Test {
   }
 
   bool IsGranted(Ticket ticket) const { return granted_.contains(ticket); }
-  std::string ReasonOf(Ticket ticket) const { return refused_.contains(ticket) ? refused_.at(ticket).reason : ""; }
+  // Empty when it was not refused.
+  std::optional<RefusalReason> ReasonOf(Ticket ticket) const {
+    if (!refused_.contains(ticket)) return std::nullopt;
+    return refused_.at(ticket).reason;
+  }
   Resources ReservedOf(const std::string& worker) const {
     for (const WorkerStatus& status : core_->Status(clock_now_()).workers) {
       if (status.info.worker == worker) return status.reserved;
@@ -151,14 +155,14 @@ TEST_F(SchedulerCoreTest, VoidByTheCallersIdReachesReservesInEveryState) {
   ASSERT_TRUE(IsGranted(granted));
   EXPECT_EQ(granted_[granted].id, (GrantId{9, 1}));
   const Ticket waiting = Ask(100, named(2));
-  for (uint64_t used : {1, 2}) EXPECT_EQ(refused_.at(Ask(1, named(used))).reason, "INVALID_PRICE") << used;
+  for (uint64_t used : {1, 2}) EXPECT_EQ(refused_.at(Ask(1, named(used))).reason, RefusalReason::kInvalidPrice) << used;
   Apply(Void{{9, 2}});
-  EXPECT_EQ(refused_.at(waiting).reason, "VOIDED");
-  EXPECT_TRUE(absl::IsCancelled(refused_.at(waiting).status));
+  EXPECT_EQ(refused_.at(waiting).reason, RefusalReason::kVoided);
+  EXPECT_EQ(refused_.at(waiting).code(), absl::StatusCode::kCancelled);
   Apply(Void{{9, 1}});
   EXPECT_EQ(ReservedOf("llm-1").kv_blocks, 0);
   Apply(Void{{9, 3}});
-  EXPECT_EQ(refused_.at(Ask(1, named(3))).reason, "VOIDED") << "the Void came first";
+  EXPECT_EQ(refused_.at(Ask(1, named(3))).reason, RefusalReason::kVoided) << "the Void came first";
   Apply(Void{});
   EXPECT_TRUE(IsGranted(Ask(1))) << "no id is no name";
 }
@@ -168,27 +172,29 @@ TEST_F(SchedulerCoreTest, VoidsOfTheUnknownAreBounded) {
   const auto named = [](uint64_t id) { return [id](Reserve& reserve) { reserve.grant = {9, id}; }; };
   for (uint64_t id = 1; id <= 4096 + 1; ++id) Apply(Void{{9, id}});
   EXPECT_TRUE(IsGranted(Ask(1, named(1)))) << "the oldest is forgotten";
-  EXPECT_EQ(refused_.at(Ask(1, named(2))).reason, "VOIDED");
+  EXPECT_EQ(refused_.at(Ask(1, named(2))).reason, RefusalReason::kVoided);
 }
 
 TEST_F(SchedulerCoreTest, RefusesAtOnceWhatCanNeverFit) {
   JoinLlm(1, 100);
   JoinLlm(2, 120);
   const Ticket large = Ask(121);
-  EXPECT_EQ(ReasonOf(large), "NEVER_FITS");
-  EXPECT_EQ(refused_[large].status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(ReasonOf(large), RefusalReason::kNeverFits);
+  EXPECT_EQ(refused_[large].code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(refused_[large].shortfall->budget, "kv_blocks");
   EXPECT_EQ(refused_[large].shortfall->needed, 121);
   EXPECT_EQ(refused_[large].shortfall->capacity, 120) << "the worker that is short of the least";
   EXPECT_TRUE(IsGranted(Ask(120)));
 
   const Ticket long_one = Ask(1, [](Reserve& reserve) { reserve.price.sequence_tokens = 1001; });
-  EXPECT_EQ(ReasonOf(long_one), "MODEL_LIMIT");
-  EXPECT_EQ(refused_[long_one].status.code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(ReasonOf(Ask(1, [](Reserve& reserve) { reserve.price.llm->slots = 0; })), "INVALID_PRICE");
-  EXPECT_EQ(ReasonOf(Ask(1, [](Reserve& reserve) { reserve.price.llm->kv_blocks = -1; })), "INVALID_PRICE");
-  EXPECT_EQ(ReasonOf(Ask(1, [](Reserve& reserve) { reserve.price = {}; })), "INVALID_PRICE");
-  EXPECT_EQ(ReasonOf(Ask(1, [](Reserve& reserve) { reserve.exclude_workers.resize(65); })), "INVALID_PRICE");
+  EXPECT_EQ(ReasonOf(long_one), RefusalReason::kModelLimit);
+  EXPECT_EQ(refused_[long_one].code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(ReasonOf(Ask(1, [](Reserve& reserve) { reserve.price.llm->slots = 0; })), RefusalReason::kInvalidPrice);
+  EXPECT_EQ(ReasonOf(Ask(1, [](Reserve& reserve) { reserve.price.llm->kv_blocks = -1; })),
+            RefusalReason::kInvalidPrice);
+  EXPECT_EQ(ReasonOf(Ask(1, [](Reserve& reserve) { reserve.price = {}; })), RefusalReason::kInvalidPrice);
+  EXPECT_EQ(ReasonOf(Ask(1, [](Reserve& reserve) { reserve.exclude_workers.resize(65); })),
+            RefusalReason::kInvalidPrice);
 }
 
 TEST_F(SchedulerCoreTest, PieceAboveTheStepIsAModelLimit) {
@@ -198,7 +204,7 @@ TEST_F(SchedulerCoreTest, PieceAboveTheStepIsAModelLimit) {
     WithImage(reserve);
     reserve.price.largest_piece_patches = 1025;
   });
-  EXPECT_EQ(ReasonOf(ticket), "MODEL_LIMIT");
+  EXPECT_EQ(ReasonOf(ticket), RefusalReason::kModelLimit);
   EXPECT_EQ(refused_[ticket].shortfall->budget, "max_patches_per_step");
 }
 
@@ -207,21 +213,21 @@ TEST_F(SchedulerCoreTest, BothLegsOnOneWorkerMustFitTogether) {
   EXPECT_TRUE(IsGranted(Ask(1)));
   Apply(Void{granted_[1].id});
   const Ticket ticket = Ask(1, WithImage);
-  EXPECT_EQ(ReasonOf(ticket), "NEVER_FITS");
+  EXPECT_EQ(ReasonOf(ticket), RefusalReason::kNeverFits);
   EXPECT_EQ(refused_[ticket].shortfall->budget, "slots");
   EXPECT_EQ(refused_[ticket].shortfall->needed, 2);
 }
 
 TEST_F(SchedulerCoreTest, WaitsForWorkersAfterTheStartAndRefusesLater) {
   const Ticket early = Ask(1);
-  EXPECT_EQ(ReasonOf(early), "");
+  EXPECT_EQ(ReasonOf(early), std::nullopt);
   JoinLlm();
   EXPECT_TRUE(IsGranted(early));
   PassTime(options_.startup_grace);
   const Ticket other_model = Ask(1, [](Reserve& reserve) { reserve.model = "other"; });
-  EXPECT_EQ(ReasonOf(other_model), "NO_WORKER");
+  EXPECT_EQ(ReasonOf(other_model), RefusalReason::kNoWorker);
   EXPECT_GT(refused_[other_model].retry_delay.count(), 0);
-  EXPECT_EQ(ReasonOf(Ask(1, [](Reserve& reserve) { reserve.exclude_workers = {"llm-1"}; })), "NO_WORKER");
+  EXPECT_EQ(ReasonOf(Ask(1, [](Reserve& reserve) { reserve.exclude_workers = {"llm-1"}; })), RefusalReason::kNoWorker);
 }
 
 TEST_F(SchedulerCoreTest, WaitsForLoadingAndRefusesWhenAllDrain) {
@@ -230,11 +236,11 @@ TEST_F(SchedulerCoreTest, WaitsForLoadingAndRefusesWhenAllDrain) {
   PassTime(options_.startup_grace, {});
   const Ticket ticket = Ask(1);
   EXPECT_FALSE(IsGranted(ticket));
-  EXPECT_EQ(ReasonOf(ticket), "");
+  EXPECT_EQ(ReasonOf(ticket), std::nullopt);
   Apply(StateChanged{1, 1, WorkerState::kReady, 1});
   EXPECT_TRUE(IsGranted(ticket));
   Apply(StateChanged{1, 2, WorkerState::kDraining, 1});
-  EXPECT_EQ(ReasonOf(Ask(1)), "DRAINING");
+  EXPECT_EQ(ReasonOf(Ask(1)), RefusalReason::kDraining);
 }
 
 TEST_F(SchedulerCoreTest, QueueIsBoundedInEntriesAndBytes) {
@@ -242,14 +248,14 @@ TEST_F(SchedulerCoreTest, QueueIsBoundedInEntriesAndBytes) {
   Restart();
   JoinLlm();
   ASSERT_TRUE(IsGranted(Ask(100)));
-  for (int i = 0; i < 3; ++i) EXPECT_EQ(ReasonOf(Ask(1)), "");
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(ReasonOf(Ask(1)), std::nullopt);
   const Ticket fourth = Ask(1);
-  EXPECT_EQ(ReasonOf(fourth), "QUEUE_FULL");
-  EXPECT_EQ(refused_[fourth].status.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(ReasonOf(fourth), RefusalReason::kQueueFull);
+  EXPECT_EQ(refused_[fourth].code(), absl::StatusCode::kResourceExhausted);
   EXPECT_GT(refused_[fourth].retry_delay.count(), 0);
   EXPECT_EQ(refused_[fourth].shortfall->capacity, 3);
   Apply(CancelReserve{2});
-  EXPECT_EQ(ReasonOf(Ask(1)), "") << "a place is free again";
+  EXPECT_EQ(ReasonOf(Ask(1)), std::nullopt) << "a place is free again";
 }
 
 TEST_F(SchedulerCoreTest, WaitEndsWithTheShortfall) {
@@ -257,10 +263,10 @@ TEST_F(SchedulerCoreTest, WaitEndsWithTheShortfall) {
   ASSERT_TRUE(IsGranted(Ask(70)));
   const Ticket ticket = Ask(40, [](Reserve& reserve) { reserve.wait_max = milliseconds(500); });
   PassTime(milliseconds(499));
-  EXPECT_EQ(ReasonOf(ticket), "");
+  EXPECT_EQ(ReasonOf(ticket), std::nullopt);
   PassTime(milliseconds(1));
-  EXPECT_EQ(ReasonOf(ticket), "WAIT_TOO_LONG");
-  EXPECT_EQ(refused_[ticket].status.code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(ReasonOf(ticket), RefusalReason::kWaitTooLong);
+  EXPECT_EQ(refused_[ticket].code(), absl::StatusCode::kDeadlineExceeded);
   EXPECT_EQ(refused_[ticket].shortfall->free, 30);
 }
 
@@ -309,9 +315,9 @@ TEST_F(SchedulerCoreTest, LostLinkKeepsLegsUntilAnotherIncarnation) {
   Apply(LinkLost{1});
   EXPECT_FALSE(IsGranted(Ask(1))) << "unplaceable at once";
   PassTime(seconds(4), {});
-  EXPECT_EQ(ReasonOf(3), "") << "present: worth waiting for";
+  EXPECT_EQ(ReasonOf(3), std::nullopt) << "present: worth waiting for";
   PassTime(seconds(30), {});
-  EXPECT_EQ(ReasonOf(3), "NO_WORKER");
+  EXPECT_EQ(ReasonOf(3), RefusalReason::kNoWorker);
   EXPECT_EQ(ReservedOf("llm-1").kv_blocks, 70) << "pending legs may be active there by now";
   // The same process is back: the heartbeat says what is true.
   Apply(Hello("llm-1", 2, {Role::kLlm}, {.slots = 10, .kv_blocks = 100}));
@@ -340,21 +346,21 @@ TEST_F(SchedulerCoreTest, TimeThatTheCoreDidNotRunIsNobodysSilence) {
   clock_.Advance(options_.workers.worker_forget * 2);
   const Ticket ticket = Ask(10);
   Apply(Tick{});
-  EXPECT_EQ(ReasonOf(ticket), "") << "it waits";
+  EXPECT_EQ(ReasonOf(ticket), std::nullopt) << "it waits";
   EXPECT_FALSE(closed_.contains(1));
   EXPECT_EQ(ReservedOf("llm-1").kv_blocks, 100)
       << "legs may have become active meanwhile: no expiry before a heartbeat";
   const Ticket vision = Ask(1, WithImage);
   Apply(Tick{});
-  EXPECT_EQ(ReasonOf(vision), "") << "the grace of the start: links may have broken";
+  EXPECT_EQ(ReasonOf(vision), std::nullopt) << "the grace of the start: links may have broken";
   Beat(1, 1, {leg});
   Apply(Tick{});
   EXPECT_TRUE(IsGranted(ticket)) << "the other leg has expired by now";
   EXPECT_EQ(ReservedOf("llm-1").kv_blocks, 70);
   PassTime(options_.startup_grace, {1});
-  EXPECT_EQ(ReasonOf(vision), "NO_WORKER");
+  EXPECT_EQ(ReasonOf(vision), RefusalReason::kNoWorker);
   PassTime(options_.workers.worker_lost + milliseconds(1), {});
-  EXPECT_EQ(ReasonOf(Ask(1)), "NO_WORKER") << "real silence counts as before";
+  EXPECT_EQ(ReasonOf(Ask(1)), RefusalReason::kNoWorker) << "real silence counts as before";
 }
 
 TEST_F(SchedulerCoreTest, NameIsHeldWhileItsWorkerIsHeardOf) {
@@ -518,7 +524,7 @@ TEST_F(SchedulerCoreTest, WhatOnlyALoadingWorkerCanTakeHoldsNobody) {
   Join("llm-big", 2, {Role::kLlm}, {.slots = 10, .kv_blocks = 1000});
   Beat(2, 0, {}, WorkerState::kLoading);
   const Ticket large = Ask(500);
-  EXPECT_EQ(ReasonOf(large), "");
+  EXPECT_EQ(ReasonOf(large), std::nullopt);
   EXPECT_TRUE(IsGranted(Ask(100)));
   Beat(2);
   EXPECT_TRUE(IsGranted(large));
@@ -568,8 +574,8 @@ TEST_F(SchedulerCoreTest, DrainRefusesAll) {
   Ask(100);
   const Ticket waiting = Ask(1);
   Apply(Drain{});
-  EXPECT_EQ(ReasonOf(waiting), "DRAINING");
-  EXPECT_EQ(ReasonOf(Ask(1)), "DRAINING");
+  EXPECT_EQ(ReasonOf(waiting), RefusalReason::kDraining);
+  EXPECT_EQ(ReasonOf(Ask(1)), RefusalReason::kDraining);
 }
 
 TEST_F(SchedulerCoreTest, CanAdmitReservesNothing) {

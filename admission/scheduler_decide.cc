@@ -17,10 +17,6 @@ bool SharesRole(const Waiting& a, const Waiting& b) {
   return a.model == b.model && ((a.price.vision && b.price.vision) || (a.price.llm && b.price.llm));
 }
 
-Refusal Unavailable(const std::string& text, const std::string& reason) {
-  return {absl::UnavailableError(text), reason, {}, kRetryNoWorker};
-}
-
 Refusal AboveModelLimit(Role role, const Price& price, const std::vector<const Candidate*>& serving) {
   Shortfall shortfall;
   for (const Candidate* candidate : serving) {
@@ -35,7 +31,7 @@ Refusal AboveModelLimit(Role role, const Price& price, const std::vector<const C
           ? absl::StrCat("a piece has ", shortfall.needed, " patches, at most ", shortfall.capacity, " are allowed")
           : absl::StrCat("prompt and max_tokens are ", shortfall.needed, " tokens, at most ", shortfall.capacity,
                          " are allowed");
-  return {absl::InvalidArgumentError(text), "MODEL_LIMIT", shortfall, {}};
+  return {RefusalReason::kModelLimit, text, shortfall};
 }
 
 }  // namespace
@@ -48,10 +44,16 @@ std::optional<Refusal> SchedulerCore::WhyNever(const std::string& model, const P
     const WorkerPools::Pool& pool = pools.For(model, role);
     if (Without(pool.present, exclude).empty()) {
       if (now - started_at_ < options_.startup_grace) return std::nullopt;
-      return Unavailable(absl::StrCat("no ", RoleName(role), " worker serves this model now"), "NO_WORKER");
+      return Refusal{RefusalReason::kNoWorker,
+                     absl::StrCat("no ", RoleName(role), " worker serves this model now"),
+                     {},
+                     kRetryNoWorker};
     }
     if (Without(pool.serving, exclude).empty()) {
-      return Unavailable(absl::StrCat("every ", RoleName(role), " worker of this model is draining"), "DRAINING");
+      return Refusal{RefusalReason::kDraining,
+                     absl::StrCat("every ", RoleName(role), " worker of this model is draining"),
+                     {},
+                     kRetryNoWorker};
     }
   }
   const std::vector<LegChoice> legs = pools.Choices(model, price, exclude, Against::kCapacity);
@@ -67,22 +69,18 @@ std::optional<Refusal> SchedulerCore::WhyNever(const std::string& model, const P
 Refusal SchedulerCore::NeverFits(const std::vector<LegChoice>& legs) const {
   const std::vector<Shortfall> shortfalls = LeastShortfalls(legs, Against::kCapacity);
   HEADROOM_CHECK(!shortfalls.empty());
-  return {absl::FailedPreconditionError("the request is larger than any worker: " + Describe(shortfalls.front())),
-          "NEVER_FITS", shortfalls.front(), milliseconds(0)};
+  return {RefusalReason::kNeverFits, "the request is larger than any worker: " + Describe(shortfalls.front()),
+          shortfalls.front()};
 }
 
 Refusal SchedulerCore::WaitedTooLong(const Waiting& waiting, const WorkerPools& pools) const {
   const std::vector<LegChoice> legs =
       pools.Choices(waiting.model, waiting.price, waiting.exclude_workers, Against::kRoom);
   const std::vector<Shortfall> shortfalls = LeastShortfalls(legs, Against::kRoom);
-  Refusal refusal{absl::DeadlineExceededError("no room within the time that the request may wait"),
-                  "WAIT_TOO_LONG",
-                  {},
-                  RetryDelay()};
+  Refusal refusal{RefusalReason::kWaitTooLong, "no room within the time that the request may wait", {}, RetryDelay()};
   if (!shortfalls.empty()) {
     refusal.shortfall = shortfalls.front();
-    refusal.status = absl::DeadlineExceededError("no room within the time that the request may wait: " +
-                                                 Describe(shortfalls.front()));
+    refusal.message += ": " + Describe(shortfalls.front());
   }
   return refusal;
 }

@@ -9,6 +9,7 @@
 
 #include "admission/fair_queue.h"
 #include "admission/grant.h"
+#include "common/refusal_reason.h"
 #include "common/status.h"
 
 namespace headroom::admission {
@@ -124,10 +125,12 @@ using Event = std::variant<WorkerHello, LegActivated, LegSettled, StateChanged, 
 // ---- out
 
 struct Refusal {
-  absl::Status status;
-  std::string reason;  // UPPER_SNAKE_CASE, a closed list: see SchedulerCore
-  std::optional<Shortfall> shortfall;
-  milliseconds retry_delay{0};  // 0: trying again will not help
+  RefusalReason reason = RefusalReason::kInvalidPrice;
+  std::string message = {};
+  std::optional<Shortfall> shortfall = {};
+  milliseconds retry_delay{0};  // 0 where the reason says that trying again will not help
+
+  absl::StatusCode code() const { return InfoOf(reason).code; }
 };
 
 struct Granted {

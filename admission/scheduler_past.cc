@@ -33,9 +33,8 @@ void SchedulerCore::Refuse(const Refusee& refusee, Refusal refusal, const Worker
   refusals_.Add({.at = now,
                  .request_id = refusee.request_id,
                  .tenant = refusee.tenant,
-                 .code = refusal.status.code(),
                  .reason = refusal.reason,
-                 .message = std::string(refusal.status.message()),
+                 .message = refusal.message,
                  .shortfall = refusal.shortfall,
                  .price = refusee.price,
                  .legs = NearestLegs(refusee, refusal, pools),
@@ -54,8 +53,7 @@ std::vector<RefusedLeg> SchedulerCore::NearestLegs(const Refusee& refusee, const
     if (!need) continue;
     // With those whose limits exclude it: their limits are what there is to say.
     const LegChoice leg{role, *need, Without(pools.For(refusee.model, role).serving, refusee.exclude_workers)};
-    const bool ever = refusal.reason == "NEVER_FITS" || refusal.reason == "MODEL_LIMIT";
-    const Candidate* nearest = Nearest(leg, ever ? Against::kCapacity : Against::kRoom);
+    const Candidate* nearest = Nearest(leg, InfoOf(refusal.reason).retry ? Against::kRoom : Against::kCapacity);
     for (const Candidate* candidate : leg.candidates) {
       if (candidate->worker == named) nearest = candidate;
     }

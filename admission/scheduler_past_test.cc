@@ -112,8 +112,7 @@ TEST_F(SchedulerPastTest, NeverFitsWithItsNumbers) {
   Ask(1, "big", 600, 100);
   ASSERT_THAT(Refusals(), SizeIs(1));
   const RefusalRecord refusal = Refusals("big")[0];
-  EXPECT_EQ(refusal.code, absl::StatusCode::kFailedPrecondition);
-  EXPECT_EQ(refusal.reason, "NEVER_FITS");
+  EXPECT_EQ(refusal.reason, RefusalReason::kNeverFits);
   EXPECT_EQ(refusal.tenant, "t");
   ASSERT_TRUE(refusal.shortfall);
   EXPECT_EQ(refusal.shortfall->worker, "llm-1") << "the one that comes nearest";
@@ -146,7 +145,7 @@ TEST_F(SchedulerPastTest, WaitedTooLongForRoom) {
   Apply(Tick{});
   ASSERT_THAT(Refusals(), SizeIs(1));
   const RefusalRecord refusal = Refusals("waits")[0];
-  EXPECT_EQ(refusal.reason, "WAIT_TOO_LONG");
+  EXPECT_EQ(refusal.reason, RefusalReason::kWaitTooLong);
   EXPECT_EQ(refusal.waited, seconds(4));
   ASSERT_THAT(refusal.legs, SizeIs(1));
   EXPECT_EQ(refusal.legs[0].room.kv_blocks, 15);
@@ -159,22 +158,22 @@ TEST_F(SchedulerPastTest, WaitedTooLongForRoom) {
 
 TEST_F(SchedulerPastTest, OtherRefusals) {
   Ask(1, "nobody", 10, 10);
-  EXPECT_EQ(Refusals("nobody")[0].reason, "NO_WORKER");
+  EXPECT_EQ(Refusals("nobody")[0].reason, RefusalReason::kNoWorker);
   EXPECT_THAT(Refusals("nobody")[0].legs, IsEmpty());
   Join("llm-0", 1, {Role::kLlm}, {.slots = 1, .kv_blocks = 60, .host_bytes = 1 << 20});
   Ask(2, "long", 900, 200);
-  EXPECT_EQ(Refusals("long")[0].reason, "MODEL_LIMIT");
+  EXPECT_EQ(Refusals("long")[0].reason, RefusalReason::kModelLimit);
   EXPECT_EQ(Remedies(Refusals("long")[0])[0].fits, 100 - 40) << "1000 tokens, and 60 blocks are 960";
   for (Ticket ticket = 3; ticket < 7; ++ticket) Ask(ticket, "r" + std::to_string(ticket), 10, 10);
   // One runs, two wait, the last finds the queue full.
   ASSERT_THAT(Refusals("r6"), SizeIs(1));
-  EXPECT_EQ(Refusals("r6")[0].reason, "QUEUE_FULL");
+  EXPECT_EQ(Refusals("r6")[0].reason, RefusalReason::kQueueFull);
   EXPECT_EQ(Refusals("r6")[0].queue_entries, 2);
   ASSERT_THAT(Remedies(Refusals("r6")[0]), SizeIs(1));
   EXPECT_EQ(Remedies(Refusals("r6")[0])[0].fits, 3);
   Apply(Drain{});
-  EXPECT_EQ(Refusals("r4")[0].reason, "DRAINING");
-  EXPECT_EQ(Refusals("r5")[0].reason, "DRAINING");
+  EXPECT_EQ(Refusals("r4")[0].reason, RefusalReason::kDraining);
+  EXPECT_EQ(Refusals("r5")[0].reason, RefusalReason::kDraining);
   EXPECT_THAT(Remedies(Refusals("r5")[0]), IsEmpty());
   // Numbers that are no numbers are not remembered, nor are names without end.
   Reserve odd;

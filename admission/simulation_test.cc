@@ -179,9 +179,10 @@ class World {
   }
 
   void Do(Refused& refused) {
-    ASSERT_FALSE(refused.refusal.status.ok());
+    ASSERT_FALSE(refused.refusal.message.empty());
+    ASSERT_EQ(refused.refusal.retry_delay.count() > 0, InfoOf(refused.refusal.reason).retry);
     ++outcome_.refused;
-    if (refused.refusal.reason == "VOIDED") ++outcome_.voided_early;
+    if (refused.refusal.reason == RefusalReason::kVoided) ++outcome_.voided_early;
     const Ticket id = refused.ticket;
     if (!requests_.contains(id)) return;
     ASSERT_EQ(++requests_.at(id).answers, 1);

@@ -11,6 +11,7 @@ int Ask(const std::vector<std::string>& arguments);
 int Status(const std::vector<std::string>& arguments);
 int Config(const std::vector<std::string>& arguments);
 int ListMetrics(const std::vector<std::string>& arguments);
+int ListReasons(const std::vector<std::string>& arguments);
 int Plan(const std::vector<std::string>& arguments);
 // ExplainPlan is its sub-command `plan`.
 int ExplainCommand(const std::vector<std::string>& arguments);

@@ -13,6 +13,7 @@ using headroom::cli::Ask;
 using headroom::cli::Config;
 using headroom::cli::ExplainCommand;
 using headroom::cli::ListMetrics;
+using headroom::cli::ListReasons;
 using headroom::cli::Plan;
 using headroom::cli::Status;
 using headroom::cli::Up;
@@ -23,7 +24,7 @@ struct Command {
   const char* help;
 };
 
-constexpr std::array<Command, 7> kCommands = {{
+constexpr std::array<Command, 8> kCommands = {{
     {"up", Up, "starts all four services in this process"},
     {"ask", Ask, "asks a running cluster a question, with pictures or without"},
     {"status", Status, "services, memory and load of a running cluster"},
@@ -31,6 +32,7 @@ constexpr std::array<Command, 7> kCommands = {{
     {"explain", ExplainCommand,
      "who held how much at a past moment, why a request was refused, how a plan's line comes about"},
     {"metrics", ListMetrics, "reference of the metrics that the services export"},
+    {"reasons", ListReasons, "reference of the reasons that requests are refused with"},
     {"config", Config, "configuration reference; checks a file"},
 }};
 

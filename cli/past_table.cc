@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "common/config_fields.h"
+#include "common/refusal_reason.h"
 #include "common/status.h"
 #include "common/units.h"
 
@@ -158,6 +159,14 @@ std::string Timeline(const v1::WorkerPast& worker, WallTime moment, WallTime now
   return table;
 }
 
+// Empty for a reason that this version does not know.
+std::string MeaningText(const v1::RefusalView& refusal) {
+  const std::optional<RefusalReason> reason = FindRefusalReason(refusal.reason());
+  if (!reason) return "";
+  const RefusalReasonInfo& info = InfoOf(*reason);
+  return absl::StrCat("  meaning   ", info.meaning, info.retry ? "" : " Retrying does not help.", "\n");
+}
+
 std::string CodeName(int32_t code) { return absl::StatusCodeToString(static_cast<absl::StatusCode>(code)); }
 
 // "12 (1.50 MiB)", or bytes where the budget counts bytes.
@@ -227,8 +236,8 @@ std::string RefusalText(const v1::RefusalView& refusal, WallTime now) {
       absl::StrCat(id, refusal.tenant().empty() ? "" : " of tenant " + Printable(refusal.tenant()), ": refused by the ",
                    refusal.refused_by(), " at ", ClockText(now - milliseconds(refusal.age_ms()), now), ", ",
                    SpanText(refusal.age_ms()), " ago, after ", SpanText(refusal.waited_ms()), " in the queue\n");
-  absl::StrAppend(&text, "  ", CodeName(refusal.code()), " ", refusal.reason(), ": ", Printable(refusal.message()),
-                  "\n", PriceText(refusal.price()));
+  absl::StrAppend(&text, "  ", CodeName(refusal.code()), " ", Printable(refusal.reason()), ": ",
+                  Printable(refusal.message()), "\n", MeaningText(refusal), PriceText(refusal.price()));
   if (refusal.has_shortfall()) {
     const v1::Shortfall& shortfall = refusal.shortfall();
     const int64_t unit = refusal.unit_bytes();

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "common/refusal_reason.h"
+
 namespace headroom::cli {
 namespace {
 
@@ -99,7 +101,7 @@ TEST(RefusalText, NumbersAndRemedies) {
   refusal.set_tenant("t");
   refusal.set_refused_by("scheduler");
   refusal.set_code(9);
-  refusal.set_reason("NEVER_FITS");
+  refusal.set_reason(NameOf(RefusalReason::kNeverFits));
   refusal.set_message("the request is larger than any worker");
   refusal.set_age_ms(12'000);
   refusal.set_device("cpu");
@@ -129,6 +131,20 @@ TEST(RefusalText, NumbersAndRemedies) {
                           HasSubstr("prompt of 61 tokens, max_tokens 131"), HasSubstr("max_tokens at most 99, was 131"),
                           HasSubstr("device.memory at least 1052672 (1.00 MiB), was 1048576 (1.00 MiB)")));
   EXPECT_THAT(text, Not(HasSubstr("waiting")));
+  EXPECT_THAT(text, HasSubstr(absl::StrCat("meaning   ", InfoOf(RefusalReason::kNeverFits).meaning,
+                                           " Retrying does not help.\n")));
+}
+
+TEST(RefusalText, ReasonsThatPassAndReasonsOfANewerCluster) {
+  v1::RefusalView refusal;
+  refusal.set_code(14);
+  refusal.set_reason(NameOf(RefusalReason::kDraining));
+  refusal.set_retry_ms(1'000);
+  EXPECT_THAT(RefusalText(refusal, kNow),
+              AllOf(HasSubstr("UNAVAILABLE DRAINING"), HasSubstr("meaning   "), Not(HasSubstr("does not help"))));
+  refusal.set_reason("OF_A_LATER\x1b[2J_VERSION");
+  EXPECT_THAT(RefusalText(refusal, kNow), AllOf(HasSubstr("UNAVAILABLE OF_A_LATER?[2J_VERSION"),
+                                                Not(HasSubstr("meaning")), HasSubstr("try again in")));
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
+#include "common/refusal_reason.h"
 
 namespace headroom {
 namespace {
@@ -45,6 +46,15 @@ constexpr MetricLabel kBudget = {"budget",
                                  "slots|kv_blocks|patches|embedding_bytes|host_bytes|queue|model_len|"
                                  "max_patches_per_step|none"};
 
+// Refusals by the names of the table.
+std::string Reasons(std::string_view service) {
+  std::vector<std::string> names;
+  for (const RefusalReasonInfo& info : RefusalReasons()) {
+    if (service.empty() || info.IsOf(service)) names.emplace_back(info.name);
+  }
+  return absl::StrJoin(names, "|");
+}
+
 MetricDefinition Counter(const char* name, const char* unit, const char* services, std::vector<MetricLabel> labels,
                          const char* help) {
   return {name, MetricType::kCounter, unit, services, std::move(labels), MetricBuckets::kNone, help};
@@ -61,6 +71,8 @@ MetricDefinition Histogram(const char* name, const char* unit, const char* servi
 }
 
 std::vector<MetricDefinition> Build() {
+  static const std::string reserve_outcomes = "granted|cancelled|" + Reasons(kScheduler);
+  static const std::string reasons = Reasons("");
   return {
       // Every process.
       Gauge("headroom_build_info", "info", kAll, {{"version", "", "version"}, {"build", "release|debug"}},
@@ -133,10 +145,8 @@ std::vector<MetricDefinition> Build() {
           "one piece; one of as many pieces as the model allows."),
       // Scheduler.
       Counter("headroom_scheduler_reserve_decisions_total", "decisions", kScheduler,
-              {{"outcome",
-                "granted|cancelled|invalid_price|no_worker|draining|wait_too_long|queue_full|model_limit|never_fits"},
-               kBudget},
-              "Reservations by outcome and by the budget that decided."),
+              {{"outcome", reserve_outcomes.c_str()}, kBudget},
+              "Reservations by outcome (refusals by their reason, docs/refusals.md) and by the budget that decided."),
       Histogram("headroom_scheduler_queue_wait_seconds", "seconds", kScheduler, {}, kLatency,
                 "Time that granted requests waited, time waited elsewhere included."),
       Gauge("headroom_scheduler_queue_entries", "entries", kScheduler, {}, "Requests that wait for room."),
@@ -157,12 +167,15 @@ std::vector<MetricDefinition> Build() {
                 "ok|cancelled|invalid_argument|deadline_exceeded|resource_exhausted|failed_precondition|unavailable|"
                 "internal"}},
               "Requests by outcome, those refused at the door included."),
-      Counter("headroom_gateway_refusals_total", "refusals", kGateway,
-              {{"budget",
-                "slots|kv_blocks|patches|embedding_bytes|host_bytes|gateway_host_bytes|queue|model_len|max_patches_per_"
-                "step|requests_running|"
-                "none"}},
-              "Requests refused for want of room, by the budget that was short; none: no worker, or draining."),
+      Counter(
+          "headroom_gateway_refusals_total", "refusals", kGateway,
+          {{"reason", reasons.c_str()},
+           {"budget",
+            "slots|kv_blocks|patches|embedding_bytes|host_bytes|gateway_host_bytes|queue|model_len|max_patches_per_"
+            "step|requests_running|"
+            "none"}},
+          "Requests refused by this gateway, the scheduler or a worker, by reason (docs/refusals.md) and by the budget "
+          "that was short."),
       Gauge("headroom_gateway_requests_running", "requests", kGateway, {}, "Requests between arrival and last byte."),
       Histogram("headroom_gateway_queue_seconds", "seconds", kGateway, {}, kLatency, "Time from arrival to grant."),
       Histogram("headroom_gateway_time_to_first_token_seconds", "seconds", kGateway, {}, kLatency,

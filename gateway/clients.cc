@@ -153,29 +153,29 @@ void VisionEncoding::Close() {
   stream_->Finish();
 }
 
-TokenStream::TokenStream(std::unique_ptr<v1::Llm::Stub> stub, const v1::LlmGenerateRequest& request,
-                         const CallScope& scope)
+LlmGeneration::LlmGeneration(std::unique_ptr<v1::Llm::Stub> stub, const v1::LlmGenerateRequest& request,
+                             const CallScope& scope)
     : stub_(std::move(stub)), stop_(scope.stop), on_stop_(scope.stop, [this] { context_.TryCancel(); }) {
   context_.set_deadline(scope.deadline);
   reader_ = stub_->Generate(&context_, request);
 }
 
-absl::StatusOr<std::unique_ptr<TokenStream>> TokenStream::Open(rpc::ChannelDirectory& channels,
-                                                               const std::string& endpoint,
-                                                               const v1::LlmGenerateRequest& request,
-                                                               const CallScope& scope) {
+absl::StatusOr<std::unique_ptr<LlmGeneration>> LlmGeneration::Open(rpc::ChannelDirectory& channels,
+                                                                   const std::string& endpoint,
+                                                                   const v1::LlmGenerateRequest& request,
+                                                                   const CallScope& scope) {
   HEADROOM_ASSIGN_OR_RETURN(std::shared_ptr<grpc::Channel> channel, channels.GetConnected(endpoint, scope.stop));
-  return std::unique_ptr<TokenStream>(new TokenStream(v1::Llm::NewStub(channel), request, scope));
+  return std::unique_ptr<LlmGeneration>(new LlmGeneration(v1::Llm::NewStub(channel), request, scope));
 }
 
-TokenStream::~TokenStream() {
+LlmGeneration::~LlmGeneration() {
   if (finished_) return;
   context_.TryCancel();
   // Nobody waits for how a stream ended that was let go of.
   Finish().IgnoreError();
 }
 
-absl::Status TokenStream::Finish() {
+absl::Status LlmGeneration::Finish() {
   finished_ = true;
   v1::TokenEvent rest;
   while (reader_->Read(&rest)) {

@@ -80,13 +80,14 @@ class VisionEncoding {
 };
 
 // One Generate stream of an llm-worker.
-class TokenStream {
+class LlmGeneration {
  public:
   // Opens the stream, once connected.
-  static absl::StatusOr<std::unique_ptr<TokenStream>> Open(rpc::ChannelDirectory& channels, const std::string& endpoint,
-                                                           const v1::LlmGenerateRequest& request,
-                                                           const CallScope& scope);
-  ~TokenStream();
+  static absl::StatusOr<std::unique_ptr<LlmGeneration>> Open(rpc::ChannelDirectory& channels,
+                                                             const std::string& endpoint,
+                                                             const v1::LlmGenerateRequest& request,
+                                                             const CallScope& scope);
+  ~LlmGeneration();
 
   // False at the end of the stream; then Finish() says how it ended, and accepted() whether the worker had begun.
   bool Read(v1::TokenEvent* event) { return reader_->Read(event); }
@@ -96,7 +97,7 @@ class TokenStream {
   void Cancel() { context_.TryCancel(); }
 
  private:
-  TokenStream(std::unique_ptr<v1::Llm::Stub> stub, const v1::LlmGenerateRequest& request, const CallScope& scope);
+  LlmGeneration(std::unique_ptr<v1::Llm::Stub> stub, const v1::LlmGenerateRequest& request, const CallScope& scope);
 
   std::unique_ptr<v1::Llm::Stub> stub_;
   grpc::ClientContext context_;

@@ -2,15 +2,26 @@
 
 #include <algorithm>
 
+#include "gateway/own_refusals.h"
+
 namespace headroom::gateway {
 namespace {
 
 constexpr std::chrono::milliseconds kRefreshReady(500);
 constexpr std::chrono::milliseconds kRefreshWaiting(50);
 constexpr std::chrono::milliseconds kCallTimeout(2'000);
+constexpr std::chrono::milliseconds kRetryDelay(1'000);
 
 bool Has(const v1::WorkerView& worker, v1::Role role) {
   return std::find(worker.roles().begin(), worker.roles().end(), role) != worker.roles().end();
+}
+
+absl::Status NoScheduler() {
+  return OwnRefusal(RefusalReason::kNoScheduler, "the scheduler cannot be reached", {}, kRetryDelay);
+}
+
+absl::Status NoWorker(const std::string& message) {
+  return OwnRefusal(RefusalReason::kNoWorker, message, {}, kRetryDelay);
 }
 
 }  // namespace
@@ -19,6 +30,7 @@ ClusterView::ClusterView(SchedulerClient& scheduler, std::string fingerprint, bo
     : scheduler_(scheduler),
       fingerprint_(std::move(fingerprint)),
       needs_vision_(needs_vision),
+      limits_(NoScheduler()),
       thread_([this] { Run(); }) {}
 
 ClusterView::~ClusterView() {
@@ -40,7 +52,7 @@ void ClusterView::Run() {
       state_ = *std::move(state);
       limits_ = LimitsNow();
     } else {
-      limits_ = absl::UnavailableError("the scheduler cannot be reached");
+      limits_ = NoScheduler();
     }
     if (limits_.ok()) known_limits_ = *limits_;
     changed_.notify_all();
@@ -69,8 +81,8 @@ absl::StatusOr<ClusterLimits> ClusterView::LimitsNow() const {
     }
   }
   const std::string hint = other_model ? " (ready workers serve another model)" : "";
-  if (limits.block_size == 0) return absl::UnavailableError("no llm-worker is ready" + hint);
-  if (needs_vision_ && !vision) return absl::UnavailableError("no vision-worker is ready" + hint);
+  if (limits.block_size == 0) return NoWorker("no llm-worker is ready" + hint);
+  if (needs_vision_ && !vision) return NoWorker("no vision-worker is ready" + hint);
   return limits;
 }
 

@@ -27,10 +27,11 @@ class ClusterView {
   ClusterView(SchedulerClient& scheduler, std::string fingerprint, bool needs_vision);
   ~ClusterView();
 
-  // Whether a worker of every needed role is ready for grants now; UNAVAILABLE, saying what is missing, if not.
+  // Whether a worker of every needed role is ready for grants now; refused as NO_WORKER or NO_SCHEDULER, saying what is
+  // missing, if not.
   absl::Status Ready() const;
   // What to price requests with. Once known it stays known: while the scheduler or workers are away for a moment, it is
-  // the scheduler that lets requests wait or refuses them. UNAVAILABLE before.
+  // the scheduler that lets requests wait or refuses them. Refused as in Ready() before.
   absl::StatusOr<ClusterLimits> Limits() const;
   // The last state that the scheduler sent.
   v1::ClusterState State() const;
@@ -47,7 +48,7 @@ class ClusterView {
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   v1::ClusterState state_;
-  absl::StatusOr<ClusterLimits> limits_ = absl::UnavailableError("the scheduler cannot be reached");  // now
+  absl::StatusOr<ClusterLimits> limits_;  // now
   std::optional<ClusterLimits> known_limits_;
   bool stopping_ = false;
   std::thread thread_;

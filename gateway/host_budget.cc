@@ -12,16 +12,17 @@ constexpr char kBudget[] = "gateway_host_bytes";
 absl::StatusOr<HostBudget::Share> HostBudget::Take(int64_t bytes) {
   if (bytes > capacity_bytes_) {
     return OwnRefusal(
-        absl::InvalidArgumentError(absl::StrCat("the request needs ", bytes,
-                                                " bytes of the gateway's memory; the limit is ", capacity_bytes_)),
-        "NEVER_FITS", {kBudget, "", bytes, capacity_bytes_, capacity_bytes_});
+        RefusalReason::kNeverFits,
+        absl::StrCat("the request needs ", bytes, " bytes of the gateway's memory; the limit is ", capacity_bytes_),
+        admission::Shortfall{kBudget, "", bytes, capacity_bytes_, capacity_bytes_});
   }
   std::lock_guard lock(mutex_);
   const int64_t free_bytes = capacity_bytes_ - used_bytes_;
   if (bytes > free_bytes) {
-    return OwnRefusal(absl::ResourceExhaustedError(absl::StrCat("the gateway's host memory is full: ", bytes,
-                                                                " bytes needed, ", free_bytes, " free")),
-                      "GATEWAY_FULL", {kBudget, "", bytes, free_bytes, capacity_bytes_}, std::chrono::seconds(1));
+    return OwnRefusal(
+        RefusalReason::kGatewayFull,
+        absl::StrCat("the gateway's host memory is full: ", bytes, " bytes needed, ", free_bytes, " free"),
+        admission::Shortfall{kBudget, "", bytes, free_bytes, capacity_bytes_}, std::chrono::seconds(1));
   }
   used_bytes_ += bytes;
   return Share(this, bytes);

@@ -36,7 +36,7 @@ class HostBudget {
     int64_t bytes_ = 0;
   };
 
-  // RESOURCE_EXHAUSTED when they are not free now; INVALID_ARGUMENT when they never can be. `bytes` ≥ 0.
+  // Refused as GATEWAY_FULL when they are not free now, as NEVER_FITS when they never can be. `bytes` ≥ 0.
   absl::StatusOr<Share> Take(int64_t bytes);
 
   int64_t used_bytes() const {

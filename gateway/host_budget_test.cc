@@ -5,6 +5,8 @@
 #include <thread>
 #include <vector>
 
+#include "common/rpc/status.h"
+
 namespace headroom::gateway {
 namespace {
 
@@ -14,15 +16,15 @@ TEST(HostBudgetTest, SharesComeBack) {
     auto share = budget.Take(60);
     ASSERT_TRUE(share.ok());
     EXPECT_EQ(budget.used_bytes(), 60);
-    EXPECT_EQ(budget.Take(41).status().code(), absl::StatusCode::kResourceExhausted);
+    EXPECT_EQ(rpc::ReasonOf(budget.Take(41).status()), RefusalReason::kGatewayFull);
     EXPECT_TRUE(budget.Take(40).ok());
   }
   EXPECT_EQ(budget.used_bytes(), 0);
 }
 
-TEST(HostBudgetTest, WhatCanNeverFitIsTheCallersFault) {
+TEST(HostBudgetTest, WhatCanNeverFitSaysSo) {
   HostBudget budget(100);
-  EXPECT_EQ(budget.Take(101).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(rpc::ReasonOf(budget.Take(101).status()), RefusalReason::kNeverFits);
   EXPECT_TRUE(budget.Take(100).ok());
 }
 

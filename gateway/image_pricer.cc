@@ -84,10 +84,11 @@ absl::StatusOr<ImagePricer::PricedGeometry> ImagePricer::Price(const std::string
   PricedGeometry priced;
   HEADROOM_ASSIGN_OR_RETURN(priced.header, model::ProbeImage(bytes, limits_probe_));
   HEADROOM_ASSIGN_OR_RETURN(priced.geometry, model::ComputePieces(priced.header.width, priced.header.height, slice_));
-  if (absl::Status status = model::CheckPiecePatches(priced.geometry, limits_.max_patches_per_step); !status.ok()) {
-    const int64_t limit = limits_.max_patches_per_step;
-    return OwnRefusal(std::move(status), "MODEL_LIMIT",
-                      {"max_patches_per_step", "", priced.geometry.largest_piece_patches(), limit, limit});
+  const int64_t limit = limits_.max_patches_per_step;
+  if (absl::Status status = model::CheckPiecePatches(priced.geometry, limit); !status.ok()) {
+    return OwnRefusal(
+        RefusalReason::kModelLimit, std::string(status.message()),
+        admission::Shortfall{"max_patches_per_step", "", priced.geometry.largest_piece_patches(), limit, limit});
   }
   return priced;
 }

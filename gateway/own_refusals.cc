@@ -20,37 +20,40 @@ int64_t Number(const std::map<std::string, std::string>& metadata, const char* k
 
 }  // namespace
 
-absl::Status OwnRefusal(absl::Status status, const std::string& reason, const admission::Shortfall& shortfall,
+absl::Status OwnRefusal(RefusalReason reason, const std::string& message,
+                        const std::optional<admission::Shortfall>& shortfall,
                         std::optional<std::chrono::milliseconds> retry_delay, int64_t prompt_tokens) {
-  rpc::ErrorDetails details{.reason = reason,
-                            .metadata = {{kRefusedBy, kGateway},
-                                         {"budget", shortfall.budget},
-                                         {"needed", absl::StrCat(shortfall.needed)},
-                                         {"free", absl::StrCat(shortfall.free)},
-                                         {"capacity", absl::StrCat(shortfall.capacity)},
-                                         {"shortfall", absl::StrCat(shortfall.needed - shortfall.free)}},
-                            .retry_delay = retry_delay};
-  if (prompt_tokens > 0) details.metadata["prompt_tokens"] = absl::StrCat(prompt_tokens);
-  return rpc::WithDetails(std::move(status), details);
+  std::map<std::string, std::string> metadata = {{kRefusedBy, kGateway}};
+  if (shortfall) {
+    metadata.insert({{"budget", shortfall->budget},
+                     {"needed", absl::StrCat(shortfall->needed)},
+                     {"free", absl::StrCat(shortfall->free)},
+                     {"capacity", absl::StrCat(shortfall->capacity)},
+                     {"shortfall", absl::StrCat(shortfall->needed - shortfall->free)}});
+  }
+  if (prompt_tokens > 0) metadata["prompt_tokens"] = absl::StrCat(prompt_tokens);
+  return rpc::RefusalError(reason, message, metadata, retry_delay);
 }
 
 void OwnRefusals::Note(const absl::Status& status, const std::string& request_id, TimePoint now) {
   if (status.ok()) return;
   const rpc::ErrorDetails details = rpc::GetDetails(status);
   const auto by = details.metadata.find(kRefusedBy);
-  if (by == details.metadata.end() || by->second != kGateway) return;
+  const std::optional<RefusalReason> reason = rpc::ReasonOf(status);
+  if (!reason || by == details.metadata.end() || by->second != kGateway) return;
   admission::RefusalRecord record{.at = now,
                                   .request_id = request_id,
-                                  .code = status.code(),
-                                  .reason = details.reason,
+                                  .reason = *reason,
                                   .message = std::string(status.message().data(), status.message().size()),
-                                  .shortfall = admission::Shortfall{.budget = details.metadata.at("budget"),
-                                                                    .worker = {},
-                                                                    .needed = Number(details.metadata, "needed"),
-                                                                    .free = Number(details.metadata, "free"),
-                                                                    .capacity = Number(details.metadata, "capacity")},
                                   .retry_delay = details.retry_delay.value_or(std::chrono::milliseconds(0))};
-  const admission::Shortfall& shortfall = *record.shortfall;
+  if (const auto budget = details.metadata.find("budget"); budget != details.metadata.end()) {
+    record.shortfall = admission::Shortfall{.budget = budget->second,
+                                            .worker = {},
+                                            .needed = Number(details.metadata, "needed"),
+                                            .free = Number(details.metadata, "free"),
+                                            .capacity = Number(details.metadata, "capacity")};
+  }
+  const admission::Shortfall shortfall = record.shortfall.value_or(admission::Shortfall());
   if (shortfall.budget == "model_len") {
     record.price.sequence_tokens = shortfall.needed;
     record.price.prompt_tokens = Number(details.metadata, "prompt_tokens");

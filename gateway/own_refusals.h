@@ -12,8 +12,10 @@
 
 namespace headroom::gateway {
 
-// `status` with the numbers as ErrorInfo, marked as the gateway's own. `prompt_tokens`: 0 where it is not known.
-absl::Status OwnRefusal(absl::Status status, const std::string& reason, const admission::Shortfall& shortfall,
+// A refusal marked as the gateway's own. Where a budget was short, its numbers go into the ErrorInfo. `prompt_tokens`:
+// 0 where it is not known.
+absl::Status OwnRefusal(RefusalReason reason, const std::string& message,
+                        const std::optional<admission::Shortfall>& shortfall = {},
                         std::optional<std::chrono::milliseconds> retry_delay = {}, int64_t prompt_tokens = 0);
 
 // Thread-safe.

@@ -8,15 +8,12 @@
 #include "common/log.h"
 #include "common/random.h"
 #include "common/rpc/status.h"
+#include "gateway/own_refusals.h"
 #include "gateway/text_stream.h"
 
 namespace headroom::gateway {
 namespace {
 
-// ErrorInfo.reason of a worker whose gate does not accept the grant: epoch, incarnation or expiry.
-constexpr char kStaleGrant[] = "GRANT_NOT_VALID";
-// ErrorInfo.reason of a scheduler that goes, or whose workers all do.
-constexpr char kDraining[] = "DRAINING";
 // Refusals of workers that had not begun with the request. A rollout makes one or two.
 constexpr int kRefusalsMax = 3;
 constexpr std::chrono::milliseconds kRetryMin(50);
@@ -26,8 +23,7 @@ constexpr std::chrono::milliseconds kRetryMax(1'000);
 // its decision.
 bool SchedulerIsAway(const absl::Status& status) {
   if (!absl::IsUnavailable(status)) return false;
-  const std::string reason = rpc::GetDetails(status).reason;
-  return reason.empty() || reason == kDraining;
+  return rpc::GetDetails(status).reason.empty() || rpc::ReasonOf(status) == RefusalReason::kDraining;
 }
 
 // False when `stop` fired first.
@@ -49,11 +45,11 @@ struct Pipeline::Attempt {
   RequestTimes* times;
   TimePoint started;
   TextStream text;
-  std::vector<int32_t> answer_ids = {};           // tokens so far: what a new worker continues from
-  std::vector<std::string> exclude_workers = {};  // lost ones
-  std::string failed_worker = {};                 // set when a worker ended this round
-  std::string failure_reason = {};                // what it gave
-  bool touched = false;                           // it had begun with the request
+  std::vector<int32_t> answer_ids = {};              // tokens so far: what a new worker continues from
+  std::vector<std::string> exclude_workers = {};     // lost ones
+  std::string failed_worker = {};                    // set when a worker ended this round
+  std::optional<RefusalReason> failure_reason = {};  // what it gave
+  bool touched = false;                              // it had begun with the request
   int refusals = 0;
   int losses = 0;
   v1::FinishReason reason = v1::FINISH_REASON_UNSPECIFIED;
@@ -70,8 +66,8 @@ struct Pipeline::Attempt {
   // Notes which worker failed, and whether it had begun: a refusal of its own carries a reason.
   absl::Status Failed(const admission::Leg& leg, absl::Status status, bool accepted) {
     failed_worker = leg.worker;
-    failure_reason = rpc::GetDetails(status).reason;
-    touched = accepted && failure_reason.empty();
+    failure_reason = rpc::ReasonOf(status);
+    touched = accepted && rpc::GetDetails(status).reason.empty();
     return status;
   }
 
@@ -112,7 +108,8 @@ absl::StatusOr<v1::Finish> Pipeline::Run(const v1::GenerateRequest& request, con
         .With("from", attempt.failed_worker)
         .With("tokens", attempt.answer_ids.size());
     // A grant of a scheduler that has restarted since is refused by a worker that is well.
-    if (attempt.failure_reason != kStaleGrant) attempt.exclude_workers.push_back(attempt.failed_worker);
+    if (attempt.failure_reason != RefusalReason::kGrantNotValid)
+      attempt.exclude_workers.push_back(attempt.failed_worker);
   }
 
   v1::Finish finish;
@@ -162,8 +159,13 @@ absl::StatusOr<v1::ReserveResponse> Pipeline::AskScheduler(v1::ReserveRequest& r
     reserve.set_wait_ms_max(std::max<int64_t>(1, Milliseconds(std::min(give_up - now, left))));
     reserve.set_queued_ms(Milliseconds(now - (attempt.moved() ? attempt.started : asked)));
     absl::StatusOr<v1::ReserveResponse> response = AskOnce(reserve, attempt.scope);
-    if (response.ok() || !SchedulerIsAway(response.status()) || now + pause >= give_up) return response;
-    if (std::chrono::system_clock::now() + pause >= attempt.scope.deadline) return response;
+    if (response.ok() || !SchedulerIsAway(response.status())) return response;
+    if (now + pause >= give_up || std::chrono::system_clock::now() + pause >= attempt.scope.deadline) {
+      // How a call broke names the scheduler's address, which is not the client's business.
+      const bool answered = rpc::ReasonOf(response.status()).has_value();
+      return answered ? response.status()
+                      : OwnRefusal(RefusalReason::kNoScheduler, "the scheduler cannot be reached", {}, kRetryMax);
+    }
     if (!WaitFor(pause, attempt.scope.stop)) return absl::CancelledError("the request was cancelled");
   }
 }
@@ -217,9 +219,9 @@ absl::Status Pipeline::Generate(const PreparedRequest& prepared, HeldGrant& gran
   generate.set_max_tokens(prepared.max_tokens);
   generate.mutable_stop_ids()->Assign(parts_.model.stop_ids.begin(), parts_.model.stop_ids.end());
 
-  auto opened = TokenStream::Open(parts_.channels, leg->endpoint, generate, attempt.scope);
+  auto opened = LlmGeneration::Open(parts_.channels, leg->endpoint, generate, attempt.scope);
   if (!opened.ok()) return attempt.Failed(*leg, opened.status(), false);
-  TokenStream& tokens = **opened;
+  LlmGeneration& tokens = **opened;
   v1::TokenEvent event;
   while (attempt.reason == v1::FINISH_REASON_UNSPECIFIED) {
     if (!tokens.Read(&event)) {

@@ -310,14 +310,13 @@ TEST_F(PipelineTest, WorkerThatHadNotBegunIsReplaced) {
 }
 
 TEST_F(PipelineTest, RefusalsHaveAnEndToo) {
-  for (ScriptedLlm* llm : {&llm_a_, &llm_b_})
-    llm->fail = rpc::WithDetails(absl::UnavailableError("full"), {.reason = "NO_ROOM"});
+  for (ScriptedLlm* llm : {&llm_a_, &llm_b_}) llm->fail = rpc::RefusalError(RefusalReason::kNoRoom, "full");
   EXPECT_EQ(Run(Ask(false)).status().code(), absl::StatusCode::kUnavailable);
   EXPECT_EQ(scheduler_.reserves.size(), 4);
 }
 
 TEST_F(PipelineTest, SchedulerThatIsAwayIsAskedAgain) {
-  scheduler_.refuse = rpc::WithDetails(absl::UnavailableError("draining"), {.reason = "DRAINING"});
+  scheduler_.refuse = rpc::RefusalError(RefusalReason::kDraining, "draining");
   scheduler_.refusals = 2;
   const auto finish = Run(Ask(false));
   ASSERT_TRUE(finish.ok()) << finish.status();
@@ -342,13 +341,28 @@ TEST_F(PipelineTest, CallsThatTheOtherSideCancelsAreMadeAgain) {
 
 TEST_F(PipelineTest, SchedulerIsAskedAgainWithinTheWaitOnly) {
   config_.queue_wait_ms_max = 200;
-  scheduler_.refuse = absl::UnavailableError("failed to connect");
-  EXPECT_EQ(Run(Ask(false)).status().code(), absl::StatusCode::kUnavailable);
+  scheduler_.refuse = absl::UnavailableError("failed to connect to 10.0.0.7:7311");
+  const absl::Status status = Run(Ask(false)).status();
+  EXPECT_EQ(rpc::ReasonOf(status), RefusalReason::kNoScheduler);
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(status.message().find("10.0.0.7"), std::string::npos) << status;
+  EXPECT_TRUE(rpc::GetDetails(status).retry_delay.has_value());
   EXPECT_GE(scheduler_.reserves.size(), 2);
 }
 
+// A newer scheduler may have reasons that this gateway does not know: they are its decision, and go on to the client.
+TEST_F(PipelineTest, ReasonOfANewerSchedulerReachesTheClient) {
+  scheduler_.refuse = rpc::WithDetails(absl::UnavailableError("not today"), {.reason = "OF_A_LATER_VERSION"});
+  const absl::Status status = Run(Ask(false)).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(rpc::GetDetails(status).reason, "OF_A_LATER_VERSION");
+  EXPECT_EQ(scheduler_.reserves.size(), 1);
+  grants_.reset();
+  EXPECT_THAT(scheduler_.voided, IsEmpty());
+}
+
 TEST_F(PipelineTest, NoWorkerIsTheSchedulersDecision) {
-  scheduler_.refuse = rpc::WithDetails(absl::UnavailableError("no llm worker"), {.reason = "NO_WORKER"});
+  scheduler_.refuse = rpc::RefusalError(RefusalReason::kNoWorker, "no llm worker");
   EXPECT_EQ(Run(Ask(false)).status().code(), absl::StatusCode::kUnavailable);
   EXPECT_EQ(scheduler_.reserves.size(), 1);
   grants_.reset();
@@ -390,7 +404,7 @@ TEST_F(PipelineTest, SchedulerIsNotAskedForLongerThanTheDeadline) {
 }
 
 TEST_F(PipelineTest, RefusalBeforeWorkMoves) {
-  llm_a_.fail = rpc::WithDetails(absl::UnavailableError("draining"), {.reason = "DRAINING"});
+  llm_a_.fail = rpc::RefusalError(RefusalReason::kDraining, "draining");
   const auto finish = Run(Ask(false));
   ASSERT_TRUE(finish.ok()) << finish.status();
   EXPECT_EQ(shown_, "one two three");
@@ -398,7 +412,7 @@ TEST_F(PipelineTest, RefusalBeforeWorkMoves) {
 }
 
 TEST_F(PipelineTest, StaleGrantIsReplacedWithoutExcludingTheWorker) {
-  vision_.fail = rpc::WithDetails(absl::UnavailableError("epoch 1 is over"), {.reason = "GRANT_NOT_VALID"});
+  vision_.fail = rpc::RefusalError(RefusalReason::kGrantNotValid, "epoch 1 is over");
   EXPECT_EQ(Run(Ask(true)).status().code(), absl::StatusCode::kUnavailable);
   // Three refusals may be answered with a new grant.
   ASSERT_EQ(scheduler_.reserves.size(), 4);
@@ -414,11 +428,11 @@ TEST_F(PipelineTest, BadPictureIsNotTriedTwiceAndTheGrantIsVoided) {
 }
 
 TEST_F(PipelineTest, RefusalOfTheSchedulerReachesTheClientWithItsDetails) {
-  scheduler_.refuse = rpc::WithDetails(
-      absl::ResourceExhaustedError("queue full"),
-      {.reason = "QUEUE_FULL", .metadata = {{"budget", "queue"}}, .retry_delay = std::chrono::seconds(2)});
+  scheduler_.refuse =
+      rpc::RefusalError(RefusalReason::kQueueFull, "queue full", {{"budget", "queue"}}, std::chrono::seconds(2));
   const auto finish = Run(Ask(false));
   EXPECT_EQ(finish.status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(rpc::ReasonOf(finish.status()), RefusalReason::kQueueFull);
   EXPECT_EQ(rpc::GetDetails(finish.status()).metadata.at("budget"), "queue");
 }
 

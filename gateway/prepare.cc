@@ -90,13 +90,12 @@ absl::StatusOr<int64_t> ResolveMaxTokens(const v1::GenerateRequest& request, int
   const int64_t left = limits.max_model_len - prompt_tokens;
   if (!request.has_max_tokens()) return std::min(config.max_tokens_default, left);
   if (request.max_tokens() > left) {
-    return OwnRefusal(
-        absl::InvalidArgumentError(absl::StrCat("the prompt of ", prompt_tokens, " tokens and max_tokens ",
-                                                request.max_tokens(), " are more than max_model_len, ",
-                                                limits.max_model_len, " tokens")),
-        "MODEL_LIMIT",
-        {"model_len", "", prompt_tokens + request.max_tokens(), limits.max_model_len, limits.max_model_len}, {},
-        prompt_tokens);
+    return OwnRefusal(RefusalReason::kModelLimit,
+                      absl::StrCat("the prompt of ", prompt_tokens, " tokens and max_tokens ", request.max_tokens(),
+                                   " are more than max_model_len, ", limits.max_model_len, " tokens"),
+                      admission::Shortfall{"model_len", "", prompt_tokens + request.max_tokens(), limits.max_model_len,
+                                           limits.max_model_len},
+                      {}, prompt_tokens);
   }
   return request.max_tokens();
 }

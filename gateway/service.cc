@@ -19,6 +19,7 @@ constexpr int64_t kMessageCopies = 2;
 constexpr size_t kExplainQueueMax = 8;
 constexpr std::chrono::milliseconds kExplainTimeout(5'000);
 constexpr int64_t kRefusalsMax = 100;
+constexpr char kNoBudget[] = "none";
 
 // Fit for logs and headers.
 bool IsRequestId(const std::string& given) {
@@ -69,6 +70,10 @@ const std::map<absl::StatusCode, const char*>& OutcomeNames() {
   return names;
 }
 
+absl::Status Draining() {
+  return OwnRefusal(RefusalReason::kDraining, "the gateway is draining", {}, std::chrono::seconds(1));
+}
+
 }  // namespace
 
 GatewayMetrics::GatewayMetrics(Metrics& metrics)
@@ -84,21 +89,25 @@ GatewayMetrics::GatewayMetrics(Metrics& metrics)
   for (const auto& [code, name] : OutcomeNames()) {
     outcomes_.emplace(code, metrics.AddCounter("headroom_gateway_requests_total", {{"outcome", name}}));
   }
-  for (const std::string& budget :
-       ClosedValues(FindMetric(MetricCatalogue(), "headroom_gateway_refusals_total")->labels.front())) {
-    refusals_.emplace(budget, metrics.AddCounter("headroom_gateway_refusals_total", {{"budget", budget}}));
+  for (const RefusalReasonInfo& info : RefusalReasons()) {
+    std::vector<std::string> budgets = info.Budgets();
+    budgets.emplace_back(kNoBudget);
+    for (const std::string& budget : budgets) {
+      refusals_.emplace(
+          std::pair(info.reason, budget),
+          metrics.AddCounter("headroom_gateway_refusals_total", {{"reason", info.name}, {"budget", budget}}));
+    }
   }
 }
 
-void GatewayMetrics::RecordRefused(const absl::Status& status) {
+void GatewayMetrics::RecordEnd(const absl::Status& status) {
   Outcome(status.code()).Increment();
-  const bool for_room = absl::IsResourceExhausted(status) || absl::IsUnavailable(status) ||
-                        absl::IsDeadlineExceeded(status) || absl::IsFailedPrecondition(status);
-  if (!for_room) return;
+  const std::optional<RefusalReason> reason = rpc::ReasonOf(status);
+  if (!reason) return;
   const auto metadata = rpc::GetDetails(status).metadata;
   const auto budget = metadata.find("budget");
-  const auto counter = refusals_.find(budget == metadata.end() ? "none" : budget->second);
-  (counter == refusals_.end() ? refusals_.at("none") : counter->second).Increment();
+  const auto counter = refusals_.find({*reason, budget == metadata.end() ? kNoBudget : budget->second});
+  (counter == refusals_.end() ? refusals_.at({*reason, kNoBudget}) : counter->second).Increment();
 }
 
 Counter& GatewayMetrics::Outcome(absl::StatusCode code) {
@@ -108,8 +117,7 @@ Counter& GatewayMetrics::Outcome(absl::StatusCode code) {
 
 void GatewayMetrics::Record(const absl::Status& status, const v1::Usage& usage, const RequestTimes& times,
                             double seconds) {
-  // Without a grant: nothing has run.
-  status.ok() || times.queued_seconds ? Outcome(status.code()).Increment() : RecordRefused(status);
+  RecordEnd(status);
   duration_seconds_.Observe(seconds);
   if (times.queued_seconds) queue_seconds_.Observe(*times.queued_seconds);
   if (times.first_token_seconds) first_token_seconds_.Observe(*times.first_token_seconds);
@@ -137,13 +145,14 @@ GatewayService::~GatewayService() {
 }
 
 absl::Status GatewayService::Enter() {
-  if (draining_) return absl::UnavailableError("the gateway is draining");
+  if (draining_) return Draining();
   if (++running_ > parts_.config.requests_running_max) {
     --running_;
     const int64_t limit = parts_.config.requests_running_max;
-    absl::Status status = OwnRefusal(absl::ResourceExhaustedError(absl::StrCat(
-                                         "the gateway runs ", limit, " requests, its limit (requests_running_max)")),
-                                     "GATEWAY_FULL", {"requests_running", "", 1, 0, limit}, std::chrono::seconds(1));
+    absl::Status status =
+        OwnRefusal(RefusalReason::kGatewayFull,
+                   absl::StrCat("the gateway runs ", limit, " requests, its limit (requests_running_max)"),
+                   admission::Shortfall{"requests_running", "", 1, 0, limit}, std::chrono::seconds(1));
     // Its message has not been read, so it has no id.
     refusals_.Note(status, "", parts_.clock.Now());
     return status;
@@ -159,7 +168,7 @@ void GatewayService::Leave() {
 
 absl::Status GatewayService::Submit(std::function<void()> task) {
   absl::Status status = Start(std::move(task));
-  if (!status.ok()) metrics_.RecordRefused(status);
+  if (!status.ok()) metrics_.RecordEnd(status);
   return status;
 }
 
@@ -171,7 +180,7 @@ absl::Status GatewayService::Start(std::function<void()> task) {
   });
   if (accepted) return absl::OkStatus();
   Leave();
-  return absl::UnavailableError("the gateway is stopping");
+  return Draining();
 }
 
 CallScope GatewayService::Scope(const grpc::CallbackServerContext& context, std::stop_token stop) const {

@@ -18,8 +18,8 @@ class GatewayMetrics {
  public:
   explicit GatewayMetrics(Metrics& metrics);
   void Record(const absl::Status& status, const v1::Usage& usage, const RequestTimes& times, double seconds);
-  // Refused before it ran.
-  void RecordRefused(const absl::Status& status);
+  // How it ended; enough for a request that never ran.
+  void RecordEnd(const absl::Status& status);
 
   Gauge running;
 
@@ -27,7 +27,7 @@ class GatewayMetrics {
   Counter& Outcome(absl::StatusCode code);
 
   std::map<absl::StatusCode, Counter> outcomes_;
-  std::map<std::string, Counter> refusals_;  // by budget
+  std::map<std::pair<RefusalReason, std::string>, Counter> refusals_;  // by reason and budget
   Histogram queue_seconds_, first_token_seconds_, output_token_seconds_, duration_seconds_;
   Counter prompt_tokens_, completion_tokens_, images_, pieces_;
 };

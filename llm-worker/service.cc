@@ -199,7 +199,7 @@ class GenerateCall final : public grpc::ServerWriteReactor<v1::TokenEvent>,
     const bool queued = service_.fetchers_.TrySubmit(
         [call = shared_from_this(), held] { call->Fetch(std::move(held->first), std::move(held->second)); });
     return queued ? absl::OkStatus()
-                  : worker::Refuse(absl::UnavailableError("too many requests wait for embeddings"), "NO_ROOM");
+                  : rpc::RefusalError(RefusalReason::kNoRoom, "too many requests wait for embeddings");
   }
 
   // On the fetch pool.
@@ -211,7 +211,9 @@ class GenerateCall final : public grpc::ServerWriteReactor<v1::TokenEvent>,
     } else {
       service_.fetch_failures_.Increment();
       blocks.Release();
-      if (absl::IsUnavailable(status)) status = worker::Refuse(status, "EMBEDDINGS_NOT_AVAILABLE");
+      if (absl::IsUnavailable(status)) {
+        status = rpc::RefusalError(RefusalReason::kEmbeddingsNotAvailable, std::string(status.message()));
+      }
     }
     if (!status.ok()) Fail(status);
   }
@@ -233,8 +235,8 @@ class GenerateCall final : public grpc::ServerWriteReactor<v1::TokenEvent>,
 
   absl::Status Submit(SequenceRequest sequence, KvBlocks blocks) {
     const absl::Status status = service_.parts_.engine.Submit(std::move(sequence), stream_, std::move(blocks));
-    return absl::IsResourceExhausted(status) || absl::IsUnavailable(status) ? worker::Refuse(status, "NO_ROOM")
-                                                                            : status;
+    if (!absl::IsResourceExhausted(status) && !absl::IsUnavailable(status)) return status;
+    return rpc::RefusalError(RefusalReason::kNoRoom, std::string(status.message()));
   }
 
   void Fail(const absl::Status& status) { stream_->Push({.error = status}); }

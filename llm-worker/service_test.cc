@@ -246,7 +246,7 @@ TEST_F(LlmWorkerTest, FencesOfTheGrantHold) {
   request.mutable_grant()->mutable_legs(0)->set_incarnation(server_->worker().incarnation() + 1);
   Answer answer = Ask(request);
   EXPECT_EQ(answer.status.code(), absl::StatusCode::kUnavailable);
-  EXPECT_EQ(rpc::GetDetails(answer.status).reason, "GRANT_NOT_VALID");
+  EXPECT_EQ(rpc::ReasonOf(answer.status), RefusalReason::kGrantNotValid);
 
   request = Request({1, 2, 3}, 2);
   EXPECT_TRUE(Ask(request).status.ok());

@@ -15,19 +15,19 @@ constexpr std::chrono::milliseconds kTickPeriod(100);
 
 // The refusal as it goes to the caller, with the details for machines.
 absl::Status ToStatus(const admission::Refusal& refusal) {
-  rpc::ErrorDetails details;
-  details.reason = refusal.reason;
+  std::map<std::string, std::string> metadata;
   if (refusal.shortfall) {
     const admission::Shortfall& shortfall = *refusal.shortfall;
-    details.metadata = {{"budget", shortfall.budget},
-                        {"needed", absl::StrCat(shortfall.needed)},
-                        {"free", absl::StrCat(shortfall.free)},
-                        {"capacity", absl::StrCat(shortfall.capacity)},
-                        {"shortfall", absl::StrCat(shortfall.needed - shortfall.free)}};
-    if (!shortfall.worker.empty()) details.metadata["worker"] = shortfall.worker;
+    metadata = {{"budget", shortfall.budget},
+                {"needed", absl::StrCat(shortfall.needed)},
+                {"free", absl::StrCat(shortfall.free)},
+                {"capacity", absl::StrCat(shortfall.capacity)},
+                {"shortfall", absl::StrCat(shortfall.needed - shortfall.free)}};
+    if (!shortfall.worker.empty()) metadata["worker"] = shortfall.worker;
   }
-  if (refusal.retry_delay.count() > 0) details.retry_delay = refusal.retry_delay;
-  return rpc::WithDetails(refusal.status, details);
+  std::optional<admission::milliseconds> retry_delay;
+  if (refusal.retry_delay.count() > 0) retry_delay = refusal.retry_delay;
+  return rpc::RefusalError(refusal.reason, refusal.message, metadata, retry_delay);
 }
 
 admission::LedgerReport ReportOf(const v1::DeviceLedger& ledger) {

@@ -13,15 +13,20 @@ using admission::Role;
 using admission::WorkerState;
 using admission::WorkerStatus;
 
-// Every pair that SchedulerCore can answer with; reasons in lower case.
+constexpr char kDecisions[] = "headroom_scheduler_reserve_decisions_total";
+constexpr char kNoBudget[] = "none";
+
+// Every pair that SchedulerCore can answer with.
 std::vector<std::pair<std::string, std::string>> Outcomes() {
-  std::vector<std::pair<std::string, std::string>> outcomes = {
-      {"granted", "none"},     {"cancelled", "none"},        {"invalid_price", "none"},
-      {"no_worker", "none"},   {"draining", "none"},         {"wait_too_long", "none"},
-      {"queue_full", "queue"}, {"model_limit", "model_len"}, {"model_limit", "max_patches_per_step"}};
-  for (const admission::Dimension& dimension : admission::kDimensions) {
-    outcomes.emplace_back("never_fits", dimension.name);
-    outcomes.emplace_back("wait_too_long", dimension.name);
+  const std::vector<std::string> budgets = ClosedValues(FindMetric(MetricCatalogue(), kDecisions)->labels.back());
+  std::vector<std::pair<std::string, std::string>> outcomes = {{"granted", kNoBudget}, {"cancelled", kNoBudget}};
+  for (const RefusalReasonInfo& info : RefusalReasons()) {
+    if (!info.IsOf("scheduler")) continue;
+    outcomes.emplace_back(info.name, kNoBudget);
+    for (const std::string& budget : info.Budgets()) {
+      // Some are another service's.
+      if (std::find(budgets.begin(), budgets.end(), budget) != budgets.end()) outcomes.emplace_back(info.name, budget);
+    }
   }
   return outcomes;
 }
@@ -76,39 +81,32 @@ std::vector<MetricSample> Samples(const ClusterStatus& status) {
   return samples;
 }
 
-std::string LowerCase(std::string text) {
-  for (char& c : text) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return text;
-}
-
 }  // namespace
 
 SchedulerMetrics::SchedulerMetrics(Metrics& metrics)
     : queue_wait_(metrics.AddHistogram("headroom_scheduler_queue_wait_seconds")) {
   for (const auto& [outcome, budget] : Outcomes()) {
-    decisions_.emplace(std::pair(outcome, budget), metrics.AddCounter("headroom_scheduler_reserve_decisions_total",
-                                                                      {{"outcome", outcome}, {"budget", budget}}));
+    decisions_.emplace(std::pair(outcome, budget),
+                       metrics.AddCounter(kDecisions, {{"outcome", outcome}, {"budget", budget}}));
   }
 }
 
 void SchedulerMetrics::Count(const std::string& outcome, const std::string& budget) {
   auto found = decisions_.find({outcome, budget});
-  if (found == decisions_.end()) found = decisions_.find({outcome, "none"});
-  if (found != decisions_.end()) found->second.Increment();
+  if (found == decisions_.end()) found = decisions_.find({outcome, kNoBudget});
+  found->second.Increment();
 }
 
 void SchedulerMetrics::Granted(admission::milliseconds queued) {
-  Count("granted", "none");
+  Count("granted", kNoBudget);
   queue_wait_.Observe(std::chrono::duration<double>(queued).count());
 }
 
 void SchedulerMetrics::Refused(const admission::Refusal& refusal) {
-  Count(LowerCase(refusal.reason), refusal.shortfall ? refusal.shortfall->budget : "none");
+  Count(NameOf(refusal.reason), refusal.shortfall ? refusal.shortfall->budget : kNoBudget);
 }
 
-void SchedulerMetrics::Cancelled() { Count("cancelled", "none"); }
+void SchedulerMetrics::Cancelled() { Count("cancelled", kNoBudget); }
 
 std::shared_ptr<void> SchedulerMetrics::Follow(Metrics& metrics, std::function<ClusterStatus()> status) {
   return metrics.AddCollector([status = std::move(status)] { return Samples(status()); });

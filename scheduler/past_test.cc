@@ -199,7 +199,7 @@ TEST_F(PastTest, RefusalsWithWhatWouldHaveFitted) {
   EXPECT_EQ(refusal.tenant(), "tenant");
   EXPECT_EQ(refusal.refused_by(), "scheduler");
   EXPECT_EQ(refusal.code(), 9);
-  EXPECT_EQ(refusal.reason(), "NEVER_FITS");
+  EXPECT_EQ(refusal.reason(), NameOf(RefusalReason::kNeverFits));
   EXPECT_EQ(refusal.device(), "cpu");
   EXPECT_EQ(refusal.unit_bytes(), 2048);
   // The moment of the refusal, exactly: however long the answer was under way.

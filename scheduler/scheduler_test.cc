@@ -210,7 +210,7 @@ TEST_F(SchedulerTest, RefusalsCarryTheirReason) {
   auto response = Reserve(TextPrice(101));
   EXPECT_EQ(response.status().code(), absl::StatusCode::kFailedPrecondition) << response.status();
   rpc::ErrorDetails details = rpc::GetDetails(response.status());
-  EXPECT_EQ(details.reason, "NEVER_FITS");
+  EXPECT_EQ(details.reason, NameOf(RefusalReason::kNeverFits));
   EXPECT_EQ(details.metadata["budget"], "kv_blocks");
   EXPECT_EQ(details.metadata["needed"], "101");
   EXPECT_EQ(details.metadata["capacity"], "100");
@@ -239,7 +239,7 @@ TEST_F(SchedulerTest, NoWorkerIsUnavailableAfterTheGrace) {
   StartScheduler();
   auto response = Reserve(TextPrice(1));
   EXPECT_EQ(response.status().code(), absl::StatusCode::kUnavailable);
-  EXPECT_EQ(rpc::GetDetails(response.status()).reason, "NO_WORKER");
+  EXPECT_EQ(rpc::ReasonOf(response.status()), RefusalReason::kNoWorker);
   EXPECT_TRUE(rpc::GetDetails(response.status()).retry_delay.has_value());
 }
 
@@ -382,7 +382,7 @@ TEST_F(SchedulerTest, DrainingWorkerGetsNoNewGrants) {
   ASSERT_TRUE(Placeable(0));
   auto refused = Reserve(TextPrice(1));
   EXPECT_EQ(refused.status().code(), absl::StatusCode::kUnavailable);
-  EXPECT_EQ(rpc::GetDetails(refused.status()).reason, "DRAINING");
+  EXPECT_EQ(rpc::ReasonOf(refused.status()), RefusalReason::kDraining);
   EXPECT_TRUE(llm.gate().Activate(*admission::FromProto(held->grant()), Role::kLlm).ok()) << "a promise is kept";
 }
 

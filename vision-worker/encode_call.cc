@@ -126,8 +126,7 @@ absl::Status EncodeCall::TakeChunk(v1::ImageChunk& chunk) {
   image.bytes = {};
   const bool queued =
       service_.decoders_.TrySubmit([call = shared_from_this(), index, bytes] { call->MakePieces(index, *bytes); });
-  return queued ? absl::OkStatus()
-                : worker::Refuse(absl::UnavailableError("too many images wait for a decoder"), "NO_ROOM");
+  return queued ? absl::OkStatus() : rpc::RefusalError(RefusalReason::kNoRoom, "too many images wait for a decoder");
 }
 
 void EncodeCall::MakePieces(size_t index, const std::string& bytes) {

@@ -283,7 +283,7 @@ TEST_F(VisionWorkerTest, CacheServesTheSecondRequestAndYieldsToGrants) {
   auto refused = Open();
   const auto answer = EncodeOne(*refused, small, "key");
   EXPECT_EQ(answer.status().code(), absl::StatusCode::kUnavailable) << answer.status();
-  EXPECT_EQ(rpc::GetDetails(answer.status()).reason, "NO_ROOM");
+  EXPECT_EQ(rpc::ReasonOf(answer.status()), RefusalReason::kNoRoom);
   EXPECT_TRUE(stream->End().ok());
 }
 

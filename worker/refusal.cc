@@ -6,19 +6,15 @@
 
 namespace headroom::worker {
 
-absl::Status Refuse(const absl::Status& status, const char* reason) {
-  return rpc::WithDetails(absl::UnavailableError(std::string(status.message())),
-                          {.reason = reason, .metadata = {}, .retry_delay = {}});
-}
-
 absl::Status GateRefusal(const absl::Status& status) {
+  const std::string message(status.message());
   switch (status.code()) {
     case absl::StatusCode::kAborted:
-      return Refuse(status, "GRANT_NOT_VALID");
+      return rpc::RefusalError(RefusalReason::kGrantNotValid, message);
     case absl::StatusCode::kResourceExhausted:
-      return Refuse(status, "NO_ROOM");
+      return rpc::RefusalError(RefusalReason::kNoRoom, message);
     case absl::StatusCode::kUnavailable:
-      return Refuse(status, "NOT_READY");
+      return rpc::RefusalError(RefusalReason::kNotReady, message);
     default:
       return status;
   }

@@ -133,8 +133,8 @@ v1::RefusalView ToProto(const RefusalRecord& refusal, TimePoint now, const std::
   message.set_request_id(refusal.request_id);
   message.set_tenant(refusal.tenant);
   message.set_refused_by(refused_by);
-  message.set_code(static_cast<int32_t>(refusal.code));
-  message.set_reason(refusal.reason);
+  message.set_code(static_cast<int32_t>(InfoOf(refusal.reason).code));
+  message.set_reason(NameOf(refusal.reason));
   message.set_message(refusal.message);
   if (refusal.shortfall) *message.mutable_shortfall() = ToProto(*refusal.shortfall);
   if (const RefusedLeg* leg = refusal.ShortLeg()) message.set_device(leg->device);

@@ -15,7 +15,7 @@ namespace {
 
 TEST(StatusTest, DetailsSurviveTheWire) {
   ErrorDetails details;
-  details.reason = "BUDGET_EXHAUSTED";
+  details.reason = "OF_A_LATER_VERSION";
   details.metadata = {{"budget", "kv_blocks"}, {"needed", "12"}};
   details.retry_delay = std::chrono::milliseconds(1500);
   const absl::Status sent = WithDetails(absl::ResourceExhaustedError("12 blocks wanted, 3 free"), details);
@@ -26,6 +26,20 @@ TEST(StatusTest, DetailsSurviveTheWire) {
   EXPECT_EQ(got.reason, details.reason);
   EXPECT_EQ(got.metadata, details.metadata);
   EXPECT_EQ(got.retry_delay, details.retry_delay);
+  EXPECT_EQ(ReasonOf(received), std::nullopt);
+}
+
+TEST(StatusTest, RefusalsHaveTheCodeAndNameOfTheTable) {
+  for (const RefusalReasonInfo& info : RefusalReasons()) {
+    const absl::Status status =
+        FromGrpc(ToGrpc(WithPrefix("image 2: ", RefusalError(info.reason, "why", {{"k", "v"}}))));
+    EXPECT_EQ(status.code(), info.code);
+    EXPECT_EQ(status.message(), "image 2: why");
+    EXPECT_EQ(GetDetails(status).reason, info.name);
+    EXPECT_EQ(ReasonOf(status), info.reason);
+  }
+  EXPECT_EQ(ReasonOf(absl::UnavailableError("broken")), std::nullopt);
+  EXPECT_DEATH(RefusalError(RefusalReason::kNeverFits, "no", {}, std::chrono::seconds(1)), "NEVER_FITS");
 }
 
 TEST(StatusTest, EveryCodeKeepsItsNumber) {

@@ -1,5 +1,6 @@
 #include "common/rpc/status.h"
 
+#include "common/check.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
 
@@ -14,6 +15,19 @@ const char kRetryInfoUrl[] = "type.googleapis.com/google.rpc.RetryInfo";
 constexpr int kDetailsMax = 8;
 
 }  // namespace
+
+absl::Status RefusalError(RefusalReason reason, const std::string& message,
+                          const std::map<std::string, std::string>& metadata,
+                          std::optional<std::chrono::milliseconds> retry_delay) {
+  const RefusalReasonInfo& info = InfoOf(reason);
+  HEADROOM_CHECK(info.retry || !retry_delay) << info.name << " says that retrying does not help";
+  return WithDetails(absl::Status(info.code, message),
+                     {.reason = info.name, .metadata = metadata, .retry_delay = retry_delay});
+}
+
+std::optional<RefusalReason> ReasonOf(const absl::Status& status) {
+  return FindRefusalReason(GetDetails(status).reason);
+}
 
 absl::Status WithPrefix(const std::string& prefix, const absl::Status& status) {
   return WithDetails(absl::Status(status.code(), prefix + std::string(status.message())), GetDetails(status));

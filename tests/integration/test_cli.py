@@ -110,6 +110,12 @@ def test_help_and_unknown_commands():
         assert headroom("--help", program=program).returncode == 0
 
 
+def test_refusal_reference_is_current():
+    page = (ROOT / "docs" / "refusals.md").read_text()
+    assert headroom("reasons").stdout == page, "run: headroom reasons > docs/refusals.md"
+    assert headroom("reasons", "all").returncode == 2
+
+
 def test_configuration_reference_is_current():
     assert headroom("config").stdout == (ROOT / "docs" / "configuration.md").read_text()
 
