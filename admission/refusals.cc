@@ -156,8 +156,7 @@ void OfRequest(const RefusalRecord& refusal, std::vector<Remedy>& remedies) {
 }
 
 // The key of the configuration that raises one budget of a leg by what is short of it.
-std::optional<Remedy> OfDimension(const RefusalRecord& refusal, const RefusedLeg& leg, const Dimension& dimension,
-                                  int64_t short_by) {
+std::optional<Remedy> OfDimension(const RefusedLeg& leg, const Dimension& dimension, int64_t short_by) {
   const int64_t capacity = leg.capacity.*dimension.member;
   const bool vision = leg.role == Role::kVision;
   const std::string section = vision ? "vision_worker." : "llm_worker.";
@@ -184,15 +183,13 @@ std::optional<Remedy> OfDimension(const RefusalRecord& refusal, const RefusedLeg
     return Remedy{"vision_worker.patches_in_flight_max", capacity, capacity + short_by, false, false, ""};
   }
   if (name == "embedding_bytes") {
-    const int64_t pieces = refusal.price.pieces;
-    if (pieces <= 0 || leg.need.embedding_bytes % pieces != 0 || leg.need.embedding_bytes == 0) return {};
-    const int64_t piece_bytes = leg.need.embedding_bytes / pieces;
+    if (leg.piece_bytes <= 0) return {};
     return Remedy{"knobs.embedding_store_pieces",
-                  capacity / piece_bytes,
-                  CeilDiv(capacity + short_by, piece_bytes),
+                  capacity / leg.piece_bytes,
+                  CeilDiv(capacity + short_by, leg.piece_bytes),
                   false,
                   false,
-                  absl::StrCat("pieces of ", piece_bytes, " bytes, from the device's memory")};
+                  absl::StrCat("pieces of ", leg.piece_bytes, " bytes, from the device's memory")};
   }
   return Remedy{section + "host_bytes_max", capacity, capacity + short_by, true, false, ""};
 }
@@ -206,7 +203,7 @@ void OfConfiguration(const RefusalRecord& refusal, std::vector<Remedy>& remedies
       const int64_t short_by = leg.need.*dimension.member - free.*dimension.member;
       if (short_by <= 0) continue;
       ++lacking;
-      if (auto remedy = OfDimension(refusal, leg, dimension, short_by)) found.push_back(std::move(*remedy));
+      if (auto remedy = OfDimension(leg, dimension, short_by)) found.push_back(std::move(*remedy));
     }
     if (leg.role == Role::kLlm && refusal.price.sequence_tokens > leg.max_model_len) {
       ++lacking;

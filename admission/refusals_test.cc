@@ -59,6 +59,7 @@ RefusalRecord Refused(const PriceInput& input, const Resources& vision_room, con
                            .max_model_len = 4096,
                            .block_size = 16,
                            .block_bytes = 2048,
+                           .piece_bytes = 4096,
                            .device_bytes = 1 << 20});
     const auto worst = WorstShortfall(*record.price.ForRole(role), ever ? capacity : room, capacity, worker);
     if (worst) record.shortfall = worst;

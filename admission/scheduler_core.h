@@ -166,12 +166,7 @@ class SchedulerCore {
   // Smoothed time between grants, for retry delays.
   double grant_interval_ms_ = 0;
   std::optional<TimePoint> last_grant_at_;
-  // Bytes of a device and of its KV pool, by worker, as last reported: what a KV block is in bytes.
-  struct DeviceBytes {
-    int64_t total = 0;
-    int64_t kv_pool = 0;
-  };
-  std::map<std::string, DeviceBytes> device_bytes_;
+  std::map<std::string, int64_t> device_bytes_;  // by worker: of its device, as last reported
 };
 
 }  // namespace headroom::admission

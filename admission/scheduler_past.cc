@@ -5,22 +5,12 @@
 #include "admission/scheduler_core.h"
 
 namespace headroom::admission {
-namespace {
-
-// The ledger's line that holds the KV blocks (memory::ComponentLabel).
-constexpr char kKvPool[] = "kv_pool";
-
-}  // namespace
 
 void SchedulerCore::Report(LinkId link, const LedgerReport& report, TimePoint now) {
   const Worker* worker = table_.Find(link);
   if (worker == nullptr) return;
   history_.Report(worker->info, worker->incarnation, worker->state, report, now);
-  DeviceBytes& bytes = device_bytes_[worker->info.worker];
-  bytes = {.total = report.total_bytes};
-  for (const LedgerLine& line : report.lines) {
-    if (line.component == kKvPool) bytes.kv_pool = line.planned;
-  }
+  device_bytes_[worker->info.worker] = report.total_bytes;
 }
 
 SchedulerCore::Refusee SchedulerCore::RefuseeOf(const Waiting& waiting) {
@@ -67,11 +57,11 @@ std::vector<RefusedLeg> SchedulerCore::NearestLegs(const Refusee& refusee, const
                        .room = nearest->room,
                        .max_patches_per_step = nearest->max_patches_per_step,
                        .max_model_len = nearest->max_model_len,
-                       .block_size = info.block_size};
+                       .block_size = info.block_size,
+                       .block_bytes = info.kv_block_bytes,
+                       .piece_bytes = info.embedding_piece_bytes};
     if (const auto bytes = device_bytes_.find(nearest->worker); bytes != device_bytes_.end()) {
-      refused.device_bytes = bytes->second.total;
-      const int64_t blocks = info.capacity.kv_blocks;
-      if (blocks > 0 && bytes->second.kv_pool % blocks == 0) refused.block_bytes = bytes->second.kv_pool / blocks;
+      refused.device_bytes = bytes->second;
     }
     legs.push_back(std::move(refused));
   }

@@ -36,7 +36,7 @@ class SchedulerPastTest : public testing::Test {
     hello.link = link;
     hello.cluster_id = "c";
     hello.incarnation = 1;
-    hello.info = {name, "10.0.0.1:1", "cuda:0", kModel, std::move(roles), capacity, 1024, 1000, 16};
+    hello.info = {name, "10.0.0.1:1", "cuda:0", kModel, std::move(roles), capacity, 1024, 1000, 16, 0, 2048};
     hello.state = WorkerState::kReady;
     Apply(hello);
     Apply(Heartbeat{link, 0, {}, WorkerState::kReady, 1, core_->epoch()});
@@ -108,7 +108,8 @@ TEST_F(SchedulerPastTest, WorkersThatRestart) {
 TEST_F(SchedulerPastTest, NeverFitsWithItsNumbers) {
   Join("llm-0", 1, {Role::kLlm}, {.slots = 4, .kv_blocks = 20, .host_bytes = 1 << 20});
   Join("llm-1", 2, {Role::kLlm}, {.slots = 4, .kv_blocks = 40, .host_bytes = 1 << 20});
-  ReportLedger(2, 1'000'000, 40 * 2048);
+  // The pool is aligned to pages; what a block takes is said in the hello.
+  ReportLedger(2, 1'000'000, 40 * 4096);
   Ask(1, "big", 600, 100);
   ASSERT_THAT(Refusals(), SizeIs(1));
   const RefusalRecord refusal = Refusals("big")[0];

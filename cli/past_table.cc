@@ -31,16 +31,6 @@ struct Device {
   int64_t left_out = 0;
 };
 
-// Of a KV block; 0 when the ledger does not tell.
-int64_t BlockBytes(const v1::WorkerPast& worker) {
-  const int64_t blocks = worker.capacity().kv_blocks();
-  if (blocks <= 0) return 0;
-  for (const v1::LedgerLine& line : worker.ledger().lines()) {
-    if (line.component() == "kv_pool" && line.planned_bytes() % blocks == 0) return line.planned_bytes() / blocks;
-  }
-  return 0;
-}
-
 std::map<std::string, Device> Devices(const v1::GetHistoryResponse& history) {
   std::map<std::string, Device> devices;
   for (const v1::WorkerPast& worker : history.workers()) {
@@ -52,9 +42,8 @@ std::map<std::string, Device> Devices(const v1::GetHistoryResponse& history) {
         (device.with_ledger == nullptr || worker.ledger_before_ms() < device.with_ledger->ledger_before_ms())) {
       device.with_ledger = &worker;
     }
-    const int64_t block_bytes = BlockBytes(worker);
     for (const v1::LegPast& leg : worker.legs()) {
-      const int64_t kv_bytes = leg.resources().kv_blocks() * block_bytes;
+      const int64_t kv_bytes = leg.resources().kv_blocks() * worker.kv_block_bytes();
       device.holders.push_back({&worker, &leg, kv_bytes, kv_bytes + leg.resources().embedding_bytes()});
     }
     device.left_out += worker.legs_left_out();

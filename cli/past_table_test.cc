@@ -20,10 +20,11 @@ v1::WorkerPast* AddWorker(v1::GetHistoryResponse& history, const std::string& na
   worker->set_endpoint(endpoint);
   worker->set_device("cpu");
   worker->mutable_capacity()->set_kv_blocks(64);
+  worker->set_kv_block_bytes(1024);
   worker->mutable_ledger()->set_total_bytes(1 << 20);
   v1::LedgerLine* line = worker->mutable_ledger()->add_lines();
   line->set_component("kv_pool");
-  line->set_planned_bytes(64 << 10);
+  line->set_planned_bytes((64 << 10) + 512);
   line->set_reserved_bytes(10 << 10);
   line->set_used_bytes(5 << 10);
   return worker;
@@ -74,11 +75,11 @@ TEST(PastTable, HoldersOfADeviceByBytes) {
                     HasSubstr("1 m 0 s ago"), HasSubstr("and 2 smaller ones"), HasSubstr("nobody held anything")));
   const auto rows = Rows(text, "active since");
   ASSERT_EQ(rows.size(), 3u);
-  // A block is 64 KiB / 64: 8 KiB, then 3,000 bytes, then 1 KiB.
+  // A block is 1 KiB, as the worker says, whatever the pool has: 8 KiB, then 3,000 bytes, then 1 KiB.
   EXPECT_THAT(rows[0], AllOf(HasSubstr("large"), HasSubstr("8.00 KiB"), HasSubstr("1.2 s")));
   EXPECT_THAT(rows[1], AllOf(HasSubstr("picture"), HasSubstr("vision"), HasSubstr("2.93 KiB")));
   EXPECT_THAT(rows[2], AllOf(HasSubstr("small"), HasSubstr("1.00 KiB")));
-  EXPECT_THAT(Rows(text, "kv_pool")[0], AllOf(HasSubstr("64.00 KiB"), HasSubstr("10.00 KiB"), HasSubstr("5.00 KiB")));
+  EXPECT_THAT(Rows(text, "kv_pool")[0], AllOf(HasSubstr("64.50 KiB"), HasSubstr("10.00 KiB"), HasSubstr("5.00 KiB")));
 }
 
 TEST(PastTable, NothingKnownAndNames) {

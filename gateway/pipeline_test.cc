@@ -66,6 +66,7 @@ class ScriptedScheduler : public v1::Scheduler::Service {
       worker->set_block_size(16);
       worker->set_max_model_len(1000);
       worker->set_max_patches_per_step(2048);
+      worker->set_embedding_piece_bytes(64 * 256 * 2);
     }
     return grpc::Status::OK;
   }
@@ -159,7 +160,7 @@ class ScriptedLlm : public v1::Llm::Service {
 class PipelineTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    auto loaded = ServedModel::Load(kGolden, 2);
+    auto loaded = ServedModel::Load(kGolden);
     ASSERT_TRUE(loaded.ok()) << loaded.status();
     model_ = *std::move(loaded);
     scheduler_.fingerprint = model_->fingerprint;

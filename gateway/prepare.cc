@@ -125,10 +125,7 @@ absl::StatusOr<PreparedRequest> Prepare(const v1::GenerateRequest& request, cons
   input.image_tokens = prepared.usage.image_tokens();
   input.max_tokens = prepared.max_tokens;
   input.block_size = limits.block_size;
-  if (input.images > 0) {
-    input.embedding_bytes_per_piece =
-        limits.embedding_piece_bytes > 0 ? limits.embedding_piece_bytes : model.embedding_bytes_per_piece;
-  }
+  if (input.images > 0) input.embedding_bytes_per_piece = limits.embedding_piece_bytes;
   HEADROOM_ASSIGN_OR_RETURN(prepared.price, admission::ComputePrice(input));
 
   prepared.usage.set_prompt_tokens(prompt_tokens);

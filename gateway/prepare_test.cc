@@ -20,7 +20,7 @@ const char kGolden[] = HEADROOM_SOURCE_DIR "/tests/golden/minicpmv";
 class PrepareTest : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
-    auto loaded = ServedModel::Load(kGolden, 2);
+    auto loaded = ServedModel::Load(kGolden);
     ASSERT_TRUE(loaded.ok()) << loaded.status();
     model_ = loaded->release();
   }
@@ -55,7 +55,9 @@ class PrepareTest : public ::testing::Test {
 
   static ServedModel* model_;
   GatewaySection config_;
-  ClusterLimits limits_{.block_size = 16, .max_model_len = 1000, .max_patches_per_step = 2048};
+  // Pieces of 64 rows, 256 columns, bf16.
+  ClusterLimits limits_{
+      .block_size = 16, .max_model_len = 1000, .max_patches_per_step = 2048, .embedding_piece_bytes = 64 * 256 * 2};
 };
 
 ServedModel* PrepareTest::model_ = nullptr;
@@ -205,8 +207,8 @@ TEST_F(PrepareTest, MemoryForText) {
 }
 
 TEST(ServedModelTest, DirectoriesThatAreNone) {
-  EXPECT_FALSE(ServedModel::Load("/no/such/directory", 2).ok());
-  EXPECT_FALSE(ServedModel::Load(std::string(kGolden) + "/config.json", 2).ok());
+  EXPECT_FALSE(ServedModel::Load("/no/such/directory").ok());
+  EXPECT_FALSE(ServedModel::Load(std::string(kGolden) + "/config.json").ok());
 }
 
 }  // namespace

@@ -41,8 +41,7 @@ std::vector<int32_t> StopIds(const model::ModelConfig& config, const model::Toke
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<ServedModel>> ServedModel::Load(const std::string& directory,
-                                                               int64_t embedding_element_bytes) {
+absl::StatusOr<std::unique_ptr<ServedModel>> ServedModel::Load(const std::string& directory) {
   auto model = std::make_unique<ServedModel>();
   HEADROOM_ASSIGN_OR_RETURN(model->config, model::LoadModelConfig(directory));
   HEADROOM_ASSIGN_OR_RETURN(const model::Checkpoint checkpoint, model::Checkpoint::Open(directory));
@@ -65,8 +64,6 @@ absl::StatusOr<std::unique_ptr<ServedModel>> ServedModel::Load(const std::string
   HEADROOM_ASSIGN_OR_RETURN(model::PromptBuilder prompts,
                             model::PromptBuilder::Create(model->tokenizer.get(), std::move(chat), std::move(images)));
   model->prompts = std::make_unique<model::PromptBuilder>(std::move(prompts));
-  model->embedding_bytes_per_piece =
-      model->config.resampler.query_num * model->config.llm.hidden_size * embedding_element_bytes;
   const std::filesystem::path path = std::filesystem::path(directory).lexically_normal();
   model->name = path.has_filename() ? path.filename().string() : path.parent_path().filename().string();
   return model;

@@ -16,9 +16,8 @@ namespace headroom::gateway {
 // Immutable after loading, so every method is thread-safe.
 class ServedModel {
  public:
-  // Reads config, tokenizer and checkpoint headers of `directory`. `embedding_element_bytes`: 2 for bf16, 4 for fp32.
-  static absl::StatusOr<std::unique_ptr<ServedModel>> Load(const std::string& directory,
-                                                           int64_t embedding_element_bytes);
+  // Reads config, tokenizer and checkpoint headers of `directory`.
+  static absl::StatusOr<std::unique_ptr<ServedModel>> Load(const std::string& directory);
 
   std::string name;  // last part of the directory
   std::string fingerprint;
@@ -26,7 +25,6 @@ class ServedModel {
   std::unique_ptr<model::Tokenizer> tokenizer;
   std::unique_ptr<model::PromptBuilder> prompts;
   std::vector<int32_t> stop_ids;
-  int64_t embedding_bytes_per_piece = 0;  // where workers do not say
 };
 
 }  // namespace headroom::gateway

@@ -32,7 +32,7 @@ GatewayServer::GatewayServer(const ClusterConfig& config, rpc::ChannelDirectory&
 absl::StatusOr<std::unique_ptr<GatewayServer>> GatewayServer::Start(const ClusterConfig& config,
                                                                     rpc::ChannelDirectory& channels, Metrics& metrics) {
   if (config.model.path.empty()) return absl::InvalidArgumentError("model.path is not set");
-  HEADROOM_ASSIGN_OR_RETURN(auto model, ServedModel::Load(config.model.path, config.model.dtype == "fp32" ? 4 : 2));
+  HEADROOM_ASSIGN_OR_RETURN(auto model, ServedModel::Load(config.model.path));
   std::unique_ptr<GatewayServer> server(new GatewayServer(config, channels, metrics, std::move(model)));
   HEADROOM_RETURN_IF_ERROR(server->host_.Start({&server->service_}));
   server->readiness_ = std::thread([raw = server.get()] { raw->FollowReadiness(); });

@@ -30,10 +30,8 @@ worker::WorkerEndpoint::Options EndpointOptions(const ClusterConfig& config, con
   options.grpc_bytes_max = config.llm_worker.grpc_bytes_max;
   options.max_model_len = plan.knobs.max_model_len;
   options.block_size = plan.knobs.block_size;
-  if (device.model().vision) {
-    options.embedding_piece_bytes =
-        device.model().resampler.query_num * device.model().llm.hidden_size * SizeOf(device.compute());
-  }
+  options.kv_block_bytes = plan.kv.BlockBytes();
+  options.embedding_piece_bytes = device.EmbeddingPieceBytes();
   const auto add_class = [&](const char* name, int64_t tokens) {
     const auto price = admission::ComputePrice(
         {.prompt_tokens = tokens - tokens / 2, .max_tokens = tokens / 2, .block_size = plan.knobs.block_size});

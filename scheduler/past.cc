@@ -43,6 +43,7 @@ void FillWorker(const admission::PastWorker& worker, TimePoint when, v1::WorkerP
   for (const admission::Role role : worker.info.roles) message->add_roles(ToProto(role));
   message->set_incarnation(worker.incarnation);
   message->set_block_size(worker.info.block_size);
+  message->set_kv_block_bytes(worker.info.kv_block_bytes);
   *message->mutable_capacity() = ToProto(worker.info.capacity);
   if (worker.sampled_at) {
     message->set_state(ToProto(worker.state));

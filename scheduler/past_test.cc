@@ -45,7 +45,8 @@ class PastTest : public testing::Test {
                                        .device = "cpu",
                                        .roles = {Role::kLlm},
                                        .max_model_len = 4096,
-                                       .block_size = 16},
+                                       .block_size = 16,
+                                       .kv_block_bytes = 2048},
         *gate_, [] { return Ledger(); }, channels_, SystemClock());
     link_->Start();
     EXPECT_TRUE(Eventually([this] {
@@ -61,7 +62,7 @@ class PastTest : public testing::Test {
     ledger.set_total_bytes(1 << 20);
     v1::LedgerLine* line = ledger.add_lines();
     line->set_component("kv_pool");
-    line->set_planned_bytes(100 * 2048);
+    line->set_planned_bytes(100 * 2048 + 4096);
     line->set_reserved_bytes(4096);
     return ledger;
   }
@@ -138,6 +139,7 @@ TEST_F(PastTest, WhoHeldHowMuch) {
     EXPECT_EQ(worker.device(), "cpu");
     EXPECT_EQ(worker.capacity().kv_blocks(), 100);
     EXPECT_EQ(worker.block_size(), 16);
+    EXPECT_EQ(worker.kv_block_bytes(), 2048);
     EXPECT_EQ(worker.ledger().total_bytes(), 1 << 20);
     ASSERT_EQ(worker.ledger().lines_size(), 1);
     EXPECT_EQ(worker.ledger().lines(0).reserved_bytes(), 4096);

@@ -12,11 +12,6 @@ namespace {
 
 using memory::Component;
 
-// In bytes that requests are priced with; alignment does not count.
-int64_t PricedPieceBytes(const worker::WorkerDevice& device) {
-  return device.model().resampler.query_num * device.model().llm.hidden_size * SizeOf(device.compute());
-}
-
 // Most that one resize takes beside its input and output: filter taps and a window of rows, for a side of 32768 shrunk
 // to a piece (ResizeScratchBytes of the worst shapes).
 constexpr int64_t kResizeBytesMax = 16 << 20;
@@ -41,11 +36,11 @@ worker::WorkerEndpoint::Options EndpointOptions(const ClusterConfig& config, con
   options.role = admission::Role::kVision;
   options.capacity.slots = config.vision_worker.images_in_flight_max;
   options.capacity.patches = config.vision_worker.patches_in_flight_max;
-  options.capacity.embedding_bytes = plan.knobs.embedding_store_pieces * PricedPieceBytes(device);
+  options.capacity.embedding_bytes = plan.knobs.embedding_store_pieces * device.EmbeddingPieceBytes();
   options.capacity.host_bytes = config.vision_worker.host_bytes_max - FixedHostBytes(config, device);
   options.grpc_bytes_max = config.vision_worker.grpc_bytes_max;
   options.max_patches_per_step = plan.knobs.max_patches_per_step;
-  options.embedding_piece_bytes = PricedPieceBytes(device);
+  options.embedding_piece_bytes = device.EmbeddingPieceBytes();
   const model::SliceConfig& slice = device.model().slice;
   const auto add_class = [&](const char* name, int64_t pieces) {
     const int64_t side_patches = slice.scale_resolution / slice.patch_size;
@@ -58,7 +53,7 @@ worker::WorkerEndpoint::Options EndpointOptions(const ClusterConfig& config, con
                                                 .pieces = pieces,
                                                 .patches = pieces * side_patches * side_patches,
                                                 .largest_piece_patches = side_patches * side_patches,
-                                                .embedding_bytes_per_piece = PricedPieceBytes(device),
+                                                .embedding_bytes_per_piece = device.EmbeddingPieceBytes(),
                                                 .compressed_bytes = pixels,
                                                 .decoded_bytes = 3 * pixels});
     if (price.ok() && price->vision) options.request_classes.emplace_back(name, *price->vision);

@@ -45,6 +45,11 @@ class WorkerDevice {
   const model::Checkpoint& checkpoint() const { return *checkpoint_; }
   const std::string& fingerprint() const { return fingerprint_; }
   DType compute() const { return plan_.compute; }
+  // Embeddings of one piece as requests are priced and as they travel: rows · columns · element, without alignment. 0
+  // for a model without images.
+  int64_t EmbeddingPieceBytes() const {
+    return model_.vision ? model_.resampler.query_num * model_.llm.hidden_size * SizeOf(compute()) : 0;
+  }
 
   // The ledger as workers report it to schedulers. Thread-safe.
   v1::DeviceLedger Ledger() const;

@@ -10,11 +10,12 @@
 namespace headroom::fuzz {
 namespace {
 
-constexpr gateway::ClusterLimits kLimits = {.block_size = 16, .max_model_len = 2000, .max_patches_per_step = 2048};
+constexpr gateway::ClusterLimits kLimits = {
+    .block_size = 16, .max_model_len = 2000, .max_patches_per_step = 2048, .embedding_piece_bytes = 64 * 256 * 2};
 
 const gateway::ServedModel& Golden() {
   static const gateway::ServedModel* const model = [] {
-    auto loaded = gateway::ServedModel::Load(HEADROOM_SOURCE_DIR "/tests/golden/minicpmv", 2);
+    auto loaded = gateway::ServedModel::Load(HEADROOM_SOURCE_DIR "/tests/golden/minicpmv");
     HEADROOM_CHECK(loaded.ok()) << loaded.status();
     return loaded->release();
   }();
