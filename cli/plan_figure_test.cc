@@ -8,6 +8,7 @@
 
 #include "cli/plan_style.h"
 #include "cli/xml_check.h"
+#include "common/testing/paths.h"
 #include "common/units.h"
 
 namespace headroom::cli {
@@ -17,7 +18,7 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 
 model::ModelConfig Published() {
-  auto config = model::LoadModelConfig(std::string(HEADROOM_SOURCE_DIR) + "/models/cards/minicpm-v-2_6");
+  auto config = model::LoadModelConfig(SourceDir() + "/models/cards/minicpm-v-2_6");
   EXPECT_TRUE(config.ok()) << config.status();
   return *std::move(config);
 }
@@ -60,9 +61,9 @@ TEST(PlanFigure, TheDocumentedPictureIsCurrent) {
   EXPECT_EQ(XmlReader(figure).Read(&elements), "");
   EXPECT_THAT(figure, HasSubstr(" GiB over"));
   EXPECT_THAT(figure, HasSubstr("our estimate"));
-  const std::string fresh = std::string(HEADROOM_BINARY_DIR) + "/reference-case.svg";
+  const std::string fresh = BinaryDir() + "/reference-case.svg";
   std::ofstream(fresh, std::ios::binary) << figure;
-  EXPECT_TRUE(Contents(std::string(HEADROOM_SOURCE_DIR) + "/docs/reference-case.svg") == figure)
+  EXPECT_TRUE(Contents(SourceDir() + "/docs/reference-case.svg") == figure)
       << "the plan of the reference case has changed: copy reference-case.svg from the build folder to docs/, and "
          "check "
          "the numbers of the README";

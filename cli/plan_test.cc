@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/planned.h"
+#include "common/testing/paths.h"
 #include "common/units.h"
 
 namespace headroom::cli {
@@ -17,7 +18,7 @@ using Json = nlohmann::json;
 
 PlanOptions Options(const std::string& model, const std::vector<std::string>& devices) {
   PlanOptions options;
-  options.model = std::string(HEADROOM_SOURCE_DIR) + "/" + model;
+  options.model = SourceDir() + "/" + model;
   options.devices = devices;
   options.knobs.min_full_length_seqs = 1;
   return options;
@@ -85,7 +86,7 @@ TEST(PlanCommand, WhatWasAssumedIsSaidOfARefusalToo) {
 
 TEST(PlanCommand, TheConfigurationCountsAndFlagsWin) {
   ClusterConfig config;
-  config.model.path = std::string(HEADROOM_SOURCE_DIR) + "/tests/golden/minicpmv";
+  config.model.path = SourceDir() + "/tests/golden/minicpmv";
   config.device.memory = 300 << 20;
   config.knobs.max_num_seqs = 5;
   config.knobs.max_model_len = 1000;
@@ -137,7 +138,7 @@ TEST(PlanCommand, ChartValuesSumToTheDevice) {
 TEST(PlanCommand, EveryKnownModelOnEveryDevice) {
   int fits = 0, refused = 0;
   const DeviceCatalogue catalogue;
-  for (const auto& entry : std::filesystem::directory_iterator(std::string(HEADROOM_SOURCE_DIR) + "/models/cards")) {
+  for (const auto& entry : std::filesystem::directory_iterator(SourceDir() + "/models/cards")) {
     if (!entry.is_directory()) continue;
     for (const CatalogueDevice& device : catalogue.devices()) {
       for (const int64_t ranks : {1, 2, 8, 16}) {

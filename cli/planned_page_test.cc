@@ -5,6 +5,7 @@
 
 #include "cli/plan_style.h"
 #include "cli/xml_check.h"
+#include "common/testing/paths.h"
 
 namespace headroom::cli {
 namespace {
@@ -13,7 +14,7 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 
 Planned PlanOn(const std::vector<std::string>& devices, PlanOptions options = {}) {
-  options.model = std::string(HEADROOM_SOURCE_DIR) + "/models/cards/minicpm-v-2_6";
+  options.model = SourceDir() + "/models/cards/minicpm-v-2_6";
   options.devices = devices;
   auto planned = MakePlans(ClusterConfig(), options);
   EXPECT_TRUE(planned.ok()) << planned.status();

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "cli/planned.h"
+#include "common/testing/paths.h"
 #include "common/units.h"
 
 namespace headroom::cli {
@@ -22,7 +23,7 @@ struct Case {
 
 Case Reference(const std::string& device, const memory::Knobs& knobs) {
   PlanOptions options;
-  options.model = std::string(HEADROOM_SOURCE_DIR) + "/models/cards/minicpm-v-2_6";
+  options.model = SourceDir() + "/models/cards/minicpm-v-2_6";
   options.devices = {device};
   options.knobs = knobs;
   auto planned = MakePlans(ClusterConfig(), options);

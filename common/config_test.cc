@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "common/testing/paths.h"
 #include "common/units.h"
 
 namespace headroom {
@@ -100,7 +101,7 @@ TEST(ConfigTest, FileThatIsNotThere) {
   EXPECT_EQ(LoadConfig("/no/such/file", {}).status().code(), absl::StatusCode::kNotFound);
 }
 
-TEST(ConfigTest, DirectoryIsNotAFile) { EXPECT_FALSE(LoadConfig(HEADROOM_SOURCE_DIR, {}).ok()); }
+TEST(ConfigTest, DirectoryIsNotAFile) { EXPECT_FALSE(LoadConfig(SourceDir(), {}).ok()); }
 
 TEST(ConfigTest, DefaultsPassTheirOwnBounds) {
   ClusterConfig defaults;

@@ -13,6 +13,7 @@
 #include "common/rpc/acceptance.h"
 #include "common/rpc/server_host.h"
 #include "common/rpc/status.h"
+#include "common/testing/paths.h"
 
 namespace headroom::gateway {
 namespace {
@@ -21,7 +22,7 @@ using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
 constexpr std::chrono::seconds kPatience(20);  // only so that a failure ends
-const char kGolden[] = HEADROOM_SOURCE_DIR "/tests/golden/minicpmv";
+const std::string kGolden = SourceDir() + "/tests/golden/minicpmv";
 
 // Grants everything at once; remembers what was asked and voided.
 class ScriptedScheduler : public v1::Scheduler::Service {
@@ -195,7 +196,7 @@ class PipelineTest : public ::testing::Test {
     v1::Message* message = request.add_messages();
     message->set_role("user");
     if (picture) {
-      std::ifstream file(std::string(kGolden) + "/images/small.png", std::ios::binary);
+      std::ifstream file(kGolden + "/images/small.png", std::ios::binary);
       message->add_content()->mutable_image()->set_data(std::string(std::istreambuf_iterator<char>(file), {}));
     }
     message->add_content()->set_text("Which?");

@@ -8,6 +8,7 @@
 #include <iterator>
 #include <limits>
 
+#include "common/testing/paths.h"
 #include "common/utf8.h"
 
 namespace headroom::gateway {
@@ -15,7 +16,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-const char kGolden[] = HEADROOM_SOURCE_DIR "/tests/golden/minicpmv";
+const std::string kGolden = SourceDir() + "/tests/golden/minicpmv";
 
 class PrepareTest : public ::testing::Test {
  protected:
@@ -30,7 +31,7 @@ class PrepareTest : public ::testing::Test {
   }
 
   static std::string Picture(const std::string& name) {
-    std::ifstream file(std::string(kGolden) + "/images/" + name, std::ios::binary);
+    std::ifstream file(kGolden + "/images/" + name, std::ios::binary);
     return {std::istreambuf_iterator<char>(file), {}};
   }
 
@@ -208,7 +209,7 @@ TEST_F(PrepareTest, MemoryForText) {
 
 TEST(ServedModelTest, DirectoriesThatAreNone) {
   EXPECT_FALSE(ServedModel::Load("/no/such/directory").ok());
-  EXPECT_FALSE(ServedModel::Load(std::string(kGolden) + "/config.json").ok());
+  EXPECT_FALSE(ServedModel::Load(kGolden + "/config.json").ok());
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "common/random.h"
+#include "common/testing/paths.h"
 
 namespace headroom::gateway {
 namespace {
@@ -10,7 +11,7 @@ namespace {
 class TextStreamTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    auto loaded = model::Tokenizer::FromFile(HEADROOM_SOURCE_DIR "/tests/golden/minicpmv/tokenizer.json");
+    auto loaded = model::Tokenizer::FromFile(SourceDir() + "/tests/golden/minicpmv/tokenizer.json");
     ASSERT_TRUE(loaded.ok()) << loaded.status();
     tokenizer_ = *std::move(loaded);
   }

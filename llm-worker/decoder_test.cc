@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "common/testing/allocation_guard.h"
+#include "common/testing/paths.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "llm-worker/kv/kv_pool.h"
@@ -29,7 +30,7 @@ struct TestModel {
 };
 
 absl::StatusOr<TestModel> Load(const std::string& name, DType compute) {
-  const std::string directory = std::string(HEADROOM_SOURCE_DIR) + "/tests/golden/" + name;
+  const std::string directory = SourceDir() + "/tests/golden/" + name;
   TestModel m;
   HEADROOM_ASSIGN_OR_RETURN(m.config, model::LoadModelConfig(directory));
   HEADROOM_ASSIGN_OR_RETURN(const model::Checkpoint checkpoint, model::Checkpoint::Open(directory));

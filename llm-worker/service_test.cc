@@ -10,6 +10,7 @@
 #include "admission/link/convert.h"
 #include "common/rpc/server_host.h"
 #include "common/rpc/status.h"
+#include "common/testing/paths.h"
 #include "headroom/v1/vision.grpc.pb.h"
 #include "llm-worker/server.h"
 
@@ -23,7 +24,7 @@ struct Golden {
 };
 
 Golden ReadGolden(const std::string& path) {
-  std::ifstream file(std::string(HEADROOM_SOURCE_DIR "/tests/golden/") + path);
+  std::ifstream file(SourceDir() + "/tests/golden/" + path);
   const json data = json::parse(file);
   return {data["prompt_ids"].get<std::vector<int32_t>>(), data["greedy_ids"].get<std::vector<int32_t>>()};
 }
@@ -56,8 +57,8 @@ class LlmWorkerTest : public testing::Test {
  protected:
   void Start(const std::string& model, std::vector<std::string> overrides = {}) {
     overrides.insert(overrides.begin(),
-                     {"model.path=" HEADROOM_SOURCE_DIR "/tests/golden/" + model, "model.dtype=fp32",
-                      "device.memory=96MiB", "device.threads=1", "knobs.max_model_len=2048", "knobs.max_num_seqs=8",
+                     {"model.path=" + SourceDir() + "/tests/golden/" + model, "model.dtype=fp32", "device.memory=96MiB",
+                      "device.threads=1", "knobs.max_model_len=2048", "knobs.max_num_seqs=8",
                       "knobs.max_num_batched_tokens=64", "llm_worker.name=llm-test"});
     auto config = LoadConfig("", overrides);
     ASSERT_TRUE(config.ok()) << config.status();

@@ -8,6 +8,7 @@
 #include <random>
 #include <sstream>
 
+#include "common/testing/paths.h"
 #include "common/units.h"
 
 namespace headroom::memory {
@@ -140,7 +141,7 @@ int64_t Evaluated(const std::string& text, int* equations) {
 }
 
 model::ModelCard Golden(const std::string& name) {
-  auto config = model::LoadModelConfig(std::string(HEADROOM_SOURCE_DIR) + "/tests/golden/" + name);
+  auto config = model::LoadModelConfig(SourceDir() + "/tests/golden/" + name);
   EXPECT_TRUE(config.ok()) << config.status();
   return model::CardOf(*config);
 }

@@ -9,6 +9,7 @@
 #include <set>
 
 #include "common/check.h"
+#include "common/testing/paths.h"
 #include "memory/alignment.h"
 #include "memory/kv_layout.h"
 #include "memory/step_layout.h"
@@ -18,7 +19,7 @@
 namespace headroom::memory {
 namespace {
 
-std::string Golden(const std::string& name) { return std::string(HEADROOM_SOURCE_DIR) + "/tests/golden/" + name; }
+std::string Golden(const std::string& name) { return SourceDir() + "/tests/golden/" + name; }
 
 model::ModelConfig GoldenConfig(const std::string& name) {
   auto config = model::LoadModelConfig(Golden(name));

@@ -5,6 +5,7 @@
 #include <numeric>
 #include <random>
 
+#include "common/testing/paths.h"
 #include "common/units.h"
 #include "memory/plan.h"
 #include "memory/rank_share.h"
@@ -43,7 +44,7 @@ int64_t Total(const Plan& plan) {
 
 TEST(PlanCard, WeightsAreThoseOfTheWorkersLayout) {
   for (const char* name : {"minicpmv", "qwen2", "llama"}) {
-    const auto config = model::LoadModelConfig(std::string(HEADROOM_SOURCE_DIR) + "/tests/golden/" + name);
+    const auto config = model::LoadModelConfig(SourceDir() + "/tests/golden/" + name);
     ASSERT_TRUE(config.ok()) << config.status();
     for (const DType compute : {DType::kF32, DType::kBF16}) {
       const auto layout = WeightLayout::Make(*config, compute);

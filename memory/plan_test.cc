@@ -7,6 +7,7 @@
 #include <map>
 #include <random>
 
+#include "common/testing/paths.h"
 #include "common/units.h"
 #include "memory/alignment.h"
 #include "memory/arena.h"
@@ -29,7 +30,7 @@ model::ModelConfig Published() {
 }
 
 model::ModelConfig Golden(const std::string& name) {
-  auto config = model::LoadModelConfig(std::string(HEADROOM_SOURCE_DIR) + "/tests/golden/" + name);
+  auto config = model::LoadModelConfig(SourceDir() + "/tests/golden/" + name);
   EXPECT_TRUE(config.ok()) << config.status();
   return *std::move(config);
 }

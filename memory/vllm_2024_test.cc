@@ -7,6 +7,7 @@
 #include <limits>
 #include <random>
 
+#include "common/testing/paths.h"
 #include "common/units.h"
 #include "model/weights.h"
 
@@ -16,7 +17,7 @@ namespace {
 using ::testing::HasSubstr;
 
 model::ModelConfig MiniCpm26() {
-  auto config = model::LoadModelConfig(std::string(HEADROOM_SOURCE_DIR) + "/models/cards/minicpm-v-2_6");
+  auto config = model::LoadModelConfig(SourceDir() + "/models/cards/minicpm-v-2_6");
   EXPECT_TRUE(config.ok()) << config.status();
   return *std::move(config);
 }

@@ -7,6 +7,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "common/testing/paths.h"
 #include "model/testing/checkpoint_writer.h"
 
 namespace headroom::model {
@@ -311,7 +312,7 @@ TEST(ModelConfig, DirectoriesThatAreNone) {
 
 TEST(ModelConfig, GoldenDirectoriesLoad) {
   for (const char* name : {"minicpmv", "qwen2", "llama"}) {
-    const auto config = LoadModelConfig(std::string(HEADROOM_SOURCE_DIR) + "/tests/golden/" + name);
+    const auto config = LoadModelConfig(SourceDir() + "/tests/golden/" + name);
     ASSERT_TRUE(config.ok()) << name << ": " << config.status();
     EXPECT_THAT(config->llm.eos_token_ids, ElementsAre(1203));
   }

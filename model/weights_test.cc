@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "common/testing/paths.h"
 #include "model/fingerprint.h"
 #include "model/testing/checkpoint_writer.h"
 
@@ -65,7 +66,7 @@ TEST(Weights, HeldTensorsCoverTheirSources) {
 
 TEST(Weights, GoldenCheckpointsMatch) {
   for (const char* name : {"minicpmv", "qwen2", "llama"}) {
-    const std::string directory = std::string(HEADROOM_SOURCE_DIR) + "/tests/golden/" + name;
+    const std::string directory = SourceDir() + "/tests/golden/" + name;
     const auto config = LoadModelConfig(directory);
     ASSERT_TRUE(config.ok()) << config.status();
     const auto checkpoint = Checkpoint::Open(directory);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "common/testing/allocation_guard.h"
+#include "common/testing/paths.h"
 #include "gtest/gtest.h"
 #include "memory/ledger.h"
 
@@ -24,7 +25,7 @@ struct TestModel {
 };
 
 absl::StatusOr<TestModel> Load(DType compute) {
-  const std::string directory = std::string(HEADROOM_SOURCE_DIR) + "/tests/golden/minicpmv";
+  const std::string directory = SourceDir() + "/tests/golden/minicpmv";
   TestModel m;
   HEADROOM_ASSIGN_OR_RETURN(m.config, model::LoadModelConfig(directory));
   HEADROOM_ASSIGN_OR_RETURN(const model::Checkpoint checkpoint, model::Checkpoint::Open(directory));

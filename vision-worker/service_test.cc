@@ -12,13 +12,14 @@
 
 #include "admission/link/convert.h"
 #include "common/rpc/status.h"
+#include "common/testing/paths.h"
 #include "model/checkpoint.h"
 #include "vision-worker/server.h"
 
 namespace headroom::vision_worker {
 namespace {
 
-const char kGolden[] = HEADROOM_SOURCE_DIR "/tests/golden/minicpmv/";
+const std::string kGolden = SourceDir() + "/tests/golden/minicpmv/";
 
 std::string ReadFile(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
@@ -29,7 +30,7 @@ std::string ReadFile(const std::string& path) {
 
 // A tensor "resampler" [pieces, 64, 256] in f32 of a reference file.
 std::vector<float> ReadReference(const std::string& name) {
-  const std::string file = ReadFile(std::string(kGolden) + "expected/" + name + ".safetensors");
+  const std::string file = ReadFile(kGolden + "expected/" + name + ".safetensors");
   uint64_t header_bytes = 0;
   std::memcpy(&header_bytes, file.data(), 8);
   const std::string header = file.substr(8, header_bytes);
@@ -45,7 +46,7 @@ std::vector<float> ReadReference(const std::string& name) {
 class VisionWorkerTest : public testing::Test {
  protected:
   void Start(std::vector<std::string> overrides = {}) {
-    overrides.insert(overrides.begin(), {std::string("model.path=") + kGolden, "model.dtype=fp32",
+    overrides.insert(overrides.begin(), {"model.path=" + kGolden, "model.dtype=fp32",
                                          "device.memory=192MiB", "device.threads=1", "knobs.max_patches_per_step=2600",
                                          "knobs.embedding_store_pieces=12", "vision_worker.name=vision-test",
                                          // The sanitizers map more than the filter of the confined process allows for.
@@ -55,7 +56,7 @@ class VisionWorkerTest : public testing::Test {
     config->vision_worker.listen.clear();
     config->vision_worker.scheduler = "inproc:nowhere";
     SandboxConfig sandbox = SandboxConfigFrom(*config);
-    sandbox.decoder_path = HEADROOM_BINARY_DIR "/bin/headroom-image-decoder";
+    sandbox.decoder_path = BinaryDir() + "/bin/headroom-image-decoder";
     auto started = ImageSandbox::Start(sandbox);
     ASSERT_TRUE(started.ok()) << started.status();
     sandbox_ = std::move(*started);
@@ -70,7 +71,7 @@ class VisionWorkerTest : public testing::Test {
     stub_ = v1::Vision::NewStub(*channels_.Get("inproc:vision-test"));
   }
 
-  std::string Image(const std::string& name) { return ReadFile(std::string(kGolden) + "images/" + name); }
+  std::string Image(const std::string& name) { return ReadFile(kGolden + "images/" + name); }
 
   // Priced as the gateway does it.
   v1::PricedImage Price(const std::string& bytes, const std::string& key = "") {

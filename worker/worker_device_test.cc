@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "common/testing/paths.h"
+
 namespace headroom::worker {
 namespace {
 
@@ -13,7 +15,7 @@ void NoNeeds(runtime::Device&, const model::ModelConfig&, DType, memory::KernelN
 
 ClusterConfig Config() {
   ClusterConfig config;
-  config.model.path = HEADROOM_SOURCE_DIR "/tests/golden/minicpmv";
+  config.model.path = SourceDir() + "/tests/golden/minicpmv";
   config.model.dtype = "fp32";
   config.device.memory = int64_t{128} << 20;
   config.device.threads = 1;

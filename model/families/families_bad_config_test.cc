@@ -10,6 +10,7 @@
 #include <random>
 #include <sstream>
 
+#include "common/testing/paths.h"
 #include "model/card.h"
 #include "model/families/registry.h"
 #include "model/families/testing/configs.h"
@@ -229,7 +230,7 @@ void CheckAccepted(const ModelCard& card) {
 std::vector<json> Seeds() {
   std::vector<json> seeds;
   for (const std::string& architecture : kCompleteConfigs) seeds.push_back(CompleteConfig(architecture));
-  for (const auto& entry : std::filesystem::directory_iterator(HEADROOM_SOURCE_DIR "/models/cards")) {
+  for (const auto& entry : std::filesystem::directory_iterator(SourceDir() + "/models/cards")) {
     if (!entry.is_directory()) continue;
     std::ifstream file(entry.path() / "config.json");
     seeds.push_back(json::parse(file));

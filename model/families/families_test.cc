@@ -9,6 +9,7 @@
 #include <set>
 #include <sstream>
 
+#include "common/testing/paths.h"
 #include "model/card.h"
 #include "model/families/registry.h"
 #include "model/families/testing/configs.h"
@@ -166,7 +167,7 @@ TEST(Families, PreprocessorBoundsThePicture) {
 
 TEST(Families, ServedModelsAreTheEnginesOwn) {
   for (const char* path : {"tests/golden/minicpmv", "tests/golden/llama", "tests/golden/qwen2", "models/demo"}) {
-    const std::string directory = std::string(HEADROOM_SOURCE_DIR "/") + path;
+    const std::string directory = SourceDir() + "/" + path;
     const auto config = LoadModelConfig(directory);
     ASSERT_TRUE(config.ok()) << config.status();
     const ModelCard expected = CardOf(*config);
@@ -341,7 +342,7 @@ TEST(Families, NotesOfACardFileAreShown) {
 
 TEST(Families, EveryCardFolderLoads) {
   int folders = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(HEADROOM_SOURCE_DIR "/models/cards")) {
+  for (const auto& entry : std::filesystem::directory_iterator(SourceDir() + "/models/cards")) {
     if (!entry.is_directory()) continue;
     ++folders;
     const auto card = LoadModelCard(entry.path().string());
@@ -359,8 +360,8 @@ TEST(Families, EveryCardFolderLoads) {
 TEST(Families, PathsThatAreNoModel) {
   EXPECT_THAT(LoadModelCard("").status().message(), HasSubstr("no path given"));
   EXPECT_THAT(LoadModelCard("/no/such/model").status().message(), HasSubstr("neither a directory nor a config.json"));
-  EXPECT_THAT(LoadModelCard(HEADROOM_SOURCE_DIR).status().message(), HasSubstr("has no config.json"));
-  EXPECT_THAT(LoadModelCard(HEADROOM_SOURCE_DIR "/README.md").status().message(), HasSubstr("not valid JSON"));
+  EXPECT_THAT(LoadModelCard(SourceDir()).status().message(), HasSubstr("has no config.json"));
+  EXPECT_THAT(LoadModelCard(SourceDir() + "/README.md").status().message(), HasSubstr("not valid JSON"));
 }
 
 }  // namespace

@@ -7,6 +7,8 @@
 #include <iterator>
 #include <random>
 
+#include "common/testing/paths.h"
+
 namespace headroom::model {
 namespace {
 
@@ -84,7 +86,7 @@ TEST(HeaderTest, ReadsSizes) {
 
 TEST(HeaderTest, ReadsGoldenPictures) {
   auto read = [](const std::string& name) {
-    std::ifstream in(HEADROOM_SOURCE_DIR "/tests/golden/minicpmv/images/" + name, std::ios::binary);
+    std::ifstream in(SourceDir() + "/tests/golden/minicpmv/images/" + name, std::ios::binary);
     return std::string(std::istreambuf_iterator<char>(in), {});
   };
   ExpectHeader(read("photo.png"), ImageFormat::kPng, 800, 533);

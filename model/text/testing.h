@@ -13,14 +13,13 @@
 #include <string>
 #include <vector>
 
+#include "common/testing/paths.h"
 #include "common/utf8.h"
 #include "model/text/tokenizer.h"
 
 namespace headroom::model {
 
-inline std::string GoldenPath(const std::string& file) {
-  return std::string(HEADROOM_SOURCE_DIR "/tests/golden/minicpmv/") + file;
-}
+inline std::string GoldenPath(const std::string& file) { return SourceDir() + "/tests/golden/minicpmv/" + file; }
 
 inline std::string ReadFileOrDie(const std::string& path) {
   std::ifstream file(path, std::ios::binary);

@@ -6,6 +6,7 @@
 #include <iterator>
 
 #include "common/check.h"
+#include "common/testing/paths.h"
 #include "common/utf8.h"
 
 namespace headroom::fuzz {
@@ -16,14 +17,14 @@ std::vector<Target>& Targets() {
 }
 
 std::string TreeFile(const std::string& path) {
-  std::ifstream file(HEADROOM_SOURCE_DIR "/" + path, std::ios::binary);
+  std::ifstream file(SourceDir() + "/" + path, std::ios::binary);
   HEADROOM_CHECK(file.good()) << path;
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
 std::vector<std::string> TreeFiles(const std::string& directory, const std::vector<std::string>& endings) {
   std::vector<std::string> paths;
-  const std::filesystem::path root = HEADROOM_SOURCE_DIR;
+  const std::filesystem::path root = SourceDir();
   for (const auto& entry : std::filesystem::recursive_directory_iterator(root / directory)) {
     const std::string path = entry.path().lexically_relative(root).string();
     const auto ends = [&](const std::string& ending) { return path.ends_with(ending); };

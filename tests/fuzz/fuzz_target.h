@@ -1,6 +1,5 @@
 // A parser of untrusted bytes under test. Each *_fuzz.cc registers one target; it is built twice: as a libFuzzer
-// program (tools/fuzz), and into fuzz_replay_test, which every test run repeats seeds, regressions and a few mutations
-// with.
+// program (tools/fuzz), and into replay_test, which repeats seeds, regressions and a few mutations in every test run.
 #pragma once
 
 #include <string>

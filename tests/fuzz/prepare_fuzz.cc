@@ -3,6 +3,7 @@
 #include <set>
 
 #include "common/check.h"
+#include "common/testing/paths.h"
 #include "common/utf8.h"
 #include "gateway/prepare.h"
 #include "tests/fuzz/fuzz_target.h"
@@ -15,7 +16,7 @@ constexpr gateway::ClusterLimits kLimits = {
 
 const gateway::ServedModel& Golden() {
   static const gateway::ServedModel* const model = [] {
-    auto loaded = gateway::ServedModel::Load(HEADROOM_SOURCE_DIR "/tests/golden/minicpmv");
+    auto loaded = gateway::ServedModel::Load(SourceDir() + "/tests/golden/minicpmv");
     HEADROOM_CHECK(loaded.ok()) << loaded.status();
     return loaded->release();
   }();

@@ -8,9 +8,13 @@
 #include <iostream>
 #include <random>
 
+#include "common/testing/paths.h"
 #include "tests/fuzz/fuzz_target.h"
 
 namespace headroom::fuzz {
+
+void PrintTo(const Target& target, std::ostream* out) { *out << target.name; }
+
 namespace {
 
 constexpr int kMutations = 300;
@@ -47,39 +51,28 @@ std::string Mutate(std::string input, const std::string& other, std::mt19937_64*
   return input;
 }
 
-class ReplayTest : public ::testing::Test {
- public:
-  explicit ReplayTest(const Target* target) : target_(*target) {}
+class ReplayTest : public ::testing::TestWithParam<Target> {};
 
-  void TestBody() override {
-    const char* given = std::getenv("HEADROOM_TEST_SEED");
-    const uint64_t seed = given != nullptr ? std::strtoull(given, nullptr, 10) : std::random_device{}();
-    std::cout << "HEADROOM_TEST_SEED=" << seed << std::endl;
-    std::vector<std::string> inputs = target_.seeds();
-    ASSERT_FALSE(inputs.empty());
-    const std::string regressions = "tests/fuzz/regressions/" + target_.name;
-    if (std::filesystem::exists(HEADROOM_SOURCE_DIR "/" + regressions)) {
-      for (std::string& input : TreeFiles(regressions, {""})) inputs.push_back(std::move(input));
-    }
-    for (const std::string& input : inputs) target_.run(input);
-    std::erase_if(inputs, [](const std::string& input) { return input.size() > kInputBytesMax; });
-    std::mt19937_64 generator(seed);
-    const auto any = [&]() -> const std::string& { return inputs[generator() % inputs.size()]; };
-    for (int i = 0; i < kMutations; ++i) target_.run(Mutate(any(), any(), &generator));
+TEST_P(ReplayTest, KeepsItsPromises) {
+  const Target& target = GetParam();
+  const char* given = std::getenv("HEADROOM_TEST_SEED");
+  const uint64_t seed = given != nullptr ? std::strtoull(given, nullptr, 10) : std::random_device{}();
+  std::cout << "HEADROOM_TEST_SEED=" << seed << std::endl;
+  std::vector<std::string> inputs = target.seeds();
+  ASSERT_FALSE(inputs.empty());
+  const std::string regressions = "tests/fuzz/regressions/" + target.name;
+  if (std::filesystem::exists(SourceDir() + "/" + regressions)) {
+    for (std::string& input : TreeFiles(regressions, {""})) inputs.push_back(std::move(input));
   }
+  for (const std::string& input : inputs) target.run(input);
+  std::erase_if(inputs, [](const std::string& input) { return input.size() > kInputBytesMax; });
+  std::mt19937_64 generator(seed);
+  const auto any = [&]() -> const std::string& { return inputs[generator() % inputs.size()]; };
+  for (int i = 0; i < kMutations; ++i) target.run(Mutate(any(), any(), &generator));
+}
 
- private:
-  const Target& target_;
-};
+INSTANTIATE_TEST_SUITE_P(Targets, ReplayTest, ::testing::ValuesIn(Targets()),
+                         [](const ::testing::TestParamInfo<Target>& info) { return info.param.name; });
 
 }  // namespace
 }  // namespace headroom::fuzz
-
-int main(int argc, char** argv) {
-  ::testing::InitGoogleTest(&argc, argv);
-  for (const headroom::fuzz::Target& target : headroom::fuzz::Targets()) {
-    ::testing::RegisterTest("FuzzReplay", target.name.c_str(), nullptr, nullptr, __FILE__, __LINE__,
-                            [&target]() -> ::testing::Test* { return new headroom::fuzz::ReplayTest(&target); });
-  }
-  return RUN_ALL_TESTS();
-}

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "common/testing/paths.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -80,7 +81,7 @@ class GoldenCheckTest : public testing::Test {
   void TearDown() override { fs::remove_all(directory_); }
 
   void Copy(const std::string& name) {
-    fs::copy(fs::path(HEADROOM_SOURCE_DIR) / "tests/golden" / name, directory_, fs::copy_options::recursive);
+    fs::copy(fs::path(SourceDir()) / "tests/golden" / name, directory_, fs::copy_options::recursive);
     for (const auto& file : fs::recursive_directory_iterator(directory_)) {
       fs::permissions(file, fs::perms::owner_write, fs::perm_options::add);
     }

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/testing/paths.h"
 #include "vision-worker/image/sandbox.h"
 
 namespace headroom::vision_worker {
@@ -157,12 +158,12 @@ TEST(BombsTest, EachIsRefusedAndTheNextPictureWorks) {
   ASSERT_GE(files.size(), 50u);
 
   SandboxConfig config;
-  config.decoder_path = HEADROOM_BINARY_DIR "/bin/headroom-image-decoder";
+  config.decoder_path = BinaryDir() + "/bin/headroom-image-decoder";
   config.decoders_max = 1;
   config.decode_ms_max = 120'000;
   absl::StatusOr<std::unique_ptr<ImageSandbox>> sandbox = ImageSandbox::Start(config);
   ASSERT_TRUE(sandbox.ok()) << sandbox.status();
-  std::ifstream in(HEADROOM_SOURCE_DIR "/tests/golden/minicpmv/images/small.png", std::ios::binary);
+  std::ifstream in(SourceDir() + "/tests/golden/minicpmv/images/small.png", std::ios::binary);
   const std::string good(std::istreambuf_iterator<char>(in), {});
   const int64_t rss_before = MaxRssKib();
   auto decode = [&](const std::string& bytes) {

@@ -12,6 +12,8 @@
 #include <string>
 #include <vector>
 
+#include "common/testing/paths.h"
+
 namespace headroom::vision_worker {
 namespace {
 
@@ -25,7 +27,7 @@ std::string ReadFile(const fs::path& path) {
 
 std::vector<fs::path> Fixtures() {
   std::vector<fs::path> paths;
-  for (const auto& entry : fs::directory_iterator(HEADROOM_SOURCE_DIR "/vision-worker/image/testdata")) {
+  for (const auto& entry : fs::directory_iterator(SourceDir() + "/vision-worker/image/testdata")) {
     std::string kind = entry.path().extension();
     if (kind == ".png" || kind == ".jpg" || kind == ".webp") paths.push_back(entry.path());
   }
@@ -72,7 +74,7 @@ TEST(CodecTest, EqualToPillow) {
 }
 
 TEST(CodecTest, JpegOfThePhotoIsCloseToItsPng) {
-  const fs::path images = HEADROOM_SOURCE_DIR "/tests/golden/minicpmv/images";
+  const fs::path images = SourceDir() + "/tests/golden/minicpmv/images";
   std::vector<uint8_t> png, jpeg;
   ASSERT_EQ(Decode(ImageFormat::kPng, ReadFile(images / "photo.png"), 800, 533, &png), DecodeOutcome::kOk);
   ASSERT_EQ(Decode(ImageFormat::kJpeg, ReadFile(images / "photo.jpg"), 800, 533, &jpeg), DecodeOutcome::kOk);
@@ -107,7 +109,7 @@ TEST(CodecTest, AnotherSizeThanProbedIsRefused) {
 
 TEST(CodecTest, AnotherFormatThanProbedIsRefused) {
   std::vector<uint8_t> out;
-  std::string png = ReadFile(HEADROOM_SOURCE_DIR "/tests/golden/minicpmv/images/dot.png");
+  std::string png = ReadFile(SourceDir() + "/tests/golden/minicpmv/images/dot.png");
   EXPECT_NE(Decode(ImageFormat::kJpeg, png, 2, 2, &out), DecodeOutcome::kOk);
   EXPECT_NE(Decode(ImageFormat::kWebp, png, 2, 2, &out), DecodeOutcome::kOk);
   EXPECT_EQ(Decode(static_cast<ImageFormat>(9), png, 2, 2, &out), DecodeOutcome::kUnsupported);

@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "common/testing/paths.h"
 #include "model/image/header.h"
 #include "vision-worker/image/codec.h"
 
@@ -23,7 +24,7 @@ using nlohmann::json;
 // HEADROOM_GOLDEN_DIR names another directory in the same layout.
 fs::path GoldenDir() {
   const char* other = std::getenv("HEADROOM_GOLDEN_DIR");
-  return other != nullptr ? fs::path(other) : fs::path(HEADROOM_SOURCE_DIR "/tests/golden/minicpmv");
+  return other != nullptr ? fs::path(other) : fs::path(SourceDir() + "/tests/golden/minicpmv");
 }
 
 std::string ReadFile(const fs::path& path) {

@@ -13,6 +13,7 @@
 #include <random>
 #include <thread>
 
+#include "common/testing/paths.h"
 #include "vision-worker/image/codec.h"
 
 namespace headroom::vision_worker {
@@ -29,13 +30,11 @@ std::string ReadFile(const fs::path& path) {
   return std::string(std::istreambuf_iterator<char>(in), {});
 }
 
-std::string Picture(const std::string& name) {
-  return ReadFile(HEADROOM_SOURCE_DIR "/vision-worker/image/testdata/" + name);
-}
+std::string Picture(const std::string& name) { return ReadFile(SourceDir() + "/vision-worker/image/testdata/" + name); }
 
 SandboxConfig Config(int decoders = 1) {
   SandboxConfig config;
-  config.decoder_path = HEADROOM_BINARY_DIR "/bin/headroom-image-decoder";
+  config.decoder_path = BinaryDir() + "/bin/headroom-image-decoder";
   config.decoders_max = decoders;
   config.decode_ms_max = 60'000;
   return config;
@@ -103,7 +102,7 @@ TEST(SandboxTest, PixelsEqualADirectDecode) {
   std::unique_ptr<ImageSandbox> sandbox = Start(Config(2));
   ASSERT_NE(sandbox, nullptr);
   int count = 0;
-  for (const auto& entry : fs::directory_iterator(HEADROOM_SOURCE_DIR "/vision-worker/image/testdata")) {
+  for (const auto& entry : fs::directory_iterator(SourceDir() + "/vision-worker/image/testdata")) {
     if (entry.path().extension() == ".rgb" || entry.path().extension() == ".py") continue;
     SCOPED_TRACE(entry.path().filename().string());
     std::string bytes = ReadFile(entry.path());

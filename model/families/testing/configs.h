@@ -5,10 +5,12 @@
 #include <string>
 #include <vector>
 
+#include "common/testing/paths.h"
+
 namespace headroom::model::families::testing {
 
 // models/cards/NAME.
-inline std::string CardPath(const std::string& name) { return HEADROOM_SOURCE_DIR "/models/cards/" + name; }
+inline std::string CardPath(const std::string& name) { return SourceDir() + "/models/cards/" + name; }
 
 inline const char* const kPreprocessor = R"({"size": {"longest_edge": 1000000}})";
 
