@@ -17,7 +17,7 @@ bool FairQueue::Push(Waiting waiting) {
   const size_t bytes = BytesOf(waiting);
   if (index_.size() >= options_.entries_max || bytes > options_.bytes_max - bytes_) return false;
   HEADROOM_CHECK(!index_.contains(waiting.ticket)) << "ticket " << waiting.ticket << " waits twice";
-  waiting.priority = std::clamp(waiting.priority, kPriorityMin, kPriorityMax);
+  HEADROOM_CHECK(waiting.priority >= kPriorityMin && waiting.priority <= kPriorityMax) << waiting.priority;
   Class& priority_class = classes_[waiting.priority];
   Tenant& tenant = priority_class.tenants[waiting.tenant];
   if (tenant.waiting.empty()) tenant.served = std::max(tenant.served, priority_class.served_floor);

@@ -19,17 +19,13 @@ namespace headroom::admission {
 // Names one Reserve call inside a scheduler process.
 using Ticket = uint64_t;
 
-// Priorities outside are clamped: the number of classes is bounded.
-inline constexpr int32_t kPriorityMin = -8;
-inline constexpr int32_t kPriorityMax = 8;
-
 struct Waiting {
   Ticket ticket = 0;
   std::string request_id = {};
   std::string tenant;
-  int32_t priority = 0;
-  int64_t cost = 1;   // charged to the tenant when served: tokens; 0 for a request that was charged before
-  TimePoint arrival;  // moved back by the time that it had waited elsewhere
+  int32_t priority = 0;  // kPriorityMin … kPriorityMax
+  int64_t cost = 1;      // charged to the tenant when served: tokens; 0 for a request that was charged before
+  TimePoint arrival;     // moved back by the time that it had waited elsewhere
   TimePoint give_up_at;
   std::string model;
   Price price;

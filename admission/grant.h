@@ -56,6 +56,10 @@ struct Grant {
   }
 };
 
+// Of a request; higher goes first. The range that the protocol states: every value is a class of the queue.
+inline constexpr int32_t kPriorityMin = -8;
+inline constexpr int32_t kPriorityMax = 8;
+
 // Names a leg: the grant and the role.
 struct LegKey {
   GrantId id;

@@ -131,7 +131,7 @@ TEST(FairQueueTest, OrderIsFairBetweenTenantsAndByPriority) {
   FairQueue queue({});
   for (Ticket ticket : {1, 2, 3}) ASSERT_TRUE(queue.Push(Entry(ticket, "a")));
   ASSERT_TRUE(queue.Push(Entry(4, "b")));
-  ASSERT_TRUE(queue.Push(Entry(5, "b", 10, 1'000'000)));
+  ASSERT_TRUE(queue.Push(Entry(5, "b", 10, kPriorityMax)));
   EXPECT_THAT(Tickets(queue), testing::ElementsAre(5, 1, 4, 2, 3));
   queue.Serve(1);
   EXPECT_THAT(Tickets(queue), testing::ElementsAre(5, 4, 2, 3));

@@ -36,7 +36,7 @@ struct RefusalRecord {
   TimePoint at = {};
   std::string request_id = {};
   std::string tenant = {};
-  RefusalReason reason = RefusalReason::kInvalidPrice;
+  RefusalReason reason = RefusalReason::kInvalidReserve;
   std::string message = {};
   std::optional<Shortfall> shortfall = {};
   Price price = {};

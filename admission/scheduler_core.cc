@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "admission/price.h"
+#include "common/range.h"
 
 namespace headroom::admission {
 namespace {
@@ -114,6 +115,7 @@ absl::Status SchedulerCore::CheckReserve(const Reserve& event) const {
     return absl::InvalidArgumentError(
         absl::StrCat("request id, tenant or model has more than ", kNameBytesMax, " bytes"));
   }
+  HEADROOM_RETURN_IF_ERROR(CheckRange("priority", event.priority, kPriorityMin, kPriorityMax));
   if (event.exclude_workers.size() > kExcludeMax) {
     return absl::InvalidArgumentError(
         absl::StrCat("exclude_workers has ", event.exclude_workers.size(), " entries, at most ", kExcludeMax));
@@ -159,7 +161,7 @@ void SchedulerCore::RememberVoid(const GrantId& id) {
 void SchedulerCore::On(const Reserve& event, TimePoint now, Actions& actions) {
   // Not worth remembering: its numbers are no numbers.
   if (absl::Status status = CheckReserve(event); !status.ok()) {
-    actions.push_back(Refused{event.ticket, {RefusalReason::kInvalidPrice, std::string(status.message())}});
+    actions.push_back(Refused{event.ticket, {RefusalReason::kInvalidReserve, std::string(status.message())}});
     return;
   }
   if (voided_.contains(event.grant)) {

@@ -155,7 +155,7 @@ TEST_F(SchedulerCoreTest, VoidByTheCallersIdReachesReservesInEveryState) {
   ASSERT_TRUE(IsGranted(granted));
   EXPECT_EQ(granted_[granted].id, (GrantId{9, 1}));
   const Ticket waiting = Ask(100, named(2));
-  for (uint64_t used : {1, 2}) EXPECT_EQ(refused_.at(Ask(1, named(used))).reason, RefusalReason::kInvalidPrice) << used;
+  for (uint64_t used : {1, 2}) EXPECT_EQ(refused_.at(Ask(1, named(used))).reason, RefusalReason::kInvalidReserve) << used;
   Apply(Void{{9, 2}});
   EXPECT_EQ(refused_.at(waiting).reason, RefusalReason::kVoided);
   EXPECT_EQ(refused_.at(waiting).code(), absl::StatusCode::kCancelled);
@@ -189,12 +189,12 @@ TEST_F(SchedulerCoreTest, RefusesAtOnceWhatCanNeverFit) {
   const Ticket long_one = Ask(1, [](Reserve& reserve) { reserve.price.sequence_tokens = 1001; });
   EXPECT_EQ(ReasonOf(long_one), RefusalReason::kModelLimit);
   EXPECT_EQ(refused_[long_one].code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(ReasonOf(Ask(1, [](Reserve& reserve) { reserve.price.llm->slots = 0; })), RefusalReason::kInvalidPrice);
+  EXPECT_EQ(ReasonOf(Ask(1, [](Reserve& reserve) { reserve.price.llm->slots = 0; })), RefusalReason::kInvalidReserve);
   EXPECT_EQ(ReasonOf(Ask(1, [](Reserve& reserve) { reserve.price.llm->kv_blocks = -1; })),
-            RefusalReason::kInvalidPrice);
-  EXPECT_EQ(ReasonOf(Ask(1, [](Reserve& reserve) { reserve.price = {}; })), RefusalReason::kInvalidPrice);
+            RefusalReason::kInvalidReserve);
+  EXPECT_EQ(ReasonOf(Ask(1, [](Reserve& reserve) { reserve.price = {}; })), RefusalReason::kInvalidReserve);
   EXPECT_EQ(ReasonOf(Ask(1, [](Reserve& reserve) { reserve.exclude_workers.resize(65); })),
-            RefusalReason::kInvalidPrice);
+            RefusalReason::kInvalidReserve);
 }
 
 TEST_F(SchedulerCoreTest, PieceAboveTheStepIsAModelLimit) {
@@ -553,6 +553,17 @@ TEST_F(SchedulerCoreTest, PrioritiesAndFairTurns) {
     current = granted.grant.id;
   }
   EXPECT_THAT(order, testing::ElementsAre(urgent, greedy[0], modest, greedy[1], greedy[2], greedy[3]));
+}
+
+TEST_F(SchedulerCoreTest, PrioritiesOutsideTheRangeAreRefused) {
+  JoinLlm();
+  auto with = [](int32_t priority) { return [priority](Reserve& reserve) { reserve.priority = priority; }; };
+  for (const int32_t priority : {kPriorityMin, kPriorityMax}) EXPECT_TRUE(IsGranted(Ask(1, with(priority))));
+  for (const int32_t priority : {kPriorityMin - 1, kPriorityMax + 1, INT32_MIN, INT32_MAX}) {
+    const Ticket ticket = Ask(1, with(priority));
+    ASSERT_EQ(ReasonOf(ticket), RefusalReason::kInvalidReserve) << priority;
+    EXPECT_EQ(refused_.at(ticket).message, absl::StrCat("priority: ", priority, " is not between -8 and 8"));
+  }
 }
 
 TEST_F(SchedulerCoreTest, MovedRequestsKeepTheirPlace) {

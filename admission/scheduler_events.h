@@ -126,7 +126,7 @@ using Event = std::variant<WorkerHello, LegActivated, LegSettled, StateChanged, 
 // ---- out
 
 struct Refusal {
-  RefusalReason reason = RefusalReason::kInvalidPrice;
+  RefusalReason reason = RefusalReason::kInvalidReserve;
   std::string message = {};
   std::optional<Shortfall> shortfall = {};
   milliseconds retry_delay{0};  // 0 where the reason says that trying again will not help

@@ -20,8 +20,8 @@ std::vector<RefusalReasonInfo> Build() {
   using enum RefusalReason;
   using enum absl::StatusCode;
   return {
-      {kInvalidPrice, "INVALID_PRICE", kInvalidArgument, false, "scheduler", "",
-       "The price that the gateway sent is malformed or out of bounds, or its grant's id is in use."},
+      {kInvalidReserve, "INVALID_RESERVE", kInvalidArgument, false, "scheduler", "",
+       "The Reserve that the gateway sent is malformed or out of bounds, or its grant's id is in use."},
       {kModelLimit, "MODEL_LIMIT", kInvalidArgument, false, "gateway|scheduler", "model_len|max_patches_per_step",
        "Prompt and max_tokens are above max_model_len, or a piece of an image is above max_patches_per_step."},
       {kNeverFits, "NEVER_FITS", kFailedPrecondition, false, "gateway|scheduler",

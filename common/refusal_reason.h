@@ -14,7 +14,7 @@
 namespace headroom {
 
 enum class RefusalReason : uint8_t {
-  kInvalidPrice,
+  kInvalidReserve,
   kModelLimit,
   kNeverFits,
   kNoWorker,

@@ -1,7 +1,6 @@
 #include "gateway/prepare.h"
 
 #include <algorithm>
-#include <cstdlib>
 
 #include "admission/price.h"
 #include "common/utf8.h"
@@ -15,7 +14,6 @@ namespace {
 
 constexpr int kStopStringsMax = 8;
 constexpr size_t kStopStringBytesMax = 128;
-constexpr int kPriorityMax = 100;
 
 absl::Status CheckScalars(const v1::GenerateRequest& request, const ServedModel& model) {
   if (!request.model().empty() && request.model() != model.name) {
@@ -23,9 +21,15 @@ absl::Status CheckScalars(const v1::GenerateRequest& request, const ServedModel&
                                       "'");
   }
   if (request.n() < 0 || request.n() > 1)
-    return OutOfRange("n", request.n(), "1: several choices are not supported yet");
-  if (std::abs(static_cast<int64_t>(request.priority())) > kPriorityMax) {
-    return OutOfRange("priority", request.priority(), absl::StrCat("in [", -kPriorityMax, ", ", kPriorityMax, "]"));
+    return OutOfRange("n", request.n(), "in [0, 1]: several choices are not supported yet");
+  if (request.priority() < admission::kPriorityMin || request.priority() > admission::kPriorityMax) {
+    return OutOfRange("priority", request.priority(),
+                      absl::StrCat("in [", admission::kPriorityMin, ", ", admission::kPriorityMax, "]"));
+  }
+  // Also of a request without pictures: a field that is wrong is refused, used or not.
+  if (request.has_max_slice_nums() &&
+      (request.max_slice_nums() < 1 || request.max_slice_nums() > model::kMaxSliceNumsLimit)) {
+    return OutOfRange("max_slice_nums", request.max_slice_nums(), absl::StrCat("in [1, ", model::kMaxSliceNumsLimit, "]"));
   }
   if (request.has_max_tokens() && request.max_tokens() < 1)
     return OutOfRange("max_tokens", request.max_tokens(), "at least 1");

@@ -118,8 +118,11 @@ TEST_F(PrepareTest, FieldsOutOfRange) {
   ExpectInvalid(with([](auto& r) { r.set_max_tokens(INT32_MAX); }), "max_model_len");
   ExpectInvalid(with([](auto& r) { r.set_n(2); }), "n is 2");
   ExpectInvalid(with([](auto& r) { r.set_model("other"); }), "unknown model 'other'");
-  ExpectInvalid(with([](auto& r) { r.set_priority(101); }), "priority is 101");
+  ExpectInvalid(with([](auto& r) { r.set_priority(9); }), "priority is 9; it must be in [-8, 8]");
+  ExpectInvalid(with([](auto& r) { r.set_priority(-9); }), "priority is -9");
   ExpectInvalid(with([](auto& r) { r.set_priority(INT32_MIN); }), "priority");
+  EXPECT_TRUE(Run(with([](auto& r) { r.set_priority(8); })).ok());
+  EXPECT_TRUE(Run(with([](auto& r) { r.set_priority(-8); })).ok());
   ExpectInvalid(with([](auto& r) { r.add_stop(""); }), "empty");
   ExpectInvalid(with([](auto& r) { r.add_stop(std::string(129, 'x')); }), "129");
   ExpectInvalid(with([](auto& r) {
@@ -175,10 +178,14 @@ TEST_F(PrepareTest, SliceLimitOfTheRequest) {
   const auto prepared = Run(request);
   ASSERT_TRUE(prepared.ok()) << prepared.status();
   EXPECT_EQ(prepared->images[0].pieces(), 1);
-  request.set_max_slice_nums(0);
-  ExpectInvalid(request, "0");
-  request.set_max_slice_nums(INT32_MAX);
-  ExpectInvalid(request, "2147483647");
+  for (v1::GenerateRequest any : {request, Ask("Hello")}) {
+    any.set_max_slice_nums(0);
+    ExpectInvalid(any, "max_slice_nums is 0; it must be in [1, 256]");
+    any.set_max_slice_nums(257);
+    ExpectInvalid(any, "max_slice_nums is 257; it must be in [1, 256]");
+    any.set_max_slice_nums(256);
+    EXPECT_TRUE(Run(any).ok());
+  }
 }
 
 TEST_F(PrepareTest, CacheKeysTellPicturesAndLimitsApart) {

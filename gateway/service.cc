@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "admission/link/past_request.h"
 #include "common/log.h"
 #include "common/random.h"
 #include "common/rpc/status.h"
@@ -18,7 +19,6 @@ constexpr size_t kRequestIdBytesMax = 128;
 constexpr int64_t kMessageCopies = 2;
 constexpr size_t kExplainQueueMax = 8;
 constexpr std::chrono::milliseconds kExplainTimeout(5'000);
-constexpr int64_t kRefusalsMax = 100;
 constexpr char kNoBudget[] = "none";
 
 // Fit for logs and headers.
@@ -305,7 +305,8 @@ grpc::ServerUnaryReactor* GatewayService::GetRefusals(grpc::CallbackServerContex
 
 // The scheduler's and this gateway's own, newest first.
 absl::Status GatewayService::FindRefusals(const v1::GetRefusalsRequest& request, v1::GetRefusalsResponse* response) {
-  const int64_t count = std::clamp<int64_t>(request.count(), 1, kRefusalsMax);
+  HEADROOM_RETURN_IF_ERROR(admission::CheckRequest(request));
+  const int64_t count = request.count() == 0 ? admission::kRefusalsDefault : request.count();
   std::vector<v1::RefusalView> views =
       refusals_.Last(request.request_id(), static_cast<size_t>(count), parts_.clock.Now());
   const auto from_scheduler = parts_.scheduler.GetRefusals(request, kExplainTimeout);

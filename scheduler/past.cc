@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "admission/link/convert.h"
+#include "admission/link/past_request.h"
 
 namespace headroom::scheduler {
 namespace {
@@ -10,19 +11,13 @@ namespace {
 using admission::milliseconds;
 using admission::ToProto;
 
-constexpr int64_t kDayMs = 24 * 3600 * 1000;
-constexpr int64_t kYearMs = 366 * kDayMs;
-constexpr int64_t kLegsDefault = 200;
-constexpr int64_t kLegsMax = 5'000;
-constexpr int64_t kPointsDefault = 60;
-constexpr int64_t kPointsMax = 1'000;
+// More than any history covers: what is further back, or longer, is as far as is remembered.
+constexpr int64_t kYearMs = int64_t{366} * 24 * 3600 * 1000;
 // Of all workers together: points cost more than legs when there are many workers.
 constexpr int64_t kPointsTotalMax = 50'000;
-constexpr int64_t kRefusalsMax = 100;
 
-int64_t Limit(int64_t asked, int64_t by_default, int64_t most) {
-  return asked <= 0 ? by_default : std::min(asked, most);
-}
+size_t OrDefault(int64_t asked, int64_t by_default) { return static_cast<size_t>(asked == 0 ? by_default : asked); }
+milliseconds UpToAYear(int64_t ms) { return milliseconds(std::min(ms, kYearMs)); }
 
 void FillLeg(const admission::PastLeg& leg, TimePoint when, v1::LegPast* message) {
   *message->mutable_grant() = ToProto(leg.leg.id);
@@ -66,14 +61,14 @@ void FillWorker(const admission::PastWorker& worker, TimePoint when, v1::WorkerP
 
 }  // namespace
 
-v1::GetHistoryResponse AnswerHistory(const CoreRunner& core, const v1::GetHistoryRequest& request) {
-  CoreRunner::MomentQuery query{
-      .age = milliseconds(std::clamp<int64_t>(request.age_ms(), 0, kDayMs)),
-      .since_begin = milliseconds(std::clamp<int64_t>(request.since_begin_ms(), 0, kYearMs)),
-      .worker = request.worker(),
-      .legs_max = static_cast<size_t>(Limit(request.legs_max(), kLegsDefault, kLegsMax)),
-      .span = milliseconds(std::clamp<int64_t>(request.span_ms(), 0, kDayMs)),
-      .points_max = static_cast<size_t>(Limit(request.points_max(), kPointsDefault, kPointsMax))};
+absl::StatusOr<v1::GetHistoryResponse> AnswerHistory(const CoreRunner& core, const v1::GetHistoryRequest& request) {
+  HEADROOM_RETURN_IF_ERROR(admission::CheckRequest(request));
+  const CoreRunner::MomentQuery query{.age = UpToAYear(request.age_ms()),
+                                      .since_begin = UpToAYear(request.since_begin_ms()),
+                                      .worker = request.worker(),
+                                      .legs_max = OrDefault(request.legs_max(), admission::kHistoryLegsDefault),
+                                      .span = UpToAYear(request.span_ms()),
+                                      .points_max = OrDefault(request.points_max(), admission::kHistoryPointsDefault)};
   const CoreRunner::Moment moment = core.Past(query);
   v1::GetHistoryResponse response;
   response.set_age_ms(Milliseconds(moment.now - moment.when));
@@ -93,9 +88,10 @@ v1::GetHistoryResponse AnswerHistory(const CoreRunner& core, const v1::GetHistor
   return response;
 }
 
-v1::GetRefusalsResponse AnswerRefusals(const CoreRunner& core, const v1::GetRefusalsRequest& request) {
+absl::StatusOr<v1::GetRefusalsResponse> AnswerRefusals(const CoreRunner& core, const v1::GetRefusalsRequest& request) {
+  HEADROOM_RETURN_IF_ERROR(admission::CheckRequest(request));
   const CoreRunner::PastRefusals past =
-      core.Refusals(request.request_id(), static_cast<size_t>(Limit(request.count(), 1, kRefusalsMax)));
+      core.Refusals(request.request_id(), OrDefault(request.count(), admission::kRefusalsDefault));
   v1::GetRefusalsResponse response;
   for (const admission::RefusalRecord& refusal : past.refusals) {
     v1::RefusalView* view = response.add_refusals();

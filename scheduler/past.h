@@ -1,4 +1,5 @@
-// Answers about the recent past, from the core's history and refusals. Whatever is asked, an answer is bounded.
+// Answers about the recent past, from the core's history and refusals. An answer is bounded; what is asked outside the
+// ranges of headroom/v1/cluster.proto is INVALID_ARGUMENT.
 #pragma once
 
 #include "headroom/v1/cluster.pb.h"
@@ -6,7 +7,7 @@
 
 namespace headroom::scheduler {
 
-v1::GetHistoryResponse AnswerHistory(const CoreRunner& core, const v1::GetHistoryRequest& request);
-v1::GetRefusalsResponse AnswerRefusals(const CoreRunner& core, const v1::GetRefusalsRequest& request);
+absl::StatusOr<v1::GetHistoryResponse> AnswerHistory(const CoreRunner& core, const v1::GetHistoryRequest& request);
+absl::StatusOr<v1::GetRefusalsResponse> AnswerRefusals(const CoreRunner& core, const v1::GetRefusalsRequest& request);
 
 }  // namespace headroom::scheduler

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "admission/link/convert.h"
+#include "admission/link/past_request.h"
 #include "admission/link/worker_link.h"
 #include "admission/price.h"
 #include "common/random.h"
@@ -164,29 +165,67 @@ TEST_F(PastTest, WhoHeldHowMuch) {
   }));
 }
 
-// Whatever is asked: an answer, and a small one.
-TEST_F(PastTest, QuestionsAreBounded) {
+// Whatever is asked within the ranges: an answer, and a small one.
+TEST_F(PastTest, AnswersAreBounded) {
   constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
-  constexpr int64_t kLeast = std::numeric_limits<int64_t>::min();
-  for (const int64_t value : {kMost, kLeast, int64_t{-1}, int64_t{1}}) {
+  for (const int64_t value : {kMost, int64_t{1}}) {
     v1::GetHistoryRequest request;
     request.set_age_ms(value);
     request.set_span_ms(value);
-    request.set_legs_max(value);
-    request.set_points_max(value);
+    request.set_legs_max(std::min(value, admission::kHistoryLegsMax));
+    request.set_points_max(std::min(value, admission::kHistoryPointsMax));
     request.set_since_begin_ms(value);
     const v1::GetHistoryResponse response = History(request);
     EXPECT_LE(response.age_ms(), response.covered_ms());
     EXPECT_GE(response.age_ms(), 0);
     EXPECT_LE(response.workers_size(), 1);
-    EXPECT_EQ(Refusals("", value).refusals_size(), 0);
+    EXPECT_EQ(Refusals("", std::min(value, admission::kRefusalsMax)).refusals_size(), 0);
   }
   v1::GetHistoryRequest request;
   request.set_worker(std::string(100'000, 'w'));
   EXPECT_EQ(History(request).workers_size(), 0);
   for (int i = 0; i < 120; ++i) EXPECT_FALSE(Reserve(absl::StrCat("r-", i), 2000, 100).ok());
-  EXPECT_EQ(Refusals("", kMost).refusals_size(), 100);
+  EXPECT_EQ(Refusals("", 100).refusals_size(), 100);
   EXPECT_EQ(Refusals("", 0).refusals_size(), 1);
+}
+
+TEST_F(PastTest, QuestionsOutsideTheirRangesAreRefused) {
+  using Setter = void (v1::GetHistoryRequest::*)(int64_t);
+  struct Field {
+    const char* name;
+    Setter set;
+    int64_t max;
+  };
+  constexpr int64_t kAny = std::numeric_limits<int64_t>::max();
+  const Field fields[] = {{"age_ms", &v1::GetHistoryRequest::set_age_ms, kAny},
+                          {"span_ms", &v1::GetHistoryRequest::set_span_ms, kAny},
+                          {"since_begin_ms", &v1::GetHistoryRequest::set_since_begin_ms, kAny},
+                          {"legs_max", &v1::GetHistoryRequest::set_legs_max, 5'000},
+                          {"points_max", &v1::GetHistoryRequest::set_points_max, 1'000}};
+  for (const Field& field : fields) {
+    for (const int64_t value : {int64_t{-1}, std::numeric_limits<int64_t>::min(), field.max, kAny}) {
+      v1::GetHistoryRequest request;
+      (request.*field.set)(value);
+      grpc::ClientContext context;
+      v1::GetHistoryResponse response;
+      const grpc::Status status = Stub()->GetHistory(&context, request, &response);
+      if (value >= 0 && value <= field.max) {
+        EXPECT_TRUE(status.ok()) << field.name << " " << value << ": " << status.error_message();
+        continue;
+      }
+      EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT) << field.name << " " << value;
+      EXPECT_EQ(status.error_message().find(absl::StrCat(field.name, ": ", value, " is not between 0 and ")), 0u)
+          << status.error_message();
+    }
+  }
+  for (const int64_t count : {int64_t{-1}, int64_t{101}}) {
+    v1::GetRefusalsRequest request;
+    request.set_count(count);
+    grpc::ClientContext context;
+    v1::GetRefusalsResponse response;
+    EXPECT_EQ(Stub()->GetRefusals(&context, request, &response).error_message(),
+              absl::StrCat("count: ", count, " is not between 0 and 100"));
+  }
 }
 
 TEST_F(PastTest, RefusalsWithWhatWouldHaveFitted) {

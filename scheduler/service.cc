@@ -165,15 +165,17 @@ grpc::ServerUnaryReactor* SchedulerService::GetClusterState(grpc::CallbackServer
 grpc::ServerUnaryReactor* SchedulerService::GetHistory(grpc::CallbackServerContext* context,
                                                        const v1::GetHistoryRequest* request,
                                                        v1::GetHistoryResponse* response) {
-  *response = AnswerHistory(core_, *request);
-  return Done(context, absl::OkStatus());
+  absl::StatusOr<v1::GetHistoryResponse> answer = AnswerHistory(core_, *request);
+  if (answer.ok()) *response = *std::move(answer);
+  return Done(context, answer.status());
 }
 
 grpc::ServerUnaryReactor* SchedulerService::GetRefusals(grpc::CallbackServerContext* context,
                                                         const v1::GetRefusalsRequest* request,
                                                         v1::GetRefusalsResponse* response) {
-  *response = AnswerRefusals(core_, *request);
-  return Done(context, absl::OkStatus());
+  absl::StatusOr<v1::GetRefusalsResponse> answer = AnswerRefusals(core_, *request);
+  if (answer.ok()) *response = *std::move(answer);
+  return Done(context, answer.status());
 }
 
 grpc::ServerBidiReactor<v1::WorkerMessage, v1::SchedulerMessage>* SchedulerService::WorkerLink(

@@ -46,8 +46,8 @@ std::vector<float> ReadReference(const std::string& name) {
 class VisionWorkerTest : public testing::Test {
  protected:
   void Start(std::vector<std::string> overrides = {}) {
-    overrides.insert(overrides.begin(), {"model.path=" + kGolden, "model.dtype=fp32",
-                                         "device.memory=192MiB", "device.threads=1", "knobs.max_patches_per_step=2600",
+    overrides.insert(overrides.begin(), {"model.path=" + kGolden, "model.dtype=fp32", "device.memory=192MiB",
+                                         "device.threads=1", "knobs.max_patches_per_step=2600",
                                          "knobs.embedding_store_pieces=12", "vision_worker.name=vision-test",
                                          // The sanitizers map more than the filter of the confined process allows for.
                                          "vision_worker.allow_unsandboxed=true"});
