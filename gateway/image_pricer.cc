@@ -49,14 +49,8 @@ ImagePricer::ImagePricer(const v1::GenerateRequest& request, const ServedModel& 
 }
 
 absl::StatusOr<model::ImagePart> ImagePricer::Add(const std::string& bytes) {
-  if (!model_.config.vision) return absl::InvalidArgumentError("the model '" + model_.name + "' reads no images");
-  const auto index = static_cast<int64_t>(images_.size());
-  if (index >= config_.images_max) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("more than ", config_.images_max, " images, the limit of a request (images_max)"));
-  }
-  absl::StatusOr<PricedGeometry> priced = Price(bytes);
-  if (!priced.ok()) return rpc::WithPrefix(absl::StrCat("image ", index + 1, ": "), priced.status());
+  const absl::StatusOr<PricedGeometry> priced = Price(bytes);
+  if (!priced.ok()) return rpc::WithPrefix(absl::StrCat("image ", images_.size() + 1, ": "), priced.status());
   const model::PieceGeometry& geometry = priced->geometry;
   const auto pieces = static_cast<int64_t>(geometry.pieces.size());
   v1::PricedImage image;
@@ -81,6 +75,11 @@ absl::StatusOr<model::ImagePart> ImagePricer::Add(const std::string& bytes) {
 }
 
 absl::StatusOr<ImagePricer::PricedGeometry> ImagePricer::Price(const std::string& bytes) const {
+  if (!model_.config.vision) return absl::InvalidArgumentError("the model '" + model_.name + "' reads no images");
+  if (static_cast<int64_t>(images_.size()) >= config_.images_max) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("more than ", config_.images_max, " images, the limit of a request (images_max)"));
+  }
   PricedGeometry priced;
   HEADROOM_ASSIGN_OR_RETURN(priced.header, model::ProbeImage(bytes, limits_probe_));
   HEADROOM_ASSIGN_OR_RETURN(priced.geometry, model::ComputePieces(priced.header.width, priced.header.height, slice_));

@@ -29,34 +29,36 @@ absl::Status CheckScalars(const v1::GenerateRequest& request, const ServedModel&
   // Also of a request without pictures: a field that is wrong is refused, used or not.
   if (request.has_max_slice_nums() &&
       (request.max_slice_nums() < 1 || request.max_slice_nums() > model::kMaxSliceNumsLimit)) {
-    return OutOfRange("max_slice_nums", request.max_slice_nums(), absl::StrCat("in [1, ", model::kMaxSliceNumsLimit, "]"));
+    return OutOfRange("max_slice_nums", request.max_slice_nums(),
+                      absl::StrCat("in [1, ", model::kMaxSliceNumsLimit, "]"));
   }
   if (request.has_max_tokens() && request.max_tokens() < 1)
     return OutOfRange("max_tokens", request.max_tokens(), "at least 1");
   if (request.stop_size() > kStopStringsMax) {
     return OutOfRange("the number of stop strings", request.stop_size(), absl::StrCat("at most ", kStopStringsMax));
   }
-  for (const std::string& stop : request.stop()) {
-    if (stop.empty()) return absl::InvalidArgumentError("a stop string is empty");
-    if (stop.size() > kStopStringBytesMax) {
-      return OutOfRange("the length of a stop string", stop.size(),
-                        absl::StrCat("at most ", kStopStringBytesMax, " bytes"));
-    }
+  for (int i = 0; i < request.stop_size(); ++i) {
+    const size_t bytes = request.stop(i).size();
+    if (bytes >= 1 && bytes <= kStopStringBytesMax) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat("stop string ", i + 1, ": has ", bytes, " bytes; it must be 1 to ", kStopStringBytesMax));
   }
   return absl::OkStatus();
 }
 
 absl::StatusOr<std::vector<model::ChatMessage>> Conversation(const v1::GenerateRequest& request, ImagePricer& pricer) {
   std::vector<model::ChatMessage> messages;
-  for (const v1::Message& message : request.messages()) {
+  for (int i = 0; i < request.messages_size(); ++i) {
+    const v1::Message& message = request.messages(i);
     const auto role = model::ParseChatRole(message.role());
     if (!role) {
-      return absl::InvalidArgumentError("unknown role '" + CutText(message.role(), 64) +
-                                        "'; it must be system, user or assistant");
+      return absl::InvalidArgumentError(absl::StrCat("message ", i + 1, ": unknown role '", CutText(message.role(), 64),
+                                                     "'; it must be system, user or assistant"));
     }
     model::ChatMessage& converted = messages.emplace_back();
     converted.role = *role;
-    for (const v1::ContentPart& part : message.content()) {
+    for (int j = 0; j < message.content_size(); ++j) {
+      const v1::ContentPart& part = message.content(j);
       switch (part.part_case()) {
         case v1::ContentPart::kText:
           converted.parts.emplace_back(part.text());
@@ -67,7 +69,8 @@ absl::StatusOr<std::vector<model::ChatMessage>> Conversation(const v1::GenerateR
           break;
         }
         default:
-          return absl::InvalidArgumentError("a content part is neither text nor image");
+          return absl::InvalidArgumentError(
+              absl::StrCat("message ", i + 1, ": part ", j + 1, ": is neither text nor image"));
       }
     }
   }

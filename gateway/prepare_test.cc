@@ -123,8 +123,12 @@ TEST_F(PrepareTest, FieldsOutOfRange) {
   ExpectInvalid(with([](auto& r) { r.set_priority(INT32_MIN); }), "priority");
   EXPECT_TRUE(Run(with([](auto& r) { r.set_priority(8); })).ok());
   EXPECT_TRUE(Run(with([](auto& r) { r.set_priority(-8); })).ok());
-  ExpectInvalid(with([](auto& r) { r.add_stop(""); }), "empty");
-  ExpectInvalid(with([](auto& r) { r.add_stop(std::string(129, 'x')); }), "129");
+  ExpectInvalid(with([](auto& r) { r.add_stop(""); }), "stop string 1: has 0 bytes; it must be 1 to 128");
+  ExpectInvalid(with([](auto& r) {
+                  r.add_stop("fine");
+                  r.add_stop(std::string(129, 'x'));
+                }),
+                "stop string 2: has 129 bytes");
   ExpectInvalid(with([](auto& r) {
                   for (int i = 0; i < 9; ++i) r.add_stop("x");
                 }),
@@ -136,8 +140,11 @@ TEST_F(PrepareTest, FieldsOutOfRange) {
   ExpectInvalid(with([](auto& r) { r.mutable_sampling()->set_top_p(0); }), "top_p is 0");
   ExpectInvalid(with([](auto& r) { r.mutable_sampling()->set_top_k(-1); }), "top_k is -1");
   ExpectInvalid(with([](auto& r) { r.mutable_sampling()->set_repetition_penalty(0); }), "repetition_penalty is 0");
-  ExpectInvalid(with([](auto& r) { r.mutable_messages(0)->set_role("wizard"); }), "unknown role 'wizard'");
-  ExpectInvalid(with([](auto& r) { r.mutable_messages(0)->add_content(); }), "neither text nor image");
+  ExpectInvalid(with([](auto& r) { r.mutable_messages(0)->set_role("wizard"); }), "message 1: unknown role 'wizard'");
+  ExpectInvalid(with([](auto& r) { r.mutable_messages(0)->add_content(); }),
+                "message 1: part 2: is neither text nor image");
+  ExpectInvalid(with([](auto& r) { r.add_messages()->set_role("system"); }), "message 2: a system message");
+  ExpectInvalid(with([](auto& r) { r.add_messages()->set_role("user"); }), "message 2: is empty");
   ExpectInvalid(with([](auto& r) { r.clear_messages(); }), "message");
 }
 
@@ -164,7 +171,7 @@ TEST_F(PrepareTest, ImagesAreNamedAndBounded) {
   request = Ask("What?", "small.png");
   EXPECT_TRUE(Run(request).ok());
   request.mutable_messages(0)->add_content()->mutable_image()->set_data(Picture("dot.png"));
-  ExpectInvalid(request, "more than 1 images");
+  ExpectInvalid(request, "image 2: more than 1 images");
 }
 
 TEST_F(PrepareTest, PieceAboveTheStepIsRefused) {

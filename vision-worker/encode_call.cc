@@ -13,6 +13,11 @@ namespace {
 constexpr size_t kChunkBytesMax = size_t{1} << 20;
 constexpr size_t kCacheKeyBytesMax = 64;
 
+// An error of image number `index`, from 0: people count from 1.
+absl::Status OfImage(size_t index, const absl::Status& status) {
+  return rpc::WithPrefix(absl::StrCat("image ", index + 1, ": "), status);
+}
+
 }  // namespace
 
 void EncodeCall::Start() {
@@ -65,12 +70,9 @@ absl::Status EncodeCall::TakeStart(const v1::EncodeStart& start) {
   }
   std::vector<Image> images;
   for (const v1::PricedImage& priced : start.images()) {
-    if (priced.cache_key().size() > kCacheKeyBytesMax) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("cache key of ", priced.cache_key().size(), " bytes: at most ", kCacheKeyBytesMax));
-    }
-    HEADROOM_ASSIGN_OR_RETURN(model::PieceGeometry geometry, service_.parts_.intake.CheckPriced(priced));
-    images.push_back({.priced = priced, .geometry = std::move(geometry), .bytes = {}, .answer = {}});
+    absl::StatusOr<model::PieceGeometry> geometry = CheckPriced(priced);
+    if (!geometry.ok()) return OfImage(images.size(), geometry.status());
+    images.push_back({.priced = priced, .geometry = *std::move(geometry), .bytes = {}, .answer = {}});
   }
   HEADROOM_ASSIGN_OR_RETURN(const admission::Grant grant, admission::FromProto(start.grant()));
   images_ = std::move(images);
@@ -86,6 +88,14 @@ absl::Status EncodeCall::TakeStart(const v1::EncodeStart& start) {
   rpc::MarkAccepted(*context_);
   StartSendInitialMetadata();
   return absl::OkStatus();
+}
+
+absl::StatusOr<model::PieceGeometry> EncodeCall::CheckPriced(const v1::PricedImage& priced) const {
+  if (priced.cache_key().size() > kCacheKeyBytesMax) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("cache key of ", priced.cache_key().size(), " bytes: at most ", kCacheKeyBytesMax));
+  }
+  return service_.parts_.intake.CheckPriced(priced);
 }
 
 // The leg pays for what the images will hold.
@@ -106,16 +116,18 @@ absl::Status EncodeCall::CheckPrice(const admission::Resources& leg) const {
 absl::Status EncodeCall::TakeChunk(v1::ImageChunk& chunk) {
   if (reading_ == images_.size()) return absl::InvalidArgumentError("a chunk after the last byte of the last image");
   if (chunk.image() < 0 || static_cast<size_t>(chunk.image()) != reading_) {
-    return absl::InvalidArgumentError(absl::StrCat("a chunk of image ", chunk.image(), ", expected image ", reading_));
+    return OfImage(reading_, absl::InvalidArgumentError(
+                                 absl::StrCat("its chunk says index ", chunk.image(), ", expected ", reading_)));
   }
   if (chunk.data().empty() || chunk.data().size() > kChunkBytesMax) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("a chunk of ", chunk.data().size(), " bytes: 1 to ", kChunkBytesMax));
+    return OfImage(reading_, absl::InvalidArgumentError(
+                                 absl::StrCat("a chunk of ", chunk.data().size(), " bytes: 1 to ", kChunkBytesMax)));
   }
   Image& image = images_[reading_];
   const auto size = static_cast<size_t>(image.priced.size_bytes());
   if (chunk.data().size() > size - image.bytes.size()) {
-    return absl::InvalidArgumentError(absl::StrCat("the image has more than the ", size, " bytes that were priced"));
+    return OfImage(reading_,
+                   absl::InvalidArgumentError(absl::StrCat("more than the ", size, " bytes that were priced")));
   }
   if (image.bytes.empty()) image.bytes.reserve(size);
   image.bytes += chunk.data();
@@ -131,7 +143,7 @@ absl::Status EncodeCall::TakeChunk(v1::ImageChunk& chunk) {
 
 void EncodeCall::MakePieces(size_t index, const std::string& bytes) {
   const absl::Status status = EncodeImage(index, bytes);
-  if (!status.ok()) Fail(rpc::WithPrefix(absl::StrCat("image ", index + 1, ": "), status));
+  if (!status.ok()) Fail(OfImage(index, status));
 }
 
 absl::Status EncodeCall::EncodeImage(size_t index, const std::string& bytes) {
@@ -162,7 +174,7 @@ absl::Status EncodeCall::EncodeImage(size_t index, const std::string& bytes) {
   HEADROOM_ASSIGN_OR_RETURN(job->pin, service_.parts_.store.Allocate(priced.cache_key(), priced.pieces()));
   job->done = [call = shared_from_this(), index, raw = job.get(), lease = std::move(holdings)](
                   const absl::Status& status, double seconds) mutable {
-    if (!status.ok()) return call->Fail(status);
+    if (!status.ok()) return call->Fail(OfImage(index, status));
     call->service_.encode_seconds_.Observe(seconds);
     raw->lease.reset();
     call->Answer(index, std::move(raw->pin), std::move(lease), /*cache_hit=*/false, seconds);

@@ -40,6 +40,7 @@ class EncodeCall final : public grpc::ServerBidiReactor<v1::EncodeRequest, v1::E
   };
 
   absl::Status TakeStart(const v1::EncodeStart& start);
+  absl::StatusOr<model::PieceGeometry> CheckPriced(const v1::PricedImage& priced) const;
   absl::Status CheckPrice(const admission::Resources& leg) const;
   absl::Status TakeChunk(v1::ImageChunk& chunk);
   // On the decode pool.

@@ -327,6 +327,46 @@ TEST_F(VisionWorkerTest, WhatDiffersFromItsPriceIsRefused) {
   }
 }
 
+// Before its bytes, among its bytes, and when they are decoded.
+TEST_F(VisionWorkerTest, ErrorsNameTheirImage) {
+  Start();
+  const std::string image = Image("first.png");
+  const auto starts_with_image_2 = [](const absl::Status& status) {
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_EQ(status.message().find("image 2: "), 0u) << status;
+  };
+  const std::vector<std::function<void(v1::EncodeStart&)>> spoilers = {
+      [](auto& s) { s.mutable_images(1)->set_pieces(2); },
+      [](auto& s) { s.mutable_images(1)->set_width(0); },
+      [](auto& s) { s.mutable_images(1)->set_cache_key(std::string(65, 'k')); },
+      [](auto& s) { s.mutable_images(1)->set_format("jpeg"); },
+  };
+  for (const auto& spoil : spoilers) {
+    auto stream = Open();
+    v1::EncodeStart start = StartMessage({Price(image), Price(image)});
+    spoil(start);
+    stream->Send(start);
+    stream->Send(0, image);
+    stream->Send(1, image);
+    starts_with_image_2(stream->Rest());
+  }
+  std::string broken = image;
+  for (size_t i = broken.size() / 2; i < broken.size(); ++i) broken[i] = static_cast<char>(broken[i] ^ 0x5a);
+  for (const std::string& second : {broken, image + "x"}) {
+    auto stream = Open();
+    stream->Send(StartMessage({Price(image), Price(image)}));
+    stream->Send(0, image);
+    stream->Send(1, second);
+    starts_with_image_2(stream->Rest());
+  }
+  auto stream = Open();
+  stream->Send(StartMessage({Price(image), Price(image)}));
+  stream->Send(0, image);
+  stream->Send(0, image);
+  starts_with_image_2(stream->Rest());
+  ExpectSettled();
+}
+
 TEST_F(VisionWorkerTest, StreamsOutOfOrderAreRefused) {
   Start();
   const std::string image = Image("first.png");

@@ -142,22 +142,25 @@ absl::Status ValidateMessages(std::span<const ChatMessage> messages) {
   }
   for (size_t i = 0; i < messages.size(); ++i) {
     const ChatMessage& message = messages[i];
-    const std::string which = absl::StrCat("message ", i + 1);
-    if (message.role == ChatRole::kSystem && i > 0) return invalid(which + " is a system message and not the first");
+    const std::string which = absl::StrCat("message ", i + 1, ": ");
+    if (message.role == ChatRole::kSystem && i > 0) return invalid(which + "a system message that is not the first");
     bool empty = true;
     for (const MessagePart& part : message.parts) {
       const auto* text = std::get_if<std::string>(&part);
       if (text == nullptr && message.role != ChatRole::kUser)
-        return invalid(which + " has an image and is not from the user");
+        return invalid(which + "has an image and is not from the user");
       empty = empty && text != nullptr && text->empty();
     }
-    if (empty) return invalid(which + " is empty");
+    if (empty) return invalid(which + "is empty");
   }
   const size_t first = messages[0].role == ChatRole::kSystem ? 1 : 0;
   if (first == messages.size()) return invalid("there is no user message");
-  if (messages[first].role != ChatRole::kUser)
-    return invalid("the first message that is not the system's must be from the user");
-  if (messages.back().role != ChatRole::kUser) return invalid("the last message must be from the user");
+  if (messages[first].role != ChatRole::kUser) {
+    return invalid(absl::StrCat("message ", first + 1, ": the first that is not the system's must be from the user"));
+  }
+  if (messages.back().role != ChatRole::kUser) {
+    return invalid(absl::StrCat("message ", messages.size(), ": the last must be from the user"));
+  }
   return absl::OkStatus();
 }
 
