@@ -1,5 +1,6 @@
 #include "common/metrics.h"
 
+#include <CivetServer.h>
 #include <prometheus/collectable.h>
 #include <prometheus/counter.h>
 #include <prometheus/exposer.h>
@@ -9,6 +10,7 @@
 #include <prometheus/text_serializer.h>
 
 #include <algorithm>
+#include <cstring>
 #include <ctime>
 #include <fstream>
 #include <list>
@@ -62,6 +64,15 @@ double ResidentBytes() {
     if ((word == "RssAnon:" || word == "RssShmem:") && status >> kibibytes) bytes += kibibytes * 1024;
   }
   return bytes;
+}
+
+// prometheus-cpp answers GET only, and civetweb everything else with 404. HEAD gets the headers of GET without
+// Content-Length, which only a scrape could tell (RFC 9110, 9.3.2). 0: not ours, civetweb goes on.
+int AnswerHead(mg_connection* connection) {
+  const mg_request_info* request = mg_get_request_info(connection);
+  if (strcmp(request->request_method, "HEAD") != 0 || strcmp(request->local_uri, "/metrics") != 0) return 0;
+  mg_printf(connection, "HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n");
+  return 200;
 }
 
 // All collector callbacks of a process, as one prometheus::Collectable.
@@ -133,9 +144,12 @@ absl::StatusOr<std::unique_ptr<Metrics>> Metrics::Create(const std::string& list
   auto impl = std::make_unique<Impl>(catalogue);
   if (!listen.empty()) {
     try {
+      CivetCallbacks callbacks;
+      callbacks.begin_request = AnswerHead;
       // A scraper that stops in the middle of its request holds a thread for so long only.
       impl->exposer = std::make_unique<prometheus::Exposer>(
-          std::vector<std::string>{"listening_ports", listen, "num_threads", "4", "request_timeout_ms", "1000"});
+          std::vector<std::string>{"listening_ports", listen, "num_threads", "4", "request_timeout_ms", "1000"},
+          &callbacks);
     } catch (const std::exception&) {
       return absl::UnavailableError("cannot serve metrics on " + listen + ": address in use or not valid");
     }

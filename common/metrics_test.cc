@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <list>
 #include <set>
 #include <string>
 #include <thread>
@@ -168,30 +169,65 @@ TEST(MetricsTest, ServesOnAFreePort) {
   EXPECT_EQ(second.status().code(), absl::StatusCode::kUnavailable);
 }
 
+// A connection to a metrics server that `text` has been sent on.
+class Connection {
+ public:
+  Connection(int port, const std::string& text) : socket_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in address = {};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(static_cast<uint16_t>(port));
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    timeval patience = {.tv_sec = 30, .tv_usec = 0};
+    setsockopt(socket_, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    EXPECT_EQ(connect(socket_, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+    EXPECT_EQ(write(socket_, text.data(), text.size()), static_cast<ssize_t>(text.size()));
+  }
+  ~Connection() { close(socket_); }
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
+  // All that comes before the server closes the connection.
+  std::string Answer() {
+    std::string answer;
+    char part[4096];
+    for (ssize_t count = 0; (count = read(socket_, part, sizeof part)) > 0;) {
+      answer.append(part, static_cast<size_t>(count));
+    }
+    return answer;
+  }
+
+ private:
+  const int socket_;
+};
+
+std::string Ask(int port, const std::string& method, const std::string& path) {
+  return Connection(port, method + " " + path + " HTTP/1.0\r\n\r\n").Answer();
+}
+
 // Each thread of the server is given half a request; what comes after them is answered all the same.
 TEST(MetricsTest, HalfRequestsDoNotBlockScrapes) {
   auto metrics = Metrics::Create("127.0.0.1:0", TestCatalogue());
   ASSERT_TRUE(metrics.ok()) << metrics.status();
-  sockaddr_in address = {};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(static_cast<uint16_t>((*metrics)->port()));
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  const auto send = [&address](const std::string& text) {
-    const int connection = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    EXPECT_EQ(connect(connection, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
-    EXPECT_EQ(write(connection, text.data(), text.size()), static_cast<ssize_t>(text.size()));
-    return connection;
-  };
-  std::vector<int> halves;
-  for (int i = 0; i < 8; ++i) halves.push_back(send("GET /metr"));
-  const int scrape = send("GET /metrics HTTP/1.0\r\n\r\n");
-  timeval patience = {.tv_sec = 30, .tv_usec = 0};
-  setsockopt(scrape, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-  char answer[16] = {};
-  EXPECT_GT(read(scrape, answer, sizeof answer), 0);
-  EXPECT_THAT(std::string(answer, 12), HasSubstr("200"));
-  for (const int connection : halves) close(connection);
-  close(scrape);
+  const int port = (*metrics)->port();
+  std::list<Connection> halves;
+  for (int i = 0; i < 8; ++i) halves.emplace_back(port, i % 2 == 0 ? "GET /metr" : "HEAD /metr");
+  EXPECT_THAT(Ask(port, "GET", "/metrics").substr(0, 12), HasSubstr("200"));
+}
+
+TEST(MetricsTest, HeadIsGetWithoutTheBody) {
+  auto metrics = Metrics::Create("127.0.0.1:0", TestCatalogue());
+  ASSERT_TRUE(metrics.ok()) << metrics.status();
+  const int port = (*metrics)->port();
+  const std::string get = Ask(port, "GET", "/metrics"), head = Ask(port, "HEAD", "/metrics");
+  for (const char* line : {"200 OK\r\n", "\r\nContent-Type: text/plain; charset=utf-8\r\n"}) {
+    EXPECT_THAT(get, HasSubstr(line));
+    EXPECT_THAT(head, HasSubstr(line));
+  }
+  EXPECT_THAT(get, HasSubstr("# TYPE "));
+  EXPECT_THAT(head, testing::EndsWith("\r\n\r\n")) << "nothing follows the headers";
+  EXPECT_EQ(head.find("\r\n\r\n"), head.size() - 4);
+  for (const char* method : {"GET", "HEAD"})
+    EXPECT_THAT(Ask(port, method, "/elsewhere").substr(0, 12), HasSubstr("404"));
 }
 
 TEST(MetricsTest, CountsFromManyThreads) {
