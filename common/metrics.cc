@@ -1,22 +1,20 @@
 #include "common/metrics.h"
 
-#include <CivetServer.h>
 #include <prometheus/collectable.h>
 #include <prometheus/counter.h>
-#include <prometheus/exposer.h>
 #include <prometheus/gauge.h>
 #include <prometheus/histogram.h>
 #include <prometheus/registry.h>
 #include <prometheus/text_serializer.h>
 
 #include <algorithm>
-#include <cstring>
 #include <ctime>
 #include <fstream>
 #include <list>
 #include <mutex>
 
 #include "common/check.h"
+#include "common/metrics_server.h"
 #include "common/version.h"
 
 namespace headroom {
@@ -64,15 +62,6 @@ double ResidentBytes() {
     if ((word == "RssAnon:" || word == "RssShmem:") && status >> kibibytes) bytes += kibibytes * 1024;
   }
   return bytes;
-}
-
-// prometheus-cpp answers GET only, and civetweb everything else with 404. HEAD gets the headers of GET without
-// Content-Length, which only a scrape could tell (RFC 9110, 9.3.2). 0: not ours, civetweb goes on.
-int AnswerHead(mg_connection* connection) {
-  const mg_request_info* request = mg_get_request_info(connection);
-  if (strcmp(request->request_method, "HEAD") != 0 || strcmp(request->local_uri, "/metrics") != 0) return 0;
-  mg_printf(connection, "HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n");
-  return 200;
 }
 
 // All collector callbacks of a process, as one prometheus::Collectable.
@@ -127,7 +116,7 @@ struct Metrics::Impl {
   const std::vector<MetricDefinition>& catalogue;
   std::shared_ptr<prometheus::Registry> registry = std::make_shared<prometheus::Registry>();
   std::shared_ptr<SnapshotCollectors> snapshots = std::make_shared<SnapshotCollectors>(catalogue);
-  std::unique_ptr<prometheus::Exposer> exposer;
+  std::unique_ptr<MetricsServer> server;
   std::shared_ptr<void> process;
 };
 
@@ -143,18 +132,9 @@ absl::StatusOr<std::unique_ptr<Metrics>> Metrics::Create(const std::string& list
                                                          const std::vector<MetricDefinition>& catalogue) {
   auto impl = std::make_unique<Impl>(catalogue);
   if (!listen.empty()) {
-    try {
-      CivetCallbacks callbacks;
-      callbacks.begin_request = AnswerHead;
-      // A scraper that stops in the middle of its request holds a thread for so long only.
-      impl->exposer = std::make_unique<prometheus::Exposer>(
-          std::vector<std::string>{"listening_ports", listen, "num_threads", "4", "request_timeout_ms", "1000"},
-          &callbacks);
-    } catch (const std::exception&) {
-      return absl::UnavailableError("cannot serve metrics on " + listen + ": address in use or not valid");
-    }
-    impl->exposer->RegisterCollectable(impl->registry);
-    impl->exposer->RegisterCollectable(impl->snapshots);
+    HEADROOM_ASSIGN_OR_RETURN(impl->server, MetricsServer::Start(listen));
+    impl->server->Show(impl->registry);
+    impl->server->Show(impl->snapshots);
   }
   std::unique_ptr<Metrics> metrics(new Metrics(std::move(impl)));
   if (FindMetric(catalogue, "headroom_build_info") == nullptr) return metrics;
@@ -197,10 +177,6 @@ std::string Metrics::Render() const {
   return prometheus::TextSerializer().Serialize(families);
 }
 
-int Metrics::port() const {
-  if (impl_->exposer == nullptr) return 0;
-  const std::vector<int> ports = impl_->exposer->GetListeningPorts();
-  return ports.empty() ? 0 : ports.front();
-}
+int Metrics::port() const { return impl_->server == nullptr ? 0 : impl_->server->port(); }
 
 }  // namespace headroom
