@@ -38,6 +38,7 @@ std::vector<Action> SchedulerCore::Apply(const Event& event, TimePoint now) {
   std::visit([&](const auto& kind) { On(kind, now, actions); }, event);
   // An activation turns a pending leg into an active one: no new room, so nobody who waits can go.
   if (!std::holds_alternative<LegActivated>(event)) Schedule(now, actions);
+  ReleaseDrained(actions);
   return actions;
 }
 
@@ -105,6 +106,14 @@ void SchedulerCore::AdoptEpoch(uint64_t epoch, Actions& actions) {
 void SchedulerCore::GreetWorker(Worker& worker, Actions& actions) {
   worker.told_epoch = epoch_;
   actions.push_back(Greet{*worker.link, epoch_});
+}
+
+void SchedulerCore::ReleaseDrained(Actions& actions) {
+  for (auto& [name, worker] : table_.workers()) {
+    if (worker.state != WorkerState::kDraining || !worker.link || !worker.pending.empty() || worker.released) continue;
+    worker.released = true;
+    actions.push_back(Release{*worker.link});
+  }
 }
 
 // ---- from gateways

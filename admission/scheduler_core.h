@@ -111,6 +111,8 @@ class SchedulerCore {
   void NoticeStop(TimePoint now);
   void AdoptEpoch(uint64_t epoch, Actions& actions);
   void GreetWorker(Worker& worker, Actions& actions);
+  // Tells workers that drain when nothing that was granted is on its way to them.
+  void ReleaseDrained(Actions& actions);
   // Closes the link where the table says so.
   void Check(const absl::Status& status, LinkId link, Actions& actions);
 

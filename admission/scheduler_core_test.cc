@@ -3,119 +3,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <functional>
-#include <map>
 #include <set>
 
-#include "common/random.h"
+#include "admission/testing/scheduler_core_fixture.h"
 
 namespace headroom::admission {
 namespace {
 
 using std::chrono::seconds;
-
-constexpr char kModel[] = "m";
-
-// One core, workers that say exactly what a test wants.
-class SchedulerCoreTest : public testing::Test {
- protected:
-  SchedulerCoreTest() { Restart(); }
-
-  void Restart() {
-    options_.workers.cluster_id = "c";
-    core_ = std::make_unique<SchedulerCore>(options_, random_, clock_.Now());
-  }
-
-  std::vector<Action> Apply(const Event& event) {
-    std::vector<Action> actions = core_->Apply(event, clock_.Now());
-    for (const Action& action : actions) {
-      if (const auto* granted = std::get_if<Granted>(&action)) granted_[granted->ticket] = granted->grant;
-      if (const auto* refused = std::get_if<Refused>(&action)) refused_[refused->ticket] = refused->refusal;
-      if (const auto* greet = std::get_if<Greet>(&action)) epoch_told_[greet->link] = greet->epoch;
-      if (const auto* close = std::get_if<CloseLink>(&action)) closed_[close->link] = close->status;
-    }
-    return actions;
-  }
-
-  static WorkerHello Hello(const std::string& name, LinkId link, std::vector<Role> roles, const Resources& capacity,
-                           uint64_t incarnation = 1) {
-    WorkerHello hello;
-    hello.link = link;
-    hello.cluster_id = "c";
-    hello.incarnation = incarnation;
-    hello.info = {name, "10.0.0.1:" + std::to_string(link), "cpu", kModel, std::move(roles), capacity, 1024, 1000, 16};
-    hello.state = WorkerState::kReady;
-    return hello;
-  }
-
-  void Beat(LinkId link, uint64_t last_event = 0, std::vector<LegReport> active = {},
-            WorkerState state = WorkerState::kReady) {
-    Apply(Heartbeat{link, last_event, std::move(active), state, 1, core_->epoch()});
-  }
-
-  // A worker in step with the core.
-  void Join(const std::string& name, LinkId link, std::vector<Role> roles, const Resources& capacity,
-            uint64_t incarnation = 1) {
-    Apply(Hello(name, link, std::move(roles), capacity, incarnation));
-    Beat(link);
-  }
-  void JoinLlm(LinkId link = 1, int64_t blocks = 100) {
-    Join("llm-" + std::to_string(link), link, {Role::kLlm}, {.slots = 10, .kv_blocks = blocks});
-  }
-
-  Ticket Ask(int64_t blocks, const std::function<void(Reserve&)>& change = {}) {
-    Reserve reserve;
-    reserve.ticket = ++last_ticket_;
-    reserve.tenant = "t";
-    reserve.model = kModel;
-    reserve.price.llm = Resources{.slots = 1, .kv_blocks = blocks};
-    reserve.price.sequence_tokens = 10;
-    if (change) change(reserve);
-    Apply(reserve);
-    return reserve.ticket;
-  }
-  static void WithImage(Reserve& reserve) {
-    reserve.price.vision = Resources{.slots = 1, .patches = 1024};
-    reserve.price.largest_piece_patches = 1024;
-  }
-
-  // In steps, because the core takes a long one for a stop of its own.
-  void PassTime(milliseconds time, const std::vector<LinkId>& beating = {1}) {
-    do {
-      const milliseconds step = std::min<milliseconds>(time, seconds(1));
-      clock_.Advance(step);
-      for (LinkId link : beating) {
-        if (const Worker* worker = const_cast<WorkerTable&>(core_->table()).Find(link)) Beat(link, worker->last_event);
-      }
-      Apply(Tick{});
-      time -= step;
-    } while (time.count() > 0);
-  }
-
-  bool IsGranted(Ticket ticket) const { return granted_.contains(ticket); }
-  // Empty when it was not refused.
-  std::optional<RefusalReason> ReasonOf(Ticket ticket) const {
-    if (!refused_.contains(ticket)) return std::nullopt;
-    return refused_.at(ticket).reason;
-  }
-  Resources ReservedOf(const std::string& worker) const {
-    for (const WorkerStatus& status : core_->Status(clock_now_()).workers) {
-      if (status.info.worker == worker) return status.reserved;
-    }
-    return {};
-  }
-  std::function<TimePoint()> clock_now_ = [this] { return clock_.Now(); };
-
-  FakeClock clock_;
-  SeededRandom random_{1};
-  SchedulerCore::Options options_;
-  std::unique_ptr<SchedulerCore> core_;
-  Ticket last_ticket_ = 0;
-  std::map<Ticket, Grant> granted_;
-  std::map<Ticket, Refusal> refused_;
-  std::map<LinkId, uint64_t> epoch_told_;
-  std::map<LinkId, absl::Status> closed_;
-};
 
 TEST_F(SchedulerCoreTest, LegGoesFromPendingToActiveToNothing) {
   JoinLlm();
@@ -155,7 +50,8 @@ TEST_F(SchedulerCoreTest, VoidByTheCallersIdReachesReservesInEveryState) {
   ASSERT_TRUE(IsGranted(granted));
   EXPECT_EQ(granted_[granted].id, (GrantId{9, 1}));
   const Ticket waiting = Ask(100, named(2));
-  for (uint64_t used : {1, 2}) EXPECT_EQ(refused_.at(Ask(1, named(used))).reason, RefusalReason::kInvalidReserve) << used;
+  for (uint64_t used : {1, 2})
+    EXPECT_EQ(refused_.at(Ask(1, named(used))).reason, RefusalReason::kInvalidReserve) << used;
   Apply(Void{{9, 2}});
   EXPECT_EQ(refused_.at(waiting).reason, RefusalReason::kVoided);
   EXPECT_EQ(refused_.at(waiting).code(), absl::StatusCode::kCancelled);
@@ -483,110 +379,6 @@ TEST_F(SchedulerCoreTest, WorkersAreBounded) {
   Apply(Hello("llm-3", 3, {Role::kLlm}, {.slots = 1}));
   EXPECT_EQ(closed_[3].code(), absl::StatusCode::kResourceExhausted);
   EXPECT_FALSE(closed_.contains(1) || closed_.contains(2));
-}
-
-TEST_F(SchedulerCoreTest, LargeRequestIsOvertakenOnlySoOften) {
-  options_.overtakes_max = 3;
-  Restart();
-  JoinLlm();
-  Ask(50);
-  const Ticket large = Ask(100);
-  // Small ones come for ever; whenever one cannot go, the oldest that runs ends.
-  std::set<Ticket> ended;
-  for (int i = 0; i < 50 && !IsGranted(large); ++i) {
-    if (IsGranted(Ask(20))) continue;
-    for (const auto& [ticket, grant] : granted_) {
-      if (!ended.insert(ticket).second) continue;
-      Apply(Void{GrantId(grant.id)});
-      break;
-    }
-  }
-  ASSERT_TRUE(IsGranted(large));
-  EXPECT_EQ(granted_.size(), 5u) << "the first, three that passed, the large one";
-}
-
-TEST_F(SchedulerCoreTest, ProtectionHoldsOnlyTheRolesThatAreShort) {
-  options_.overtakes_max = 0;
-  Restart();
-  JoinLlm(1);
-  Join("vision-2", 2, {Role::kVision}, {.slots = 1, .patches = 1024});
-  const Ticket first = Ask(10, WithImage);
-  const Ticket second = Ask(10, WithImage);
-  ASSERT_TRUE(IsGranted(first));
-  ASSERT_FALSE(IsGranted(second));
-  EXPECT_TRUE(IsGranted(Ask(10))) << "short of vision only: text may pass";
-}
-
-TEST_F(SchedulerCoreTest, WhatOnlyALoadingWorkerCanTakeHoldsNobody) {
-  options_.overtakes_max = 0;
-  Restart();
-  JoinLlm(1, 100);
-  Join("llm-big", 2, {Role::kLlm}, {.slots = 10, .kv_blocks = 1000});
-  Beat(2, 0, {}, WorkerState::kLoading);
-  const Ticket large = Ask(500);
-  EXPECT_EQ(ReasonOf(large), std::nullopt);
-  EXPECT_TRUE(IsGranted(Ask(100)));
-  Beat(2);
-  EXPECT_TRUE(IsGranted(large));
-}
-
-TEST_F(SchedulerCoreTest, PrioritiesAndFairTurns) {
-  JoinLlm();
-  const Ticket holder = Ask(100);
-  auto tenant = [](const std::string& name, int32_t priority = 0) {
-    return [name, priority](Reserve& reserve) {
-      reserve.tenant = name;
-      reserve.priority = priority;
-    };
-  };
-  std::vector<Ticket> greedy;
-  for (int i = 0; i < 4; ++i) greedy.push_back(Ask(100, tenant("greedy")));
-  const Ticket modest = Ask(100, tenant("modest"));
-  const Ticket urgent = Ask(100, tenant("greedy", 5));
-  std::vector<Ticket> order;
-  GrantId current = granted_[holder].id;
-  for (int i = 0; i < 6; ++i) {
-    const auto actions = Apply(Void{current});
-    ASSERT_EQ(actions.size(), 1u);
-    const auto& granted = std::get<Granted>(actions[0]);
-    order.push_back(granted.ticket);
-    current = granted.grant.id;
-  }
-  EXPECT_THAT(order, testing::ElementsAre(urgent, greedy[0], modest, greedy[1], greedy[2], greedy[3]));
-}
-
-TEST_F(SchedulerCoreTest, PrioritiesOutsideTheRangeAreRefused) {
-  JoinLlm();
-  auto with = [](int32_t priority) { return [priority](Reserve& reserve) { reserve.priority = priority; }; };
-  for (const int32_t priority : {kPriorityMin, kPriorityMax}) EXPECT_TRUE(IsGranted(Ask(1, with(priority))));
-  for (const int32_t priority : {kPriorityMin - 1, kPriorityMax + 1, INT32_MIN, INT32_MAX}) {
-    const Ticket ticket = Ask(1, with(priority));
-    ASSERT_EQ(ReasonOf(ticket), RefusalReason::kInvalidReserve) << priority;
-    EXPECT_EQ(refused_.at(ticket).message, absl::StrCat("priority: ", priority, " is not between -8 and 8"));
-  }
-}
-
-TEST_F(SchedulerCoreTest, MovedRequestsKeepTheirPlace) {
-  JoinLlm();
-  const Ticket holder = Ask(100);
-  Ask(100);
-  const Ticket moved = Ask(100, [](Reserve& reserve) {
-    reserve.queued = seconds(30);
-    reserve.resume = true;
-  });
-  const auto actions = Apply(Void{granted_[holder].id});
-  ASSERT_EQ(actions.size(), 1u);
-  EXPECT_EQ(std::get<Granted>(actions[0]).ticket, moved);
-  EXPECT_EQ(std::get<Granted>(actions[0]).queued, seconds(30));
-}
-
-TEST_F(SchedulerCoreTest, DrainRefusesAll) {
-  JoinLlm();
-  Ask(100);
-  const Ticket waiting = Ask(1);
-  Apply(Drain{});
-  EXPECT_EQ(ReasonOf(waiting), RefusalReason::kDraining);
-  EXPECT_EQ(ReasonOf(Ask(1)), RefusalReason::kDraining);
 }
 
 TEST_F(SchedulerCoreTest, CanAdmitReservesNothing) {

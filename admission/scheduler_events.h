@@ -157,11 +157,16 @@ struct Greet {
   uint64_t epoch = 0;
 };
 
+// Tell a worker that drains: none of its legs is pending any more, and none will come.
+struct Release {
+  LinkId link = 0;
+};
+
 struct CloseLink {
   LinkId link = 0;
   absl::Status status;
 };
 
-using Action = std::variant<Granted, Refused, Renewed, Greet, CloseLink>;
+using Action = std::variant<Granted, Refused, Renewed, Greet, Release, CloseLink>;
 
 }  // namespace headroom::admission

@@ -11,39 +11,14 @@
 #include <set>
 #include <tuple>
 
-#include "admission/grant_holder.h"
 #include "admission/scheduler_core.h"
-#include "admission/worker_gate.h"
+#include "admission/testing/simulation_parts.h"
 #include "common/random.h"
 
 namespace headroom::admission {
 namespace {
 
-constexpr char kCluster[] = "sim";
-constexpr char kModel[] = "m";
-
-struct Faults {
-  bool links_break = false;    // with whatever is on its way
-  bool messages_lost = false;  // single events of a link that stays up
-  bool workers_restart = false;
-  bool scheduler_restarts = false;
-  bool gateways_vanish = false;  // never void, never renew
-  bool replays = false;          // grants presented twice, or after their time
-};
-
-constexpr Faults kAll{true, true, true, true, true, true};
-
-struct Outcome {
-  int64_t events = 0;  // core events and gate calls
-  int64_t granted = 0;
-  int64_t refused = 0;
-  int64_t done = 0;
-  int64_t failed = 0;
-  int64_t cancelled = 0;
-  int64_t stale = 0;  // ABORTED by a gate
-  int64_t voided_early = 0;
-  int64_t no_room = 0;  // RESOURCE_EXHAUSTED by a gate: the plan was wrong, the worker was not
-};
+using namespace simulation;
 
 class World {
  public:
@@ -81,35 +56,6 @@ class World {
   }
 
  private:
-  struct SimWorker {
-    std::string name;
-    std::vector<Role> roles;
-    Resources capacity;
-    std::unique_ptr<WorkerGate> gate;
-    uint64_t epoch_seen = 0;       // I5
-    LinkId link = 0;               // 0: none
-    TimePoint in_order;            // when the last message on the link arrives
-    std::map<LegKey, int> opened;  // I3: events of this incarnation
-    std::map<LegKey, int> closed;
-  };
-
-  struct Request {
-    GrantId grant;  // that it asks for
-    Price price;
-    bool vanishes = false;
-    int answers = 0;  // of Reserve
-    std::unique_ptr<GrantHolder> holder;
-    std::map<Role, ActiveLeg> legs;
-    std::map<Role, std::string> workers;
-  };
-
-  struct Due {
-    TimePoint at;
-    uint64_t order;
-    std::function<void()> action;
-    bool operator<(const Due& other) const { return at != other.at ? at > other.at : order > other.order; }
-  };
-
   // ---- time
 
   void After(Duration delay, std::function<void()> action) {
@@ -191,12 +137,26 @@ class World {
 
   void Do(Renewed& renewed) { renewed_ = renewed; }
 
+  void Do(Release& release) {
+    for (auto& named : workers_) {
+      SimWorker& worker = named.second;
+      if (worker.link != release.link) continue;
+      const uint64_t incarnation = worker.gate->options().incarnation;
+      // Behind the greeting, as on a stream.
+      worker.out_of = std::max(worker.out_of, clock_.Now() + Transit());
+      After(worker.out_of - clock_.Now(), [&worker, link = release.link, incarnation] {
+        if (worker.link == link && worker.gate->options().incarnation == incarnation) worker.released = true;
+      });
+    }
+  }
+
   void Do(Greet& greet) {
     for (auto& named : workers_) {
       SimWorker& worker = named.second;
       if (worker.link != greet.link) continue;
       const uint64_t incarnation = worker.gate->options().incarnation;
-      After(Transit(), [this, &worker, link = greet.link, epoch = greet.epoch, incarnation] {
+      worker.out_of = std::max(worker.out_of, clock_.Now() + Transit());
+      After(worker.out_of - clock_.Now(), [this, &worker, link = greet.link, epoch = greet.epoch, incarnation] {
         if (worker.link != link || worker.gate->options().incarnation != incarnation) return;
         worker.gate->ObserveEpoch(kCluster, epoch);
         SendHeartbeat(worker);
@@ -235,12 +195,14 @@ class World {
                                                                    .settled_memory = milliseconds(8'000)},
                                                clock_);
     worker.epoch_seen = 0;
+    worker.released = false;
     worker.opened.clear();
     worker.closed.clear();
     worker.gate->SetListener([this, &worker](const GateEvent& event) { OnGateEvent(worker, event); });
     Dial(worker);
     After(milliseconds(random_.Below(3'000)), [&worker, incarnation = worker.gate->options().incarnation] {
-      if (worker.gate->options().incarnation == incarnation) worker.gate->SetState(WorkerState::kReady, 1);
+      const bool loads = worker.gate->Snapshot().state == WorkerState::kLoading;
+      if (loads && worker.gate->options().incarnation == incarnation) worker.gate->SetState(WorkerState::kReady, 1);
     });
   }
 
@@ -262,9 +224,20 @@ class World {
     StartWorker(worker);
   }
 
+  // It takes nothing new, lets what runs end, and restarts.
+  void DrainWorker(SimWorker& worker) {
+    worker.gate->SetState(WorkerState::kDraining, 1);
+    After(milliseconds(3'000), [this, &worker, incarnation = worker.gate->options().incarnation] {
+      if (worker.gate->options().incarnation != incarnation) return;
+      outcome_.released += worker.released ? 1 : 0;
+      CrashWorker(worker);
+    });
+  }
+
   void OnGateEvent(SimWorker& worker, const GateEvent& event) {
     if (event.kind == GateEvent::Kind::kActivated) {
       ASSERT_EQ(++worker.opened[event.leg], 1);
+      ASSERT_TRUE(!worker.released || faults_.replays) << "released, and yet a grant came to " << worker.name;
     }
     if (event.kind == GateEvent::Kind::kSettled) {
       ASSERT_EQ(++worker.closed[event.leg], 1) << "I3: settles exactly once";
@@ -462,6 +435,7 @@ class World {
     auto victim = std::next(workers_.begin(), static_cast<int64_t>(random_.Below(workers_.size())));
     if (faults_.links_break && Chance(2)) BreakLink(victim->second, false);
     if (faults_.workers_restart && Chance(8)) CrashWorker(victim->second);
+    if (faults_.workers_restart && Chance(8)) DrainWorker(victim->second);
     if (faults_.scheduler_restarts && Chance(30)) RestartScheduler();
   }
 
@@ -491,6 +465,7 @@ class World {
       }
       ASSERT_EQ(remembered, active + pending) << "the history of " << name;
       ASSERT_TRUE(Fits(pending, worker.info.capacity)) << "promised more than there is at " << name;
+      ASSERT_FALSE(worker.released && !worker.pending.empty()) << "granted after its release: " << name;
       CheckPlanKnows(worker);
     }
     CheckNobodysGrants();
@@ -574,6 +549,7 @@ TEST(SimulationTest, RestartsAndBrokenLinksForgetNoLeg) {
   const Outcome outcome = Simulate(SystemRandom().Next(),
                                    {.links_break = true, .workers_restart = true, .scheduler_restarts = true}, 90'000);
   EXPECT_GT(outcome.stale, 0) << "fences were tried";
+  EXPECT_GT(outcome.released, 0) << "no worker drained to its end";
 }
 
 TEST(SimulationTest, BreakingLinksAndLostMessagesHeal) {

@@ -69,6 +69,7 @@ absl::Status WorkerTable::Hello(const WorkerHello& hello, TimePoint now, std::op
   worker.state = hello.state;
   worker.load_progress = hello.load_progress;
   worker.in_step = false;
+  worker.released = false;
   links_[hello.link] = hello.info.worker;
   history_.Hello(hello.info, hello.incarnation);
   return absl::OkStatus();

@@ -40,6 +40,7 @@ struct Worker {
   bool in_step = false;             // no event is missing since the last heartbeat
   uint64_t acknowledged_epoch = 0;  // in a heartbeat
   uint64_t told_epoch = 0;          // highest one that this scheduler sent to this incarnation
+  bool released = false;            // it drains, and was told on this link that no grant waits for it
   std::map<LegKey, Resources> active;
   std::map<LegKey, Resources> pending;
   Resources active_sum;

@@ -108,6 +108,12 @@ void CoreRunner::Carry(const admission::Greet& action, Effects& effects) {
   effects.push_back([peer = found->second, epoch = action.epoch] { peer->Greet(epoch); });
 }
 
+void CoreRunner::Carry(const admission::Release& action, Effects& effects) {
+  auto found = links_.find(action.link);
+  if (found == links_.end()) return;
+  effects.push_back([peer = found->second] { peer->Release(); });
+}
+
 void CoreRunner::Carry(const admission::CloseLink& action, Effects& effects) {
   auto found = links_.find(action.link);
   if (found == links_.end()) return;

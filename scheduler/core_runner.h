@@ -25,6 +25,7 @@ class LinkPeer {
  public:
   virtual ~LinkPeer() = default;
   virtual void Greet(uint64_t epoch) = 0;
+  virtual void Release() = 0;
   virtual void Close(const absl::Status& status) = 0;
 };
 
@@ -102,6 +103,7 @@ class CoreRunner {
   void Carry(const admission::Refused& action, Effects& effects);
   void Carry(const admission::Renewed& action, Effects& effects);
   void Carry(const admission::Greet& action, Effects& effects);
+  void Carry(const admission::Release& action, Effects& effects);
   void Carry(const admission::CloseLink& action, Effects& effects);
   void TickUntilStopped();
 

@@ -125,13 +125,25 @@ void LinkStream::Greet(uint64_t epoch) {
   WriteLocked();
 }
 
+void LinkStream::Release() {
+  std::lock_guard lock(mutex_);
+  release_to_tell_ = true;
+  WriteLocked();
+}
+
 void LinkStream::WriteLocked() {
-  if (writing_ || finished_ || epoch_to_tell_ <= epoch_told_) return;
-  epoch_told_ = epoch_to_tell_;
-  v1::SchedulerHello* hello = sent_.mutable_hello();
-  hello->mutable_epoch()->set_cluster_id(cluster_id_);
-  hello->mutable_epoch()->set_number(epoch_told_);
-  hello->set_heartbeat_ms(heartbeat_ms_);
+  if (writing_ || finished_) return;
+  if (epoch_to_tell_ > epoch_told_) {
+    epoch_told_ = epoch_to_tell_;
+    v1::SchedulerHello* hello = sent_.mutable_hello();
+    hello->mutable_epoch()->set_cluster_id(cluster_id_);
+    hello->mutable_epoch()->set_number(epoch_told_);
+    hello->set_heartbeat_ms(heartbeat_ms_);
+  } else if (std::exchange(release_to_tell_, false)) {
+    sent_.mutable_released();
+  } else {
+    return;
+  }
   writing_ = true;
   StartWrite(&sent_);
 }

@@ -20,6 +20,7 @@ class LinkStream : public grpc::ServerBidiReactor<v1::WorkerMessage, v1::Schedul
   static LinkStream* Open(std::string cluster_id, int64_t heartbeat_ms, CoreRunner& core);
 
   void Greet(uint64_t epoch) override;
+  void Release() override;
   void Close(const absl::Status& status) override;
 
   void OnReadDone(bool ok) override;
@@ -43,6 +44,7 @@ class LinkStream : public grpc::ServerBidiReactor<v1::WorkerMessage, v1::Schedul
   std::mutex mutex_;
   uint64_t epoch_told_ = 0;
   uint64_t epoch_to_tell_ = 0;
+  bool release_to_tell_ = false;
   bool writing_ = false;
   bool finished_ = false;
   std::optional<absl::Status> closing_;  // once the write that is under way has ended

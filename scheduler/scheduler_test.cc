@@ -215,6 +215,7 @@ TEST_F(SchedulerTest, RefusalsCarryTheirReason) {
   EXPECT_EQ(details.metadata["needed"], "101");
   EXPECT_EQ(details.metadata["capacity"], "100");
   EXPECT_EQ(details.metadata["shortfall"], "1");
+  EXPECT_THAT(metrics_->Render(), testing::HasSubstr("decisions_total{budget=\"kv_blocks\",outcome=\"NEVER_FITS\"} 1"));
 
   Price too_long = TextPrice(10);
   too_long.sequence_tokens = 4097;
@@ -380,10 +381,12 @@ TEST_F(SchedulerTest, DrainingWorkerGetsNoNewGrants) {
   ASSERT_TRUE(held.ok());
   llm.gate().SetState(WorkerState::kDraining, 1);
   ASSERT_TRUE(Placeable(0));
+  EXPECT_FALSE(llm.link().Released()) << "a grant is on its way";
   auto refused = Reserve(TextPrice(1));
   EXPECT_EQ(refused.status().code(), absl::StatusCode::kUnavailable);
   EXPECT_EQ(rpc::ReasonOf(refused.status()), RefusalReason::kDraining);
   EXPECT_TRUE(llm.gate().Activate(*admission::FromProto(held->grant()), Role::kLlm).ok()) << "a promise is kept";
+  EXPECT_TRUE(Eventually([&] { return llm.link().Released(); }));
 }
 
 TEST_F(SchedulerTest, WorksOverLoopback) {

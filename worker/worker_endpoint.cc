@@ -11,7 +11,8 @@ namespace headroom::worker {
 namespace {
 
 constexpr std::chrono::milliseconds kDrainPoll(20);
-// Grants that were made just before the scheduler heard of the drain may still arrive; they are promises.
+// Grants that were made just before the scheduler heard of the drain may still arrive; they are promises. It says when
+// there are none; for so long a worker waits that does not hear from it.
 constexpr std::chrono::milliseconds kDrainGrace(1'000);
 
 admission::WorkerGate::Options GateOptions(const WorkerEndpoint::Options& options) {
@@ -84,9 +85,15 @@ void WorkerEndpoint::Drain(Duration deadline) {
   host_.SetServing(false);
   gate_.SetState(admission::WorkerState::kDraining, 1);
   if (deadline <= Duration::zero() || link_ == nullptr) return;
+  const Duration grace = std::min<Duration>(kDrainGrace, deadline);
   while (SystemClock().Now() - begin < deadline) {
+    // In this order: what is activated after the look at the legs was pending, and so there was no release yet.
+    const bool released = link_->Released();
     const bool idle = gate_.Snapshot().active.empty();
-    if (idle && SystemClock().Now() - begin >= std::min<Duration>(kDrainGrace, deadline)) return;
+    if (idle && (released || SystemClock().Now() - begin >= grace)) {
+      Log(LogLevel::kInfo, options_.name.c_str(), "drained").With("released", released);
+      return;
+    }
     std::this_thread::sleep_for(kDrainPoll);
   }
 }

@@ -85,6 +85,11 @@ class WorkerLink::Impl {
     return greeted_;
   }
 
+  bool Released() const {
+    std::lock_guard lock(mutex_);
+    return released_;
+  }
+
  private:
   // Runs under the gate's lock.
   void Queue(const GateEvent& event) {
@@ -123,7 +128,7 @@ class WorkerLink::Impl {
       std::lock_guard lock(mutex_);
       if (stopping_) return false;
       context_ = &context;
-      greeted_ = broken_ = beat_now_ = false;
+      greeted_ = released_ = broken_ = beat_now_ = false;
       // The first heartbeat says all that these did.
       events_.clear();
     }
@@ -171,6 +176,10 @@ class WorkerLink::Impl {
     v1::SchedulerMessage message;
     while (stream.Read(&message)) {
       if (message.has_hello()) OnGreeting(message.hello());
+      if (message.has_released()) {
+        std::lock_guard lock(mutex_);
+        released_ = true;
+      }
     }
     std::lock_guard lock(mutex_);
     broken_ = true;
@@ -281,6 +290,7 @@ class WorkerLink::Impl {
   milliseconds heartbeat_;
   bool beat_now_ = false;
   bool greeted_ = false;
+  bool released_ = false;
   bool broken_ = false;    // the stream that is open now
   bool stopping_ = false;  // say goodbye
   bool cut_ = false;       // without goodbye
@@ -296,5 +306,6 @@ WorkerLink::~WorkerLink() { Stop(); }
 void WorkerLink::Start() { impl_->Start(); }
 void WorkerLink::Stop() { impl_->Stop(); }
 bool WorkerLink::Connected() const { return impl_->Connected(); }
+bool WorkerLink::Released() const { return impl_->Released(); }
 
 }  // namespace headroom::admission

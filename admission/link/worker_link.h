@@ -10,7 +10,7 @@
 //   gate.SetState(WorkerState::kLoading, 0.4);           // while weights stream in
 //   gate.SetState(WorkerState::kReady, 1);               // grants come from here on
 //   gate.SetState(WorkerState::kDraining, 1);            // SIGTERM: no new grants
-//   link.Stop();                                         // after the last leg has settled
+//   link.Stop();                                         // once link.Released() and the last leg has settled
 #pragma once
 
 #include <functional>
@@ -63,6 +63,9 @@ class WorkerLink {
   void Stop();
   // The scheduler answered the hello of the stream that is open now. Thread-safe.
   bool Connected() const;
+  // The gate is DRAINING and the scheduler has said on the stream that is open now that no grant waits for this worker.
+  // Thread-safe.
+  bool Released() const;
 
  private:
   class Impl;

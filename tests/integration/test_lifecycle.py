@@ -221,3 +221,13 @@ def test_killed_gateway_leaves_nothing_behind(own_cluster, mode):
     cluster.start_service("gateway")
     cluster.wait_ready()
     cluster.wait_idle()
+
+
+def test_idle_workers_wait_for_no_grant(own_cluster):
+    """The scheduler tells workers that drain when no grant is on its way to them; without that they would wait for one."""
+    cluster = own_cluster()
+    statuses = cluster.stop()
+    assert set(statuses.values()) == {0}, statuses
+    lines = "".join(process.log() for process in cluster.processes.values()).splitlines()
+    drained = [line for line in lines if " drained " in line]
+    assert len(drained) == 2 and all("released=true" in line for line in drained), drained
