@@ -4,7 +4,7 @@
 
 #include "cli/commands.h"
 #include "cli/connection.h"
-#include "cli/plan_inputs.h"
+#include "cli/plan/flags.h"
 #include "memory/explain.h"
 
 namespace headroom::cli {

@@ -6,8 +6,8 @@
 
 #include "cli/commands.h"
 #include "cli/connection.h"
-#include "cli/plan_inputs.h"
-#include "cli/planned_page.h"
+#include "cli/plan/flags.h"
+#include "cli/plan/planned_page.h"
 #include "common/status.h"
 #include "common/units.h"
 
@@ -67,7 +67,7 @@ std::string DeviceList() {
 }
 
 absl::Status PrintComparison(const Planned& planned) {
-  HEADROOM_ASSIGN_OR_RETURN(const std::vector<memory::VllmEstimate> estimates, VllmEstimates(planned));
+  HEADROOM_ASSIGN_OR_RETURN(const std::vector<VllmEstimate> estimates, VllmEstimates(planned));
   if (estimates.empty()) return absl::InvalidArgumentError("--vllm-2024: only for models that the engine serves");
   fputs(VllmText(estimates).c_str(), stdout);
   return absl::OkStatus();

@@ -6,20 +6,20 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "cli/plan_page.h"
+#include "cli/plan/page.h"
+#include "cli/plan/vllm_2024.h"
 #include "memory/plan.h"
-#include "memory/vllm_2024.h"
 
 namespace headroom::cli {
 
 PageColumn PlanColumn(const memory::Plan& plan, const std::string& group);
-PageColumn VllmColumn(const memory::VllmEstimate& estimate, const std::string& group);
+PageColumn VllmColumn(const VllmEstimate& estimate, const std::string& group);
 
 // One device and one set of knobs: what Headroom plans beside what vLLM would have asked for.
 struct ComparedPlan {
   std::string group;  // "24 GB, 32 sequences of 4,096 tokens"
   memory::Plan plan;
-  memory::VllmEstimate vllm;
+  VllmEstimate vllm;
 };
 std::vector<PageColumn> ComparedColumns(std::span<const ComparedPlan> cases);
 // Title, subtitle and footnotes that say what is computed and what is an estimate.

@@ -6,11 +6,11 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "cli/plan/vllm_2024.h"
 #include "common/config.h"
 #include "common/device_catalogue.h"
 #include "memory/host_budgets.h"
 #include "memory/plan.h"
-#include "memory/vllm_2024.h"
 #include "model/card.h"
 
 namespace headroom::cli {
@@ -60,8 +60,8 @@ std::string PlanText(const Planned& planned);
 std::string PlanJson(const Planned& planned);
 // What vLLM of 2024 would have asked of each device with the same knobs: an estimate of another program. Empty for
 // models that the engine does not serve.
-absl::StatusOr<std::vector<memory::VllmEstimate>> VllmEstimates(const Planned& planned);
-std::string VllmText(const std::vector<memory::VllmEstimate>& estimates);
+absl::StatusOr<std::vector<VllmEstimate>> VllmEstimates(const Planned& planned);
+std::string VllmText(const std::vector<VllmEstimate>& estimates);
 // A values file for the Helm chart, of one role (helm/headroom/README.md). The plan must fit.
 std::string PlanHelmValues(const Planned& planned, const std::string& pool, const std::string& command_line);
 

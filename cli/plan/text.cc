@@ -3,7 +3,7 @@
 #include <array>
 #include <cstdio>
 
-#include "cli/planned.h"
+#include "cli/plan/plans.h"
 #include "common/status.h"
 #include "common/units.h"
 

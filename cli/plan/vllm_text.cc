@@ -2,25 +2,25 @@
 #include <array>
 #include <cstdio>
 
-#include "cli/planned.h"
+#include "cli/plan/plans.h"
 #include "common/status.h"
 #include "common/units.h"
 
 namespace headroom::cli {
 namespace {
 
-std::string Outcome(const memory::VllmEstimate& estimate) {
+std::string Outcome(const VllmEstimate& estimate) {
   std::array<char, 160> text{};
   switch (estimate.outcome) {
-    case memory::VllmOutcome::kStarts:
+    case VllmOutcome::kStarts:
       snprintf(text.data(), text.size(), "starts; %.3f GiB are left for KV, %lld sequence(s) of full length",
                InGib(estimate.kv_bytes), static_cast<long long>(estimate.full_length_seqs));
       break;
-    case memory::VllmOutcome::kOutOfMemory:
+    case VllmOutcome::kOutOfMemory:
       snprintf(text.data(), text.size(), "out of memory in its profile run, %.3f GiB short",
                InGib(estimate.over_bytes));
       break;
-    case memory::VllmOutcome::kNoKvCache:
+    case VllmOutcome::kNoKvCache:
       return "its profile run leaves no room for one sequence of full length";
   }
   return text.data();
@@ -28,33 +28,33 @@ std::string Outcome(const memory::VllmEstimate& estimate) {
 
 }  // namespace
 
-absl::StatusOr<std::vector<memory::VllmEstimate>> VllmEstimates(const Planned& planned) {
-  std::vector<memory::VllmEstimate> estimates;
+absl::StatusOr<std::vector<VllmEstimate>> VllmEstimates(const Planned& planned) {
+  std::vector<VllmEstimate> estimates;
   if (!planned.card.served) return estimates;
   for (const PlannedDevice& device : planned.devices) {
     const memory::Knobs& asked = device.request.knobs;
-    memory::VllmRequest request;
+    VllmRequest request;
     request.knobs.max_num_seqs = asked.max_num_seqs;
     request.knobs.max_model_len = asked.max_model_len;
     request.knobs.max_num_batched_tokens = asked.max_num_batched_tokens;
     request.knobs.gpu_memory_utilization = asked.gpu_memory_utilization;
     request.device = device.device.name;
     request.device_bytes = device.device.memory;
-    HEADROOM_ASSIGN_OR_RETURN(memory::VllmEstimate estimate, memory::Vllm2024(*planned.card.served, request));
+    HEADROOM_ASSIGN_OR_RETURN(VllmEstimate estimate, Vllm2024(*planned.card.served, request));
     estimates.push_back(std::move(estimate));
   }
   return estimates;
 }
 
-std::string VllmText(const std::vector<memory::VllmEstimate>& estimates) {
+std::string VllmText(const std::vector<VllmEstimate>& estimates) {
   std::string text;
-  for (const memory::VllmEstimate& estimate : estimates) {
-    absl::StrAppend(&text, "\nestimate of ", std::string(memory::VllmEraName(estimate.era)), " on ", estimate.device,
+  for (const VllmEstimate& estimate : estimates) {
+    absl::StrAppend(&text, "\nestimate of ", std::string(VllmEraName(estimate.era)), " on ", estimate.device,
                     " (another program; nothing here is sized by it)\n");
-    for (const memory::VllmLine& line : estimate.lines) {
+    for (const VllmLine& line : estimate.lines) {
       if (!estimate.Peaks(line)) continue;
       std::array<char, 400> row{};
-      snprintf(row.data(), row.size(), "%-24s %18lld %10.3f GiB  %s\n", memory::VllmPartTitle(line.part),
+      snprintf(row.data(), row.size(), "%-24s %18lld %10.3f GiB  %s\n", VllmPartTitle(line.part),
                static_cast<long long>(line.bytes), InGib(line.bytes), line.formula.c_str());
       text += row.data();
     }

@@ -1,4 +1,4 @@
-#include "cli/plan_style.h"
+#include "cli/plan/style.h"
 
 #include <algorithm>
 #include <array>

@@ -3,8 +3,8 @@
 #include <cstdio>
 #include <limits>
 
-#include "cli/plan_page.h"
-#include "cli/plan_style.h"
+#include "cli/plan/page.h"
+#include "cli/plan/style.h"
 
 namespace headroom::cli {
 namespace {

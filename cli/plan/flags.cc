@@ -1,4 +1,4 @@
-#include "cli/plan_inputs.h"
+#include "cli/plan/flags.h"
 
 #include "common/status.h"
 

@@ -1,4 +1,4 @@
-#include "cli/plan_figure.h"
+#include "cli/plan/figure.h"
 
 #include <algorithm>
 
@@ -10,8 +10,6 @@ namespace headroom::cli {
 namespace {
 
 using memory::Component;
-using memory::VllmOutcome;
-using memory::VllmPart;
 
 // From the bottom of the bar up: what is given, what a step needs, what is left for requests.
 constexpr Component kOrder[] = {Component::kLlmWeights,       Component::kHeadWeights,     Component::kVisionWeights,
@@ -60,7 +58,7 @@ const char* KeyOf(VllmPart part) {
   return "other";
 }
 
-std::string VllmNote(const memory::VllmEstimate& estimate) {
+std::string VllmNote(const VllmEstimate& estimate) {
   std::string note = "Estimate of the profile run at start: ";
   if (estimate.images > 0) {
     note += GroupedDigits(estimate.images) + " images of " + GroupedDigits(estimate.patches_per_image) +
@@ -99,9 +97,9 @@ PageColumn PlanColumn(const memory::Plan& plan, const std::string& group) {
   return column;
 }
 
-PageColumn VllmColumn(const memory::VllmEstimate& estimate, const std::string& group) {
-  PageColumn column{.group = group, .title = memory::VllmEraName(estimate.era), .device_bytes = estimate.device_bytes};
-  for (const memory::VllmLine& line : estimate.lines) {
+PageColumn VllmColumn(const VllmEstimate& estimate, const std::string& group) {
+  PageColumn column{.group = group, .title = VllmEraName(estimate.era), .device_bytes = estimate.device_bytes};
+  for (const VllmLine& line : estimate.lines) {
     if (estimate.Peaks(line))
       column.parts.push_back({VllmPartTitle(line.part), KeyOf(line.part), line.bytes, line.formula});
   }
@@ -161,7 +159,7 @@ absl::StatusOr<std::vector<ComparedPlan>> ReferenceCases(const model::ModelConfi
     const char* device;
     const char* group;
     memory::Knobs knobs;
-    memory::VllmKnobs vllm;
+    VllmKnobs vllm;
   };
   memory::Knobs advised;
   advised.max_num_seqs = advised.min_full_length_seqs = 32;
@@ -185,8 +183,8 @@ absl::StatusOr<std::vector<ComparedPlan>> ReferenceCases(const model::ModelConfi
     request.knobs = wanted.knobs;
     HEADROOM_ASSIGN_OR_RETURN(memory::Plan plan, memory::MakePlan(config, request));
     HEADROOM_ASSIGN_OR_RETURN(
-        memory::VllmEstimate vllm,
-        memory::Vllm2024(config, {.knobs = wanted.vllm, .device = device.name, .device_bytes = device.memory}));
+        VllmEstimate vllm,
+        Vllm2024(config, {.knobs = wanted.vllm, .device = device.name, .device_bytes = device.memory}));
     compared.push_back({wanted.group, std::move(plan), std::move(vllm)});
   }
   return compared;

@@ -1,11 +1,12 @@
 // headroom plan as a function: options in, plans, JSON and chart values out.
+#include "cli/plan/plans.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
-#include "cli/planned.h"
 #include "common/testing/paths.h"
 #include "common/units.h"
 

@@ -1,4 +1,4 @@
-#include "cli/plan_figure.h"
+#include "cli/plan/figure.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -6,8 +6,8 @@
 #include <fstream>
 #include <iterator>
 
-#include "cli/plan_style.h"
-#include "cli/xml_check.h"
+#include "cli/plan/style.h"
+#include "cli/plan/xml_reader.h"
 #include "common/testing/paths.h"
 #include "common/units.h"
 
@@ -71,7 +71,7 @@ TEST(PlanFigure, TheDocumentedPictureIsCurrent) {
 
 TEST(PlanFigure, NoRoomForOneSequence) {
   auto estimate =
-      memory::Vllm2024(Published(), {.knobs = {.max_num_seqs = 32, .max_model_len = 4096}, .device_bytes = 24 * kGiB});
+      Vllm2024(Published(), {.knobs = {.max_num_seqs = 32, .max_model_len = 4096}, .device_bytes = 24 * kGiB});
   ASSERT_TRUE(estimate.ok());
   const PageColumn column = VllmColumn(*estimate, "24 GB");
   EXPECT_EQ(column.headline, "no room for one sequence of 4,096 tokens");
@@ -84,7 +84,7 @@ TEST(PlanFigure, TextModelHasNoImages) {
   model::ModelConfig config = Published();
   config.vision.reset();
   config.architecture = model::Architecture::kQwen2;
-  const auto estimate = memory::Vllm2024(config, {.device_bytes = 40 * kGiB});
+  const auto estimate = Vllm2024(config, {.device_bytes = 40 * kGiB});
   ASSERT_TRUE(estimate.ok());
   const PageColumn column = VllmColumn(*estimate, "40 GB");
   EXPECT_THAT(column.note, Not(HasSubstr("image")));

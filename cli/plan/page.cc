@@ -1,9 +1,9 @@
-#include "cli/plan_page.h"
+#include "cli/plan/page.h"
 
 #include <algorithm>
 #include <cstdio>
 
-#include "cli/plan_style.h"
+#include "cli/plan/style.h"
 #include "common/units.h"
 
 namespace headroom::cli {

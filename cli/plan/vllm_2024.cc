@@ -1,4 +1,4 @@
-#include "memory/vllm_2024.h"
+#include "cli/plan/vllm_2024.h"
 
 #include <algorithm>
 #include <array>
@@ -12,7 +12,7 @@
 #include "common/units.h"
 #include "model/weights.h"
 
-namespace headroom::memory {
+namespace headroom::cli {
 namespace {
 
 constexpr int64_t kKnobMax = int64_t{1} << 31;
@@ -299,4 +299,4 @@ absl::StatusOr<VllmEstimate> Vllm2024(const model::ModelConfig& config, const Vl
   return Estimator(config, request).Run();
 }
 
-}  // namespace headroom::memory
+}  // namespace headroom::cli

@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "cli/plan_page.h"
-#include "cli/planned.h"
+#include "cli/plan/page.h"
+#include "cli/plan/plans.h"
 
 namespace headroom::cli {
 

@@ -1,7 +1,7 @@
 // Plans for programs: JSON, and a values file for the Helm chart.
 #include <nlohmann/json.hpp>
 
-#include "cli/planned.h"
+#include "cli/plan/plans.h"
 #include "common/status.h"
 
 namespace headroom::cli {

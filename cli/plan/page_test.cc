@@ -1,4 +1,4 @@
-#include "cli/plan_page.h"
+#include "cli/plan/page.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -7,8 +7,8 @@
 #include <limits>
 #include <random>
 
-#include "cli/plan_style.h"
-#include "cli/xml_check.h"
+#include "cli/plan/style.h"
+#include "cli/plan/xml_reader.h"
 #include "common/units.h"
 #include "memory/component.h"
 

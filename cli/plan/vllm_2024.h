@@ -18,7 +18,7 @@
 #include "absl/status/statusor.h"
 #include "model/config.h"
 
-namespace headroom::memory {
+namespace headroom::cli {
 
 enum class VllmEra : uint8_t {
   kAugust2024,  // 0.5.4: own copy of SigLIP, whose attention writes out all its scores
@@ -112,4 +112,4 @@ struct VllmRequest {
 // a note.
 absl::StatusOr<VllmEstimate> Vllm2024(const model::ModelConfig& config, const VllmRequest& request);
 
-}  // namespace headroom::memory
+}  // namespace headroom::cli

@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-#include "cli/plan_page.h"
+#include "cli/plan/page.h"
 
 namespace headroom::cli {
 

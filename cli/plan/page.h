@@ -1,5 +1,5 @@
 // A picture of plans: every device a stacked bar, measured against the line where its memory ends. Data in, text out:
-// it knows neither plans nor models (cli/plan_figure.h makes columns of those).
+// it knows neither plans nor models (cli/plan/figure.h makes columns of those).
 #pragma once
 
 #include <cstdint>

@@ -1,10 +1,10 @@
-#include "cli/planned_page.h"
+#include "cli/plan/planned_page.h"
 
 #include <algorithm>
 #include <optional>
 
-#include "cli/plan_figure.h"
-#include "memory/vllm_2024.h"
+#include "cli/plan/figure.h"
+#include "cli/plan/vllm_2024.h"
 
 namespace headroom::cli {
 namespace {
@@ -43,12 +43,12 @@ std::optional<PageColumn> VllmBeside(const Planned& planned, const PlannedDevice
       knobs.tensor_parallel_size.value_or(1) == 1 && planned.roles.vision == planned.card.encoder.has_value();
   if (!comparable) return std::nullopt;
   const auto estimate =
-      memory::Vllm2024(*planned.card.served, {.knobs = {.max_num_seqs = knobs.max_num_seqs,
-                                                        .max_model_len = knobs.max_model_len,
-                                                        .max_num_batched_tokens = knobs.max_num_batched_tokens,
-                                                        .gpu_memory_utilization = knobs.gpu_memory_utilization},
-                                              .device = device.device.name,
-                                              .device_bytes = device.device.memory});
+      Vllm2024(*planned.card.served, {.knobs = {.max_num_seqs = knobs.max_num_seqs,
+                                                .max_model_len = knobs.max_model_len,
+                                                .max_num_batched_tokens = knobs.max_num_batched_tokens,
+                                                .gpu_memory_utilization = knobs.gpu_memory_utilization},
+                                      .device = device.device.name,
+                                      .device_bytes = device.device.memory});
   if (!estimate.ok()) return std::nullopt;
   return VllmColumn(*estimate, GroupOf(device));
 }

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "cli/planned.h"
+#include "cli/plan/plans.h"
 #include "common/flags.h"
 
 namespace headroom::cli {

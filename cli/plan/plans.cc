@@ -1,4 +1,4 @@
-#include "cli/planned.h"
+#include "cli/plan/plans.h"
 
 #include <algorithm>
 

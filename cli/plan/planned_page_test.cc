@@ -1,10 +1,10 @@
-#include "cli/planned_page.h"
+#include "cli/plan/planned_page.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "cli/plan_style.h"
-#include "cli/xml_check.h"
+#include "cli/plan/style.h"
+#include "cli/plan/xml_reader.h"
 #include "common/testing/paths.h"
 
 namespace headroom::cli {

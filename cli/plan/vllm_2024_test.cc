@@ -1,4 +1,4 @@
-#include "memory/vllm_2024.h"
+#include "cli/plan/vllm_2024.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -11,7 +11,7 @@
 #include "common/units.h"
 #include "model/weights.h"
 
-namespace headroom::memory {
+namespace headroom::cli {
 namespace {
 
 using ::testing::HasSubstr;
@@ -291,4 +291,4 @@ TEST(Vllm2024, MonotoneOnRandomKnobs) {
 }
 
 }  // namespace
-}  // namespace headroom::memory
+}  // namespace headroom::cli

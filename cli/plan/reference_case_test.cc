@@ -1,9 +1,9 @@
 // The reference case: MiniCPM-V 2.6 in bf16, on the cards where it began. README shows its figure
-// (plan_figure_test.cc).
+// (figure_test.cc).
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "cli/planned.h"
+#include "cli/plan/plans.h"
 #include "common/testing/paths.h"
 #include "common/units.h"
 
@@ -11,12 +11,10 @@ namespace headroom::cli {
 namespace {
 
 using memory::Component;
-using memory::VllmOutcome;
-using memory::VllmPart;
 
 struct Case {
   Planned planned;
-  memory::VllmEstimate vllm;
+  VllmEstimate vllm;
 
   const memory::Plan& plan() const { return planned.devices[0].ranks[0]; }
 };
@@ -42,8 +40,8 @@ memory::Knobs Small() {
   return knobs;
 }
 
-int64_t BytesOf(const memory::VllmEstimate& estimate, VllmPart part) {
-  for (const memory::VllmLine& line : estimate.lines) {
+int64_t BytesOf(const VllmEstimate& estimate, VllmPart part) {
+  for (const VllmLine& line : estimate.lines) {
     if (line.part == part) return line.bytes;
   }
   return 0;
@@ -73,7 +71,7 @@ TEST(ReferenceCase, On48And80GibWithDefaultKnobs) {
 }
 
 TEST(ReferenceCase, VllmAskedForSixtyEightGibByDefault) {
-  const memory::VllmEstimate by_default = Reference("a100-80", {}).vllm;
+  const VllmEstimate by_default = Reference("a100-80", {}).vllm;
   EXPECT_EQ(by_default.images, 256);
   EXPECT_EQ(by_default.score_tensor_bytes, int64_t{16} << 30);
   EXPECT_NEAR(static_cast<double>(by_default.total_bytes) / kGiB, 68, 1);
@@ -82,7 +80,7 @@ TEST(ReferenceCase, VllmAskedForSixtyEightGibByDefault) {
                           BytesOf(by_default, VllmPart::kScoresF32) + BytesOf(by_default, VllmPart::kSoftmaxF32)) /
           kGiB,
       48, 0.001);
-  const memory::VllmEstimate small = Reference("rtx3090", Small()).vllm;
+  const VllmEstimate small = Reference("rtx3090", Small()).vllm;
   EXPECT_EQ(small.images, 32);
   EXPECT_NE(small.outcome, VllmOutcome::kOutOfMemory) << "the advice of the thread: 32 sequences, 4,096 tokens";
 }
