@@ -20,8 +20,7 @@ std::string LineNames() {
   return names;
 }
 
-std::string ExplainDevice(const Planned& planned, const PlannedDevice& device,
-                          const std::vector<memory::Component>& lines) {
+std::string ExplainDevice(const Plans& plans, const DevicePlans& device, const std::vector<memory::Component>& lines) {
   std::string text;
   // Ranks after the second are equal to it.
   for (size_t i = 0; i < std::min<size_t>(device.ranks.size(), 2); ++i) {
@@ -32,7 +31,7 @@ std::string ExplainDevice(const Planned& planned, const PlannedDevice& device,
       if (lines.size() > 1 && plan.Bytes(line) == 0) continue;
       if (!text.empty()) text += "\n";
       if (device.ranks.size() > 1) text += absl::StrCat("rank ", plan.rank, " of ", device.ranks.size(), "\n");
-      text += memory::ExplainLine(plan, planned.card, request, line);
+      text += memory::ExplainLine(plan, plans.card, request, line);
     }
   }
   return text;
@@ -41,7 +40,7 @@ std::string ExplainDevice(const Planned& planned, const PlannedDevice& device,
 }  // namespace
 
 int ExplainPlan(const std::vector<std::string>& arguments) {
-  PlanInputs inputs;
+  PlanFlags inputs;
   Flags flags(
       "headroom explain plan LINE [flags] [MODEL]",
       "Shows how a line of a plan comes about: the formula, the same with its numbers, and the bytes. LINE: all,\n"
@@ -61,20 +60,20 @@ int ExplainPlan(const std::vector<std::string>& arguments) {
     lines = {*line};
   }
   if (rest->size() == 2) inputs.options.model = rest->at(1);
-  const auto planned = inputs.Make();
-  if (!planned.ok()) return Fail(kName, std::string(planned.status().message()), 2);
+  const auto plans = inputs.Make();
+  if (!plans.ok()) return Fail(kName, std::string(plans.status().message()), 2);
   bool first = true;
-  for (const PlannedDevice& device : planned->devices) {
+  for (const DevicePlans& device : plans->devices) {
     if (!device.fits()) {
       Fail(kName, std::string(device.refusal.message()), 1);
       continue;
     }
     if (!first) fputs("\n", stdout);
     first = false;
-    fputs(ExplainDevice(*planned, device, lines).c_str(), stdout);
+    fputs(ExplainDevice(*plans, device, lines).c_str(), stdout);
   }
   if (!first) fputs("\nalign(n): n rounded up to a multiple of 64\n", stdout);
-  return planned->fits() ? 0 : 1;
+  return plans->fits() ? 0 : 1;
 }
 
 }  // namespace headroom::cli

@@ -7,7 +7,7 @@
 #include "cli/commands.h"
 #include "cli/connection.h"
 #include "cli/plan/flags.h"
-#include "cli/plan/planned_page.h"
+#include "cli/plan/outputs.h"
 #include "common/status.h"
 #include "common/units.h"
 
@@ -32,25 +32,25 @@ absl::Status WriteFile(const std::string& path, const std::string& text) {
 }
 
 // What a pod has beside the device must cover what its worker may use.
-absl::Status CheckHost(const Planned& planned, const std::string& host_memory) {
+absl::Status CheckHost(const Plans& plans, const std::string& host_memory) {
   if (host_memory.empty()) return absl::OkStatus();
   HEADROOM_ASSIGN_OR_RETURN(const int64_t given, ParseBytes(host_memory));
   int64_t needed = 0;
-  for (const HostLine& line : planned.host) needed += line.bytes;
+  for (const HostLine& line : plans.host) needed += line.bytes;
   if (needed <= given) return absl::OkStatus();
   return absl::FailedPreconditionError(
       absl::StrCat("host memory: needs ", needed, " bytes, ", given, " are given, ", needed - given, " short"));
 }
 
-absl::Status WriteHelmValues(const Planned& planned, const Outputs& outputs, const std::string& command_line) {
+absl::Status WriteHelmValues(const Plans& plans, const Outputs& outputs, const std::string& command_line) {
   if (outputs.helm_values.empty()) return absl::OkStatus();
-  if (planned.devices.size() != 1 || planned.roles.llm == planned.roles.vision) {
+  if (plans.devices.size() != 1 || plans.roles.llm == plans.roles.vision) {
     return absl::InvalidArgumentError("--helm-values wants one device and --role vision or --role llm");
   }
-  if (!planned.fits())
+  if (!plans.fits())
     return absl::FailedPreconditionError("--helm-values: nothing is written for a plan that does not fit");
-  const std::string pool = outputs.pool.empty() ? (planned.roles.llm ? "llm" : "vision") : outputs.pool;
-  return WriteFile(outputs.helm_values, PlanHelmValues(planned, pool, command_line));
+  const std::string pool = outputs.pool.empty() ? (plans.roles.llm ? "llm" : "vision") : outputs.pool;
+  return WriteFile(outputs.helm_values, PlanHelmValues(plans, pool, command_line));
 }
 
 std::string DeviceList() {
@@ -66,34 +66,33 @@ std::string DeviceList() {
   return text;
 }
 
-absl::Status PrintComparison(const Planned& planned) {
-  HEADROOM_ASSIGN_OR_RETURN(const std::vector<VllmEstimate> estimates, VllmEstimates(planned));
-  if (estimates.empty()) return absl::InvalidArgumentError("--vllm-2024: only for models that the engine serves");
-  fputs(VllmText(estimates).c_str(), stdout);
+absl::Status PrintVllm(const Plans& plans) {
+  HEADROOM_ASSIGN_OR_RETURN(const std::string text, VllmText(plans));
+  fputs(text.c_str(), stdout);
   return absl::OkStatus();
 }
 
-absl::Status WritePictures(const Planned& planned, const Outputs& outputs) {
-  if (!outputs.html.empty()) HEADROOM_RETURN_IF_ERROR(WriteFile(outputs.html, PlannedHtml(planned)));
-  if (!outputs.svg.empty()) HEADROOM_RETURN_IF_ERROR(WriteFile(outputs.svg, PlannedSvg(planned)));
+absl::Status WritePictures(const Plans& plans, const Outputs& outputs) {
+  const Figure figure = PlanFigure(plans);
+  if (!outputs.html.empty()) HEADROOM_RETURN_IF_ERROR(WriteFile(outputs.html, PlanPage(figure)));
+  if (!outputs.svg.empty()) HEADROOM_RETURN_IF_ERROR(WriteFile(outputs.svg, PlanPicture(figure)));
   return absl::OkStatus();
 }
 
-int Report(const Planned& planned, const Outputs& outputs, const std::string& command_line) {
-  fputs((outputs.json ? PlanJson(planned) : PlanText(planned)).c_str(), stdout);
+int Report(const Plans& plans, const Outputs& outputs, const std::string& command_line) {
+  fputs((outputs.json ? PlanJson(plans) : PlanText(plans)).c_str(), stdout);
   for (const absl::Status& status :
-       {outputs.vllm && !outputs.json ? PrintComparison(planned) : absl::OkStatus(),
-        CheckHost(planned, outputs.host_memory), WriteHelmValues(planned, outputs, command_line),
-        WritePictures(planned, outputs)}) {
+       {outputs.vllm && !outputs.json ? PrintVllm(plans) : absl::OkStatus(), CheckHost(plans, outputs.host_memory),
+        WriteHelmValues(plans, outputs, command_line), WritePictures(plans, outputs)}) {
     if (!status.ok()) return Fail(kName, std::string(status.message()), absl::IsInvalidArgument(status) ? 2 : 1);
   }
-  return planned.fits() ? 0 : 1;
+  return plans.fits() ? 0 : 1;
 }
 
 }  // namespace
 
 int Plan(const std::vector<std::string>& arguments) {
-  PlanInputs inputs;
+  PlanFlags inputs;
   Outputs outputs;
   bool list = false;
   Flags flags(
@@ -121,11 +120,11 @@ int Plan(const std::vector<std::string>& arguments) {
   if (list) return fputs(DeviceList().c_str(), stdout), 0;
   if (rest->size() > 1) return Fail(kName, "unexpected argument '" + rest->at(1) + "'", 2);
   if (!rest->empty()) inputs.options.model = rest->front();
-  const absl::StatusOr<Planned> planned = inputs.Make();
-  if (!planned.ok()) return Fail(kName, std::string(planned.status().message()), 2);
+  const absl::StatusOr<Plans> plans = inputs.Make();
+  if (!plans.ok()) return Fail(kName, std::string(plans.status().message()), 2);
   std::string command_line = kName;
   for (const std::string& argument : arguments) command_line += " " + argument;
-  return Report(*planned, outputs, command_line);
+  return Report(*plans, outputs, command_line);
 }
 
 }  // namespace headroom::cli

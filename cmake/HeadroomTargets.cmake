@@ -105,6 +105,17 @@ function(headroom_library name)
   target_link_libraries(${target} PUBLIC ${ARG_PUBLIC} PRIVATE ${ARG_PRIVATE})
 endfunction()
 
+# headroom_embed(SYMBOL FILE VARIABLE): VARIABLE names a source in which headroom::SYMBOL, a const char[], holds the text of FILE.
+function(headroom_embed symbol file variable)
+  get_filename_component(file ${file} ABSOLUTE)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${file})
+  file(READ ${file} text)
+  set(source ${CMAKE_CURRENT_BINARY_DIR}/${symbol}.cc)
+  file(CONFIGURE OUTPUT ${source} @ONLY CONTENT
+    "namespace headroom {\nextern const char @symbol@[];\nconst char @symbol@[] = R\"text(@text@)text\";\n}  // namespace headroom\n")
+  set(${variable} ${source} PARENT_SCOPE)
+endfunction()
+
 # headroom_binary(NAME SOURCES main.cc DEPS dep…) makes build/…/bin/NAME.
 function(headroom_binary name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})

@@ -1,8 +1,8 @@
 #include "cli/plan/figure.h"
 
 #include <algorithm>
+#include <limits>
 
-#include "common/device_catalogue.h"
 #include "common/status.h"
 #include "common/units.h"
 
@@ -11,7 +11,7 @@ namespace {
 
 using memory::Component;
 
-// From the bottom of the bar up: what is given, what a step needs, what is left for requests.
+// From the beginning of the bar to its end: what is given, what a step needs, what is left for requests.
 constexpr Component kOrder[] = {Component::kLlmWeights,       Component::kHeadWeights,     Component::kVisionWeights,
                                 Component::kResamplerWeights, Component::kContextFloor,    Component::kOtherProcesses,
                                 Component::kLibraries,        Component::kCommunication,   Component::kAlignment,
@@ -24,182 +24,179 @@ std::string SequencesText(int64_t sequences, int64_t length) {
          " tokens";
 }
 
-const char* KeyOf(VllmPart part) {
-  switch (part) {
-    case VllmPart::kVisionWeights:
-      return "vision_weights";
-    case VllmPart::kResamplerWeights:
-      return "resampler_weights";
-    case VllmPart::kLlmWeights:
-      return "llm_weights";
-    case VllmPart::kHeadWeights:
-      return "head_weights";
-    case VllmPart::kContext:
-      return "context_floor";
-    case VllmPart::kInputs:
-      return "vision_inputs";
-    case VllmPart::kTower:
-      return "vision_activations";
-    case VllmPart::kScores:
-      return "scores";
-    case VllmPart::kScaledScores:
-      return "scores_scaled";
-    case VllmPart::kScoresF32:
-      return "scores_fp32";
-    case VllmPart::kSoftmaxF32:
-      return "softmax_fp32";
-    case VllmPart::kResampler:
-      return "resampler_activations";
-    case VllmPart::kLlmStep:
-      return "llm_activations";
-    case VllmPart::kLogits:
-      return "logits";
-  }
-  return "other";
-}
-
 std::string VllmNote(const VllmEstimate& estimate) {
+  const std::string tokens = GroupedDigits(*estimate.knobs.max_num_batched_tokens) + " tokens through the decoder";
   std::string note = "Estimate of the profile run at start: ";
   if (estimate.images > 0) {
     note += GroupedDigits(estimate.images) + " images of " + GroupedDigits(estimate.patches_per_image) +
-            " patches in one call of the vision tower, then " + GroupedDigits(*estimate.knobs.max_num_batched_tokens) +
-            " tokens through the decoder; the larger is shown.";
+            " patches in one call of the vision tower, then " + tokens + "; the larger is shown.";
   } else {
-    note += GroupedDigits(*estimate.knobs.max_num_batched_tokens) + " tokens through the decoder.";
+    note += tokens + ".";
   }
   for (const std::string& line : estimate.notes) note += " Note: " + line + ".";
   return note;
 }
 
+bool EqualRanks(const memory::Plan& a, const memory::Plan& b) {
+  return std::equal(a.lines.begin(), a.lines.end(), b.lines.begin(), [](const auto& left, const auto& right) {
+    return left.bytes == right.bytes && left.detail == right.detail;
+  });
+}
+
+std::string GroupOf(const CatalogueDevice& device) {
+  const bool known_card = device.memory > 0 && device.kind == "cuda" && device.name.rfind("cuda", 0) != 0;
+  return known_card ? device.title : device.name;
+}
+
+void AddRanks(const std::vector<memory::Plan>& ranks, std::vector<Bar>& bars) {
+  for (size_t first = 0; first < ranks.size();) {
+    size_t end = first + 1;
+    while (end < ranks.size() && EqualRanks(ranks[first], ranks[end])) ++end;
+    bars.push_back(PlanBar(ranks[first]));
+    if (end - first > 1) bars.back().title = absl::StrCat("Headroom, ranks ", first, " to ", end - 1);
+    first = end;
+  }
+}
+
+// Its bf16 on one card is what we can compare with.
+bool Comparable(const Plans& plans, const DevicePlans& device) {
+  const memory::Knobs& knobs = device.request.knobs;
+  return plans.card.served && plans.roles.llm && plans.compute == DType::kBF16 && device.device.kind == "cuda" &&
+         !knobs.quantization && knobs.kv_cache_dtype.value_or(DType::kBF16) == DType::kBF16 &&
+         knobs.tensor_parallel_size.value_or(1) == 1 && plans.roles.vision == plans.card.encoder.has_value();
+}
+
+std::vector<Bar> BarsOf(const Plans& plans, const DevicePlans& device) {
+  std::vector<Bar> bars;
+  AddRanks(device.ranks, bars);
+  if (!device.fits()) {
+    bars.push_back({.title = "Headroom",
+                    .headline = "does not fit: refused before start",
+                    .tone = Tone::kBad,
+                    .device_bytes = device.device.memory,
+                    .note = std::string(device.refusal.message())});
+  }
+  if (Comparable(plans, device)) {
+    if (const auto estimate = EstimateVllm(plans, device); estimate.ok()) {
+      bars.push_back(VllmBar(*estimate));
+      const int64_t ours = device.fits() ? device.ranks.front().full_length_seqs : 0;
+      const bool fewer = estimate->full_length_seqs < ours;
+      if (estimate->outcome == VllmOutcome::kStarts) bars.back().tone = fewer ? Tone::kPoor : Tone::kGood;
+    }
+  }
+  for (Bar& bar : bars) bar.group = GroupOf(device.device);
+  return bars;
+}
+
+std::string Title(const Plans& plans) {
+  // Other families may come quantized; their tables say how.
+  const bool plain =
+      plans.card.served.has_value() && !plans.devices.empty() && !plans.devices.front().request.knobs.quantization;
+  return plans.card.family + (plain ? std::string(" in ") + DTypeName(plans.compute) : "") +
+         ": every byte of the device, planned";
+}
+
+std::vector<std::string> Footnotes(const Plans& plans, bool compared) {
+  std::vector<std::string> notes = {
+      "Headroom: the plan, computed from the config before a weight is read; the worker lays its buffers out with the "
+      "same functions, so it allocates these bytes and no others."};
+  if (compared) {
+    notes.push_back(
+        "vLLM: our estimate of what its profile run at start took, from its code as published in 2024. That run put as "
+        "many dummy images through the vision tower at once as their few tokens fitted the token budget, and wrote out "
+        "all attention scores.");
+  }
+  for (const DevicePlans& device : plans.devices) {
+    for (const memory::Plan& plan : device.ranks) {
+      for (const std::string& reason : plan.plan_only) {
+        const std::string note = "Plan only: " + reason + ".";
+        if (std::find(notes.begin(), notes.end(), note) == notes.end()) notes.push_back(note);
+      }
+    }
+  }
+  return notes;
+}
+
 }  // namespace
 
-PageColumn PlanColumn(const memory::Plan& plan, const std::string& group) {
-  PageColumn column{.group = group, .title = "Headroom", .headline = "plan", .device_bytes = plan.device_bytes};
-  if (plan.tensor_parallel_size > 1) column.title += ", rank " + std::to_string(plan.rank);
+int64_t Bar::Bytes(bool with_unused) const {
+  int64_t sum = 0;
+  for (const Segment& segment : segments) {
+    if (segment.bytes < 1 || (!with_unused && segment.unused())) continue;
+    if (__builtin_add_overflow(sum, segment.bytes, &sum)) return std::numeric_limits<int64_t>::max();
+  }
+  return sum;
+}
+
+int64_t Bar::BytesBeyond(bool with_unused) const {
+  return std::max<int64_t>(0, Bytes(with_unused) - std::max<int64_t>(0, device_bytes));
+}
+
+Bar PlanBar(const memory::Plan& plan) {
+  Bar bar{.title = "Headroom", .headline = "plan", .device_bytes = plan.device_bytes};
+  if (plan.tensor_parallel_size > 1) bar.title += ", rank " + std::to_string(plan.rank);
   for (const Component component : kOrder) {
     const memory::PlanLine& line = plan.lines[static_cast<size_t>(component)];
     if (line.bytes < 1) continue;
-    column.parts.push_back(
+    bar.segments.push_back(
         {memory::ComponentTitle(component), memory::ComponentLabel(component), line.bytes, line.detail});
   }
   if (plan.roles.llm) {
     const bool all = plan.full_length_seqs >= plan.knobs.max_num_seqs;
-    column.headline = (all ? "all " : "") +
-                      SequencesText(all ? plan.knobs.max_num_seqs : plan.full_length_seqs, plan.knobs.max_model_len);
+    bar.headline = (all ? "all " : "") +
+                   SequencesText(all ? plan.knobs.max_num_seqs : plan.full_length_seqs, plan.knobs.max_model_len);
   }
   const auto say = [&](const char* what, const std::vector<std::string>& lines) {
-    for (const std::string& line : lines)
-      column.note += std::string(column.note.empty() ? "" : " ") + what + line + ".";
+    for (const std::string& line : lines) bar.note += std::string(bar.note.empty() ? "" : " ") + what + line + ".";
   };
   say("Plan only: ", plan.plan_only);
   say("Assumed: ", plan.assumed);
   say("Note: ", plan.notes);
-  return column;
+  return bar;
 }
 
-PageColumn VllmColumn(const VllmEstimate& estimate, const std::string& group) {
-  PageColumn column{.group = group, .title = VllmEraName(estimate.era), .device_bytes = estimate.device_bytes};
+Bar VllmBar(const VllmEstimate& estimate) {
+  Bar bar{.title = kVllmName, .device_bytes = estimate.device_bytes, .note = VllmNote(estimate)};
   for (const VllmLine& line : estimate.lines) {
-    if (estimate.Peaks(line))
-      column.parts.push_back({VllmPartTitle(line.part), KeyOf(line.part), line.bytes, line.formula});
+    if (!estimate.Peaks(line)) continue;
+    bar.segments.push_back({VllmTitle(line.item), VllmKey(line.item), line.bytes, line.formula});
   }
+  const int64_t length = *estimate.knobs.max_model_len;
   switch (estimate.outcome) {
-    case VllmOutcome::kStarts: {
-      column.headline = SequencesText(estimate.full_length_seqs, *estimate.knobs.max_model_len);
-      column.verdict = PageVerdict::kPoor;
+    case VllmOutcome::kStarts:
+      bar.headline = SequencesText(estimate.full_length_seqs, length);
       break;
-    }
     case VllmOutcome::kOutOfMemory:
-      column.headline = "out of memory at start";
-      column.verdict = PageVerdict::kBad;
-      break;
+      bar.headline = "out of memory at start";
+      bar.tone = Tone::kBad;
+      return bar;
     case VllmOutcome::kNoKvCache:
-      column.headline = "no room for one sequence of " + GroupedDigits(*estimate.knobs.max_model_len) + " tokens";
-      column.verdict = PageVerdict::kBad;
+      bar.headline = "no room for one sequence of " + GroupedDigits(length) + " tokens";
+      bar.tone = Tone::kBad;
       break;
   }
-  if (estimate.over_bytes == 0) {
-    if (estimate.kv_bytes > 0) {
-      column.parts.push_back({"KV cache", "kv_pool", estimate.kv_bytes, "what the profile run left"});
+  if (estimate.kv_bytes > 0) {
+    bar.segments.push_back({"KV cache", "kv_pool", estimate.kv_bytes, "what the profile run left"});
+  }
+  bar.segments.push_back({"not used", "unused", estimate.device_bytes - estimate.total_bytes - estimate.kv_bytes,
+                          "beyond gpu_memory_utilization, or less than a block"});
+  return bar;
+}
+
+Figure PlanFigure(const Plans& plans) {
+  Figure figure{.title = Title(plans),
+                .subtitle =
+                    "Every device is drawn to the same length; the solid line is the end of its memory. "
+                    "Numbers are GiB. Green is what is left for requests."};
+  bool compared = false;
+  for (const DevicePlans& device : plans.devices) {
+    for (Bar& bar : BarsOf(plans, device)) {
+      compared = compared || bar.title == kVllmName;
+      figure.bars.push_back(std::move(bar));
     }
-    column.parts.push_back({"not used", "unused", estimate.device_bytes - estimate.total_bytes - estimate.kv_bytes,
-                            "beyond gpu_memory_utilization, or less than a block"});
   }
-  column.note = VllmNote(estimate);
-  return column;
-}
-
-std::vector<PageColumn> ComparedColumns(std::span<const ComparedPlan> cases) {
-  std::vector<PageColumn> columns;
-  for (const ComparedPlan& compared : cases) {
-    columns.push_back(PlanColumn(compared.plan, compared.group));
-    columns.push_back(VllmColumn(compared.vllm, compared.group));
-    PageColumn& vllm = columns.back();
-    const bool fewer = compared.vllm.full_length_seqs < compared.plan.full_length_seqs;
-    if (vllm.verdict == PageVerdict::kPoor && !fewer) vllm.verdict = PageVerdict::kGood;
-  }
-  return columns;
-}
-
-PageText ComparedText(const std::string& model) {
-  return {.title = model + ": every byte of the device, planned",
-          .subtitle =
-              "Every device is drawn to the same height; the solid line is the end of its memory. Numbers are "
-              "GiB. Green is what is left for requests.",
-          .footnotes = {
-              "Headroom: the plan, computed from the config before a weight is read; the worker lays its buffers out "
-              "with the same functions, so it allocates these bytes and no others.",
-              "vLLM: our estimate of what its profile run at start took, from its code as published in 2024. That run "
-              "put as many dummy images through the vision tower at once as their few tokens fitted the token budget, "
-              "and wrote out all attention scores."}};
-}
-
-absl::StatusOr<std::vector<ComparedPlan>> ReferenceCases(const model::ModelConfig& config) {
-  struct Case {
-    const char* device;
-    const char* group;
-    memory::Knobs knobs;
-    VllmKnobs vllm;
-  };
-  memory::Knobs advised;
-  advised.max_num_seqs = advised.min_full_length_seqs = 32;
-  advised.max_model_len = 4096;
-  const Case cases[] = {{"rtx3090",
-                         "24 GB, 32 sequences of 4,096 tokens",
-                         advised,
-                         // What users were told to set on such a card.
-                         {.max_num_seqs = 32, .max_model_len = 4096, .gpu_memory_utilization = 1.0}},
-                        {"l40s", "48 GB, default settings", {}, {}},
-                        {"a100-80", "80 GB, default settings", {}, {}}};
-  const DeviceCatalogue catalogue;
-  std::vector<ComparedPlan> compared;
-  for (const Case& wanted : cases) {
-    HEADROOM_ASSIGN_OR_RETURN(const CatalogueDevice device, catalogue.Find(wanted.device));
-    memory::PlanRequest request;
-    request.device.name = device.name;
-    request.device.memory_bytes = device.memory;
-    request.device.context_floor_bytes = device.context_floor;
-    request.device.library_bytes = device.libraries;
-    request.knobs = wanted.knobs;
-    HEADROOM_ASSIGN_OR_RETURN(memory::Plan plan, memory::MakePlan(config, request));
-    HEADROOM_ASSIGN_OR_RETURN(
-        VllmEstimate vllm,
-        Vllm2024(config, {.knobs = wanted.vllm, .device = device.name, .device_bytes = device.memory}));
-    compared.push_back({wanted.group, std::move(plan), std::move(vllm)});
-  }
-  return compared;
-}
-
-std::string ReferenceFigure(std::span<const ComparedPlan> cases) {
-  PageText text = ComparedText("MiniCPM-V 2.6 in bf16");
-  text.title = "MiniCPM-V 2.6 in bf16: what Headroom plans, and what vLLM would have asked for";
-  text.footnotes = {
-      text.footnotes[0] + " The backend for GPUs is not built yet: their bytes are a plan, with assumed floors.",
-      text.footnotes[1] +
-          " Reported then: around 70 GB with default settings on an 80 GB card; out of memory on 48 GB.",
-      "Cards: RTX 3090, L40S, A100, with the memory that their drivers report (on an L40S, error correction takes "
-      "a part of the 48 GB)."};
-  return PlanSvg(ComparedColumns(cases), text);
+  figure.footnotes = Footnotes(plans, compared);
+  return figure;
 }
 
 }  // namespace headroom::cli

@@ -1,33 +1,56 @@
-// Columns of the plan page from plans and from estimates of vLLM, and the figure of the README.
+// What a picture of plans shows: bars of segments, each bar measured against the memory of its device. Data only; the
+// picture and the page (cli/plan/outputs.h) draw it.
 #pragma once
 
-#include <span>
+#include <cstdint>
 #include <string>
 #include <vector>
 
-#include "absl/status/statusor.h"
-#include "cli/plan/page.h"
-#include "cli/plan/vllm_2024.h"
-#include "memory/plan.h"
+#include "cli/plan/plans.h"
 
 namespace headroom::cli {
 
-PageColumn PlanColumn(const memory::Plan& plan, const std::string& group);
-PageColumn VllmColumn(const VllmEstimate& estimate, const std::string& group);
+struct Segment {
+  std::string label = {};
+  // Chooses the colour (cli/plan/picture.css): a ComponentLabel such as "kv_pool", or what VllmKey gives. Others are
+  // grey.
+  std::string key = {};
+  int64_t bytes = 0;         // < 1 is not drawn
+  std::string formula = {};  // how the bytes come about
 
-// One device and one set of knobs: what Headroom plans beside what vLLM would have asked for.
-struct ComparedPlan {
-  std::string group;  // "24 GB, 32 sequences of 4,096 tokens"
-  memory::Plan plan;
-  VllmEstimate vllm;
+  // Promised to nobody: drawn as an outline, and not part of what a bar asks for.
+  bool unused() const { return key == "headroom" || key == "unused"; }
 };
-std::vector<PageColumn> ComparedColumns(std::span<const ComparedPlan> cases);
-// Title, subtitle and footnotes that say what is computed and what is an estimate.
-PageText ComparedText(const std::string& model);
 
-// MiniCPM-V 2.6 on a card of 24 GB with 32 sequences of 4,096 tokens, on 48 GB and on 80 GB with default knobs.
-absl::StatusOr<std::vector<ComparedPlan>> ReferenceCases(const model::ModelConfig& config);
-// docs/reference-case.svg, of these cases.
-std::string ReferenceFigure(std::span<const ComparedPlan> cases);
+enum class Tone { kGood, kPoor, kBad };
+
+struct Bar {
+  std::string group = {};     // the device; neighbours of one group stand on one scale
+  std::string title = {};     // whose bar it is: "Headroom"
+  std::string headline = {};  // what comes of it: "all 32 sequences of 4,096 tokens"
+  Tone tone = Tone::kGood;    // of the headline
+  int64_t device_bytes = 0;
+  std::vector<Segment> segments = {};
+  std::string note = {};  // a sentence or a few
+
+  // Sum of what is drawn; `with_unused` adds what is promised to nobody. Saturates.
+  int64_t Bytes(bool with_unused) const;
+  // What Bytes(with_unused) is above the device; 0 when it fits. A device of less than nothing counts as nothing.
+  int64_t BytesBeyond(bool with_unused) const;
+};
+
+struct Figure {
+  std::string title = {};
+  std::string subtitle = {};
+  std::vector<Bar> bars = {};
+  std::vector<std::string> footnotes = {};
+};
+
+Bar PlanBar(const memory::Plan& plan);
+Bar VllmBar(const VllmEstimate& estimate);
+
+// Every device's plan (equal ranks once), beside it on CUDA cards what vLLM of 2024 would have asked for with the same
+// knobs, where it knew the model. A device on which the plan does not fit has an empty bar with the reason as its note.
+Figure PlanFigure(const Plans& plans);
 
 }  // namespace headroom::cli

@@ -3,92 +3,123 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <fstream>
-#include <iterator>
+#include <limits>
 
-#include "cli/plan/style.h"
-#include "cli/plan/xml_reader.h"
+#include "cli/plan/outputs.h"
 #include "common/testing/paths.h"
 #include "common/units.h"
 
 namespace headroom::cli {
 namespace {
 
+using ::testing::Contains;
 using ::testing::HasSubstr;
 using ::testing::Not;
+using ::testing::StartsWith;
 
-model::ModelConfig Published() {
-  auto config = model::LoadModelConfig(SourceDir() + "/models/cards/minicpm-v-2_6");
-  EXPECT_TRUE(config.ok()) << config.status();
-  return *std::move(config);
+Plans PlanOn(const std::vector<std::string>& devices, PlanOptions options = {}) {
+  options.model = SourceDir() + "/models/cards/minicpm-v-2_6";
+  options.devices = devices;
+  auto plans = MakePlans(ClusterConfig(), options);
+  EXPECT_TRUE(plans.ok()) << plans.status();
+  return *std::move(plans);
 }
 
-TEST(PlanFigure, ReferenceCases) {
-  const auto reference = ReferenceCases(Published());
-  ASSERT_TRUE(reference.ok()) << reference.status();
-  const std::vector<ComparedPlan>& cases = *reference;
-  const std::vector<PageColumn> columns = ComparedColumns(cases);
-  ASSERT_EQ(columns.size(), 6U);
-  for (size_t i = 0; i < columns.size(); i += 2) {
-    const PageColumn &ours = columns[i], &theirs = columns[i + 1];
-    EXPECT_EQ(ours.group, theirs.group);
-    EXPECT_EQ(ours.verdict, PageVerdict::kGood);
-    EXPECT_EQ(BytesOf(ours, true), ours.device_bytes) << "a plan sums to the device to the byte";
-    EXPECT_EQ(BytesOf(theirs, true), std::max(theirs.device_bytes, cases[i / 2].vllm.total_bytes));
-    for (const PageColumn& column : {ours, theirs}) {
-      for (const PagePart& part : column.parts) EXPECT_NE(PartClass(part.key), "s-other") << part.label;
-    }
-  }
-  EXPECT_EQ(columns[0].headline, "all 32 sequences of 4,096 tokens");
-  EXPECT_EQ(columns[1].headline, "8 sequences of 4,096 tokens");
-  EXPECT_EQ(columns[1].verdict, PageVerdict::kPoor);
-  EXPECT_EQ(columns[3].headline, "out of memory at start");
-  EXPECT_EQ(columns[3].verdict, PageVerdict::kBad);
-  EXPECT_EQ(columns[5].headline, "2 sequences of 32,768 tokens");
-  EXPECT_THAT(columns[3].note, HasSubstr("256 images of 1,024 patches"));
+model::ModelConfig Published() { return *PlanOn({"rtx3090"}).card.served; }
+
+TEST(Figure, DevicesSideBySideWithVllm) {
+  const Figure figure = PlanFigure(PlanOn({"rtx3090", "a100-80"}));
+  const std::vector<Bar>& bars = figure.bars;
+  ASSERT_EQ(bars.size(), 4U);
+  EXPECT_EQ(bars[0].title, "Headroom");
+  EXPECT_EQ(bars[0].group, "NVIDIA GeForce RTX 3090, 24 GB");
+  EXPECT_EQ(bars[1].group, bars[0].group);
+  EXPECT_EQ(bars[1].title, "vLLM, August 2024");
+  EXPECT_EQ(bars[1].headline, "out of memory at start");
+  EXPECT_NE(bars[2].group, bars[0].group);
+  EXPECT_EQ(bars[0].Bytes(true), bars[0].device_bytes);
+  EXPECT_THAT(figure.footnotes, Contains(StartsWith("Plan only: ")));
+  EXPECT_THAT(figure.footnotes, Contains(HasSubstr("our estimate")));
 }
 
-std::string Contents(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+TEST(Figure, VllmIsAskedWithTheSameKnobs) {
+  PlanOptions options;
+  options.knobs.max_num_seqs = 32;
+  options.knobs.max_model_len = 4096;
+  options.knobs.gpu_memory_utilization = 1;
+  const std::vector<Bar> bars = PlanFigure(PlanOn({"rtx3090"}, options)).bars;
+  ASSERT_EQ(bars.size(), 2U);
+  EXPECT_EQ(bars[1].headline, "8 sequences of 4,096 tokens");
+  EXPECT_EQ(bars[1].tone, Tone::kPoor);
 }
 
-TEST(PlanFigure, TheDocumentedPictureIsCurrent) {
-  const auto cases = ReferenceCases(Published());
-  ASSERT_TRUE(cases.ok()) << cases.status();
-  const std::string figure = ReferenceFigure(*cases);
-  std::vector<XmlElement> elements;
-  EXPECT_EQ(XmlReader(figure).Read(&elements), "");
-  EXPECT_THAT(figure, HasSubstr(" GiB over"));
-  EXPECT_THAT(figure, HasSubstr("our estimate"));
-  const std::string fresh = BinaryDir() + "/reference-case.svg";
-  std::ofstream(fresh, std::ios::binary) << figure;
-  EXPECT_TRUE(Contents(SourceDir() + "/docs/reference-case.svg") == figure)
-      << "the plan of the reference case has changed: copy reference-case.svg from the build folder to docs/, and "
-         "check "
-         "the numbers of the README";
+TEST(Figure, NothingToCompareOnACpuOrWithQuantizedWeights) {
+  const Figure on_cpu = PlanFigure(PlanOn({"cpu:24GiB"}));
+  EXPECT_EQ(on_cpu.bars.size(), 1U);
+  EXPECT_THAT(PlanPage(on_cpu), Not(HasSubstr("vLLM")));
+  EXPECT_THAT(on_cpu.title, HasSubstr("in bf16: every byte"));
+  PlanOptions options;
+  options.quantization = "int8";
+  const Figure quantized = PlanFigure(PlanOn({"rtx3090"}, options));
+  EXPECT_EQ(quantized.bars.size(), 1U);
+  EXPECT_THAT(quantized.title, Not(HasSubstr("in bf16: every byte")));
+  options.quantization.clear();
+  options.kv_cache_dtype = "fp8";
+  EXPECT_EQ(PlanFigure(PlanOn({"rtx3090"}, options)).bars.size(), 1U);
 }
 
-TEST(PlanFigure, NoRoomForOneSequence) {
-  auto estimate =
+TEST(Figure, EqualRanksStandOnce) {
+  PlanOptions options;
+  options.knobs.tensor_parallel_size = 4;
+  const std::vector<Bar> bars = PlanFigure(PlanOn({"rtx3090"}, options)).bars;
+  ASSERT_EQ(bars.size(), 2U) << "rank 0 has the tower";
+  EXPECT_EQ(bars[0].title, "Headroom, rank 0");
+  EXPECT_EQ(bars[1].title, "Headroom, ranks 1 to 3");
+}
+
+TEST(Figure, RefusalIsShownAsOne) {
+  const Plans plans = PlanOn({"cuda:12GiB"});
+  ASSERT_FALSE(plans.fits());
+  const std::vector<Bar> bars = PlanFigure(plans).bars;
+  ASSERT_EQ(bars.size(), 2U);
+  EXPECT_EQ(bars[0].tone, Tone::kBad);
+  EXPECT_TRUE(bars[0].segments.empty());
+  EXPECT_THAT(bars[0].note, HasSubstr("does not fit"));
+  EXPECT_EQ(bars[1].tone, Tone::kBad);
+}
+
+TEST(Figure, NoRoomForOneSequence) {
+  const auto estimate =
       Vllm2024(Published(), {.knobs = {.max_num_seqs = 32, .max_model_len = 4096}, .device_bytes = 24 * kGiB});
   ASSERT_TRUE(estimate.ok());
-  const PageColumn column = VllmColumn(*estimate, "24 GB");
-  EXPECT_EQ(column.headline, "no room for one sequence of 4,096 tokens");
-  EXPECT_EQ(column.verdict, PageVerdict::kBad);
-  EXPECT_EQ(BytesOf(column, true), 24 * kGiB);
-  EXPECT_EQ(column.parts.back().key, "unused");
+  const Bar bar = VllmBar(*estimate);
+  EXPECT_EQ(bar.headline, "no room for one sequence of 4,096 tokens");
+  EXPECT_EQ(bar.tone, Tone::kBad);
+  EXPECT_EQ(bar.Bytes(true), 24 * kGiB);
+  EXPECT_EQ(bar.segments.back().key, "unused");
 }
 
-TEST(PlanFigure, TextModelHasNoImages) {
+TEST(Figure, TextModelHasNoImages) {
   model::ModelConfig config = Published();
   config.vision.reset();
   config.architecture = model::Architecture::kQwen2;
   const auto estimate = Vllm2024(config, {.device_bytes = 40 * kGiB});
   ASSERT_TRUE(estimate.ok());
-  const PageColumn column = VllmColumn(*estimate, "40 GB");
-  EXPECT_THAT(column.note, Not(HasSubstr("image")));
-  EXPECT_EQ(column.title, "vLLM, August 2024");
+  const Bar bar = VllmBar(*estimate);
+  EXPECT_THAT(bar.note, Not(HasSubstr("image")));
+  EXPECT_EQ(bar.title, "vLLM, August 2024");
+}
+
+TEST(Figure, SumsSaturate) {
+  Bar bar{.device_bytes = 8, .segments = {{.bytes = 5}, {.bytes = -7}, {.key = "headroom", .bytes = 4}}};
+  EXPECT_EQ(bar.Bytes(false), 5);
+  EXPECT_EQ(bar.Bytes(true), 9);
+  EXPECT_EQ(bar.BytesBeyond(false), 0);
+  EXPECT_EQ(bar.BytesBeyond(true), 1);
+  bar.device_bytes = -1;
+  EXPECT_EQ(bar.BytesBeyond(false), 5) << "a device of less than nothing counts as nothing";
+  bar.segments.push_back({.bytes = std::numeric_limits<int64_t>::max()});
+  EXPECT_EQ(bar.Bytes(true), std::numeric_limits<int64_t>::max());
 }
 
 }  // namespace

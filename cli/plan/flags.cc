@@ -4,7 +4,7 @@
 
 namespace headroom::cli {
 
-void PlanInputs::Declare(Flags& flags) {
+void PlanFlags::Declare(Flags& flags) {
   memory::Knobs& knobs = options.knobs;
   flags.Repeated("device", &options.devices, "rtx3090, l40s, h100, … or cpu:24GiB, cuda:48GiB; see --list-devices");
   flags.Text("devices", &options.devices_file, "YAML file with more devices, in the form of deploy/devices.yaml");
@@ -27,7 +27,7 @@ void PlanInputs::Declare(Flags& flags) {
   flags.Text("other-processes", &options.other_processes, "device memory that others use, as in 2GiB");
 }
 
-absl::StatusOr<Planned> PlanInputs::Make() {
+absl::StatusOr<Plans> PlanFlags::Make() {
   options.knobs.min_full_length_seqs = full_length_seqs.value_or(1);
   HEADROOM_ASSIGN_OR_RETURN(const ClusterConfig config, LoadConfig(config_path, overrides));
   return MakePlans(config, options);

@@ -10,7 +10,7 @@
 
 namespace headroom::cli {
 
-struct PlanInputs {
+struct PlanFlags {
   PlanOptions options;  // the caller sets options.model after parsing
   std::string config_path;
   std::vector<std::string> overrides;
@@ -19,7 +19,7 @@ struct PlanInputs {
   // Binds the flags to this object.
   void Declare(Flags& flags);
   // After parsing. Every error is one of the arguments.
-  absl::StatusOr<Planned> Make();
+  absl::StatusOr<Plans> Make();
 };
 
 }  // namespace headroom::cli

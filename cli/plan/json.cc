@@ -1,7 +1,7 @@
-// Plans for programs: JSON, and a values file for the Helm chart.
+// Plans for programs.
 #include <nlohmann/json.hpp>
 
-#include "cli/plan/plans.h"
+#include "cli/plan/outputs.h"
 #include "common/status.h"
 
 namespace headroom::cli {
@@ -46,7 +46,7 @@ Json RankJson(const Plan& plan) {
   return json;
 }
 
-Json DeviceJson(const PlannedDevice& device) {
+Json DeviceJson(const DevicePlans& device) {
   Json json = {{"device", device.device.name},
                {"title", device.device.title},
                {"kind", device.device.kind},
@@ -66,44 +66,25 @@ Json DeviceJson(const PlannedDevice& device) {
 
 }  // namespace
 
-std::string PlanJson(const Planned& planned) {
+std::string PlanJson(const Plans& plans) {
   Json host = Json::array();
-  for (const HostLine& line : planned.host) {
+  for (const HostLine& line : plans.host) {
     host.push_back(
         {{"service", line.service}, {"what", line.what}, {"bytes", line.bytes}, {"bytes_min", line.bytes_min}});
   }
   Json devices = Json::array();
-  for (const PlannedDevice& device : planned.devices) devices.push_back(DeviceJson(device));
+  for (const DevicePlans& device : plans.devices) devices.push_back(DeviceJson(device));
   const Json json = {{"model",
-                      {{"family", planned.card.family},
-                       {"architecture", planned.card.architecture},
-                       {"parameters", model::ParameterCount(planned.card)},
-                       {"served", planned.card.served.has_value()},
-                       {"assumed", planned.card.assumed}}},
-                     {"dtype", DTypeName(planned.compute)},
-                     {"fits", planned.fits()},
+                      {{"family", plans.card.family},
+                       {"architecture", plans.card.architecture},
+                       {"parameters", model::ParameterCount(plans.card)},
+                       {"served", plans.card.served.has_value()},
+                       {"assumed", plans.card.assumed}}},
+                     {"dtype", DTypeName(plans.compute)},
+                     {"fits", plans.fits()},
                      {"devices", std::move(devices)},
                      {"host", std::move(host)}};
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
-}
-
-std::string PlanHelmValues(const Planned& planned, const std::string& pool, const std::string& command_line) {
-  const PlannedDevice& device = planned.devices.front();
-  const Plan& plan = device.ranks.front();
-  const bool llm = planned.roles.llm;
-  std::string yaml = "# Written by `" + command_line + "`; pass it to helm with -f.\nplans:\n  " + pool + ":\n";
-  absl::StrAppend(&yaml, "    role: ", llm ? "llm" : "vision", "\n    backend: ", device.device.kind,
-                  "\n    deviceBytes: ", plan.device_bytes,
-                  "\n    hostBytes: ", planned.HostBytes(llm ? "llm-worker" : "vision-worker"), "\n    knobs:\n");
-  const Json knobs = KnobsJson(plan);
-  for (const auto& [name, value] : knobs.items()) {
-    absl::StrAppend(&yaml, "      ", name, ": ", value.is_string() ? value.get<std::string>() : value.dump(), "\n");
-  }
-  yaml += "    components:\n";
-  for (const memory::PlanLine& line : plan.lines) {
-    absl::StrAppend(&yaml, "      ", memory::ComponentLabel(line.component), ": ", line.bytes, "\n");
-  }
-  return yaml;
 }
 
 }  // namespace headroom::cli

@@ -1,86 +1,83 @@
-#include "cli/plan/page.h"
-
+// The picture of a figure on a page, and below it each bar as a table.
 #include <algorithm>
 #include <cstdio>
 
+#include "cli/plan/markup.h"
+#include "cli/plan/outputs.h"
 #include "cli/plan/style.h"
 #include "common/units.h"
 
 namespace headroom::cli {
 namespace {
 
-std::string Share(int64_t bytes, int64_t device_bytes) {
-  char text[32];
-  std::snprintf(text, sizeof(text), "%.1f %%",
-                100 * static_cast<double>(bytes) / static_cast<double>(std::max<int64_t>(1, device_bytes)));
+std::string Format(const char* format, double value) {
+  char text[48];
+  std::snprintf(text, sizeof(text), format, value);
   return text;
 }
 
-std::string Row(const std::string& first, int64_t bytes, int64_t device_bytes, const std::string& style) {
-  const std::string cell = style.empty() ? "<td>" : "<td class=\"" + style + "\">";
-  return "<tr>" + cell + first + "</td>" + cell + GibDigits(bytes) + "</td>" + cell + GroupedDigits(bytes) + "</td>" +
-         cell + Share(bytes, device_bytes) + "</td></tr>\n";
+std::string Row(const std::string& first, int64_t bytes, int64_t device_bytes, const std::string& style = "") {
+  const double share = static_cast<double>(bytes) / static_cast<double>(std::max<int64_t>(1, device_bytes));
+  std::string cells;
+  for (const std::string& cell :
+       {first, Format("%.2f", InGib(bytes)), GroupedDigits(bytes), Format("%.1f %%", 100 * share)}) {
+    cells += Element("td", {{"class", style}}, cell);
+  }
+  return Element("tr", {}, cells) + "\n";
 }
 
-const char* Tone(PageVerdict verdict) {
-  switch (verdict) {
-    case PageVerdict::kGood:
-      return "good";
-    case PageVerdict::kPoor:
-      return "poor";
-    case PageVerdict::kBad:
-      return "bad";
-  }
-  return "";
+std::string Rows(const Segment& segment, int64_t device_bytes) {
+  const std::string swatch = Element(
+      "rect",
+      {{"class", SegmentClass(segment.key)}, {"x", 0.5}, {"y", 0.5}, {"width", 10.0}, {"height", 10.0}, {"rx", 2.0}});
+  const std::string rows =
+      Row(Element("svg", {{"class", "swatch"}, {"viewBox", "0 0 11 11"}}, swatch) + Escaped(segment.label),
+          segment.bytes, device_bytes);
+  if (segment.formula.empty()) return rows;
+  return rows + Element("tr", {{"class", "formula"}}, Element("td", {{"colspan", "4"}}, Escaped(segment.formula))) +
+         "\n";
 }
 
-std::string Table(const PageColumn& column) {
-  std::string table = "<section>\n<h3>" + Escaped(column.title) + "</h3>\n<p class=\"" + Tone(column.verdict) + "\">" +
-                      Escaped(column.headline) + "</p>\n";
-  table += "<table>\n<thead><tr><th>part</th><th>GiB</th><th>bytes</th><th>of device</th></tr></thead>\n<tbody>\n";
-  // From the top of the bar down.
-  for (size_t i = column.parts.size(); i-- > 0;) {
-    const PagePart& part = column.parts[i];
-    if (part.bytes < 1) continue;
-    const std::string first = "<svg class=\"swatch\" viewBox=\"0 0 11 11\"><rect class=\"" + PartClass(part.key) +
-                              "\" x=\"0.5\" y=\"0.5\" width=\"10\" height=\"10\" rx=\"2\"/></svg>" +
-                              Escaped(part.label);
-    table += Row(first, part.bytes, column.device_bytes, "");
-    if (!part.formula.empty()) {
-      table += "<tr class=\"formula\"><td colspan=\"4\">" + Escaped(part.formula) + "</td></tr>\n";
-    }
+std::string Table(const Bar& bar) {
+  std::string rows;
+  // The end of the bar first: it is what is left for requests.
+  for (size_t i = bar.segments.size(); i-- > 0;) {
+    if (bar.segments[i].bytes > 0) rows += Rows(bar.segments[i], bar.device_bytes);
   }
-  const int64_t sum = BytesOf(column, true);
-  table += "</tbody>\n<tfoot>\n" + Row("sum", sum, column.device_bytes, "");
-  table += Row("device", column.device_bytes, column.device_bytes, "");
-  if (const int64_t beyond = BytesBeyond(column, sum); beyond > 0) {
-    table += Row("beyond the device", beyond, column.device_bytes, "bad");
+  std::string sums = Row("sum", bar.Bytes(true), bar.device_bytes) + Row("device", bar.device_bytes, bar.device_bytes);
+  if (const int64_t beyond = bar.BytesBeyond(true); beyond > 0) {
+    sums += Row("beyond the device", beyond, bar.device_bytes, "bad");
   }
-  table += "</tfoot>\n</table>\n";
-  if (!column.note.empty()) table += "<p class=\"note\">" + Escaped(column.note) + "</p>\n";
-  return table + "</section>\n";
+  const std::string heads = "<tr><th>part</th><th>GiB</th><th>bytes</th><th>of device</th></tr>";
+  std::string section = "\n" + Element("h3", {}, Escaped(bar.title) + " ") + "\n" +
+                        Element("p", {{"class", ToneName(bar.tone)}}, Escaped(bar.headline) + " ") + "\n" +
+                        Element("table", {},
+                                Element("thead", {}, heads) + "\n" + Element("tbody", {}, "\n" + rows) + "\n" +
+                                    Element("tfoot", {}, "\n" + sums)) +
+                        "\n";
+  if (!bar.note.empty()) section += Element("p", {{"class", "note"}}, Escaped(bar.note)) + "\n";
+  return Element("section", {}, section) + "\n";
 }
 
 }  // namespace
 
-std::string PlanPage(std::span<const PageColumn> columns, const PageText& text) {
-  std::string page =
-      "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n"
-      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n"
-      "<meta name=\"color-scheme\" content=\"light dark\"/>\n<title>" +
-      Escaped(text.title) + "</title>\n<style>\n" + PageStyle() + PictureStyle() +
-      "</style>\n</head>\n<body>\n<figure>\n" + PlanSvgInline(columns, text) + "</figure>\n";
-  for (size_t i = 0; i < columns.size(); ++i) {
-    const bool first = i == 0 || columns[i].group != columns[i - 1].group;
-    if (first) {
-      if (i > 0) page += "</div>\n";
-      if (!columns[i].group.empty()) page += "<h2>" + Escaped(columns[i].group) + "</h2>\n";
-      page += "<div class=\"tables\">\n";
-    }
-    page += Table(columns[i]);
+std::string PlanPage(const Figure& figure) {
+  std::string body = "\n" + Element("figure", {}, "\n" + PictureElement(figure)) + "\n";
+  for (size_t i = 0; i < figure.bars.size();) {
+    const std::string& group = figure.bars[i].group;
+    std::string tables = "\n";
+    if (!group.empty()) body += Element("h2", {}, Escaped(group)) + "\n";
+    for (; i < figure.bars.size() && figure.bars[i].group == group; ++i) tables += Table(figure.bars[i]);
+    body += Element("div", {{"class", "tables"}}, tables) + "\n";
   }
-  if (!columns.empty()) page += "</div>\n";
-  return page + "</body>\n</html>\n";
+  const std::string head =
+      "\n<meta charset=\"utf-8\"/>\n"
+      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n"
+      "<meta name=\"color-scheme\" content=\"light dark\"/>\n" +
+      Element("title", {}, Escaped(figure.title) + " ") + "\n" + StyleElement(std::string(kPageCss) + kPictureCss);
+  return "<!DOCTYPE html>\n" +
+         Element("html", {{"lang", "en"}}, "\n" + Element("head", {}, head) + "\n" + Element("body", {}, body) + "\n") +
+         "\n";
 }
 
 }  // namespace headroom::cli

@@ -1,365 +1,241 @@
+// The picture of a figure: each bar lies on its device's scale, groups below one another.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <limits>
 
-#include "cli/plan/page.h"
+#include "cli/plan/markup.h"
+#include "cli/plan/outputs.h"
 #include "cli/plan/style.h"
+#include "common/units.h"
+#include "common/utf8.h"
 
 namespace headroom::cli {
 namespace {
 
-constexpr double kWidth = 960, kMargin = 22;
-constexpr double kGutter = 46, kBarGap = 10, kGroupPad = 14;  // of a group: axis labels, between bars, at its right
-constexpr double kBarMax = 220;
-constexpr double kPlotHeight = 440, kDeviceHeightMin = 150, kDeviceHeightMax = 340;
+constexpr double kWidth = 960, kMargin = 22, kInner = kWidth - 2 * kMargin;
+constexpr double kBarHeight = 34, kPartSize = 10.5, kSpan = 8;
 constexpr double kDevicesShown = 3;
-constexpr double kPartSize = 10.5, kHeadSize = 11.5, kNameSize = 12.5, kGroupSize = 13, kLine = 15;
+constexpr int kKeysInARow = 7;
 
-std::string Number(double value) {
-  char text[32];
-  std::snprintf(text, sizeof(text), "%.2f", value);
-  return text;
+// Of a usual sans-serif face; a little too wide for most texts, so that what is said to fit does.
+double TextWidth(const std::string& text, double size) {
+  return 0.5 * size * static_cast<double>(CountCharacters(text));
 }
 
-std::string Attribute(const char* name, double value) { return std::string(" ") + name + "=\"" + Number(value) + "\""; }
-
 std::string Text(const std::string& style, double x, double y, const std::string& text, const char* anchor = "start") {
-  return "<text class=\"" + style + "\"" + Attribute("x", x) + Attribute("y", y) + " text-anchor=\"" + anchor + "\">" +
-         Escaped(text) + "</text>\n";
+  return Element("text", {{"class", style}, {"x", x}, {"y", y}, {"text-anchor", anchor}}, Escaped(text)) + "\n";
 }
 
 std::string Line(const std::string& style, double x1, double y1, double x2, double y2) {
-  return "<line class=\"" + style + "\"" + Attribute("x1", x1) + Attribute("y1", y1) + Attribute("x2", x2) +
-         Attribute("y2", y2) + "/>\n";
+  return Element("line", {{"class", style}, {"x1", x1}, {"y1", y1}, {"x2", x2}, {"y2", y2}}) + "\n";
 }
 
-std::string Box(double x, double y, double width, double height) {
-  return Attribute("x", x) + Attribute("y", y) + Attribute("width", width) + Attribute("height", height);
+std::string Rect(std::vector<Attribute> attributes, double x, double y, double width, double height) {
+  attributes.insert(attributes.end(), {{"x", x}, {"y", y}, {"width", width}, {"height", height}});
+  return Element("rect", attributes) + "\n";
 }
 
-// Words of `text` in lines of at most `width` units at size 1; a longer word stands alone.
-std::vector<std::string> Wrapped(const std::string& text, double width) {
-  std::vector<std::string> lines;
-  std::string line;
-  for (size_t at = 0; at < text.size();) {
-    const size_t end = std::min(text.find(' ', at), text.size());
-    const std::string word = text.substr(at, end - at);
-    if (!line.empty() && TextWidth(line + " " + word) > width) {
-      lines.push_back(line);
-      line.clear();
-    }
-    line += (line.empty() ? "" : " ") + word;
-    at = end + 1;
-  }
-  if (!line.empty()) lines.push_back(line);
-  return lines;
+std::string GibText(const char* format, double gib) {
+  char text[48];
+  std::snprintf(text, sizeof(text), format, gib);
+  return text;
 }
 
-// In as few lines, of lengths as equal as may be.
-std::vector<std::string> Balanced(const std::string& text, double width) {
-  std::vector<std::string> lines = Wrapped(text, width);
-  for (double narrower = width - 0.5; narrower > 2; narrower -= 0.5) {
-    std::vector<std::string> tried = Wrapped(text, narrower);
-    const bool fits =
-        std::all_of(tried.begin(), tried.end(), [&](const auto& line) { return TextWidth(line) <= narrower; });
-    if (tried.size() > lines.size() || !fits) break;
-    lines = std::move(tried);
-  }
-  return lines;
-}
-
-// Nothing when too little of it would be left.
-std::string Shortened(const std::string& text, double width) {
-  if (TextWidth(text) <= width) return text;
-  std::string kept = text;
-  while (!kept.empty() && TextWidth(kept) + 0.9 > width) {
-    // Back to the start of a character.
-    while (!kept.empty() && (static_cast<unsigned char>(kept.back()) & 0xC0) == 0x80) kept.pop_back();
-    if (!kept.empty()) kept.pop_back();
-  }
-  while (!kept.empty() && kept.back() == ' ') kept.pop_back();
-  return TextWidth(kept) < 0.55 * TextWidth(text) ? "" : kept + "…";
-}
-
-double DeviceOf(const PageColumn& column) { return static_cast<double>(std::max<int64_t>(1, column.device_bytes)); }
-
-// Bars that belong to one device.
-struct Group {
-  std::span<const PageColumn> columns;
-  double x = 0, width = 0, bar = 0;
-
-  double BarX(size_t index) const { return x + kGutter + static_cast<double>(index) * (bar + kBarGap); }
-  double Right() const { return BarX(columns.size() - 1) + bar; }
-};
+double DeviceOf(const Bar& bar) { return static_cast<double>(std::max<int64_t>(1, bar.device_bytes)); }
+double Devices(const Bar& bar, bool with_unused) { return static_cast<double>(bar.Bytes(with_unused)) / DeviceOf(bar); }
 
 class Picture {
  public:
-  Picture(std::span<const PageColumn> columns, const PageText& text) : columns_(columns), text_(text) {
-    Split();
+  explicit Picture(const Figure& figure) : figure_(figure) {
     double devices = 1;
-    for (const PageColumn& column : columns_) {
-      devices = std::max(devices, static_cast<double>(BytesOf(column, true)) / DeviceOf(column));
-    }
-    devices_shown_ = std::min(devices, kDevicesShown);
-    device_height_ = std::clamp(kPlotHeight / devices_shown_, kDeviceHeightMin, kDeviceHeightMax);
+    for (const Bar& bar : figure.bars) devices = std::max(devices, Devices(bar, true));
+    shown_ = std::min(devices, kDevicesShown);
   }
 
   std::string Draw(bool alone) {
-    const std::string head = DrawHead();
-    top_ = y_ + 34;
-    limit_ = top_ + (devices_shown_ - 1) * device_height_;
-    base_ = limit_ + device_height_;
-    for (const Group& group : groups_) {
-      for (const PageColumn& column : group.columns) {
-        name_lines_ = std::max(name_lines_, NameLines(column, group.bar).size());
-        head_lines_ = std::max(head_lines_, HeadLines(column, group.bar).size());
-      }
+    Words("title", 17, 22, figure_.title);
+    Words("subtitle", 12.5, 18, figure_.subtitle);
+    for (size_t i = 0; i < figure_.bars.size();) i = DrawGroup(i);
+    DrawKeys();
+    for (const std::string& note : figure_.footnotes) {
+      Words("foot", kPartSize, 15, note);
+      y_ += 3;
     }
-    std::string body;
-    for (const Group& group : groups_) {
-      body += DrawAxis(group);
-      for (size_t i = 0; i < group.columns.size(); ++i) body += DrawBar(group.columns[i], group.BarX(i), group.bar);
-      body += DrawLimit(group);
-    }
-    y_ = base_ + 5 + static_cast<double>(name_lines_ + head_lines_) * kLine + 18;
-    body += DrawLegend();
-    body += DrawFootnotes();
-    return Opened(alone) + head + body + "</svg>\n";
+    return Element("svg", Frame(alone), Head(alone) + body_) + "\n";
   }
 
  private:
-  void Split() {
-    size_t start = 0;
-    for (size_t i = 1; i <= columns_.size(); ++i) {
-      if (i < columns_.size() && columns_[i].group == columns_[start].group &&
-          columns_[i].device_bytes == columns_[start].device_bytes) {
-        continue;
-      }
-      groups_.push_back({.columns = columns_.subspan(start, i - start)});
-      start = i;
-    }
-    const double around = static_cast<double>(groups_.size()) * (kGutter + kGroupPad) +
-                          static_cast<double>(columns_.size() - groups_.size()) * kBarGap;
-    const double bar = std::max(12.0, std::min(kBarMax, (kWidth - 2 * kMargin - around) /
-                                                            static_cast<double>(std::max<size_t>(1, columns_.size()))));
-    double x = kMargin;
-    for (Group& group : groups_) {
-      group.x = x;
-      group.bar = bar;
-      group.width = group.Right() - x;
-      x = group.Right() + kGroupPad;
-    }
-    width_ = std::max(kWidth, x - kGroupPad + kMargin);
-    const double spare = (width_ - kMargin - (x - kGroupPad)) / 2;
-    for (Group& group : groups_) group.x += std::max(0.0, spare);
-  }
+  double Height() const { return y_ + 14; }
 
-  std::string Opened(bool alone) const {
-    const double height = y_ + 12;
-    std::string svg = "<svg class=\"plan\"";
+  std::vector<Attribute> Frame(bool alone) const {
+    std::vector<Attribute> frame = {{"class", "plan"}, {"role", "img"}};
+    frame.emplace_back("viewBox", "0 0 " + Attribute("", kWidth).value + " " + Attribute("", Height()).value);
     if (alone)
-      svg += " xmlns=\"http://www.w3.org/2000/svg\"" + Attribute("width", width_) + Attribute("height", height);
-    svg += " viewBox=\"0 0 " + Number(width_) + " " + Number(height) + "\" role=\"img\">\n<title>" +
-           Escaped(text_.title) + "</title>\n";
-    if (alone) svg += "<style>\n" + PictureStyle() + "</style>\n";
-    svg +=
-        "<defs><pattern id=\"beyond\" width=\"6\" height=\"6\" patternUnits=\"userSpaceOnUse\" "
-        "patternTransform=\"rotate(45)\"><line class=\"hatch\" x1=\"0\" y1=\"0\" x2=\"0\" y2=\"6\" "
-        "stroke-width=\"1.6\" stroke-opacity=\"0.55\"/></pattern></defs>\n";
-    return svg + "<rect class=\"paper\"" + Box(0.5, 0.5, width_ - 1, height - 1) + " rx=\"8\"/>\n";
+      frame.insert(frame.end(), {{"xmlns", "http://www.w3.org/2000/svg"}, {"width", kWidth}, {"height", Height()}});
+    return frame;
   }
 
-  std::string DrawHead() {
-    std::string head;
-    y_ = 14;
-    for (const std::string& line : Wrapped(text_.title, (width_ - 2 * kMargin) / 17)) {
-      head += Text("title", kMargin, y_ += 22, line);
-    }
-    for (const std::string& line : Wrapped(text_.subtitle, (width_ - 2 * kMargin) / 12.5)) {
-      head += Text("subtitle", kMargin, y_ += 18, line);
-    }
-    y_ += 8;
-    double lowest = y_;
-    for (const Group& group : groups_) {
-      double y = y_;
-      if (group.columns[0].group.empty()) continue;
-      for (const std::string& line : Wrapped(group.columns[0].group, (group.width - kGutter) / kGroupSize)) {
-        head += Text("group", group.BarX(0), y += 18, line);
+  std::string Head(bool alone) const {
+    const std::string hatch = Element("line", {{"class", "hatch"}, {"y2", 6.0}});
+    return "\n" + Element("title", {}, Escaped(figure_.title)) + "\n" + (alone ? StyleElement(kPictureCss) : "") +
+           Element("defs", {},
+                   Element("pattern",
+                           {{"id", "beyond"},
+                            {"width", 6.0},
+                            {"height", 6.0},
+                            {"patternUnits", "userSpaceOnUse"},
+                            {"patternTransform", "rotate(45)"}},
+                           hatch)) +
+           "\n" + Rect({{"class", "paper"}, {"rx", 8.0}}, 0.5, 0.5, kWidth - 1, Height() - 1);
+  }
+
+  // Goes down by lines as wide as the picture.
+  void Words(const std::string& style, double size, double leading, const std::string& text) {
+    std::string line;
+    for (size_t at = 0; at <= text.size();) {
+      const size_t end = std::min(text.find(' ', at), text.size());
+      const std::string word = text.substr(at, end - at);
+      if (!line.empty() && TextWidth(line + " " + word, size) > kInner) {
+        body_ += Text(style, kMargin, y_ += leading, line);
+        line.clear();
       }
-      lowest = std::max(lowest, y);
+      line += (line.empty() ? "" : " ") + word;
+      at = end + 1;
     }
-    y_ = lowest + 6;
-    return head;
+    if (!line.empty()) body_ += Text(style, kMargin, y_ += leading, line);
   }
 
-  double Y(double devices) const { return base_ - devices * device_height_; }
+  // Texts of several styles in one line.
+  void Spans(double x, const char* anchor, const std::vector<std::pair<std::string, std::string>>& spans) {
+    std::string line;
+    for (const auto& [style, text] : spans) {
+      if (!text.empty()) line += Element("tspan", {{"class", style}, {"dx", line.empty() ? 0 : kSpan}}, Escaped(text));
+    }
+    body_ += Element("text", {{"x", x}, {"y", y_}, {"text-anchor", anchor}}, line) + "\n";
+  }
 
-  // Ticks at round numbers of GiB, as many as stand apart.
-  std::string DrawAxis(const Group& group) const {
-    const double device_gib = DeviceOf(group.columns[0]) / std::exp2(30);
-    double step = std::exp2(-10);
-    while (device_height_ * step / device_gib < 34) step *= 2;
-    std::string axis;
+  double X(double devices) const { return kMargin + devices * kInner / shown_; }
+
+  // The bars from `first` on that belong to one device; returns the first that does not.
+  size_t DrawGroup(size_t first) {
+    const std::vector<Bar>& bars = figure_.bars;
+    const Bar& head = bars[first];
+    y_ += 16;
+    Words("group", 13.5, 18, head.group);
+    const double top = y_ + 16;
     double devices = 1;
-    for (const PageColumn& column : group.columns) {
-      devices = std::max(devices, static_cast<double>(BytesOf(column, false)) / DeviceOf(column));
+    size_t end = first;
+    for (; end < bars.size() && bars[end].group == head.group && bars[end].device_bytes == head.device_bytes; ++end) {
+      DrawBar(bars[end]);
+      devices = std::max(devices, Devices(bars[end], false));
     }
-    const auto steps = static_cast<int>(std::min(1000.0, std::min(devices, devices_shown_) * device_gib / step));
-    for (int i = 0; i <= steps; ++i) {
-      const double gib = i * step, y = Y(gib / device_gib);
-      if (i > 0) axis += Line("grid", group.BarX(0) - 4, y, group.Right() + 4, y);
-      if (std::abs(y - limit_) < 11) continue;
-      char text[32];
-      std::snprintf(text, sizeof(text), "%.6g", gib);
-      axis += Text("tick", group.BarX(0) - 8, y + 3.5, text, "end");
-    }
-    return axis + Line("limit", group.BarX(0) - 4, base_ + 0.5, group.Right() + 4, base_ + 0.5);
+    DrawAxis(InGib(std::max<int64_t>(1, head.device_bytes)), std::min(devices, shown_));
+    body_ += Line("limit", X(1), top, X(1), y_ - 13);
+    return end;
   }
 
-  std::string DrawLimit(const Group& group) const {
-    char text[32];
-    std::snprintf(text, sizeof(text), "%.3g GiB", DeviceOf(group.columns[0]) / std::exp2(30));
-    return Line("limit", group.BarX(0) - 4, limit_, group.Right() + 4, limit_) +
-           Text("end", group.BarX(0) - 8, limit_ + 3.5, text, "end");
-  }
-
-  std::string DrawBar(const PageColumn& column, double x, double width) const {
-    const double device = DeviceOf(column);
-    const double most = devices_shown_ + 1e-9;
-    std::string bar = "<g>\n";
+  void DrawBar(const Bar& bar) {
+    y_ += 18;
+    const int64_t asked = bar.Bytes(false), over = bar.BytesBeyond(false);
+    const std::string over_text = over > 0 ? FormatBytes(over) + " over" : "";
+    Spans(kMargin, "start", {{"name", bar.title}, {std::string("head ") + ToneName(bar.tone), bar.headline}});
+    if (asked > 0) {
+      // Above the end of what it asks for; behind the line where the headline leaves no room before it.
+      const std::string text = FormatBytes(asked);
+      const double begin = kMargin + TextWidth(bar.title + bar.headline, 12) + 2 * kSpan;
+      const double end = X(std::clamp(Devices(bar, false), 1.0, shown_)) - kSpan;
+      const bool fits = begin + TextWidth(text + over_text, 12) + kSpan <= end;
+      Spans(fits ? end : std::max(begin, X(1) + kSpan), fits ? "end" : "start",
+            {{"total", text}, {"total bad", over_text}});
+    }
+    y_ += 6;
     double from = 0;  // in devices
-    bool torn = false;
-    for (const PagePart& part : column.parts) {
-      if (part.bytes < 1) continue;
-      const double to = from + static_cast<double>(part.bytes) / device;
-      if (from < most) bar += DrawPart(part, device, x, width, from, std::min(to, devices_shown_));
-      torn = torn || to > most;
+    for (const Segment& segment : bar.segments) {
+      if (segment.bytes < 1) continue;
+      const double to = from + static_cast<double>(segment.bytes) / DeviceOf(bar);
+      if (from < shown_) DrawSegment(segment, DeviceOf(bar), X(from), X(std::min(to, shown_)));
       from = to;
     }
-    const double top = Y(std::min(from, devices_shown_));
-    const int64_t asked = BytesOf(column, false);
-    const int64_t over = BytesBeyond(column, asked);
-    double label = std::min(top, limit_) - 7;
     if (over > 0) {
-      bar += "<rect class=\"beyond\" fill=\"url(#beyond)\"" + Box(x, top, width, limit_ - top) + "/>\n";
-      bar += "<rect class=\"over\"" + Box(x, top, width, limit_ - top) + "/>\n";
-      bar += Text("total bad", x + width / 2, label, BytesText(over) + " over", "middle");
-      label -= kLine;
+      const double width = X(std::min(Devices(bar, false), shown_)) - X(1);
+      body_ += Rect({{"class", "beyond"}, {"fill", "url(#beyond)"}}, X(1), y_, width, kBarHeight);
+      body_ += Rect({{"class", "over"}}, X(1), y_, width, kBarHeight);
     }
-    if (torn) bar += Tear(x, top + 18, width);
-    if (asked > 0) bar += Text("total", x + width / 2, label, BytesText(asked), "middle");
-    double y = base_ + 5;
-    for (const std::string& line : NameLines(column, width))
-      bar += Text("name", x + width / 2, y += kLine, line, "middle");
-    y = base_ + 5 + static_cast<double>(name_lines_) * kLine;
-    const std::string tone = column.verdict == PageVerdict::kGood   ? "good"
-                             : column.verdict == PageVerdict::kPoor ? "poor"
-                                                                    : "bad";
-    for (const std::string& line : HeadLines(column, width))
-      bar += Text("head " + tone, x + width / 2, y += kLine, line, "middle");
-    return bar + "</g>\n";
+    if (from > shown_ + 1e-9) DrawCut();
+    y_ += kBarHeight;
   }
 
-  std::string DrawPart(const PagePart& part, double device, double x, double width, double from, double to) const {
-    const double y = Y(to), height = (to - from) * device_height_;
-    std::string text = "<g class=\"seg\"><title>" + Escaped(part.label) + ": " + BytesText(part.bytes) +
-                       (part.formula.empty() ? "" : " = " + Escaped(part.formula)) + "</title>\n";
-    text += "<rect class=\"" + PartClass(part.key) + "\"" + Box(x, y, width, height) + " data-bytes=\"" +
-            std::to_string(part.bytes) + "\" data-device=\"" + Number(device) + "\"/>\n";
-    if (height >= 4) text += Line("gap", x, y, x + width, y);
-    const std::string value = GibDigits(part.bytes);
-    const double room = width / kPartSize - 1.3, value_width = TextWidth(value);
-    // A part that crosses the end of the device carries its text on the larger side.
-    const bool crosses = y < limit_ && limit_ < y + height;
-    const double above = limit_ - y, below = y + height - limit_;
-    const double text_y = crosses && below >= above ? limit_ : y;
-    const double text_height = crosses ? std::max(above, below) : height;
-    if (text_height >= kPartSize + 1.5 && room >= value_width) {
-      const std::string label = Shortened(part.label, room - value_width - 0.5);
-      const double baseline = text_y + text_height / 2 + kPartSize * 0.36;
-      const std::string style = IsUnused(part.key) ? "part plain" : "part";
-      if (label.empty()) {
-        text += Text(style, x + width / 2, baseline, value, "middle");
-      } else {
-        text += Text(style, x + 7, baseline, label) + Text(style, x + width - 7, baseline, value, "end");
+  // The bar goes on beyond the picture.
+  void DrawCut() {
+    char path[96];
+    std::snprintf(path, sizeof(path), "M%.2f %.2f h7 l-9 %.2f h-7 z", X(shown_) - 18, y_ - 2, kBarHeight + 4);
+    body_ += Element("path", {{"class", "tear"}, {"d", path}}) + "\n";
+  }
+
+  void DrawSegment(const Segment& segment, double device, double x, double end) {
+    const std::string formula = segment.formula.empty() ? "" : " = " + segment.formula;
+    std::string drawn = Element("title", {}, Escaped(segment.label + ": " + FormatBytes(segment.bytes) + formula)) +
+                        "\n" +
+                        Rect({{"class", SegmentClass(segment.key)},
+                              {"data-bytes", std::to_string(segment.bytes)},
+                              {"data-device", device}},
+                             x, y_, end - x, kBarHeight);
+    if (end - x >= 4) drawn += Line("gap", x, y_, x, y_ + kBarHeight);
+    const std::string style = segment.unused() ? "part plain" : "part";
+    const std::string value = GibText("%.2f", InGib(segment.bytes));
+    const double value_width = TextWidth(value, kPartSize);
+    const double width = std::max(TextWidth(segment.label, kPartSize), value_width);
+    // A segment that crosses the end of the device carries its text on the longer side.
+    double from = x, to = end;
+    if (from < X(1) && to > X(1)) (X(1) - from > to - X(1) ? to : from) = X(1);
+    if (from + 6 + width + 2 <= to) {
+      drawn += Text(style, from + 6, y_ + 14, segment.label) + Text(style, from + 6, y_ + 27, value);
+    } else if (value_width + 2 <= to - from) {
+      drawn += Text(style, (from + to) / 2, y_ + 20.5, value, "middle");
+    }
+    body_ += Element("g", {{"class", "seg"}}, drawn) + "\n";
+  }
+
+  // Ticks at round numbers of GiB, as many as stand apart.
+  void DrawAxis(double device_gib, double devices) {
+    double step = std::exp2(-10);
+    while (X(step / device_gib) - kMargin < 44) step *= 2;
+    for (double gib = 0; gib <= devices * device_gib; gib += step) {
+      const double x = X(gib / device_gib);
+      if (std::abs(x - X(1)) < 44) continue;
+      body_ += Line("mark", x, y_, x, y_ + 4) + Text("tick", x, y_ + 16, GibText("%.6g", gib), "middle");
+    }
+    const std::string end = GibText("%.4g GiB", device_gib);
+    const double middle_max = kWidth - 6 - TextWidth(end, kPartSize) * 0.6;
+    body_ += Text("end", std::min(X(1), middle_max), y_ + 16, end, "middle");
+    y_ += 16;
+  }
+
+  void DrawKeys() {
+    std::vector<std::string> drawn;
+    y_ += 20;
+    for (const Bar& bar : figure_.bars) {
+      for (const Segment& segment : bar.segments) {
+        const std::string style = SegmentClass(segment.key);
+        if (segment.bytes < 1 || std::find(drawn.begin(), drawn.end(), style) != drawn.end()) continue;
+        if (!drawn.empty() && drawn.size() % kKeysInARow == 0) y_ += 18;
+        const double x = kMargin + static_cast<double>(drawn.size() % kKeysInARow) * kInner / kKeysInARow;
+        body_ += Rect({{"class", style}, {"rx", 2.0}}, x, y_, 11, 11) + Text("key", x + 16, y_ + 9.5, segment.label);
+        drawn.push_back(style);
       }
     }
-    return text + "</g>\n";
+    y_ += 20;
   }
 
-  // A bar that goes on beyond the picture: two jagged cuts.
-  static std::string Tear(double x, double y, double width) {
-    const int teeth = std::max(2, static_cast<int>(width / 12));
-    std::string points;
-    const auto point = [&](int i, double offset) {
-      points += Number(x - 2 + (width + 4) * i / teeth) + "," + Number(y + offset + (i % 2 == 0 ? 0 : 5)) + " ";
-    };
-    for (int i = 0; i <= teeth; ++i) point(i, 0);
-    for (int i = teeth; i >= 0; --i) point(i, 6);
-    points.pop_back();
-    return "<polygon class=\"tear\" points=\"" + points + "\"/>\n";
-  }
-
-  static std::vector<std::string> NameLines(const PageColumn& column, double width) {
-    return Balanced(column.title, (width + kBarGap - 4) / kNameSize);
-  }
-  static std::vector<std::string> HeadLines(const PageColumn& column, double width) {
-    return Balanced(column.headline, (width + kBarGap - 4) / kHeadSize);
-  }
-
-  std::string DrawLegend() {
-    std::string legend;
-    std::vector<std::string> seen;
-    double x = kMargin;
-    for (const PageColumn& column : columns_) {
-      for (const PagePart& part : column.parts) {
-        const std::string style = PartClass(part.key);
-        if (part.bytes < 1 || std::find(seen.begin(), seen.end(), style) != seen.end()) continue;
-        seen.push_back(style);
-        const double width = 16 + TextWidth(part.label) * 11 + 18;
-        if (x + width > width_ - kMargin && x > kMargin) {
-          x = kMargin;
-          y_ += 18;
-        }
-        legend += "<rect class=\"" + style + "\"" + Box(x, y_, 11, 11) + " rx=\"2\"/>\n" +
-                  Text("key", x + 16, y_ + 9.5, part.label);
-        x += width;
-      }
-    }
-    y_ += 18;
-    return legend;
-  }
-
-  std::string DrawFootnotes() {
-    std::string foot;
-    y_ += 6;
-    for (const std::string& note : text_.footnotes) {
-      for (const std::string& line : Wrapped(note, (width_ - 2 * kMargin) / 10.5))
-        foot += Text("foot", kMargin, y_ += 15, line);
-      y_ += 3;
-    }
-    return foot;
-  }
-
-  std::span<const PageColumn> columns_;
-  const PageText& text_;
-  std::vector<Group> groups_;
-  double width_ = kWidth;
-  double devices_shown_ = 1, device_height_ = kDeviceHeightMax;
-  double top_ = 0, limit_ = 0, base_ = 0;
-  size_t name_lines_ = 1, head_lines_ = 0;
-  double y_ = 0;  // how far down the page is drawn
+  const Figure& figure_;
+  double shown_ = 1;  // devices across the picture
+  double y_ = 14;     // how far down it is drawn
+  std::string body_;
 };
 
 }  // namespace
 
-std::string PlanSvg(std::span<const PageColumn> columns, const PageText& text) {
-  return Picture(columns, text).Draw(true);
-}
-
-std::string PlanSvgInline(std::span<const PageColumn> columns, const PageText& text) {
-  return Picture(columns, text).Draw(false);
-}
+std::string PlanPicture(const Figure& figure) { return Picture(figure).Draw(true); }
+std::string PictureElement(const Figure& figure) { return Picture(figure).Draw(false); }
 
 }  // namespace headroom::cli

@@ -77,24 +77,24 @@ absl::StatusOr<std::vector<CatalogueDevice>> ChosenDevices(const ClusterConfig& 
 }
 
 // On the CPU the kernels are asked, as a worker asks them. Elsewhere what libraries keep stands in the catalogue.
-absl::StatusOr<std::unique_ptr<runtime::Device>> AddNeeds(const Planned& planned, const PlanOptions& options,
+absl::StatusOr<std::unique_ptr<runtime::Device>> AddNeeds(const Plans& plans, const PlanOptions& options,
                                                           memory::PlanRequest& request) {
   const bool engine_runs =
-      planned.card.served && !request.knobs.quantization && request.knobs.tensor_parallel_size.value_or(1) == 1;
+      plans.card.served && !request.knobs.quantization && request.knobs.tensor_parallel_size.value_or(1) == 1;
   if (!engine_runs) return nullptr;
   runtime::DeviceOptions device_options;
-  device_options.isa = options.isa.empty() ? planned.config.device.isa : options.isa;
-  device_options.threads = static_cast<int>(planned.config.device.threads);
+  device_options.isa = options.isa.empty() ? plans.config.device.isa : options.isa;
+  device_options.threads = static_cast<int>(plans.config.device.threads);
   HEADROOM_ASSIGN_OR_RETURN(std::unique_ptr<runtime::Device> device, runtime::Device::Create(device_options));
-  const model::ModelConfig& model = *planned.card.served;
-  if (planned.roles.llm) llm_worker::AddDecoderNeeds(*device, model, planned.compute, request.kernels);
-  if (planned.roles.vision) vision_worker::AddEncoderNeeds(*device, model, planned.compute, request.kernels);
+  const model::ModelConfig& model = *plans.card.served;
+  if (plans.roles.llm) llm_worker::AddDecoderNeeds(*device, model, plans.compute, request.kernels);
+  if (plans.roles.vision) vision_worker::AddEncoderNeeds(*device, model, plans.compute, request.kernels);
   return device;
 }
 
-absl::StatusOr<PlannedDevice> PlanDevice(const Planned& planned, const PlanOptions& options, const memory::Knobs& knobs,
-                                         const CatalogueDevice& device) {
-  PlannedDevice result;
+absl::StatusOr<DevicePlans> PlanDevice(const Plans& plans, const PlanOptions& options, const memory::Knobs& knobs,
+                                       const CatalogueDevice& device) {
+  DevicePlans result;
   result.device = device;
   memory::PlanRequest& request = result.request;
   request.device = {.name = device.name,
@@ -107,13 +107,13 @@ absl::StatusOr<PlannedDevice> PlanDevice(const Planned& planned, const PlanOptio
     HEADROOM_ASSIGN_OR_RETURN(request.device.other_processes_bytes, ParseBytes(options.other_processes));
   }
   request.knobs = knobs;
-  request.roles = planned.roles;
-  request.compute = planned.compute;
+  request.roles = plans.roles;
+  request.compute = plans.compute;
   std::unique_ptr<runtime::Device> cpu;
   if (device.kind == "cpu") {
-    HEADROOM_ASSIGN_OR_RETURN(cpu, AddNeeds(planned, options, request));
+    HEADROOM_ASSIGN_OR_RETURN(cpu, AddNeeds(plans, options, request));
   }
-  absl::StatusOr<std::vector<memory::Plan>> ranks = memory::MakeRankPlans(planned.card, request);
+  absl::StatusOr<std::vector<memory::Plan>> ranks = memory::MakeRankPlans(plans.card, request);
   if (ranks.ok()) {
     result.ranks = *std::move(ranks);
     if (device.kind == "cuda") {
@@ -124,50 +124,63 @@ absl::StatusOr<PlannedDevice> PlanDevice(const Planned& planned, const PlanOptio
   } else {
     return ranks.status();
   }
-  HEADROOM_ASSIGN_OR_RETURN(result.frontier, memory::PlanFrontier(planned.card, request));
+  HEADROOM_ASSIGN_OR_RETURN(result.frontier, memory::PlanFrontier(plans.card, request));
   result.request.kernels = {};  // it asks the device, which goes now
   return result;
 }
 
-std::vector<HostLine> HostLinesOf(const Planned& planned) {
-  const bool whole_cluster = planned.roles.llm && planned.roles.vision;
-  return memory::HostLines(planned.config, {.gateway = whole_cluster,
-                                            .scheduler = whole_cluster,
-                                            .vision = planned.roles.vision && planned.card.encoder,
-                                            .llm = planned.roles.llm,
-                                            .decoder_bytes = vision_worker::DecoderBytesMax(planned.config)});
+std::vector<HostLine> HostLinesOf(const Plans& plans) {
+  const bool whole_cluster = plans.roles.llm && plans.roles.vision;
+  return memory::HostLines(plans.config, {.gateway = whole_cluster,
+                                          .scheduler = whole_cluster,
+                                          .vision = plans.roles.vision && plans.card.encoder,
+                                          .llm = plans.roles.llm,
+                                          .decoder_bytes = vision_worker::DecoderBytesMax(plans.config)});
 }
 
 }  // namespace
 
-bool Planned::fits() const {
-  return std::all_of(devices.begin(), devices.end(), [](const PlannedDevice& device) { return device.fits(); });
+bool Plans::fits() const {
+  return std::all_of(devices.begin(), devices.end(), [](const DevicePlans& device) { return device.fits(); });
 }
 
-int64_t Planned::HostBytes(const std::string& service) const {
+int64_t Plans::HostBytes(const std::string& service) const {
   int64_t bytes = 0;
   for (const HostLine& line : host) bytes += line.service == service ? line.bytes : 0;
   return bytes;
 }
 
-absl::StatusOr<Planned> MakePlans(const ClusterConfig& config, const PlanOptions& options) {
-  Planned planned;
-  planned.config = config;
+absl::StatusOr<Plans> MakePlans(const ClusterConfig& config, const PlanOptions& options) {
+  Plans plans;
+  plans.config = config;
   const std::string path = options.model.empty() ? config.model.path : options.model;
   if (path.empty()) return absl::InvalidArgumentError("which model? Name its directory or its config.json");
-  HEADROOM_ASSIGN_OR_RETURN(planned.card, model::LoadModelCard(path));
-  HEADROOM_ASSIGN_OR_RETURN(planned.roles, ParseRole(options.role, planned.card));
+  HEADROOM_ASSIGN_OR_RETURN(plans.card, model::LoadModelCard(path));
+  HEADROOM_ASSIGN_OR_RETURN(plans.roles, ParseRole(options.role, plans.card));
   ModelSection model = config.model;
   if (!options.dtype.empty()) model.dtype = options.dtype;
-  HEADROOM_ASSIGN_OR_RETURN(planned.compute, worker::ComputeTypeFrom(model));
+  HEADROOM_ASSIGN_OR_RETURN(plans.compute, worker::ComputeTypeFrom(model));
   HEADROOM_ASSIGN_OR_RETURN(const memory::Knobs knobs, MergeKnobs(config, options));
   HEADROOM_ASSIGN_OR_RETURN(const std::vector<CatalogueDevice> devices, ChosenDevices(config, options));
   for (const CatalogueDevice& device : devices) {
-    HEADROOM_ASSIGN_OR_RETURN(PlannedDevice plan, PlanDevice(planned, options, knobs, device));
-    planned.devices.push_back(std::move(plan));
+    HEADROOM_ASSIGN_OR_RETURN(DevicePlans plan, PlanDevice(plans, options, knobs, device));
+    plans.devices.push_back(std::move(plan));
   }
-  planned.host = HostLinesOf(planned);
-  return planned;
+  plans.host = HostLinesOf(plans);
+  return plans;
+}
+
+absl::StatusOr<VllmEstimate> EstimateVllm(const Plans& plans, const DevicePlans& device) {
+  if (!plans.card.served) {
+    return absl::InvalidArgumentError("vLLM of 2024 is estimated only for models that the engine serves");
+  }
+  const memory::Knobs& knobs = device.request.knobs;
+  return Vllm2024(*plans.card.served, {.knobs = {.max_num_seqs = knobs.max_num_seqs,
+                                                 .max_model_len = knobs.max_model_len,
+                                                 .max_num_batched_tokens = knobs.max_num_batched_tokens,
+                                                 .gpu_memory_utilization = knobs.gpu_memory_utilization},
+                                       .device = device.device.name,
+                                       .device_bytes = device.device.memory});
 }
 
 }  // namespace headroom::cli

@@ -31,7 +31,7 @@ struct PlanOptions {
 
 using memory::HostLine;
 
-struct PlannedDevice {
+struct DevicePlans {
   CatalogueDevice device;
   memory::PlanRequest request;
   std::vector<memory::Plan> ranks;  // empty when it does not fit
@@ -41,28 +41,23 @@ struct PlannedDevice {
   bool fits() const { return !ranks.empty(); }
 };
 
-struct Planned {
+struct Plans {
   model::ModelCard card;
   ClusterConfig config;
   DType compute = DType::kBF16;
   memory::Roles roles;
-  std::vector<PlannedDevice> devices;
+  std::vector<DevicePlans> devices;
   std::vector<HostLine> host;
 
   bool fits() const;
   int64_t HostBytes(const std::string& service) const;
 };
 
-// INVALID_ARGUMENT: bad option, model or knob. A plan that does not fit is no error: PlannedDevice::refusal says so.
-absl::StatusOr<Planned> MakePlans(const ClusterConfig& config, const PlanOptions& options);
+// INVALID_ARGUMENT: bad option, model or knob. A plan that does not fit is no error: DevicePlans::refusal says so.
+absl::StatusOr<Plans> MakePlans(const ClusterConfig& config, const PlanOptions& options);
 
-std::string PlanText(const Planned& planned);
-std::string PlanJson(const Planned& planned);
-// What vLLM of 2024 would have asked of each device with the same knobs: an estimate of another program. Empty for
-// models that the engine does not serve.
-absl::StatusOr<std::vector<VllmEstimate>> VllmEstimates(const Planned& planned);
-std::string VllmText(const std::vector<VllmEstimate>& estimates);
-// A values file for the Helm chart, of one role (helm/headroom/README.md). The plan must fit.
-std::string PlanHelmValues(const Planned& planned, const std::string& pool, const std::string& command_line);
+// What vLLM of 2024 would have asked of the device with the same knobs: an estimate of another program.
+// INVALID_ARGUMENT: not a model that the engine serves, or Vllm2024's.
+absl::StatusOr<VllmEstimate> EstimateVllm(const Plans& plans, const DevicePlans& device);
 
 }  // namespace headroom::cli

@@ -1,12 +1,11 @@
 // headroom plan as a function: options in, plans, JSON and chart values out.
-#include "cli/plan/plans.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "cli/plan/outputs.h"
 #include "common/testing/paths.h"
 #include "common/units.h"
 
@@ -25,10 +24,10 @@ PlanOptions Options(const std::string& model, const std::vector<std::string>& de
   return options;
 }
 
-Planned Made(const PlanOptions& options) {
-  auto planned = MakePlans(ClusterConfig(), options);
-  EXPECT_TRUE(planned.ok()) << planned.status();
-  return planned.ok() ? *std::move(planned) : Planned();
+Plans Made(const PlanOptions& options) {
+  auto plans = MakePlans(ClusterConfig(), options);
+  EXPECT_TRUE(plans.ok()) << plans.status();
+  return plans.ok() ? *std::move(plans) : Plans();
 }
 
 int64_t Sum(const Json& lines) {
@@ -39,9 +38,9 @@ int64_t Sum(const Json& lines) {
 
 TEST(PlanCommand, JsonSumsToEveryDevice) {
   PlanOptions options = Options("tests/golden/minicpmv", {"cpu:256MiB", "rtx3090", "h200"});
-  const Planned planned = Made(options);
-  EXPECT_TRUE(planned.fits());
-  const Json json = Json::parse(PlanJson(planned));
+  const Plans plans = Made(options);
+  EXPECT_TRUE(plans.fits());
+  const Json json = Json::parse(PlanJson(plans));
   EXPECT_TRUE(json.at("fits"));
   EXPECT_TRUE(json.at("model").at("served"));
   ASSERT_EQ(json.at("devices").size(), 3u);
@@ -68,12 +67,12 @@ TEST(PlanCommand, WhatDoesNotFitSaysWhatWould) {
   PlanOptions options = Options("tests/golden/minicpmv", {"cpu:256MiB"});
   options.knobs.max_model_len = 8192;
   options.knobs.min_full_length_seqs = 1000;
-  const Planned planned = Made(options);
-  EXPECT_FALSE(planned.fits());
-  const std::string text = PlanText(planned);
+  const Plans plans = Made(options);
+  EXPECT_FALSE(plans.fits());
+  const std::string text = PlanText(plans);
   EXPECT_THAT(text, HasSubstr("KV pool for 1000 sequence(s) of 8192 tokens needs"));
   EXPECT_THAT(text, HasSubstr("can hold with the other knobs as they are"));
-  const Json json = Json::parse(PlanJson(planned));
+  const Json json = Json::parse(PlanJson(plans));
   EXPECT_FALSE(json.at("fits"));
   EXPECT_FALSE(json.at("devices")[0].at("fits"));
   EXPECT_THAT(json.at("devices")[0].at("refusal").get<std::string>(), HasSubstr("does not fit"));
@@ -93,10 +92,10 @@ TEST(PlanCommand, TheConfigurationCountsAndFlagsWin) {
   config.knobs.max_model_len = 1000;
   PlanOptions options;
   options.knobs.max_model_len = 700;
-  const auto planned = MakePlans(config, options);
-  ASSERT_TRUE(planned.ok()) << planned.status();
-  ASSERT_TRUE(planned->fits()) << planned->devices[0].refusal;
-  const memory::Plan& plan = planned->devices[0].ranks[0];
+  const auto plans = MakePlans(config, options);
+  ASSERT_TRUE(plans.ok()) << plans.status();
+  ASSERT_TRUE(plans->fits()) << plans->devices[0].refusal;
+  const memory::Plan& plan = plans->devices[0].ranks[0];
   EXPECT_EQ(plan.device_bytes, 300 << 20);
   EXPECT_EQ(plan.knobs.max_num_seqs, 5);
   EXPECT_EQ(plan.knobs.max_model_len, 700);
@@ -108,10 +107,10 @@ TEST(PlanCommand, WhatIsOnlyPlannedIsSaid) {
   options.quantization = "int4-g64";
   options.kv_cache_dtype = "fp8";
   options.knobs.tensor_parallel_size = 2;
-  const Planned planned = Made(options);
-  ASSERT_TRUE(planned.fits()) << planned.devices[0].refusal;
-  EXPECT_EQ(planned.devices[0].ranks.size(), 2u);
-  const std::string text = PlanText(planned);
+  const Plans plans = Made(options);
+  ASSERT_TRUE(plans.fits()) << plans.devices[0].refusal;
+  EXPECT_EQ(plans.devices[0].ranks.size(), 2u);
+  const std::string text = PlanText(plans);
   EXPECT_THAT(text, HasSubstr("plan only: int4 in groups of 64 weights"));
   EXPECT_THAT(text, HasSubstr("plan only: kv_cache_dtype fp8"));
   EXPECT_THAT(text, HasSubstr("plan only: tensor_parallel_size 2"));
@@ -122,8 +121,8 @@ TEST(PlanCommand, ChartValuesSumToTheDevice) {
   PlanOptions options = Options("tests/golden/minicpmv", {"cpu:256MiB"});
   for (const char* role : {"vision", "llm"}) {
     options.role = role;
-    const Planned planned = Made(options);
-    const std::string values = PlanHelmValues(planned, "pool-a", "headroom plan");
+    const Plans plans = Made(options);
+    const std::string values = PlanHelmValues(plans, "pool-a", "headroom plan");
     EXPECT_THAT(values, HasSubstr("  pool-a:\n    role: " + std::string(role)));
     EXPECT_THAT(values, HasSubstr("deviceBytes: 268435456"));
     int64_t sum = 0;
@@ -147,21 +146,21 @@ TEST(PlanCommand, EveryKnownModelOnEveryDevice) {
         options.model = entry.path().string();
         options.devices = {device.memory > 0 ? device.name : device.name + ":24GiB"};
         if (ranks > 1) options.knobs.tensor_parallel_size = ranks;
-        const auto planned = MakePlans(ClusterConfig(), options);
-        if (!planned.ok()) {
-          EXPECT_THAT(std::string(planned.status().message()), HasSubstr("does not divide")) << options.model;
+        const auto plans = MakePlans(ClusterConfig(), options);
+        if (!plans.ok()) {
+          EXPECT_THAT(std::string(plans.status().message()), HasSubstr("does not divide")) << options.model;
           continue;
         }
-        for (const memory::Plan& plan : planned->devices[0].ranks) {
+        for (const memory::Plan& plan : plans->devices[0].ranks) {
           int64_t sum = 0;
           for (const memory::PlanLine& line : plan.lines) sum += line.bytes;
           EXPECT_EQ(sum, plan.device_bytes);
-          EXPECT_EQ(plan.plan_only.empty(), device.kind == "cpu" && planned->card.served && ranks == 1);
+          EXPECT_EQ(plan.plan_only.empty(), device.kind == "cpu" && plans->card.served && ranks == 1);
         }
-        if (!planned->fits()) {
-          EXPECT_THAT(std::string(planned->devices[0].refusal.message()), HasSubstr(" needs "));
+        if (!plans->fits()) {
+          EXPECT_THAT(std::string(plans->devices[0].refusal.message()), HasSubstr(" needs "));
         }
-        ++(planned->fits() ? fits : refused);
+        ++(plans->fits() ? fits : refused);
       }
     }
   }
@@ -173,9 +172,9 @@ TEST(PlanCommand, BadOptionsAreNamed) {
   const auto message = [](auto change) {
     PlanOptions options = Options("tests/golden/minicpmv", {"cpu:256MiB"});
     change(options);
-    const auto planned = MakePlans(ClusterConfig(), options);
-    EXPECT_TRUE(absl::IsInvalidArgument(planned.status())) << planned.status();
-    return std::string(planned.status().message());
+    const auto plans = MakePlans(ClusterConfig(), options);
+    EXPECT_TRUE(absl::IsInvalidArgument(plans.status())) << plans.status();
+    return std::string(plans.status().message());
   };
   EXPECT_THAT(message([](PlanOptions& o) { o.model.clear(); }), HasSubstr("which model?"));
   EXPECT_THAT(message([](PlanOptions& o) { o.role = "cook"; }), HasSubstr("got 'cook'"));

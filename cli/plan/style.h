@@ -1,38 +1,27 @@
-// What the picture and the tables of the plan page share: colours, text, numbers.
+// What the picture and the page share.
 #pragma once
 
-#include <cstdint>
 #include <string>
-#include <string_view>
 
-#include "cli/plan/page.h"
+#include "cli/plan/figure.h"
 
-namespace headroom::cli {
+namespace headroom {
 
-// Text for element content and attributes: & < > " ' escaped, and what XML cannot carry (control characters, bytes that
-// are not UTF-8) replaced by U+FFFD.
-std::string Escaped(std::string_view text);
+extern const char kPictureCss[];  // cli/plan/picture.css
+extern const char kPageCss[];     // cli/plan/page.css
 
-// The style class of a part's key; "s-other" for one that is not known.
-std::string PartClass(const std::string& key);
-// Promised to nobody: drawn as an outline, and not part of what a column asks for.
-bool IsUnused(const std::string& key);
+namespace cli {
 
-// Rules for the picture, in a light and a dark scheme. Plain colours, no variables: every renderer of SVG knows these.
-std::string PictureStyle();
-// Rules for the page around it.
-std::string PageStyle();
+// The picture as an element of a page that has kPictureCss.
+std::string PictureElement(const Figure& figure);
 
-// "13.17" (GiB without unit), "13.17 GiB", "42.0 MiB", "640 B".
-std::string GibDigits(int64_t bytes);
-std::string BytesText(int64_t bytes);
+inline std::string StyleElement(const std::string& css) { return "<style>\n" + css + "</style>\n"; }
 
-// Sum of the drawn parts; `with_unused` adds what is promised to nobody. Saturates.
-int64_t BytesOf(const PageColumn& column, bool with_unused);
-// What so many bytes are above the device; 0 when they fit. A device of less than nothing counts as nothing.
-int64_t BytesBeyond(const PageColumn& column, int64_t bytes);
+inline std::string SegmentClass(const std::string& key) { return "segment s-" + key; }
 
-// Width in units of a text of size 1, in a usual sans-serif face.
-double TextWidth(std::string_view text);
+constexpr const char* ToneName(Tone tone) {
+  return tone == Tone::kGood ? "good" : tone == Tone::kPoor ? "poor" : "bad";
+}
 
-}  // namespace headroom::cli
+}  // namespace cli
+}  // namespace headroom

@@ -3,7 +3,7 @@
 #include <array>
 #include <cstdio>
 
-#include "cli/plan/plans.h"
+#include "cli/plan/outputs.h"
 #include "common/status.h"
 #include "common/units.h"
 
@@ -25,9 +25,9 @@ struct Column {
   const Plan* plan;
 };
 
-std::vector<Column> Columns(const Planned& planned) {
+std::vector<Column> Columns(const Plans& plans) {
   std::vector<Column> columns;
-  for (const PlannedDevice& device : planned.devices) {
+  for (const DevicePlans& device : plans.devices) {
     // Ranks after the second are equal to it.
     for (size_t i = 0; i < std::min<size_t>(device.ranks.size(), 2); ++i) {
       const std::string rank = device.ranks.size() == 1  ? ""
@@ -87,14 +87,14 @@ void AddUnique(std::vector<std::string>& lines, const std::string& line) {
   if (std::find(lines.begin(), lines.end(), line) == lines.end()) lines.push_back(line);
 }
 
-std::string Remarks(const Planned& planned) {
+std::string Remarks(const Plans& plans) {
   std::vector<std::string> lines;
-  for (const PlannedDevice& device : planned.devices) {
+  for (const DevicePlans& device : plans.devices) {
     for (const Plan& plan : device.ranks) {
       for (const std::string& reason : plan.plan_only) AddUnique(lines, "plan only: " + reason);
       for (const std::string& value : plan.assumed) AddUnique(lines, "assumed: " + value);
       for (const std::string& note : plan.notes) {
-        AddUnique(lines, "note: " + (planned.devices.size() > 1 ? device.device.name + ": " : "") + note);
+        AddUnique(lines, "note: " + (plans.devices.size() > 1 ? device.device.name + ": " : "") + note);
       }
     }
   }
@@ -103,7 +103,7 @@ std::string Remarks(const Planned& planned) {
   return text;
 }
 
-std::string RefusalText(const PlannedDevice& device) {
+std::string RefusalText(const DevicePlans& device) {
   std::string text = std::string(device.refusal.message()) + "\n";
   if (device.frontier.empty()) return text;
   text += "what " + device.device.name + " can hold with the other knobs as they are:\n";
@@ -130,26 +130,61 @@ std::string HostText(const std::vector<HostLine>& host) {
          Format(" %.3f GiB together", InGib(lowest)) + " at least; then the KV pool yields\n";
 }
 
+std::string Outcome(const VllmEstimate& estimate) {
+  switch (estimate.outcome) {
+    case VllmOutcome::kStarts:
+      return Format("starts; %.3f GiB are left for KV, ", InGib(estimate.kv_bytes)) +
+             absl::StrCat(estimate.full_length_seqs, " sequence(s) of full length");
+    case VllmOutcome::kOutOfMemory:
+      return Format("out of memory in its profile run, %.3f GiB short", InGib(estimate.over_bytes));
+    case VllmOutcome::kNoKvCache:
+      return "its profile run leaves no room for one sequence of full length";
+  }
+  return "";
+}
+
+std::string VllmRow(const char* title, int64_t bytes) {
+  std::array<char, 80> row{};
+  snprintf(row.data(), row.size(), "%-24s %18lld %10.3f GiB", title, static_cast<long long>(bytes), InGib(bytes));
+  return row.data();
+}
+
 }  // namespace
 
-std::string PlanText(const Planned& planned) {
-  std::string text = absl::StrCat(planned.card.family, ", ", model::ParameterCount(planned.card), " parameters\n\n");
-  const std::vector<Column> columns = Columns(planned);
+std::string PlanText(const Plans& plans) {
+  std::string text = absl::StrCat(plans.card.family, ", ", model::ParameterCount(plans.card), " parameters\n\n");
+  const std::vector<Column> columns = Columns(plans);
   if (columns.size() == 1) {
     text += columns.front().plan->ToTable();
   } else if (!columns.empty()) {
-    text += SideBySide(columns) + Remarks(planned);
+    text += SideBySide(columns) + Remarks(plans);
   }
   if (columns.empty()) {
-    for (const std::string& value : planned.card.assumed) text += "assumed: " + value + "\n";
+    for (const std::string& value : plans.card.assumed) text += "assumed: " + value + "\n";
   }
-  for (const PlannedDevice& device : planned.devices) {
+  for (const DevicePlans& device : plans.devices) {
     if (!device.fits()) text += RefusalText(device);
     if (!device.device.source.empty() && device.device.kind != "cpu") {
       text += "assumed: " + device.device.name + ": " + device.device.source + "\n";
     }
   }
-  if (!planned.host.empty()) text += "\n" + HostText(planned.host);
+  if (!plans.host.empty()) text += "\n" + HostText(plans.host);
+  return text;
+}
+
+absl::StatusOr<std::string> VllmText(const Plans& plans) {
+  std::string text;
+  for (const DevicePlans& device : plans.devices) {
+    HEADROOM_ASSIGN_OR_RETURN(const VllmEstimate estimate, EstimateVllm(plans, device));
+    absl::StrAppend(&text, "\nestimate of ", kVllmName, " on ", estimate.device,
+                    " (another program; nothing here is sized by it)\n");
+    for (const VllmLine& line : estimate.lines) {
+      if (estimate.Peaks(line)) text += VllmRow(VllmTitle(line.item), line.bytes) + "  " + line.formula + "\n";
+    }
+    text += VllmRow("asked for at its peak", estimate.total_bytes) +
+            Format(" of %.3f\n", InGib(estimate.device_bytes)) + Outcome(estimate) + "\n";
+    for (const std::string& note : estimate.notes) text += "note: " + note + "\n";
+  }
   return text;
 }
 

@@ -19,10 +19,29 @@ constexpr int64_t kKnobMax = int64_t{1} << 31;
 constexpr int64_t kSequencesDefault = 256;
 constexpr double kUtilizationDefault = 0.9;
 constexpr int64_t kStepTokensDefaultMin = 2048;
-constexpr int64_t kStepTokensWithImagesMin = 5120;  // 0.6.x
 constexpr int64_t kBlockTokens = 16;
 constexpr int64_t kHalf = 2, kFull = 4;        // bytes of bf16 and fp32
 constexpr int64_t kContextBytes = 512 * kMiB;  // driver, CUDA context, libraries: an assumption
+
+struct Name {
+  const char* title;
+  const char* key;
+};
+// In the order of VllmItem.
+constexpr std::array<Name, 13> kNames = {{{"vision weights", "vision_weights"},
+                                          {"resampler weights", "resampler_weights"},
+                                          {"llm weights", "llm_weights"},
+                                          {"head weights", "head_weights"},
+                                          {"context", "context_floor"},
+                                          {"image inputs", "vision_inputs"},
+                                          {"tower buffers", "vision_activations"},
+                                          {"scores, raw", "scores"},
+                                          {"scores, scaled", "scores_scaled"},
+                                          {"scores, fp32", "scores_fp32"},
+                                          {"softmax, fp32", "softmax_fp32"},
+                                          {"llm buffers", "llm_activations"},
+                                          {"logits", "logits"}}};
+static_assert(kNames.size() == static_cast<size_t>(VllmItem::kLogits) + 1);
 
 // Products and sums that remember whether one of them left int64.
 class Checked {
@@ -55,7 +74,6 @@ absl::Status CheckRequest(const VllmRequest& request) {
   HEADROOM_RETURN_IF_ERROR(CheckRange("vLLM estimate: max_model_len", knobs.max_model_len, 1, kKnobMax));
   HEADROOM_RETURN_IF_ERROR(
       CheckRange("vLLM estimate: max_num_batched_tokens", knobs.max_num_batched_tokens, 1, kKnobMax));
-  HEADROOM_RETURN_IF_ERROR(CheckRange("vLLM estimate: images_per_prompt", knobs.images_per_prompt, 1, kKnobMax));
   const double utilization = knobs.gpu_memory_utilization.value_or(kUtilizationDefault);
   if (!(utilization > 0 && utilization <= 1)) {
     return absl::InvalidArgumentError(
@@ -71,7 +89,6 @@ absl::Status CheckRequest(const VllmRequest& request) {
 class Estimator {
  public:
   Estimator(const model::ModelConfig& config, const VllmRequest& request) : config_(config) {
-    estimate_.era = request.era;
     estimate_.knobs = request.knobs;
     estimate_.device = request.device;
     estimate_.device_bytes = request.device_bytes;
@@ -97,12 +114,8 @@ class Estimator {
     knobs.max_num_seqs = knobs.max_num_seqs.value_or(kSequencesDefault);
     knobs.max_model_len = knobs.max_model_len.value_or(config_.llm.max_position_embeddings);
     knobs.gpu_memory_utilization = knobs.gpu_memory_utilization.value_or(kUtilizationDefault);
-    knobs.images_per_prompt = config_.vision ? knobs.images_per_prompt.value_or(1) : 0;
     if (!knobs.max_num_batched_tokens) {
       knobs.max_num_batched_tokens = std::max(*knobs.max_model_len, kStepTokensDefaultMin);
-      if (estimate_.era == VllmEra::kAutumn2024 && config_.vision) {
-        knobs.max_num_batched_tokens = std::max(*knobs.max_num_batched_tokens, kStepTokensWithImagesMin);
-      }
     } else if (*knobs.max_num_batched_tokens < *knobs.max_model_len) {
       estimate_.notes.push_back(absl::StrCat("that vLLM refused max_num_batched_tokens (",
                                              *knobs.max_num_batched_tokens, ") below max_model_len (",
@@ -111,22 +124,21 @@ class Estimator {
     }
   }
 
-  // As many dummy sequences as the token budget holds when each brings its images as their few tokens.
+  // As many dummy sequences as the token budget holds when each brings an image as its few tokens.
   void SizeProfileRun() {
     const VllmKnobs& knobs = estimate_.knobs;
     estimate_.sequences = *knobs.max_num_seqs;
     if (!config_.vision) return;
-    const int64_t image_tokens = config_.resampler.query_num * *knobs.images_per_prompt;
-    estimate_.sequences =
-        std::max<int64_t>(1, std::min(*knobs.max_num_seqs, *knobs.max_num_batched_tokens / image_tokens));
-    estimate_.images = estimate_.sequences * *knobs.images_per_prompt;
+    estimate_.sequences = std::max<int64_t>(
+        1, std::min(*knobs.max_num_seqs, *knobs.max_num_batched_tokens / config_.resampler.query_num));
+    estimate_.images = estimate_.sequences;
     // config.json's image_size, a square of which is one piece; equal to scale_resolution in all published models.
     const int64_t side = config_.slice.scale_resolution / config_.vision->patch_size;
     estimate_.patches_per_image = side * side;
   }
 
-  void Add(VllmPart part, VllmStage stage, int64_t bytes, std::string formula) {
-    if (bytes > 0) estimate_.lines.push_back({part, stage, bytes, std::move(formula)});
+  void Add(VllmItem item, VllmStage stage, int64_t bytes, std::string formula) {
+    if (bytes > 0) estimate_.lines.push_back({item, stage, bytes, std::move(formula)});
   }
 
   void AddWeights() {
@@ -136,33 +148,28 @@ class Estimator {
       for (const int64_t side : tensor.shape) elements *= side;
       parameters[static_cast<size_t>(tensor.part)] += elements;
     }
-    constexpr std::pair<VllmPart, model::WeightPart> kParts[] = {
-        {VllmPart::kLlmWeights, model::WeightPart::kLlm},
-        {VllmPart::kHeadWeights, model::WeightPart::kHead},
-        {VllmPart::kVisionWeights, model::WeightPart::kVision},
-        {VllmPart::kResamplerWeights, model::WeightPart::kResampler}};
-    for (const auto& [part, weights] : kParts) {
-      const int64_t count = parameters[static_cast<size_t>(weights)];
-      Add(part, VllmStage::kAlways, checked_.Product({count, kHalf}),
+    constexpr std::pair<VllmItem, model::WeightPart> kWeights[] = {
+        {VllmItem::kLlmWeights, model::WeightPart::kLlm},
+        {VllmItem::kHeadWeights, model::WeightPart::kHead},
+        {VllmItem::kVisionWeights, model::WeightPart::kVision},
+        {VllmItem::kResamplerWeights, model::WeightPart::kResampler}};
+    for (const auto& [item, part] : kWeights) {
+      const int64_t count = parameters[static_cast<size_t>(part)];
+      Add(item, VllmStage::kAlways, checked_.Product({count, kHalf}),
           absl::StrCat(GroupedDigits(count), " parameters · 2 B"));
     }
-    Add(VllmPart::kContext, VllmStage::kAlways, kContextBytes, "CUDA context and libraries, assumed");
+    Add(VllmItem::kContext, VllmStage::kAlways, kContextBytes, "CUDA context and libraries, assumed");
   }
 
   void AddTower(const model::VisionConfig& vision) {
     const int64_t images = estimate_.images, patches = estimate_.patches_per_image;
     const int64_t pixels = checked_.Product({patches, vision.patch_values()});
     const std::string each = absl::StrCat(GroupedDigits(images), " images · ");
-    Add(VllmPart::kInputs, VllmStage::kTower, checked_.Product({images, pixels, kFull + kFull + kHalf}),
+    Add(VllmItem::kInputs, VllmStage::kTower, checked_.Product({images, pixels, kFull + kFull + kHalf}),
         absl::StrCat(each, GroupedDigits(pixels), " values · (4 + 4 + 2) B"));
-    if (estimate_.era == VllmEra::kAugust2024) {
-      Add(VllmPart::kTower, VllmStage::kTower, checked_.Product({5, images, patches, vision.hidden_size, kHalf}),
-          absl::StrCat("5 · ", each, GroupedDigits(patches), " patches · ", GroupedDigits(vision.hidden_size),
-                       " · 2 B"));
-      AddScores(vision.heads);
-    } else {
-      AddTowerOrResampler(vision);
-    }
+    Add(VllmItem::kTower, VllmStage::kTower, checked_.Product({5, images, patches, vision.hidden_size, kHalf}),
+        absl::StrCat("5 · ", each, GroupedDigits(patches), " patches · ", GroupedDigits(vision.hidden_size), " · 2 B"));
+    AddScores(vision.heads);
   }
 
   // Attention of the time: every head's patches × patches scores as whole tensors, four of them alive or cached.
@@ -172,28 +179,10 @@ class Estimator {
     const std::string each = absl::StrCat(GroupedDigits(estimate_.images), " images · ", heads, " heads · ",
                                           GroupedDigits(patches), "² patches · ");
     estimate_.score_tensor_bytes = checked_.Product({scores, kFull});
-    Add(VllmPart::kScores, VllmStage::kTower, checked_.Product({scores, kHalf}), each + "2 B");
-    Add(VllmPart::kScaledScores, VllmStage::kTower, checked_.Product({scores, kHalf}), each + "2 B");
-    Add(VllmPart::kScoresF32, VllmStage::kTower, estimate_.score_tensor_bytes, each + "4 B");
-    Add(VllmPart::kSoftmaxF32, VllmStage::kTower, estimate_.score_tensor_bytes, each + "4 B");
-  }
-
-  void AddTowerOrResampler(const model::VisionConfig& vision) {
-    const int64_t patches = checked_.Product({estimate_.images, estimate_.patches_per_image});
-    const int64_t width = vision.hidden_size, hidden = config_.llm.hidden_size;
-    const int64_t heads = config_.resampler.heads, queries = config_.resampler.query_num;
-    const int64_t tower = checked_.Product({patches, 2 * width + 2 * vision.intermediate_size, kHalf});
-    const int64_t resampler = checked_.Product({patches, 5 * hidden + width + 2 * heads * queries, kHalf});
-    if (tower > resampler) {
-      Add(VllmPart::kTower, VllmStage::kTower, tower,
-          absl::StrCat(GroupedDigits(patches), " patches · (2 · ", GroupedDigits(width), " + 2 · ",
-                       GroupedDigits(vision.intermediate_size), ") · 2 B"));
-    } else {
-      Add(VllmPart::kResampler, VllmStage::kTower, resampler,
-          absl::StrCat(GroupedDigits(patches), " patches · (5 · ", GroupedDigits(hidden), " + ", GroupedDigits(width),
-                       " + 2 · ", heads, " heads · ", queries, " queries) · 2 B; more than the tower's ",
-                       GroupedDigits(tower)));
-    }
+    Add(VllmItem::kScores, VllmStage::kTower, checked_.Product({scores, kHalf}), each + "2 B");
+    Add(VllmItem::kScaledScores, VllmStage::kTower, checked_.Product({scores, kHalf}), each + "2 B");
+    Add(VllmItem::kScoresF32, VllmStage::kTower, estimate_.score_tensor_bytes, each + "4 B");
+    Add(VllmItem::kSoftmaxF32, VllmStage::kTower, estimate_.score_tensor_bytes, each + "4 B");
   }
 
   void AddDecoder() {
@@ -201,11 +190,11 @@ class Estimator {
     const int64_t tokens = *estimate_.knobs.max_num_batched_tokens;
     const int64_t qkv = checked_.Product({llm.heads + 2 * llm.kv_heads, llm.head_dim});
     const int64_t columns = 3 * llm.intermediate_size + 3 * llm.hidden_size + qkv;
-    Add(VllmPart::kLlmStep, VllmStage::kDecoder, checked_.Product({tokens, columns, kHalf}),
+    Add(VllmItem::kLlmStep, VllmStage::kDecoder, checked_.Product({tokens, columns, kHalf}),
         absl::StrCat(GroupedDigits(tokens), " tokens · (gate, up and product 3 · ",
                      GroupedDigits(llm.intermediate_size), " + residual, input and attention 3 · ",
                      GroupedDigits(llm.hidden_size), " + q, k, v ", GroupedDigits(qkv), ") · 2 B"));
-    Add(VllmPart::kLogits, VllmStage::kDecoder,
+    Add(VllmItem::kLogits, VllmStage::kDecoder,
         checked_.Product({estimate_.sequences, llm.vocab_size, kHalf + 3 * kFull}),
         absl::StrCat(GroupedDigits(estimate_.sequences), " sequences · ", GroupedDigits(llm.vocab_size),
                      " · (2 + fp32 copy, probabilities and their logarithms 3 · 4) B"));
@@ -250,41 +239,8 @@ class Estimator {
 
 }  // namespace
 
-const char* VllmEraName(VllmEra era) { return era == VllmEra::kAugust2024 ? "vLLM, August 2024" : "vLLM, autumn 2024"; }
-
-const char* VllmPartTitle(VllmPart part) {
-  switch (part) {
-    case VllmPart::kVisionWeights:
-      return "vision weights";
-    case VllmPart::kResamplerWeights:
-      return "resampler weights";
-    case VllmPart::kLlmWeights:
-      return "llm weights";
-    case VllmPart::kHeadWeights:
-      return "head weights";
-    case VllmPart::kContext:
-      return "context";
-    case VllmPart::kInputs:
-      return "image inputs";
-    case VllmPart::kTower:
-      return "tower buffers";
-    case VllmPart::kScores:
-      return "scores, raw";
-    case VllmPart::kScaledScores:
-      return "scores, scaled";
-    case VllmPart::kScoresF32:
-      return "scores, fp32";
-    case VllmPart::kSoftmaxF32:
-      return "softmax, fp32";
-    case VllmPart::kResampler:
-      return "resampler buffers";
-    case VllmPart::kLlmStep:
-      return "llm buffers";
-    case VllmPart::kLogits:
-      return "logits";
-  }
-  return "";
-}
+const char* VllmTitle(VllmItem item) { return kNames[static_cast<size_t>(item)].title; }
+const char* VllmKey(VllmItem item) { return kNames[static_cast<size_t>(item)].key; }
 
 int64_t VllmEstimate::StageBytes(VllmStage stage) const {
   int64_t bytes = 0;

@@ -4,10 +4,11 @@
 // what ran out of it.
 //
 // Everything here is an ESTIMATE of a program that is not ours, for comparison only: nothing in Headroom is sized by
-// it. Sources: vLLM's profile run, MiniCPM-V model and worker (vllm-project/vllm as published in August and autumn
-// 2024); its issues #7721, #7856, #4087 and #7126, and #392 of OpenBMB/MiniCPM-V. What is known to hold:
-// "around 70 GB" measured by a maintainer with default knobs on an 80 GB card, and "tried to allocate 5.31 GiB" in a
-// report of the 2.5 model. The context is taken as 0.5 GiB; weights are two bytes a parameter.
+// it. Sources: vLLM's profile run, MiniCPM-V model and worker (vllm-project/vllm 0.5.4, of August 2024, with its own copy
+// of SigLIP, whose attention writes out all its scores); its issues #7721, #7856, #4087 and #7126, and #392 of
+// OpenBMB/MiniCPM-V. What is known to hold: "around 70 GB" measured by a maintainer with default knobs on an 80 GB card,
+// and "tried to allocate 5.31 GiB" in a report of the 2.5 model. The context is taken as 0.5 GiB; weights are two bytes a
+// parameter.
 #pragma once
 
 #include <cstdint>
@@ -20,50 +21,43 @@
 
 namespace headroom::cli {
 
-enum class VllmEra : uint8_t {
-  kAugust2024,  // 0.5.4: own copy of SigLIP, whose attention writes out all its scores
-  kAutumn2024,  // 0.6.x: memory-efficient attention; the resampler is the largest part
-};
-
-// "vLLM, August 2024".
-const char* VllmEraName(VllmEra era);
+inline constexpr char kVllmName[] = "vLLM, August 2024";
 
 // What is absent takes vLLM's default.
 struct VllmKnobs {
-  std::optional<int64_t> max_num_seqs = {};   // 256
-  std::optional<int64_t> max_model_len = {};  // the model's max_position_embeddings
-  // max(max_model_len, 2048); kAutumn2024 with images: at least 5120
-  std::optional<int64_t> max_num_batched_tokens = {};
-  std::optional<double> gpu_memory_utilization = {};  // 0.9
-  std::optional<int64_t> images_per_prompt = {};      // 1
+  std::optional<int64_t> max_num_seqs = {};            // 256
+  std::optional<int64_t> max_model_len = {};           // the model's max_position_embeddings
+  std::optional<int64_t> max_num_batched_tokens = {};  // max(max_model_len, 2048)
+  std::optional<double> gpu_memory_utilization = {};   // 0.9
 };
 
-enum class VllmPart : uint8_t {
+enum class VllmItem : uint8_t {
   kVisionWeights,
   kResamplerWeights,
   kLlmWeights,
   kHeadWeights,
   kContext,
   kInputs,        // pixels of all dummy images
-  kTower,         // residual, q, k, v of one layer; kAutumn2024: of the MLP
+  kTower,         // residual, q, k, v of one layer
   kScores,        // raw, as the product leaves them
   kScaledScores,  // times 1/√head_dim, a new tensor
   kScoresF32,     // the fp32 copy that softmax works on
   kSoftmaxF32,    // and its result
-  kResampler,     // kAutumn2024: the resampler runs after the tower, in its place; the larger of both is listed
   kLlmStep,       // activations of max_num_batched_tokens tokens
   kLogits,        // of one token a sequence, with what the sampler makes of them
 };
 
 // "llm weights", "scores, fp32".
-const char* VllmPartTitle(VllmPart part);
+const char* VllmTitle(VllmItem item);
+// The same for programs: "llm_weights", "scores_fp32". What a plan has too bears the same key there.
+const char* VllmKey(VllmItem item);
 
 // vLLM runs the tower for all images, then the decoder for all tokens. The allocator keeps what it once took, so the
 // process peaks at the larger of the two.
 enum class VllmStage : uint8_t { kAlways, kTower, kDecoder };
 
 struct VllmLine {
-  VllmPart part = VllmPart::kContext;
+  VllmItem item = VllmItem::kContext;
   VllmStage stage = VllmStage::kAlways;
   int64_t bytes = 0;
   std::string formula;  // with the numbers filled in
@@ -76,13 +70,12 @@ enum class VllmOutcome : uint8_t {
 };
 
 struct VllmEstimate {
-  VllmEra era = VllmEra::kAugust2024;
   VllmKnobs knobs;  // all set
   std::string device;
   int64_t device_bytes = 0;
 
   int64_t sequences = 0;           // of the profile run
-  int64_t images = 0;              // in its one call of the tower: sequences · images_per_prompt; 0 for a text model
+  int64_t images = 0;              // in its one call of the tower: one a sequence; 0 for a text model
   int64_t patches_per_image = 0;   // of a dummy image
   int64_t score_tensor_bytes = 0;  // one fp32 score tensor, the largest single allocation; 0 without scores
 
@@ -101,7 +94,6 @@ struct VllmEstimate {
 };
 
 struct VllmRequest {
-  VllmEra era = VllmEra::kAugust2024;
   VllmKnobs knobs = {};
   std::string device = "device";
   int64_t device_bytes = 0;
