@@ -14,8 +14,8 @@ bool FitsAlone(const LegChoice& leg, Against against) {
                      [&](const Candidate* candidate) { return Fits(leg.need, Free(*candidate, against)); });
 }
 
-// Relative to the capacity, so that slots and bytes compare.
-double Part(const Shortfall& shortfall) {
+// What is lacked, relative to the capacity, so that slots and bytes compare.
+double LackedShare(const Shortfall& shortfall) {
   return static_cast<double>(shortfall.needed - shortfall.free) /
          static_cast<double>(std::max<int64_t>(1, shortfall.capacity));
 }
@@ -25,7 +25,7 @@ std::optional<Shortfall> LeastShortfall(const Resources& need, const std::vector
   std::optional<Shortfall> least;
   for (const Candidate* candidate : candidates) {
     auto worst = WorstShortfall(need, Free(*candidate, against), candidate->capacity, candidate->worker);
-    if (worst && (!least || Part(*worst) < Part(*least))) least = std::move(worst);
+    if (worst && (!least || LackedShare(*worst) < LackedShare(*least))) least = std::move(worst);
   }
   return least;
 }
@@ -96,7 +96,7 @@ const Candidate* Nearest(const LegChoice& leg, Against against) {
     // Those that fit come before all others.
     const auto worst = WorstShortfall(leg.need, free, candidate->capacity, candidate->worker);
     const double part =
-        worst ? Part(*worst) : LoadRatio(candidate->capacity - free + leg.need, candidate->capacity) - 2;
+        worst ? LackedShare(*worst) : LoadRatio(candidate->capacity - free + leg.need, candidate->capacity) - 2;
     if (nearest == nullptr || part < least) {
       nearest = candidate;
       least = part;

@@ -78,9 +78,9 @@ int32_t AddedTokenMatcher::LongestAt(std::string_view text) const {
   return longest;
 }
 
-std::vector<TextPart> AddedTokenMatcher::Split(std::string_view text, bool skip_special) const {
-  std::vector<TextPart> parts;
-  size_t done = 0;  // all before is in `parts`
+std::vector<TextSpan> AddedTokenMatcher::Split(std::string_view text, bool skip_special) const {
+  std::vector<TextSpan> spans;
+  size_t done = 0;  // all before is in `spans`
   for (size_t position = 0; position < text.size();) {
     const int32_t index = starts_token_[static_cast<uint8_t>(text[position])] ? LongestAt(text.substr(position)) : -1;
     if (index < 0) {
@@ -97,12 +97,12 @@ std::vector<TextPart> AddedTokenMatcher::Split(std::string_view text, bool skip_
     if (token.lstrip) begin -= TrailingSpaceBytes(text.substr(done, begin - done));
     if (token.rstrip) end += LeadingSpaceBytes(text.substr(end));
     position = end;
-    if (begin > done) parts.push_back({-1, text.substr(done, begin - done)});
-    parts.push_back({token.id, text.substr(begin, end - begin)});
+    if (begin > done) spans.push_back({-1, text.substr(done, begin - done)});
+    spans.push_back({token.id, text.substr(begin, end - begin)});
     done = end;
   }
-  if (done < text.size()) parts.push_back({-1, text.substr(done)});
-  return parts;
+  if (done < text.size()) spans.push_back({-1, text.substr(done)});
+  return spans;
 }
 
 }  // namespace headroom::model

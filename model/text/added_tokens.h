@@ -20,8 +20,8 @@ struct AddedToken {
   bool rstrip = false;       // and behind it
 };
 
-// A part of a text: an added token, or (id -1) ordinary text between two.
-struct TextPart {
+// A span of a text: an added token, or (id -1) ordinary text between two.
+struct TextSpan {
   int32_t id;
   std::string_view text;
 };
@@ -32,8 +32,8 @@ class AddedTokenMatcher {
  public:
   explicit AddedTokenMatcher(std::vector<AddedToken> tokens);
 
-  // The parts of `text` (valid UTF-8), in order. With `skip_special`, special tokens stay text.
-  std::vector<TextPart> Split(std::string_view text, bool skip_special) const;
+  // The spans of `text` (valid UTF-8), in order. With `skip_special`, special tokens stay text.
+  std::vector<TextSpan> Split(std::string_view text, bool skip_special) const;
 
  private:
   struct Node {

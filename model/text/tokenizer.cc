@@ -15,31 +15,31 @@ absl::StatusOr<std::vector<int32_t>> Tokenizer::Encode(std::string_view text, Ad
   std::vector<int32_t> ids;
   ids.reserve(text.size() / 4 + 8);
   if (added == AddedTokens::kNone) {
-    HEADROOM_RETURN_IF_ERROR(EncodeRawPart(text, added, &ids));
+    HEADROOM_RETURN_IF_ERROR(EncodeRaw(text, added, &ids));
     return ids;
   }
-  for (const TextPart& part : raw_matcher_.Split(text, added == AddedTokens::kNonSpecial)) {
-    if (part.id >= 0) {
-      ids.push_back(part.id);
+  for (const TextSpan& span : raw_matcher_.Split(text, added == AddedTokens::kNonSpecial)) {
+    if (span.id >= 0) {
+      ids.push_back(span.id);
     } else {
-      HEADROOM_RETURN_IF_ERROR(EncodeRawPart(part.text, added, &ids));
+      HEADROOM_RETURN_IF_ERROR(EncodeRaw(span.text, added, &ids));
     }
   }
   return ids;
 }
 
-absl::Status Tokenizer::EncodeRawPart(std::string_view text, AddedTokens added, std::vector<int32_t>* ids) const {
+absl::Status Tokenizer::EncodeRaw(std::string_view text, AddedTokens added, std::vector<int32_t>* ids) const {
   std::string normalized;
   if (nfc_ && MayNeedNfc(text)) {
     HEADROOM_ASSIGN_OR_RETURN(normalized, ToNfc(text));
     text = normalized;
   }
   if (added == AddedTokens::kNone) return EncodeWords(text, added, ids);
-  for (const TextPart& part : normalized_matcher_.Split(text, added == AddedTokens::kNonSpecial)) {
-    if (part.id >= 0) {
-      ids->push_back(part.id);
+  for (const TextSpan& span : normalized_matcher_.Split(text, added == AddedTokens::kNonSpecial)) {
+    if (span.id >= 0) {
+      ids->push_back(span.id);
     } else {
-      HEADROOM_RETURN_IF_ERROR(EncodeWords(part.text, added, ids));
+      HEADROOM_RETURN_IF_ERROR(EncodeWords(span.text, added, ids));
     }
   }
   return absl::OkStatus();

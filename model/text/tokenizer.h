@@ -80,7 +80,7 @@ class Tokenizer {
         normalized_matcher_(std::move(normalized)) {}
 
   bool IsId(int32_t id) const { return id >= 0 && id < vocab_size(); }
-  absl::Status EncodeRawPart(std::string_view text, AddedTokens added, std::vector<int32_t>* ids) const;
+  absl::Status EncodeRaw(std::string_view text, AddedTokens added, std::vector<int32_t>* ids) const;
   absl::Status EncodeWords(std::string_view text, AddedTokens added, std::vector<int32_t>* ids) const;
 
   Bpe bpe_;
