@@ -1,0 +1,76 @@
+"""The image, built as a user builds it: buildah on deploy/docker/Dockerfile.cpu as it is.
+
+No registry is asked: the image that the Dockerfile begins with is made here, by mmdebstrap, and takes its name. Everything happens in a mount namespace
+of its own and below one folder, so that nothing stays mounted or stored whatever ends it."""
+import dataclasses
+import json
+import pathlib
+import re
+import shutil
+import subprocess
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+DOCKERFILE = "deploy/docker/Dockerfile.cpu"
+
+# Names of steps and what they run; $b is buildah with its storage. The chroot isolation needs no container runtime.
+STEPS = {
+    "base": '''mmdebstrap --quiet --variant=minbase --dpkgopt=path-exclude=/usr/share/doc/* --dpkgopt=path-exclude=/usr/share/man/* \
+      --dpkgopt=path-exclude=/usr/share/locale/* bookworm base.tar "$sources"
+    scratch=$($b from scratch)
+    $b add --quiet $scratch base.tar /
+    $b commit --quiet --rm $scratch "$base"''',
+    "image": '$b bud --isolation chroot --pull-never --file context/$dockerfile --tag "$image" context',
+    "root": '''$b inspect --type image "$image" >inspect.json
+    $b images --json >images.json
+    cp --archive "$($b mount $($b from --pull-never "$image"))" root''',
+}
+
+
+@dataclasses.dataclass
+class Image:
+    root: pathlib.Path  # its files, for this test to run: a container engine's copy of them
+    config: dict  # User, Cmd, Env, ExposedPorts, StopSignal, …
+    bytes: int
+    seconds: dict  # by step
+
+
+def debian_sources():
+    """The machine's own sources of Debian bookworm, without those of others."""
+    folder = pathlib.Path("/etc/apt")
+    for path in [*sorted((folder / "sources.list.d").glob("*.sources")), folder / "sources.list"]:
+        if path.exists() and "bookworm" in path.read_text() and ("debian-archive-keyring" in path.read_text() or path.name == "sources.list"):
+            return path
+    raise AssertionError("apt of this machine has no sources of Debian bookworm")
+
+
+def copy_context(target):
+    """What a fresh clone holds: the files of the working tree that Git does not ignore."""
+    listed = subprocess.run(["git", "-C", ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard"], capture_output=True, check=True).stdout
+    for name in listed.decode().split("\0"):
+        if name and (ROOT / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target / name)
+
+
+def build(name, work):
+    """Builds the image `name` in the folder `work`; what it leaves there is the image's root alone."""
+    for tool in ("buildah", "mmdebstrap"):
+        assert shutil.which(tool), f"{tool} is not installed: tools/test --all installs it"
+    copy_context(work / "context")
+    base = re.search(r"^ARG BASE=(\S+)$", (work / "context" / DOCKERFILE).read_text(), re.MULTILINE).group(1)
+    environment = f'b="buildah --root {work}/storage --runroot {work}/run"; sources={debian_sources()} dockerfile={DOCKERFILE} base={base} image={name}'
+    script = "\n".join(["set -eu", environment, *(f"{text}\necho 'step done: {step}'" for step, text in STEPS.items())])
+    seconds, log, last = {}, [], time.monotonic()
+    with subprocess.Popen(["unshare", "--mount", "sh", "-c", script], cwd=work, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        for line in process.stdout:
+            log.append(line)
+            if line.startswith("step done: "):
+                seconds[line.split()[-1]], last = round(time.monotonic() - last), time.monotonic()
+    assert process.returncode == 0, "".join(log)[-8000:]
+    config = json.loads((work / "inspect.json").read_text())["OCIv1"]["config"]
+    sizes = [entry["size"] for entry in json.loads((work / "images.json").read_text()) if any(each.endswith(name) for each in entry["names"] or ())]
+    for rest in ("context", "storage", "run"):
+        shutil.rmtree(work / rest)
+    (work / "base.tar").unlink()
+    return Image(work / "root", config, sizes, seconds)
