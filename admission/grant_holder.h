@@ -34,8 +34,7 @@ class GrantHolder {
 
   // On every exit path: true when some leg is not known to be active, so Void must be sent. Void leaves active legs
   // alone, so a leg whose activation is unknown (the call broke) is voided too.
-  bool NeedsVoid() const { return AnyPending() && !voided_; }
-  void MarkVoided() { voided_ = true; }
+  bool NeedsVoid() const { return AnyPending(); }
 
  private:
   bool AnyPending() const;
@@ -45,7 +44,6 @@ class GrantHolder {
   TimePoint usable_until_;
   TimePoint renew_at_;
   std::vector<Role> activated_;
-  bool voided_ = false;
 };
 
 }  // namespace headroom::admission

@@ -147,7 +147,6 @@ class History {
   const Facts* Find(uint64_t id) const;
   std::vector<Line> Interned(const LedgerReport& report);
   void Open(PastLeg leg);
-  void MakeRoomForLegs();
   // The newest entry of each worker at or before `when`, by name.
   std::map<std::string, const Entry*> EntriesAt(TimePoint when, const std::string& worker) const;
   void AddLeg(const PastLeg& leg, uint64_t facts, std::map<std::string, PastWorker>& workers) const;

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "common/random.h"
+#include "common/testing/seeded_random.h"
 
 namespace headroom::admission {
 namespace {

@@ -5,6 +5,7 @@
 
 #include "admission/price.h"
 #include "common/random.h"
+#include "common/testing/seeded_random.h"
 
 namespace headroom::admission {
 namespace {

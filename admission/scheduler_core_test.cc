@@ -54,7 +54,7 @@ TEST_F(SchedulerCoreTest, VoidByTheCallersIdReachesReservesInEveryState) {
     EXPECT_EQ(refused_.at(Ask(1, named(used))).reason, RefusalReason::kInvalidReserve) << used;
   Apply(Void{{9, 2}});
   EXPECT_EQ(refused_.at(waiting).reason, RefusalReason::kVoided);
-  EXPECT_EQ(refused_.at(waiting).code(), absl::StatusCode::kCancelled);
+  EXPECT_EQ(InfoOf(refused_.at(waiting).reason).code, absl::StatusCode::kCancelled);
   Apply(Void{{9, 1}});
   EXPECT_EQ(ReservedOf("llm-1").kv_blocks, 0);
   Apply(Void{{9, 3}});
@@ -76,7 +76,7 @@ TEST_F(SchedulerCoreTest, RefusesAtOnceWhatCanNeverFit) {
   JoinLlm(2, 120);
   const Ticket large = Ask(121);
   EXPECT_EQ(ReasonOf(large), RefusalReason::kNeverFits);
-  EXPECT_EQ(refused_[large].code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(InfoOf(refused_[large].reason).code, absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(refused_[large].shortfall->budget, "kv_blocks");
   EXPECT_EQ(refused_[large].shortfall->needed, 121);
   EXPECT_EQ(refused_[large].shortfall->capacity, 120) << "the worker that is short of the least";
@@ -84,7 +84,7 @@ TEST_F(SchedulerCoreTest, RefusesAtOnceWhatCanNeverFit) {
 
   const Ticket long_one = Ask(1, [](Reserve& reserve) { reserve.price.sequence_tokens = 1001; });
   EXPECT_EQ(ReasonOf(long_one), RefusalReason::kModelLimit);
-  EXPECT_EQ(refused_[long_one].code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(InfoOf(refused_[long_one].reason).code, absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(ReasonOf(Ask(1, [](Reserve& reserve) { reserve.price.llm->slots = 0; })), RefusalReason::kInvalidReserve);
   EXPECT_EQ(ReasonOf(Ask(1, [](Reserve& reserve) { reserve.price.llm->kv_blocks = -1; })),
             RefusalReason::kInvalidReserve);
@@ -147,7 +147,7 @@ TEST_F(SchedulerCoreTest, QueueIsBoundedInEntriesAndBytes) {
   for (int i = 0; i < 3; ++i) EXPECT_EQ(ReasonOf(Ask(1)), std::nullopt);
   const Ticket fourth = Ask(1);
   EXPECT_EQ(ReasonOf(fourth), RefusalReason::kQueueFull);
-  EXPECT_EQ(refused_[fourth].code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(InfoOf(refused_[fourth].reason).code, absl::StatusCode::kResourceExhausted);
   EXPECT_GT(refused_[fourth].retry_delay.count(), 0);
   EXPECT_EQ(refused_[fourth].shortfall->capacity, 3);
   Apply(CancelReserve{2});
@@ -162,7 +162,7 @@ TEST_F(SchedulerCoreTest, WaitEndsWithTheShortfall) {
   EXPECT_EQ(ReasonOf(ticket), std::nullopt);
   PassTime(milliseconds(1));
   EXPECT_EQ(ReasonOf(ticket), RefusalReason::kWaitTooLong);
-  EXPECT_EQ(refused_[ticket].code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(InfoOf(refused_[ticket].reason).code, absl::StatusCode::kDeadlineExceeded);
   EXPECT_EQ(refused_[ticket].shortfall->free, 30);
 }
 

@@ -89,6 +89,7 @@ struct LinkLost {
 struct Reserve {
   Ticket ticket = 0;  // new for every call
   std::string request_id = {};
+  // Whom the queue is fair to; today's gateway names nobody. Waits for: keys by which it can tell its clients apart.
   std::string tenant;
   int32_t priority = 0;
   std::string model;
@@ -130,8 +131,6 @@ struct Refusal {
   std::string message = {};
   std::optional<Shortfall> shortfall = {};
   milliseconds retry_delay{0};  // 0 where the reason says that trying again will not help
-
-  absl::StatusCode code() const { return InfoOf(reason).code; }
 };
 
 struct Granted {

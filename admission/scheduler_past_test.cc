@@ -7,6 +7,8 @@
 #include "admission/price.h"
 #include "admission/scheduler_core.h"
 #include "common/random.h"
+#include "common/testing/fake_clock.h"
+#include "common/testing/seeded_random.h"
 
 namespace headroom::admission {
 namespace {

@@ -14,6 +14,8 @@
 #include "admission/scheduler_core.h"
 #include "admission/testing/simulation_parts.h"
 #include "common/random.h"
+#include "common/testing/fake_clock.h"
+#include "common/testing/seeded_random.h"
 
 namespace headroom::admission {
 namespace {

@@ -6,6 +6,8 @@
 #include <atomic>
 #include <thread>
 
+#include "common/testing/fake_clock.h"
+
 namespace headroom::admission {
 namespace {
 

@@ -128,13 +128,13 @@ function(headroom_binary name)
   target_link_libraries(${target} PRIVATE ${ARG_DEPS})
 endfunction()
 
-# headroom_test(NAME [SOURCES a_test.cc… more.cc…] [CONCURRENT b_test.cc…] [COMPUTES c_test.cc…] DEPS dep… [DEVICES device…] [GUARDED])
+# headroom_test(NAME [SOURCES a_test.cc… x.cc…] [CONCURRENT b_test.cc…] [COMPUTES c_test.cc…] DEPS dep… [DEVICES device…] [GUARDED])
 # makes one GoogleTest program, headroom_test_NAME, of several files, and a CTest entry for each *_test.cc, named by its path:
 # llm-worker/engine_test. Linking costs more than compiling a test: one program for a folder, another where some of its tests need
 # heavy libraries that the others do not, or must not be guarded.
 #   CONCURRENT  files with tests that ThreadSanitizer runs as well; such a build compiles no others
 #   COMPUTES    files with tests that compute much themselves: optimised like what they test
-#   DEVICES     one entry for each device, llm-worker/engine_test@cpu/avx2, which finds its name in HEADROOM_TEST_DEVICE
+#   DEVICES     one entry for each device, runtime/ops/linear_test@cpu/avx2, which finds its name in HEADROOM_TEST_DEVICE
 #   GUARDED     ends when a thread that computes allocates (common/testing/allocation_guard.h)
 function(headroom_test name)
   cmake_parse_arguments(ARG "GUARDED" "" "SOURCES;CONCURRENT;COMPUTES;DEPS;DEVICES" ${ARGN})

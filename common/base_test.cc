@@ -9,6 +9,8 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/random.h"
+#include "common/testing/fake_clock.h"
+#include "common/testing/seeded_random.h"
 #include "common/thread_pool.h"
 
 namespace headroom {
@@ -30,12 +32,6 @@ TEST(BoundedQueueTest, ClosedQueueGivesWhatItHolds) {
   EXPECT_FALSE(queue.TryPush(2));
   EXPECT_EQ(queue.Pop(), 1);
   EXPECT_EQ(queue.Pop(), std::nullopt);
-  EXPECT_EQ(queue.TryPop(), std::nullopt);
-}
-
-TEST(BoundedQueueTest, PopUntilGivesUp) {
-  BoundedQueue<int> queue(1);
-  EXPECT_EQ(queue.PopUntil(SystemClock().Now()), std::nullopt);
 }
 
 TEST(BoundedQueueTest, NothingIsLostOrDoubled) {

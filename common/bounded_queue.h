@@ -7,8 +7,7 @@
 #include <deque>
 #include <mutex>
 #include <optional>
-
-#include "common/clock.h"
+#include <utility>
 
 namespace headroom {
 
@@ -33,19 +32,10 @@ class BoundedQueue {
   std::optional<T> Pop() {
     std::unique_lock lock(mutex_);
     ready_.wait(lock, [this] { return closed_ || !items_.empty(); });
-    return TakeLocked();
-  }
-
-  // Like Pop, but gives up (nothing) at `deadline`.
-  std::optional<T> PopUntil(TimePoint deadline) {
-    std::unique_lock lock(mutex_);
-    ready_.wait_until(lock, deadline, [this] { return closed_ || !items_.empty(); });
-    return TakeLocked();
-  }
-
-  std::optional<T> TryPop() {
-    std::lock_guard lock(mutex_);
-    return TakeLocked();
+    if (items_.empty()) return std::nullopt;
+    std::optional<T> item(std::move(items_.front()));
+    items_.pop_front();
+    return item;
   }
 
   void Close() {
@@ -62,13 +52,6 @@ class BoundedQueue {
   }
 
  private:
-  std::optional<T> TakeLocked() {
-    if (items_.empty()) return std::nullopt;
-    std::optional<T> item(std::move(items_.front()));
-    items_.pop_front();
-    return item;
-  }
-
   const size_t limit_;
   mutable std::mutex mutex_;
   std::condition_variable ready_;

@@ -2,8 +2,8 @@
 // clock.
 #pragma once
 
-#include <atomic>
 #include <chrono>
+#include <cstdint>
 
 namespace headroom {
 
@@ -19,17 +19,6 @@ class Clock {
 
 // The machine's monotonic clock; lives as long as the process.
 Clock& SystemClock();
-
-// Stands still until told otherwise.
-class FakeClock : public Clock {
- public:
-  TimePoint Now() override { return TimePoint(Duration(ticks_.load())); }
-  void Advance(Duration by) { ticks_.fetch_add(by.count()); }
-
- private:
-  // Starts well after zero: code that subtracts from Now() must not see negative times in tests only.
-  std::atomic<Duration::rep> ticks_ = std::chrono::duration_cast<Duration>(std::chrono::hours(1)).count();
-};
 
 inline int64_t Milliseconds(Duration duration) {
   return std::chrono::duration_cast<std::chrono::milliseconds>(duration).count();

@@ -42,7 +42,7 @@ struct MetricDefinition {
   MetricBuckets buckets;
   const char* help;
 
-  // Time series of one process at most.
+  // Time series of one process at most. For tests: that they stay few.
   int64_t SeriesMax() const;
 };
 

@@ -75,7 +75,7 @@ class Metrics {
   // `collect` reads dies; dropping waits for a scrape that is running it.
   [[nodiscard]] std::shared_ptr<void> AddCollector(std::function<std::vector<MetricSample>()> collect);
 
-  // The exposition text, as a scrape would get it.
+  // The exposition text, as a scrape would get it. For tests: without a port.
   std::string Render() const;
   // 0 without a port.
   int port() const;

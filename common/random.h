@@ -17,14 +17,4 @@ class Random {
 // The kernel's generator: unpredictable, thread-safe, lives as long as the process. For ids, incarnations and jitter.
 Random& SystemRandom();
 
-// SplitMix64 (Steele, Lea, Flood 2014). Reproducible; not thread-safe; not for secrets.
-class SeededRandom : public Random {
- public:
-  explicit SeededRandom(uint64_t seed) : state_(seed) {}
-  uint64_t Next() override;
-
- private:
-  uint64_t state_;
-};
-
 }  // namespace headroom

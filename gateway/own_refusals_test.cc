@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "common/clock.h"
+#include "common/testing/fake_clock.h"
 
 namespace headroom::gateway {
 namespace {

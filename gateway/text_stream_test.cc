@@ -4,6 +4,7 @@
 
 #include "common/random.h"
 #include "common/testing/paths.h"
+#include "common/testing/seeded_random.h"
 
 namespace headroom::gateway {
 namespace {

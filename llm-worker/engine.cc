@@ -83,7 +83,6 @@ bool Engine::WaitForWork() {
     stats_.running = static_cast<int64_t>(running_.size());
     stats_.waiting = static_cast<int64_t>(waiting_.size());
     stats_.blocks_used = pool_.used_blocks();
-    stats_.steps = step_;
   };
   update();
   if (!running_.empty() || !waiting_.empty()) return !stopping_;
@@ -236,7 +235,7 @@ void Engine::EndAll() {
   while (!running_.empty()) End(running_.front().get(), {.error = stopped});
   while (!waiting_.empty()) End(waiting_.front().get(), {.error = stopped});
   std::lock_guard lock(mutex_);
-  stats_ = {.blocks_used = pool_.used_blocks(), .blocks = pool_.blocks(), .steps = step_};
+  stats_ = {.blocks_used = pool_.used_blocks(), .blocks = pool_.blocks()};
 }
 
 }  // namespace headroom::llm_worker

@@ -48,7 +48,6 @@ struct EngineStats {
   int64_t waiting = 0;
   int64_t blocks_used = 0;
   int64_t blocks = 0;
-  uint64_t steps = 0;
 };
 
 class Engine {

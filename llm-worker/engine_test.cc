@@ -9,6 +9,7 @@
 
 #include "admission/worker_gate.h"
 #include "common/check.h"
+#include "common/testing/fake_clock.h"
 
 namespace headroom::llm_worker {
 namespace {

@@ -35,7 +35,6 @@ class LlmServer : public RunningService {
   // Drains: no new grants, running answers finish until the deadline, the rest ends with UNAVAILABLE. Idempotent.
   void Stop(Duration deadline) override;
 
-  const std::string& endpoint() const { return endpoint_.endpoint(); }
   const worker::WorkerEndpoint& worker() const { return endpoint_; }
 
  private:

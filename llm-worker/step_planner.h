@@ -31,7 +31,7 @@ struct SequenceView {
 struct StepItem {
   size_t index = 0;        // < running.size(): running[index]; else waiting[index - running.size()]
   int64_t tokens = 0;      // the next so many after computed_tokens; at least 1
-  int64_t new_blocks = 0;  // to allocate before the step, the copy of a shared one included
+  int64_t new_blocks = 0;  // that the step needs, the copy of a shared one included. For tests: the guarantees below.
   bool samples = false;    // the step reaches known_tokens, so its last row gives the next token
 };
 
@@ -39,7 +39,7 @@ struct StepPlan {
   size_t admitted = 0;  // the first so many of `waiting` join the running sequences
   std::vector<StepItem> items;
   int64_t tokens = 0;
-  int64_t new_blocks = 0;
+  int64_t new_blocks = 0;  // For tests: as above.
 };
 
 // Guarantees, for any input that keeps the comments above: sum of tokens <= max_num_batched_tokens; sum of new_blocks

@@ -238,7 +238,7 @@ TEST(WeightLayout, LoadsTheGoldenCheckpoints) {
           for (const model::ExpectedTensor& source : held.sources) {
             const int64_t bytes = checkpoint->Find(source.name)->elements * SizeOf(region.dtype);
             std::vector<std::byte> direct(bytes);
-            ASSERT_TRUE(checkpoint->ReadAs(source.name, region.dtype, direct).ok());
+            ASSERT_TRUE(model::testing::ReadTensor(*checkpoint, source.name, region.dtype, direct).ok());
             EXPECT_EQ(std::memcmp(direct.data(), memory.data() + next, bytes), 0) << source.name;
             next += bytes;
           }
@@ -291,7 +291,7 @@ TEST_F(BigEmbeddings, ComeInChunks) {
   EXPECT_GT(largest, kLoadChunkBytes / 2);
   const WeightRegion& region = layout_["llm.embed_tokens.weight"];
   std::vector<std::byte> direct(static_cast<size_t>(region.bytes));
-  ASSERT_TRUE(checkpoint_->ReadAs("model.embed_tokens.weight", DType::kBF16, direct).ok());
+  ASSERT_TRUE(model::testing::ReadTensor(*checkpoint_, "model.embed_tokens.weight", DType::kBF16, direct).ok());
   EXPECT_EQ(std::memcmp(direct.data(), memory_.data() + region.offset, direct.size()), 0);
 }
 

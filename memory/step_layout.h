@@ -77,9 +77,10 @@ struct VisionStepLayout {
   StepBuffer values;                     // = kv, which is free once values_in and keys_in are there
   StepBuffer values_in, keys_in;         // LN_kv(kv); the same plus positions
   StepBuffer keys;
-  StepBuffer pooled, projected;                        // attention output; out_proj's output
-  StepBuffer projected_normed;                         // LN_post(projected), input of proj
-  StepBuffer merged, merger_hidden, merger_activated;  // merger, in place of kv … projected_normed
+  StepBuffer pooled, projected;  // attention output; out_proj's output
+  StepBuffer projected_normed;   // LN_post(projected), input of proj
+  // Merger, in place of kv … projected_normed. Waits for: serving a model that has one.
+  StepBuffer merged, merger_hidden, merger_activated;
   StepBuffer embeddings;
   StepBuffer linear_scratch, attention_scratch;
 };
@@ -106,13 +107,14 @@ struct LlmStepLayout {
   StepBuffer token_ids, positions;
   StepBuffer slots;  // block · block_size + offset
   StepBuffer block_tables;
-  StepBuffer x;                              // residual stream
-  StepBuffer normed;                         // input of qkv and gate_up
-  StepBuffer qkv, attention;                 // attention is the input of o
-  StepBuffer gate_up, activated;             // activated is the input of down
-  StepBuffer router, routed_in, routed_out;  // experts; empty in a dense model
-  StepBuffer head_input, logits;             // of the rows whose logits are wanted; logits live until sampling is done
-  StepBuffer sampling;                       // order of one row, for top-k and top-p
+  StepBuffer x;                   // residual stream
+  StepBuffer normed;              // input of qkv and gate_up
+  StepBuffer qkv, attention;      // attention is the input of o
+  StepBuffer gate_up, activated;  // activated is the input of down
+  // Experts; empty in a dense model. Waits for: serving a model that has them.
+  StepBuffer router, routed_in, routed_out;
+  StepBuffer head_input, logits;  // of the rows whose logits are wanted; logits live until sampling is done
+  StepBuffer sampling;            // order of one row, for top-k and top-p
   StepBuffer linear_scratch, attention_scratch;
 };
 

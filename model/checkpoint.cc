@@ -223,12 +223,6 @@ void Checkpoint::DropCached() const {
   for (const InputFile& file : state_->files) file.DropCached();
 }
 
-absl::Status Checkpoint::ReadAs(const std::string& name, DType type, std::span<std::byte> destination) const {
-  const TensorInfo* info = Find(name);
-  if (!info) return absl::NotFoundError(absl::StrCat("tensor ", name, " is not in the checkpoint"));
-  return ReadRowsAs(name, 0, info->shape.empty() ? 1 : info->shape[0], type, destination);
-}
-
 absl::Status Checkpoint::ReadRowsAs(const std::string& name, int64_t row_begin, int64_t row_count, DType type,
                                     std::span<std::byte> destination) const {
   const TensorInfo* info = Find(name);

@@ -80,10 +80,9 @@ class Checkpoint {
   // Copies destination.size() bytes of the tensor, as stored, from byte_offset on.
   absl::Status Read(const std::string& name, int64_t byte_offset, std::span<std::byte> destination) const;
 
-  // Reads the whole tensor and converts (F32|F16|BF16 → kF32|kBF16, round to nearest even). destination.size() must be
-  // exactly elements × SizeOf(type). To stack q, k and v into one matrix, pass consecutive parts of it.
-  absl::Status ReadAs(const std::string& name, DType type, std::span<std::byte> destination) const;
-  // The same for rows [row_begin, row_begin + row_count) of the first dimension.
+  // Reads rows [row_begin, row_begin + row_count) of the first dimension (a scalar has one) and converts
+  // (F32|F16|BF16 → kF32|kBF16, round to nearest even). destination.size() must be exactly their elements ×
+  // SizeOf(type). To stack q, k and v into one matrix, pass consecutive parts of it.
   absl::Status ReadRowsAs(const std::string& name, int64_t row_begin, int64_t row_count, DType type,
                           std::span<std::byte> destination) const;
 

@@ -61,7 +61,7 @@ TEST(Checkpoint, ReadsBytesAndRows) {
   ASSERT_TRUE(checkpoint->ReadRowsAs("b", 1, 1, DType::kF32, std::as_writable_bytes(std::span(row))).ok());
   EXPECT_THAT(row, ElementsAre(4, 5, 6));
   std::vector<float> widened(2);
-  ASSERT_TRUE(checkpoint->ReadAs("a", DType::kF32, std::as_writable_bytes(std::span(widened))).ok());
+  ASSERT_TRUE(testing::ReadTensor(*checkpoint, "a", DType::kF32, std::as_writable_bytes(std::span(widened))).ok());
   EXPECT_THAT(widened, ElementsAre(1, -2));
   int64_t number = 0;
   ASSERT_TRUE(checkpoint->Read("scalar", 0, std::as_writable_bytes(std::span(&number, 1))).ok());
@@ -101,12 +101,12 @@ TEST(Checkpoint, WhatIsReadIsNotKeptInThePageCache) {
   const auto checkpoint = Checkpoint::Open(directory.path());
   ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
   std::vector<std::byte> data(2 * kElements);
-  ASSERT_TRUE(checkpoint->ReadAs("large", DType::kBF16, data).ok());
+  ASSERT_TRUE(testing::ReadTensor(*checkpoint, "large", DType::kBF16, data).ok());
   EXPECT_EQ(data.back(), std::byte{1});
   // What the last piece shares with the rest of the file (a block of up to 2 MiB), and what was read ahead.
   EXPECT_LT(*CachedPages(file), *before / 4) << "of " << *before;
   std::vector<float> small(2);
-  ASSERT_TRUE(checkpoint->ReadAs("small", DType::kF32, std::as_writable_bytes(std::span(small))).ok());
+  ASSERT_TRUE(testing::ReadTensor(*checkpoint, "small", DType::kF32, std::as_writable_bytes(std::span(small))).ok());
   checkpoint->DropCached();
   EXPECT_EQ(*CachedPages(file), 0);
 }
@@ -123,10 +123,14 @@ TEST(Checkpoint, RefusesReadsThatDoNotFit) {
   EXPECT_EQ(checkpoint->Read("a", -1, all.first(1)).code(), absl::StatusCode::kOutOfRange);
   EXPECT_EQ(checkpoint->Read("a", 16, all.first(1)).code(), absl::StatusCode::kOutOfRange);
   EXPECT_EQ(checkpoint->Read("a", INT64_MAX, all.first(1)).code(), absl::StatusCode::kOutOfRange);
-  EXPECT_EQ(checkpoint->ReadAs("a", DType::kF32, all.first(15)).code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(checkpoint->ReadAs("a", DType::kF32, all.first(20)).code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(checkpoint->ReadAs("a", DType::kI32, all.first(16)).code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(checkpoint->ReadAs("i", DType::kF32, all.first(4)).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(testing::ReadTensor(*checkpoint, "a", DType::kF32, all.first(15)).code(),
+            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(testing::ReadTensor(*checkpoint, "a", DType::kF32, all.first(20)).code(),
+            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(testing::ReadTensor(*checkpoint, "a", DType::kI32, all.first(16)).code(),
+            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(testing::ReadTensor(*checkpoint, "i", DType::kF32, all.first(4)).code(),
+            absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(checkpoint->ReadRowsAs("a", 1, 2, DType::kF32, all.first(16)).code(), absl::StatusCode::kOutOfRange);
   EXPECT_EQ(checkpoint->ReadRowsAs("a", -1, 1, DType::kF32, all.first(8)).code(), absl::StatusCode::kOutOfRange);
   EXPECT_EQ(checkpoint->ReadRowsAs("a", 0, INT64_MAX, DType::kF32, all).code(), absl::StatusCode::kOutOfRange);
@@ -144,7 +148,7 @@ TEST(Checkpoint, ConvertsEveryHalfAndBf16Value) {
   ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
   std::vector<float> values(count);
   std::vector<uint16_t> rounded(count);
-  ASSERT_TRUE(checkpoint->ReadAs("half", DType::kF32, std::as_writable_bytes(std::span(values))).ok());
+  ASSERT_TRUE(testing::ReadTensor(*checkpoint, "half", DType::kF32, std::as_writable_bytes(std::span(values))).ok());
   for (int64_t i = 0; i < count; ++i) {
     const int exponent = (patterns[i] >> 10) & 31, mantissa = patterns[i] & 1023;
     const double magnitude = exponent == 31  ? (mantissa ? NAN : INFINITY)
@@ -158,9 +162,9 @@ TEST(Checkpoint, ConvertsEveryHalfAndBf16Value) {
       ASSERT_EQ(std::signbit(values[i]), std::signbit(expected)) << i;
     }
   }
-  ASSERT_TRUE(checkpoint->ReadAs("bf16", DType::kBF16, std::as_writable_bytes(std::span(rounded))).ok());
+  ASSERT_TRUE(testing::ReadTensor(*checkpoint, "bf16", DType::kBF16, std::as_writable_bytes(std::span(rounded))).ok());
   EXPECT_EQ(rounded, patterns);
-  ASSERT_TRUE(checkpoint->ReadAs("half", DType::kBF16, std::as_writable_bytes(std::span(rounded))).ok());
+  ASSERT_TRUE(testing::ReadTensor(*checkpoint, "half", DType::kBF16, std::as_writable_bytes(std::span(rounded))).ok());
   for (int64_t i = 0; i < 65536; ++i) {
     const float back = std::bit_cast<float>(static_cast<uint32_t>(rounded[i]) << 16);
     if (std::isnan(values[i])) {
@@ -180,7 +184,7 @@ TEST(Checkpoint, RoundsFloatsToNearestEvenBf16) {
   const auto checkpoint = Checkpoint::Open(directory.path());
   ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
   std::vector<uint16_t> rounded(8);
-  ASSERT_TRUE(checkpoint->ReadAs("a", DType::kBF16, std::as_writable_bytes(std::span(rounded))).ok());
+  ASSERT_TRUE(testing::ReadTensor(*checkpoint, "a", DType::kBF16, std::as_writable_bytes(std::span(rounded))).ok());
   EXPECT_THAT(rounded, ElementsAre(0x3f80, 0x3f82, 0x3f81, 0x3f80, 0x7f80, 0x7fc0, 0xff80, 0x8000));
 }
 

@@ -120,12 +120,6 @@ absl::StatusOr<int64_t> JsonFields::IntOr(const std::string& name, int64_t min, 
   return CheckInt(name, *value, min, max);
 }
 
-absl::StatusOr<double> JsonFields::Number(const std::string& name, double min, double max) const {
-  const json* value = Find(name);
-  if (!value) return Error(name, "is missing");
-  return CheckNumber(name, *value, min, max);
-}
-
 absl::StatusOr<double> JsonFields::NumberOr(const std::string& name, double min, double max, double absent) const {
   const json* value = Find(name);
   if (!value) return absent;

@@ -24,7 +24,6 @@ class JsonFields {
 
   absl::StatusOr<int64_t> Int(const std::string& name, int64_t min, int64_t max) const;
   absl::StatusOr<int64_t> IntOr(const std::string& name, int64_t min, int64_t max, int64_t absent) const;
-  absl::StatusOr<double> Number(const std::string& name, double min, double max) const;
   absl::StatusOr<double> NumberOr(const std::string& name, double min, double max, double absent) const;
   absl::StatusOr<bool> BoolOr(const std::string& name, bool absent) const;
   absl::StatusOr<std::string> StringOr(const std::string& name, const std::string& absent) const;

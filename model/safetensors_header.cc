@@ -52,6 +52,7 @@ std::string Quoted(const std::string& text) {
 }
 
 // What both readers share: the plumbing of nlohmann's event interface, and the first error.
+// Called by: nlohmann::json::sax_parse, by the names of its interface.
 class EventReader {
  public:
   using number_integer_t = nlohmann::json::number_integer_t;

@@ -11,6 +11,7 @@
 #include "admission/link/worker_link.h"
 #include "common/random.h"
 #include "common/rpc/status.h"
+#include "common/testing/seeded_random.h"
 #include "scheduler/server.h"
 
 namespace headroom::scheduler {
@@ -393,7 +394,7 @@ TEST_F(SchedulerTest, WorksOverLoopback) {
   config_.scheduler.listen = "127.0.0.1:0";
   server_.reset();
   StartScheduler();
-  TestWorker llm("llm-0", {Role::kLlm}, LlmCapacity(), channels_, server_->Endpoint());
+  TestWorker llm("llm-0", {Role::kLlm}, LlmCapacity(), channels_, server_->address());
   ASSERT_TRUE(Placeable(1));
   auto response = Reserve(TextPrice(10));
   ASSERT_TRUE(response.ok()) << response.status();

@@ -49,10 +49,6 @@ absl::StatusOr<std::unique_ptr<SchedulerServer>> SchedulerServer::Start(const Cl
 
 SchedulerServer::~SchedulerServer() { Stop(Duration::zero()); }
 
-std::string SchedulerServer::Endpoint() const {
-  return address().empty() ? std::string(kInProcessEndpoint) : address();
-}
-
 void SchedulerServer::Drain() {
   host_.SetServing(false);
   core_.Drain();

@@ -28,8 +28,6 @@ class SchedulerServer : public RunningService {
 
   // host:port with the real port; empty without a port.
   const std::string& address() const { return host_.address(); }
-  // Where clients of this process reach it: address(), or kInProcessEndpoint without a port.
-  std::string Endpoint() const;
 
   // Waiting and new reservations are refused; grants can still be renewed and voided, workers stay linked.
   void Drain();

@@ -53,10 +53,8 @@ std::optional<EmbeddingPin> EmbeddingStore::Find(const std::string& key, int64_t
   std::lock_guard lock(mutex_);
   const auto found = by_key_.find(key);
   if (found == by_key_.end() || static_cast<int64_t>(entries_.at(found->second).slots.size()) != pieces) {
-    ++misses_;
     return std::nullopt;
   }
-  ++hits_;
   PinLocked(found->second, entries_.at(found->second));
   return EmbeddingPin(this, found->second, pieces);
 }
@@ -113,9 +111,6 @@ EmbeddingStoreStats EmbeddingStore::Stats() const {
   stats.capacity_pieces = static_cast<int64_t>(slots_);
   stats.used_pieces = static_cast<int64_t>(slots_ - free_slots_.size());
   stats.pinned_pieces = stats.used_pieces - evictable_pieces_;
-  stats.entries = static_cast<int64_t>(entries_.size());
-  stats.hits = hits_;
-  stats.misses = misses_;
   stats.evictions = evictions_;
   return stats;
 }

@@ -2,7 +2,7 @@
 // rows_per_piece × columns numbers in the compute dtype. All slots have the same size, so the region never fragments.
 //
 // An entry is pinned while an Encode stream holds it; nothing evicts it then. Pinned entries are covered by their
-// grant's embedding_bytes, and the gate's capacity is capacity_bytes(), so an allocation under an active leg always
+// grant's embedding_bytes, and the gate's capacity is that of the store, so an allocation under an active leg always
 // succeeds. When the last pin goes, the entry stays as cache and yields to any allocation: the cheapest to make again
 // per byte goes first, old before new (GreedyDual-Size, Cao and Irani 1997: priority = inflation + cost / size,
 // inflation = priority of the last victim).
@@ -30,9 +30,6 @@ struct EmbeddingStoreStats {
   int64_t capacity_pieces = 0;
   int64_t used_pieces = 0;  // pinned or cached
   int64_t pinned_pieces = 0;
-  int64_t entries = 0;
-  int64_t hits = 0;
-  int64_t misses = 0;
   int64_t evictions = 0;
 };
 
@@ -81,9 +78,8 @@ class EmbeddingStore {
   void ListenToUsed(UsedListener listener);
 
   int64_t piece_bytes() const { return piece_bytes_; }
-  int64_t capacity_bytes() const { return static_cast<int64_t>(slots_) * piece_bytes_; }
 
-  // The published entry with this key and number of pieces, pinned. Counts a hit or a miss.
+  // The published entry with this key and number of pieces, pinned.
   std::optional<EmbeddingPin> Find(const std::string& key, int64_t pieces);
 
   // A new, unpublished entry, evicting cache as needed. An empty key is never found. RESOURCE_EXHAUSTED when pinned
@@ -134,7 +130,7 @@ class EmbeddingStore {
   int64_t evictable_pieces_ = 0;
   uint64_t next_id_;
   double inflation_ = 0;
-  int64_t hits_ = 0, misses_ = 0, evictions_ = 0;
+  int64_t evictions_ = 0;
 };
 
 }  // namespace headroom::vision_worker

@@ -56,7 +56,7 @@ TEST_F(EmbeddingStoreTest, PinnedEntriesAreNeverEvicted) {
 }
 
 TEST_F(EmbeddingStoreTest, FullAndFullPlusOne) {
-  EXPECT_EQ(store_.capacity_bytes(), 6 * kPieceBytes);
+  EXPECT_EQ(store_.Stats().capacity_pieces, 6);
   EXPECT_EQ(store_.Allocate("a", 7).status().code(), absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(store_.Allocate("a", 0).status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_TRUE(store_.Allocate("a", 6).ok());
@@ -89,8 +89,6 @@ TEST_F(EmbeddingStoreTest, HitNeedsTheSameNumberOfPieces) {
   const EmbeddingPin a = Put("a", 2, 1, 'a');
   EXPECT_FALSE(store_.Find("a", 3).has_value());
   EXPECT_TRUE(store_.Find("a", 2).has_value());
-  EXPECT_EQ(store_.Stats().hits, 1);
-  EXPECT_EQ(store_.Stats().misses, 1);
 }
 
 TEST_F(EmbeddingStoreTest, SecondEntryOfAKeyIsPrivateAndLeavesWithItsPin) {

@@ -13,7 +13,7 @@ namespace {
 using memory::Component;
 
 // Most that one resize takes beside its input and output: filter taps and a window of rows, for a side of 32768 shrunk
-// to a piece (ResizeScratchBytes of the worst shapes).
+// to a piece (resize_test measures the worst shapes).
 constexpr int64_t kResizeBytesMax = 16 << 20;
 
 // Of the host budget: what is held from the start or not priced by the image. The rest is what images may take.

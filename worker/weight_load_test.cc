@@ -5,6 +5,8 @@
 
 #include <future>
 
+#include "common/testing/fake_clock.h"
+
 namespace headroom::worker {
 namespace {
 

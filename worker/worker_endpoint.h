@@ -54,7 +54,6 @@ class WorkerEndpoint {
   uint64_t incarnation() const { return gate_.options().incarnation; }
   // host:port or inproc:NAME; after Start.
   const std::string& endpoint() const { return endpoint_; }
-  bool connected() const { return link_ != nullptr && link_->Connected(); }
 
   absl::Status Start(grpc::Service* service);
   void Loading(double progress);

@@ -11,7 +11,8 @@
 #include <vector>
 
 #include "admission/scheduler_core.h"
-#include "common/random.h"
+#include "common/testing/fake_clock.h"
+#include "common/testing/seeded_random.h"
 
 namespace headroom::admission {
 

@@ -242,14 +242,6 @@ class Estimator {
 const char* VllmTitle(VllmItem item) { return kNames[static_cast<size_t>(item)].title; }
 const char* VllmKey(VllmItem item) { return kNames[static_cast<size_t>(item)].key; }
 
-int64_t VllmEstimate::StageBytes(VllmStage stage) const {
-  int64_t bytes = 0;
-  for (const VllmLine& line : lines) {
-    if (line.stage == stage) bytes += line.bytes;
-  }
-  return bytes;
-}
-
 absl::StatusOr<VllmEstimate> Vllm2024(const model::ModelConfig& config, const VllmRequest& request) {
   HEADROOM_RETURN_IF_ERROR(CheckRequest(request));
   return Estimator(config, request).Run();

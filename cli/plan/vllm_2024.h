@@ -89,7 +89,6 @@ struct VllmEstimate {
   int64_t full_length_seqs = 0;  // sequences of max_model_len in them
   std::vector<std::string> notes;
 
-  int64_t StageBytes(VllmStage stage) const;  // of the lines of this stage alone
   bool Peaks(const VllmLine& line) const { return line.stage == VllmStage::kAlways || line.stage == peak_stage; }
 };
 

@@ -36,12 +36,6 @@ bool KvBlocks::IsShared(int64_t position) const {
          pool_->References(blocks_[static_cast<size_t>(position / pool_->block_size())]) > 1;
 }
 
-int64_t KvBlocks::Slot(int64_t position) const {
-  HEADROOM_CHECK(position >= 0 && position < capacity_tokens()) << position << " of " << capacity_tokens();
-  const int64_t size = pool_->block_size();
-  return int64_t{blocks_[static_cast<size_t>(position / size)]} * size + position % size;
-}
-
 absl::Status KvBlocks::MakeWritable(int64_t begin, int64_t end, std::vector<BlockCopy>& copies) {
   HEADROOM_CHECK(pool_ != nullptr && begin >= 0 && begin <= end) << begin << " to " << end;
   const auto held = static_cast<int64_t>(blocks_.size());

@@ -44,14 +44,12 @@ class KvBlocks {
   absl::Status MakeWritable(int64_t begin, int64_t end, std::vector<BlockCopy>& copies);
 
   // Holds the blocks of the first `tokens` tokens of `other` too; the last of them need not be full. This must hold
-  // none yet and be of the same pool. RESOURCE_EXHAUSTED above what its own leg reserved.
+  // none yet and be of the same pool. RESOURCE_EXHAUSTED above what its own leg reserved. Waits for: several answers to
+  // one prompt, and a cache of the beginnings of prompts.
   absl::Status Share(const KvBlocks& other, int64_t tokens);
 
   // Whether writing at `position` costs a block because it lies in one that others hold too.
   bool IsShared(int64_t position) const;
-
-  // Where the keys and values of a position go: block · block_size + offset. The position must be within the room.
-  int64_t Slot(int64_t position) const;
 
   std::span<const int32_t> blocks() const { return blocks_; }
   int64_t reserved() const { return leg_.resources().kv_blocks; }

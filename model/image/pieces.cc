@@ -126,24 +126,4 @@ absl::Status CheckPiecePatches(const PieceGeometry& geometry, int64_t patches_ma
                                                  " (a less extreme aspect ratio needs fewer)"));
 }
 
-int64_t EmbeddingTokens(const PieceGeometry& geometry, int query_num) {
-  return static_cast<int64_t>(geometry.pieces.size()) * query_num;
-}
-
-int64_t PlaceholderTokens(const PieceGeometry& geometry, int query_num, int64_t image_id) {
-  int64_t markers = 2;
-  if (image_id >= 0) {
-    markers += 2;
-    int64_t rest = image_id;
-    do {
-      ++markers;
-      rest /= 10;
-    } while (rest > 0);
-  }
-  if (geometry.sliced()) {
-    markers += int64_t{2} * geometry.grid_cols * geometry.grid_rows + (geometry.grid_rows - 1);
-  }
-  return EmbeddingTokens(geometry, query_num) + markers;
-}
-
 }  // namespace headroom::model

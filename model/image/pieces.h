@@ -52,8 +52,6 @@ struct PieceGeometry {
   bool sliced() const { return grid_cols > 0; }
   int64_t total_patches() const;
   int64_t largest_piece_patches() const;
-  // Bytes of all pieces as 8-bit RGB.
-  int64_t pixel_bytes() const { return total_patches() * 3 * patch_size * patch_size; }
 };
 
 // INVALID_ARGUMENT for sides outside 1 … kImageSideLimit and for a config outside the ranges above. Pure.
@@ -62,13 +60,5 @@ absl::StatusOr<PieceGeometry> ComputePieces(int width, int height, const SliceCo
 // INVALID_ARGUMENT when a piece has more than `patches_max` patches (the knob max_patches_per_step): only extreme
 // aspect ratios do.
 absl::Status CheckPiecePatches(const PieceGeometry& geometry, int64_t patches_max);
-
-// Embedding rows of one image: query_num (64) per piece.
-int64_t EmbeddingTokens(const PieceGeometry& geometry, int query_num);
-
-// Tokens that an image takes in the prompt: embedding rows, `<image> </image>`, `<slice> </slice>` for each slice and a
-// newline between rows of slices; with image_id ≥ 0 also `<image_id>`, the decimal digits of the id (one token each)
-// and `</image_id>`. image_id counts images over the whole prompt from 0; −1 leaves ids out (use_image_id false).
-int64_t PlaceholderTokens(const PieceGeometry& geometry, int query_num, int64_t image_id);
 
 }  // namespace headroom::model

@@ -57,6 +57,13 @@ std::string TemporaryDirectory::Read(const std::string& name) const {
   return content.str();
 }
 
+absl::Status ReadTensor(const Checkpoint& checkpoint, const std::string& name, DType type,
+                        std::span<std::byte> destination) {
+  const TensorInfo* const info = checkpoint.Find(name);
+  const int64_t rows = info == nullptr || info->shape.empty() ? 1 : info->shape[0];
+  return checkpoint.ReadRowsAs(name, 0, rows, type, destination);
+}
+
 std::string SafetensorsFile(const std::string& header, const std::string& data) {
   const uint64_t bytes = header.size();
   std::string file(8, '\0');

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,10 @@ class TemporaryDirectory {
  private:
   std::string path_;
 };
+
+// The whole tensor, as Checkpoint::ReadRowsAs reads it.
+absl::Status ReadTensor(const Checkpoint& checkpoint, const std::string& name, DType type,
+                        std::span<std::byte> destination);
 
 struct StoredTensor {
   std::string name;

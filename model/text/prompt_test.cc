@@ -197,12 +197,14 @@ TEST_F(PromptTest, ImageTokenCounts) {
   const auto count = [&](int cols, int rows, int64_t index, bool ids) {
     return builder.ImageTokenCount({cols, rows}, index, ids).value();
   };
-  EXPECT_EQ(count(0, 0, 0, true), 69);
-  EXPECT_EQ(count(2, 1, 0, true), 201);
-  EXPECT_EQ(count(1, 2, 9, true), 202);
-  EXPECT_EQ(count(2, 2, 0, true), 334);
-  EXPECT_EQ(count(3, 3, 0, true), 665);
-  EXPECT_EQ(count(1, 9, 0, true), 671);
+  // One piece, with numbers of one to three digits and without.
+  EXPECT_EQ(count(0, 0, 0, false), 66);
+  EXPECT_EQ(count(0, 0, 9, true), 69);
+  EXPECT_EQ(count(0, 0, 10, true), 70);
+  EXPECT_EQ(count(0, 0, 100, true), 71);
+  const std::array<int, 3> sliced[] = {{2, 1, 201}, {1, 2, 202}, {2, 2, 334}, {3, 2, 466}, {2, 3, 467}, {3, 3, 665},
+                                       {4, 2, 598}, {2, 4, 600}, {9, 1, 663}, {1, 9, 671}, {3, 1, 267}};
+  for (const auto& [cols, rows, tokens] : sliced) EXPECT_EQ(count(cols, rows, 0, true), tokens) << cols << "x" << rows;
   EXPECT_EQ(count(9, 1, 10, true), 664);
   EXPECT_EQ(count(9, 1, 10, false), 660);
   for (const ImagePart& bad :

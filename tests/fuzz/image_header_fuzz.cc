@@ -35,11 +35,10 @@ void CheckPieces(const model::ImageHeader& header, const model::SliceConfig& con
   if (geometry->sliced()) CheckPieceArea(geometry->slice_width, geometry->slice_height, config);
   const int64_t pieces = 1 + slices;
   HEADROOM_CHECK(geometry->total_patches() <= pieces * geometry->largest_piece_patches());
-  HEADROOM_CHECK(geometry->pixel_bytes() > 0);
-  HEADROOM_CHECK(model::EmbeddingTokens(*geometry, 64) == 64 * pieces);
-  HEADROOM_CHECK(model::PlaceholderTokens(*geometry, 64, 12) > model::PlaceholderTokens(*geometry, 64, -1));
+  const int64_t pixel_bytes = geometry->total_patches() * 3 * config.patch_size * config.patch_size;
+  HEADROOM_CHECK(pixel_bytes > 0);
   HEADROOM_CHECK(model::DecodedHostBytes(header.width, header.height, geometry->total_patches(), config.patch_size) >
-                 geometry->pixel_bytes());
+                 pixel_bytes);
   const int64_t largest = geometry->largest_piece_patches();
   HEADROOM_CHECK(model::CheckPiecePatches(*geometry, largest).ok());
   CheckClientError(model::CheckPiecePatches(*geometry, largest - 1));

@@ -22,7 +22,8 @@ void CheckTensors(const model::Checkpoint& checkpoint, int64_t data_bytes) {
     const bool is_float = info.type == model::StoredType::kF32 || info.type == model::StoredType::kF16 ||
                           info.type == model::StoredType::kBF16;
     std::vector<std::byte> read(static_cast<size_t>(info.elements) * 4);
-    HEADROOM_CHECK(checkpoint.ReadAs(name, DType::kF32, read).ok() == is_float) << name;
+    const int64_t rows = info.shape.empty() ? 1 : info.shape[0];
+    HEADROOM_CHECK(checkpoint.ReadRowsAs(name, 0, rows, DType::kF32, read).ok() == is_float) << name;
   }
 }
 

@@ -159,11 +159,6 @@ def test_weights_are_not_charged_twice(full_cluster, group):
     assert group.file_cache() < 8 * MIB + sum(outside.memory_of(p.popen.pid)["RssFile"] for p in full_cluster.processes.values())
 
 
-def full_length_request(picture):
-    """One sequence of LENGTH tokens: the picture, a question, and an answer for all that is left."""
-    return lambda max_tokens: api.ask("What is this?", [picture], max_tokens=max_tokens)
-
-
 def run_all(jobs):
     threads = [threading.Thread(target=job) for job in jobs]
     for thread in threads:

@@ -67,17 +67,6 @@ absl::StatusOr<std::vector<PiecePixels>> CutPieces(const RgbImage& image, const 
   return pieces;
 }
 
-int64_t CutPeakBytes(const model::PieceGeometry& geometry) {
-  int64_t scratch = ResizeScratchBytes(geometry.image_width, geometry.image_height, geometry.overview_width,
-                                       geometry.overview_height);
-  if (geometry.sliced()) {
-    scratch = std::max(scratch, ResizeScratchBytes(geometry.image_width, geometry.image_height,
-                                                   geometry.slice_width * geometry.grid_cols,
-                                                   geometry.slice_height * geometry.grid_rows));
-  }
-  return geometry.pixel_bytes() + SheetBytes(geometry) + scratch;
-}
-
 void WritePatchMatrix(const PiecePixels& piece, const PixelNorm& norm, float* matrix) {
   float table[3][256];
   for (int channel = 0; channel < 3; ++channel) {

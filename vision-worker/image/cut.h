@@ -25,12 +25,9 @@ struct PixelNorm {
 };
 
 // All pieces in geometry order (overview, then slices row by row). INVALID_ARGUMENT when the picture is not of the
-// geometry's width × height. Thread-safe; holds at most CutPeakBytes() besides the picture, of which
-// geometry.pixel_bytes() are the result.
+// geometry's width × height. Thread-safe. Besides the picture it holds the result, the resized picture that
+// slices are cut from, and the scratch of one resize (resize.h): below 24 MiB with the published slice_config.
 absl::StatusOr<std::vector<PiecePixels>> CutPieces(const RgbImage& image, const model::PieceGeometry& geometry);
-
-// The pieces, the resized picture that slices are cut from, and the scratch of the larger resize.
-int64_t CutPeakBytes(const model::PieceGeometry& geometry);
 
 // Writes the normalised patches of a piece as a row-major matrix [patches, 3·patch_size²], patches in row-major order,
 // columns in the order (channel, y, x): a product with the convolution weight [hidden, 3·patch_size²] embeds them.

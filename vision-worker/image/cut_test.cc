@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "common/testing/heap_peak.h"
 #include "common/testing/paths.h"
 #include "model/image/header.h"
 #include "vision-worker/image/codec.h"
@@ -175,8 +176,11 @@ TEST(CutTest, PeakBytesAreBounded) {
   for (auto [width, height] : {std::pair{4000, 3000}, {1, 1}, {32768, 1220}, {1220, 32768}, {6324, 6324}}) {
     absl::StatusOr<model::PieceGeometry> geometry = model::ComputePieces(width, height, {});
     ASSERT_TRUE(geometry.ok());
-    EXPECT_GE(CutPeakBytes(*geometry), geometry->pixel_bytes());
-    EXPECT_LT(CutPeakBytes(*geometry), 24 << 20) << width << "x" << height;
+    const RgbImage image = Ramp(width, height);
+    const HeapPeak peak;
+    ASSERT_TRUE(CutPieces(image, *geometry).ok());
+    EXPECT_GE(peak.bytes(), geometry->total_patches() * 3 * 14 * 14);
+    EXPECT_LT(peak.bytes(), 24 << 20) << width << "x" << height;
   }
 }
 

@@ -60,11 +60,6 @@ class WeightTable {
   int count(int i) const { return count_[i]; }
   const int32_t* weights(int i) const { return weights_.data() + static_cast<size_t>(i) * stride_; }
 
-  static int64_t Bytes(int in, int out) {
-    const int64_t taps = TapsMax(in, out);
-    return out * (taps + 2) * int64_t{sizeof(int32_t)} + taps * int64_t{sizeof(double)};
-  }
-
  private:
   void Fill(int i, int in, const Scale& scale, std::vector<double>& exact) {
     double centre = (i + 0.5) * scale.step;
@@ -312,17 +307,6 @@ void ResizeHorizontalFirst(const uint8_t* in, int in_width, int in_height, uint8
 }
 
 }  // namespace
-
-int64_t ResizeScratchBytes(int in_width, int in_height, int out_width, int out_height) {
-  if (in_width == out_width && in_height == out_height) return 0;
-  Layout layout(in_width, in_height, out_width, out_height);
-  int64_t bytes = layout.window_rows * layout.row_bytes + layout.strip_bytes + layout.tall_bytes;
-  if (in_width != out_width) bytes += WeightTable::Bytes(in_width, out_width);
-  if (in_height != out_height) {
-    bytes += WeightTable::Bytes(in_height, out_height) + TapsMax(in_height, out_height) * int64_t{sizeof(uint8_t*)};
-  }
-  return bytes;
-}
 
 void ResizeBicubic(const uint8_t* in, int in_width, int in_height, uint8_t* out, int out_width, int out_height) {
   HEADROOM_CHECK(in_width > 0 && in_height > 0 && out_width > 0 && out_height > 0) << "empty picture";

@@ -10,12 +10,9 @@
 namespace headroom::vision_worker {
 
 // Resizes `in` (in_height × in_width × 3 bytes) to `out` (out_height × out_width × 3 bytes). Sides are 1 or more; the
-// caller keeps them within the limits of model/image. The two must not overlap. Thread-safe; allocates
-// ResizeScratchBytes() and frees it.
+// caller keeps them within the limits of model/image. The two must not overlap. Thread-safe. What
+// it allocates and frees: two weight tables, one padded input row, and a window of horizontally resized rows as high as
+// the vertical filter, never a whole intermediate picture; below 4 MiB within those limits.
 void ResizeBicubic(const uint8_t* in, int in_width, int in_height, uint8_t* out, int out_width, int out_height);
-
-// Bytes that ResizeBicubic allocates for these sizes: two weight tables, one padded input row, and a window of
-// horizontally resized rows as high as the vertical filter (never a whole intermediate picture).
-int64_t ResizeScratchBytes(int in_width, int in_height, int out_width, int out_height);
 
 }  // namespace headroom::vision_worker

@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "common/testing/heap_peak.h"
+
 namespace headroom::vision_worker {
 namespace {
 
@@ -122,10 +124,18 @@ TEST(ResizeTest, ExtremeSizes) {
 }
 
 TEST(ResizeTest, ScratchIsAWindowNotAPicture) {
-  EXPECT_EQ(ResizeScratchBytes(100, 100, 100, 100), 0);
-  EXPECT_LT(ResizeScratchBytes(4000, 3000, 518, 392), 1 << 20);
-  EXPECT_LT(ResizeScratchBytes(32768, 1220, 2000, 100), 4 << 20);
-  EXPECT_LT(ResizeScratchBytes(1220, 32768, 100, 2000), 4 << 20);
+  const auto scratch = [](int width, int height, int out_width, int out_height) {
+    const Bytes in(size_t{3} * width * height, 100);
+    Bytes out(size_t{3} * out_width * out_height);
+    const HeapPeak peak;
+    ResizeBicubic(in.data(), width, height, out.data(), out_width, out_height);
+    return peak.bytes();
+  };
+  EXPECT_EQ(scratch(100, 100, 100, 100), 0);
+  EXPECT_GT(scratch(200, 100, 100, 100), 0) << "nothing is measured";
+  EXPECT_LT(scratch(4000, 3000, 518, 392), 1 << 20);
+  EXPECT_LT(scratch(32768, 1220, 2000, 100), 4 << 20);
+  EXPECT_LT(scratch(1220, 32768, 100, 2000), 4 << 20);
 }
 
 }  // namespace

@@ -33,8 +33,8 @@ struct SandboxConfig {
 
 struct SandboxStats {
   // Now.
-  int busy = 0;     // decoders at work
-  int waiting = 0;  // callers in line
+  int busy = 0;     // decoders at work. For tests: the moment when one can be ended.
+  int waiting = 0;  // callers in line. For tests: the moment when nobody else may join.
   // Since Start(); each finished request is in exactly one of these.
   uint64_t decoded = 0;
   uint64_t undecodable = 0;  // the decoder said so: truncated, corrupt, unsupported, wrong size, too much memory
@@ -65,7 +65,7 @@ class ImageSandbox {
                                   std::chrono::milliseconds wait_max);
 
   SandboxStats stats() const;
-  // Process ids of the decoders that are ready or at work.
+  // Process ids of the decoders that are ready or at work. For tests: to end them from outside.
   std::vector<int> decoder_pids() const;
 
   // Host memory that all decoders together can take, beside the bytes of the caller: processes, pixels and scratch at

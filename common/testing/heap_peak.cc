@@ -1,0 +1,44 @@
+#include "common/testing/heap_peak.h"
+
+#include <malloc.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <new>
+
+namespace {
+
+std::atomic<int64_t> held = 0;
+std::atomic<int64_t> peak = 0;
+
+void* Allocate(std::size_t size) {
+  void* const memory = std::malloc(size > 0 ? size : 1);
+  if (memory == nullptr) throw std::bad_alloc();
+  const int64_t now = held += static_cast<int64_t>(malloc_usable_size(memory));
+  int64_t before = peak;
+  while (before < now && !peak.compare_exchange_weak(before, now)) {
+  }
+  return memory;
+}
+
+void Free(void* memory) {
+  if (memory != nullptr) held -= static_cast<int64_t>(malloc_usable_size(memory));
+  std::free(memory);
+}
+
+}  // namespace
+
+void* operator new(std::size_t size) { return Allocate(size); }
+void* operator new[](std::size_t size) { return Allocate(size); }
+void operator delete(void* memory) noexcept { Free(memory); }
+void operator delete[](void* memory) noexcept { Free(memory); }
+void operator delete(void* memory, std::size_t) noexcept { Free(memory); }
+void operator delete[](void* memory, std::size_t) noexcept { Free(memory); }
+
+namespace headroom {
+
+HeapPeak::HeapPeak() : start_(held) { peak = start_; }
+
+int64_t HeapPeak::bytes() const { return peak - start_; }
+
+}  // namespace headroom
