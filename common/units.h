@@ -8,7 +8,6 @@
 
 namespace headroom {
 
-inline constexpr int64_t kKiB = int64_t{1} << 10;
 inline constexpr int64_t kMiB = int64_t{1} << 20;
 inline constexpr int64_t kGiB = int64_t{1} << 30;
 inline constexpr int64_t kTiB = int64_t{1} << 40;

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "cli/plan/figure.h"
-#include "cli/plan/xml_reader.h"
+#include "cli/plan/testing/xml_reader.h"
 #include "common/units.h"
 
 namespace headroom::cli {

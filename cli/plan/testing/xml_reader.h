@@ -13,7 +13,6 @@ struct XmlElement {
   std::string name;
   std::map<std::string, std::string> attributes;  // as written
   std::string text;                               // directly inside, as written
-  size_t depth = 0;
 };
 
 class XmlReader {
@@ -44,7 +43,7 @@ class XmlReader {
       } else {
         if (open.empty() && had_root) return "second root";
         had_root = true;
-        XmlElement element{.name = {}, .attributes = {}, .text = {}, .depth = open.size()};
+        XmlElement element{.name = {}, .attributes = {}, .text = {}};
         bool closed = false;
         if (auto wrong = ReadTag(&element, &closed)) return *wrong;
         elements->push_back(std::move(element));
