@@ -1,10 +1,8 @@
 #include "cli/memory_table.h"
 
-#include <array>
-#include <cstdio>
 #include <set>
 
-#include "common/config_fields.h"
+#include "absl/strings/str_format.h"
 #include "common/units.h"
 
 namespace headroom::cli {
@@ -12,10 +10,7 @@ namespace {
 
 std::string Row(const std::string& name, const std::string& planned, const std::string& reserved,
                 const std::string& used, const std::string& high_water) {
-  std::array<char, 160> line{};
-  snprintf(line.data(), line.size(), "  %-20s %12s %12s %12s %12s\n", name.c_str(), planned.c_str(), reserved.c_str(),
-           used.c_str(), high_water.c_str());
-  return line.data();
+  return absl::StrFormat("  %-20s %12s %12s %12s %12s\n", name, planned, reserved, used, high_water);
 }
 
 std::string Table(const v1::DeviceLedger& ledger) {

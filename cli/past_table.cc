@@ -2,11 +2,10 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdio>
 #include <map>
 #include <vector>
 
-#include "common/config_fields.h"
+#include "absl/strings/str_format.h"
 #include "common/refusal_reason.h"
 #include "common/status.h"
 #include "common/units.h"
@@ -59,10 +58,7 @@ std::map<std::string, Device> Devices(const v1::GetHistoryResponse& history) {
 
 std::string LedgerRow(const std::string& name, const std::string& planned, const std::string& reserved,
                       const std::string& used) {
-  std::array<char, 160> row{};
-  snprintf(row.data(), row.size(), "  %-20s %12s %12s %12s\n", name.c_str(), planned.c_str(), reserved.c_str(),
-           used.c_str());
-  return row.data();
+  return absl::StrFormat("  %-20s %12s %12s %12s\n", name, planned, reserved, used);
 }
 
 std::string LedgerTable(const v1::DeviceLedger& ledger) {
@@ -92,11 +88,8 @@ std::string Amount(int64_t count) { return count == 0 ? "-" : std::to_string(cou
 std::string Bytes(int64_t bytes) { return bytes == 0 ? "-" : FormatBytes(bytes); }
 
 std::string HolderRow(const std::array<std::string, 10>& cells, const std::string& state) {
-  std::array<char, 512> row{};
-  snprintf(row.data(), row.size(), "  %-32s %-8s %-6s %-10s %5s %6s %11s %8s %11s %11s  %s\n", cells[0].c_str(),
-           cells[1].c_str(), cells[2].c_str(), cells[3].c_str(), cells[4].c_str(), cells[5].c_str(), cells[6].c_str(),
-           cells[7].c_str(), cells[8].c_str(), cells[9].c_str(), state.c_str());
-  return row.data();
+  return absl::StrFormat("  %-32s %-8s %-6s %-10s %5s %6s %11s %8s %11s %11s  %s\n", cells[0], cells[1], cells[2],
+                         cells[3], cells[4], cells[5], cells[6], cells[7], cells[8], cells[9], state);
 }
 
 std::string State(const v1::LegPast& leg) {
@@ -139,11 +132,8 @@ std::string Timeline(const v1::WorkerPast& worker, WallTime moment, WallTime now
     const size_t reserved = columns(point.reserved_bytes());
     const std::string bar = std::string(used, '#') + std::string(reserved - used, '=') +
                             std::string(static_cast<size_t>(kWidth) - reserved, '.');
-    std::array<char, 160> row{};
-    snprintf(row.data(), row.size(), "    %-19s %12s %12s  %s\n",
-             ClockText(moment - milliseconds(point.before_ms()), now).c_str(),
-             FormatBytes(point.reserved_bytes()).c_str(), FormatBytes(point.used_bytes()).c_str(), bar.c_str());
-    table += row.data();
+    table += absl::StrFormat("    %-19s %12s %12s  %s\n", ClockText(moment - milliseconds(point.before_ms()), now),
+                             FormatBytes(point.reserved_bytes()), FormatBytes(point.used_bytes()), bar);
   }
   return table;
 }

@@ -1,9 +1,9 @@
 // headroom plan: where the memory of a device would go, without the device and without reading a weight. Exit status: 0
 // it fits, 1 it does not, 2 wrong arguments or an unusable model.
-#include <array>
 #include <cstdio>
 #include <fstream>
 
+#include "absl/strings/str_format.h"
 #include "cli/commands.h"
 #include "cli/connection.h"
 #include "cli/plan/flags.h"
@@ -57,11 +57,9 @@ std::string DeviceList() {
   const DeviceCatalogue catalogue;
   std::string text;
   for (const CatalogueDevice& device : catalogue.devices()) {
-    std::array<char, 256> row{};
-    snprintf(row.data(), row.size(), "%-10s %-40s %12s  floor %s, libraries %s  (%s)\n", device.name.c_str(),
-             device.title.c_str(), device.memory > 0 ? FormatBytes(device.memory).c_str() : ":SIZE",
-             FormatBytes(device.context_floor).c_str(), FormatBytes(device.libraries).c_str(), device.source.c_str());
-    text += row.data();
+    text += absl::StrFormat("%-10s %-40s %12s  floor %s, libraries %s  (%s)\n", device.name, device.title,
+                            device.memory > 0 ? FormatBytes(device.memory) : ":SIZE", FormatBytes(device.context_floor),
+                            FormatBytes(device.libraries), device.source);
   }
   return text;
 }

@@ -9,7 +9,6 @@
 #include "cli/commands.h"
 #include "cli/connection.h"
 #include "cli/memory_table.h"
-#include "common/config_fields.h"
 #include "common/flags.h"
 #include "common/units.h"
 

@@ -4,8 +4,8 @@
 #include <array>
 #include <charconv>
 #include <cmath>
-#include <cstdio>
 
+#include "absl/strings/str_format.h"
 #include "common/utf8.h"
 
 namespace headroom {
@@ -40,10 +40,7 @@ std::string FormatBytes(int64_t bytes) {
   size_t unit = 0;
   while (unit + 1 < kUnits.size() && magnitude >= std::ldexp(1.0, kUnits[unit + 1].shift)) ++unit;
   if (unit == 0) return absl::StrCat(bytes, " B");
-  std::array<char, 48> text{};
-  snprintf(text.data(), text.size(), "%.2f %s", std::ldexp(static_cast<double>(bytes), -kUnits[unit].shift),
-           kUnits[unit].name);
-  return text.data();
+  return absl::StrFormat("%.2f %s", std::ldexp(static_cast<double>(bytes), -kUnits[unit].shift), kUnits[unit].name);
 }
 
 std::string GroupedDigits(int64_t value) {

@@ -1,5 +1,4 @@
-#include <cstdio>
-
+#include "absl/strings/str_format.h"
 #include "common/status.h"
 #include "common/units.h"
 #include "memory/plan.h"
@@ -8,10 +7,8 @@ namespace headroom::memory {
 namespace {
 
 std::string Row(const std::string& title, int64_t bytes, const std::string& detail) {
-  char text[160];
-  std::snprintf(text, sizeof(text), "%-18s %18lld %10.3f GiB", title.c_str(), static_cast<long long>(bytes),
-                InGib(bytes));
-  return std::string(text) + (detail.empty() ? "" : "  " + detail) + "\n";
+  return absl::StrFormat("%-18s %18d %10.3f GiB", title, bytes, InGib(bytes)) + (detail.empty() ? "" : "  " + detail) +
+         "\n";
 }
 
 }  // namespace

@@ -1,7 +1,6 @@
 #include "cli/plan/markup.h"
 
-#include <cstdio>
-
+#include "absl/strings/str_format.h"
 #include "common/utf8.h"
 
 namespace headroom::cli {
@@ -30,11 +29,7 @@ const char* Replacement(char32_t c) {
 
 }  // namespace
 
-Attribute::Attribute(const char* attribute, double number) : name(attribute) {
-  char text[32];
-  std::snprintf(text, sizeof(text), "%.2f", number);
-  value = text;
-}
+Attribute::Attribute(const char* attribute, double number) : name(attribute), value(absl::StrFormat("%.2f", number)) {}
 
 std::string Element(const char* name, const std::vector<Attribute>& attributes, const std::string& content) {
   std::string element = std::string("<") + name;

@@ -1,7 +1,7 @@
 // The picture of a figure on a page, and below it each bar as a table.
 #include <algorithm>
-#include <cstdio>
 
+#include "absl/strings/str_format.h"
 #include "cli/plan/markup.h"
 #include "cli/plan/outputs.h"
 #include "cli/plan/style.h"
@@ -10,17 +10,11 @@
 namespace headroom::cli {
 namespace {
 
-std::string Format(const char* format, double value) {
-  char text[48];
-  std::snprintf(text, sizeof(text), format, value);
-  return text;
-}
-
 std::string Row(const std::string& first, int64_t bytes, int64_t device_bytes, const std::string& style = "") {
   const double share = static_cast<double>(bytes) / static_cast<double>(std::max<int64_t>(1, device_bytes));
   std::string cells;
   for (const std::string& cell :
-       {first, Format("%.2f", InGib(bytes)), GroupedDigits(bytes), Format("%.1f %%", 100 * share)}) {
+       {first, absl::StrFormat("%.2f", InGib(bytes)), GroupedDigits(bytes), absl::StrFormat("%.1f %%", 100 * share)}) {
     cells += Element("td", {{"class", style}}, cell);
   }
   return Element("tr", {}, cells) + "\n";
@@ -30,7 +24,7 @@ std::string Rows(const Segment& segment, int64_t device_bytes) {
   const std::string swatch = Element(
       "rect",
       {{"class", SegmentClass(segment.key)}, {"x", 0.5}, {"y", 0.5}, {"width", 10.0}, {"height", 10.0}, {"rx", 2.0}});
-  const std::string rows =
+  std::string rows =
       Row(Element("svg", {{"class", "swatch"}, {"viewBox", "0 0 11 11"}}, swatch) + Escaped(segment.label),
           segment.bytes, device_bytes);
   if (segment.formula.empty()) return rows;

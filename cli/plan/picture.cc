@@ -1,8 +1,8 @@
 // The picture of a figure: each bar lies on its device's scale, groups below one another.
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 
+#include "absl/strings/str_format.h"
 #include "cli/plan/markup.h"
 #include "cli/plan/outputs.h"
 #include "cli/plan/style.h"
@@ -35,12 +35,6 @@ std::string Rect(std::vector<Attribute> attributes, double x, double y, double w
   return Element("rect", attributes) + "\n";
 }
 
-std::string GibText(const char* format, double gib) {
-  char text[48];
-  std::snprintf(text, sizeof(text), format, gib);
-  return text;
-}
-
 double DeviceOf(const Bar& bar) { return static_cast<double>(std::max<int64_t>(1, bar.device_bytes)); }
 double Devices(const Bar& bar, bool with_unused) { return static_cast<double>(bar.Bytes(with_unused)) / DeviceOf(bar); }
 
@@ -69,7 +63,7 @@ class Picture {
 
   std::vector<Attribute> Frame(bool alone) const {
     std::vector<Attribute> frame = {{"class", "plan"}, {"role", "img"}};
-    frame.emplace_back("viewBox", "0 0 " + Attribute("", kWidth).value + " " + Attribute("", Height()).value);
+    frame.emplace_back("viewBox", absl::StrFormat("0 0 %.2f %.2f", kWidth, Height()));
     if (alone)
       frame.insert(frame.end(), {{"xmlns", "http://www.w3.org/2000/svg"}, {"width", kWidth}, {"height", Height()}});
     return frame;
@@ -167,8 +161,7 @@ class Picture {
 
   // The bar goes on beyond the picture.
   void DrawCut() {
-    char path[96];
-    std::snprintf(path, sizeof(path), "M%.2f %.2f h7 l-9 %.2f h-7 z", X(shown_) - 18, y_ - 2, kBarHeight + 4);
+    const std::string path = absl::StrFormat("M%.2f %.2f h7 l-9 %.2f h-7 z", X(shown_) - 18, y_ - 2, kBarHeight + 4);
     body_ += Element("path", {{"class", "tear"}, {"d", path}}) + "\n";
   }
 
@@ -182,7 +175,7 @@ class Picture {
                              x, y_, end - x, kBarHeight);
     if (end - x >= 4) drawn += Line("gap", x, y_, x, y_ + kBarHeight);
     const std::string style = segment.unused() ? "part plain" : "part";
-    const std::string value = GibText("%.2f", InGib(segment.bytes));
+    const std::string value = absl::StrFormat("%.2f", InGib(segment.bytes));
     const double value_width = TextWidth(value, kPartSize);
     const double width = std::max(TextWidth(segment.label, kPartSize), value_width);
     // A segment that crosses the end of the device carries its text on the longer side.
@@ -203,9 +196,9 @@ class Picture {
     for (double gib = 0; gib <= devices * device_gib; gib += step) {
       const double x = X(gib / device_gib);
       if (std::abs(x - X(1)) < 44) continue;
-      body_ += Line("mark", x, y_, x, y_ + 4) + Text("tick", x, y_ + 16, GibText("%.6g", gib), "middle");
+      body_ += Line("mark", x, y_, x, y_ + 4) + Text("tick", x, y_ + 16, absl::StrFormat("%.6g", gib), "middle");
     }
-    const std::string end = GibText("%.4g GiB", device_gib);
+    const std::string end = absl::StrFormat("%.4g GiB", device_gib);
     const double middle_max = kWidth - 6 - TextWidth(end, kPartSize) * 0.6;
     body_ += Text("end", std::min(X(1), middle_max), y_ + 16, end, "middle");
     y_ += 16;

@@ -1,8 +1,7 @@
 // Plans as tables for people.
 #include <algorithm>
-#include <array>
-#include <cstdio>
 
+#include "absl/strings/str_format.h"
 #include "cli/plan/outputs.h"
 #include "common/status.h"
 #include "common/units.h"
@@ -12,12 +11,6 @@ namespace {
 
 using memory::Component;
 using memory::Plan;
-
-std::string Format(const char* format, double value) {
-  std::array<char, 64> text{};
-  snprintf(text.data(), text.size(), format, value);
-  return text.data();
-}
 
 // One column of the table of several devices or ranks.
 struct Column {
@@ -40,17 +33,9 @@ std::vector<Column> Columns(const Plans& plans) {
   return columns;
 }
 
-std::string Cell(const std::string& text) {
-  std::array<char, 96> cell{};
-  snprintf(cell.data(), cell.size(), " %16s", text.c_str());
-  return cell.data();
-}
+std::string Cell(const std::string& text) { return absl::StrFormat(" %16s", text); }
 
-std::string RowTitle(const std::string& text) {
-  std::array<char, 64> title{};
-  snprintf(title.data(), title.size(), "%-24s", text.c_str());
-  return title.data();
-}
+std::string RowTitle(const std::string& text) { return absl::StrFormat("%-24s", text); }
 
 template <typename Value>
 std::string Row(const std::string& title, const std::vector<Column>& columns, Value value) {
@@ -68,9 +53,9 @@ std::string SideBySide(const std::vector<Column>& columns) {
                                       [&](const Column& column) { return column.plan->Bytes(component) > 0; });
     if (!anywhere) continue;
     table += Row(memory::ComponentTitle(component), columns,
-                 [&](const Plan& plan) { return Format("%.3f", InGib(plan.Bytes(component))); });
+                 [&](const Plan& plan) { return absl::StrFormat("%.3f", InGib(plan.Bytes(component))); });
   }
-  table += Row("device", columns, [](const Plan& plan) { return Format("%.3f", InGib(plan.device_bytes)); });
+  table += Row("device", columns, [](const Plan& plan) { return absl::StrFormat("%.3f", InGib(plan.device_bytes)); });
   const auto number = [](int64_t value) { return std::to_string(value); };
   table += Row("max_num_seqs", columns, [&](const Plan& plan) { return number(plan.knobs.max_num_seqs); });
   table += Row("max_model_len", columns, [&](const Plan& plan) { return number(plan.knobs.max_model_len); });
@@ -117,26 +102,26 @@ std::string HostText(const std::vector<HostLine>& host) {
   std::string text = "host memory beside the device, at most:\n";
   int64_t total = 0, lowest = 0;
   for (const HostLine& line : host) {
-    std::array<char, 160> row{};
-    snprintf(row.data(), row.size(), "  %-14s %10.3f GiB  %s\n", line.service.c_str(), InGib(line.bytes),
-             line.what.c_str());
-    text += row.data();
+    text += absl::StrFormat("  %-14s %10.3f GiB  %s\n", line.service, InGib(line.bytes), line.what);
     total += line.bytes;
     lowest += line.bytes_min;
   }
-  text += "  " + RowTitle("together").substr(0, 14) + Format(" %10.3f GiB\n", InGib(total));
+  text += absl::StrFormat("  %-14s %10.3f GiB\n", "together", InGib(total));
   if (lowest == total) return text;
-  return text + "where the machine has less beside the device, a start lowers what is not set, to" +
-         Format(" %.3f GiB together", InGib(lowest)) + " at least; then the KV pool yields\n";
+  return text +
+         absl::StrFormat(
+             "where the machine has less beside the device, a start lowers what is not set, to %.3f GiB together "
+             "at least; then the KV pool yields\n",
+             InGib(lowest));
 }
 
 std::string Outcome(const VllmEstimate& estimate) {
   switch (estimate.outcome) {
     case VllmOutcome::kStarts:
-      return Format("starts; %.3f GiB are left for KV, ", InGib(estimate.kv_bytes)) +
-             absl::StrCat(estimate.full_length_seqs, " sequence(s) of full length");
+      return absl::StrFormat("starts; %.3f GiB are left for KV, %d sequence(s) of full length",
+                             InGib(estimate.kv_bytes), estimate.full_length_seqs);
     case VllmOutcome::kOutOfMemory:
-      return Format("out of memory in its profile run, %.3f GiB short", InGib(estimate.over_bytes));
+      return absl::StrFormat("out of memory in its profile run, %.3f GiB short", InGib(estimate.over_bytes));
     case VllmOutcome::kNoKvCache:
       return "its profile run leaves no room for one sequence of full length";
   }
@@ -144,9 +129,7 @@ std::string Outcome(const VllmEstimate& estimate) {
 }
 
 std::string VllmRow(const char* title, int64_t bytes) {
-  std::array<char, 80> row{};
-  snprintf(row.data(), row.size(), "%-24s %18lld %10.3f GiB", title, static_cast<long long>(bytes), InGib(bytes));
-  return row.data();
+  return absl::StrFormat("%-24s %18d %10.3f GiB", title, bytes, InGib(bytes));
 }
 
 }  // namespace
@@ -182,7 +165,7 @@ absl::StatusOr<std::string> VllmText(const Plans& plans) {
       if (estimate.Peaks(line)) text += VllmRow(VllmTitle(line.item), line.bytes) + "  " + line.formula + "\n";
     }
     text += VllmRow("asked for at its peak", estimate.total_bytes) +
-            Format(" of %.3f\n", InGib(estimate.device_bytes)) + Outcome(estimate) + "\n";
+            absl::StrFormat(" of %.3f\n", InGib(estimate.device_bytes)) + Outcome(estimate) + "\n";
     for (const std::string& note : estimate.notes) text += "note: " + note + "\n";
   }
   return text;
