@@ -1,5 +1,5 @@
 #!/bin/sh
-# Every step of the images, in one place: the Dockerfiles call it, and so does tests/containers, which runs the same steps in a clean root.
+# Every step of the images, in one place, for the Dockerfiles to call.
 #
 #   build.sh build-packages      installs what compiles Headroom          (build stage, as root)
 #   build.sh build OUT           compiles, strips and lays out below OUT  (build stage)

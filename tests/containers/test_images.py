@@ -1,7 +1,7 @@
-"""The image's steps in a clean root, and its services in that root: as the image's account, without capabilities, all of it read-only.
+"""The image that buildah makes of deploy/docker/Dockerfile.cpu, and its services: as its account, without capabilities, all of it read-only.
 
-No container engine is at hand: neither Dockerfile nor compose files are run by one. What runs here is build.sh, which is all that the Dockerfile does,
-and the commands, configurations and mounts of the compose files, in a network namespace where their host names lead to loopback."""
+No container engine is at hand to run it. The commands, configurations and mounts of the compose files run here in the image's root, in a network
+namespace where their host names lead to loopback."""
 import json
 import os
 import pathlib
@@ -10,54 +10,40 @@ import signal
 import subprocess
 import time
 
-import clean_root
+import built_image
 import pytest
 from compose_file import mounts, own_services, read
 
-ROOT = clean_root.ROOT
+ROOT = built_image.ROOT
 PATIENCE_S = 120
 PROGRAMS = ("headroom", "gateway", "scheduler", "vision-worker", "llm-worker", "headroom-image-decoder")
-ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
 LIBRARIES_MISSING = 'for p in "$@"; do ldd /usr/local/bin/$p || exit 1; done | grep "not found"'
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a clean root needs mounts, and so the super-user")
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="building and running an image needs mounts, and so the super-user")
 
 
 @pytest.fixture(scope="module")
 def image():
-    """The runtime stage's root. HEADROOM_CLEAN_ROOT: a folder to work in, whose stages are kept and not made again."""
-    kept = os.environ.get("HEADROOM_CLEAN_ROOT")
-    work = pathlib.Path(kept) if kept else ROOT / "build" / "clean-root"
-    if not kept:
-        shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True, exist_ok=True)
-    base, build, out, runtime = (work / name for name in ("base", "build", "out", "runtime"))
+    work = pathlib.Path(os.environ["HEADROOM_BINARY_DIR"]) / "image"
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir()
     try:
-        if not base.exists():
-            clean_root.make_base(base)
-        if not out.exists():
-            shutil.rmtree(build, ignore_errors=True)
-            clean_root.copy_root(base, build)
-            clean_root.build_stage(build, out, cached=True)
-        shutil.rmtree(runtime, ignore_errors=True)
-        clean_root.copy_root(base, runtime)
-        clean_root.runtime_stage(runtime, out)
-        print(f"bytes: base {clean_root.bytes_of(base)}, image {clean_root.bytes_of(runtime)}, of it programs",
-              {name: (runtime / "usr/local/bin" / name).stat().st_size for name in PROGRAMS})
-        yield runtime
+        built = built_image.build(own_services(read("single.yaml"))["headroom"]["image"], work)
+        print(f"image: {built.bytes / 1e6:.0f} MB; seconds: {built.seconds}")
+        yield built
     finally:
-        if not kept:
-            shutil.rmtree(work)
+        shutil.rmtree(work)
 
 
 class Pod:
-    """A network namespace with loopback only, and in it containers: the root with a service's mounts, all read-only."""
+    """A network namespace with loopback only, and in it containers: the image's root with a service's mounts, all read-only."""
 
-    def __init__(self, root, services, logs):
-        self.root, self.services, self.logs = root, services, logs
+    def __init__(self, image, services, logs):
+        self.root, self.services, self.logs = image.root, services, logs
+        self.environment = dict(each.split("=", 1) for each in image.config["Env"])
         self.processes = {}
         # What a container engine writes.
-        (root / "etc/hosts").write_text("".join(f"127.0.0.1 {name}\n" for name in ("localhost", *services)))
+        (self.root / "etc/hosts").write_text("".join(f"127.0.0.1 {name}\n" for name in ("localhost", *services)))
         self.holder = subprocess.Popen(["unshare", "--net", "sh", "-c", "ip link set lo up && echo up && exec sleep infinity"], stdout=subprocess.PIPE)
         assert self.holder.stdout.readline() == b"up\n"
 
@@ -82,10 +68,10 @@ class Pod:
 
     def start(self, name):
         log = open(self.logs / f"{name}.log", "wb")
-        self.processes[name] = subprocess.Popen(self.command(name, self.services[name]["command"]), stdout=log, stderr=log, env=ENVIRONMENT)
+        self.processes[name] = subprocess.Popen(self.command(name, self.services[name]["command"]), stdout=log, stderr=log, env=self.environment)
 
     def ask(self, name, *arguments):
-        return subprocess.run(self.command(name, arguments), capture_output=True, text=True, timeout=PATIENCE_S, env=ENVIRONMENT)
+        return subprocess.run(self.command(name, arguments), capture_output=True, text=True, timeout=PATIENCE_S, env=self.environment)
 
     def log(self, name):
         return (self.logs / f"{name}.log").read_text(errors="replace")[-4000:]
@@ -116,15 +102,26 @@ def wait_ready(pod, name):
     raise AssertionError("not ready:\n" + "\n".join(pod.log(each) for each in pod.processes))
 
 
-def test_programs_are_stripped_and_find_their_libraries(image):
+def test_image_says_how_it_runs(image):
+    assert image.config["User"] == "65532:65532" and image.config["StopSignal"] == "SIGTERM"
+    assert "Entrypoint" not in image.config and "Volumes" not in image.config
+    assert set(image.config["ExposedPorts"]) == {f"{port}/tcp" for ports in (range(7700, 7704), range(7710, 7714)) for port in ports}
+    accounts = (line.split(":") for line in (image.root / "etc/passwd").read_text().splitlines())
+    assert [(account[0], account[6]) for account in accounts if account[2:4] == ["65532", "65532"]] == [("headroom", "/usr/sbin/nologin")]
+    command = ["chroot", "--userspec", image.config["User"], image.root, *image.config["Cmd"]]
+    said = subprocess.run(command, capture_output=True, text=True, env=dict(each.split("=", 1) for each in image.config["Env"]))
+    assert said.returncode == 0 and "headroom up" in said.stdout, said.stderr
+
+
+def test_image_holds_what_runs_and_no_more(image):
     for name in PROGRAMS:
-        sections = subprocess.run(["readelf", "-S", "-W", image / "usr/local/bin" / name], capture_output=True, text=True, check=True).stdout
+        sections = subprocess.run(["readelf", "-S", "-W", image.root / "usr/local/bin" / name], capture_output=True, text=True, check=True).stdout
         assert ".text" in sections and ".symtab" not in sections and ".debug" not in sections, name
-    found = subprocess.run(["chroot", image, "sh", "-c", LIBRARIES_MISSING, "sh", *PROGRAMS], capture_output=True, text=True)
+    found = subprocess.run(["chroot", image.root, "sh", "-c", LIBRARIES_MISSING, "sh", *PROGRAMS], capture_output=True, text=True)
     assert found.returncode == 1 and not found.stdout, found.stdout + found.stderr
-    # What the runtime stage must not have.
-    for tool in ("g++", "cmake", "ninja", "ccache"):
-        assert not (image / "usr/bin" / tool).exists(), tool
+    # What the build stage alone has.
+    for path in ("usr/bin/g++", "usr/bin/cmake", "usr/bin/ninja", "usr/bin/ccache", "src", "out", "tmp/build.sh"):
+        assert not (image.root / path).exists(), path
 
 
 @pytest.mark.parametrize("name, front", [("single.yaml", "headroom"), ("cluster.yaml", "gateway")])
