@@ -61,8 +61,8 @@ class WorkerLink {
   void Start();
   // Sends what is queued if the stream is up, ends the stream, joins. Idempotent; from one thread.
   void Stop();
-  // The scheduler answered the hello of the stream that is open now. Thread-safe. For tests: which of two workers of one
-  // name it took.
+  // The scheduler answered the hello of the stream that is open now. Thread-safe. For tests: which of two workers of
+  // one name it took.
   bool Connected() const;
   // The gate is DRAINING and the scheduler has said on the stream that is open now that no grant waits for this worker.
   // Thread-safe.

@@ -4,11 +4,11 @@
 // what ran out of it.
 //
 // Everything here is an ESTIMATE of a program that is not ours, for comparison only: nothing in Headroom is sized by
-// it. Sources: vLLM's profile run, MiniCPM-V model and worker (vllm-project/vllm 0.5.4, of August 2024, with its own copy
-// of SigLIP, whose attention writes out all its scores); its issues #7721, #7856, #4087 and #7126, and #392 of
-// OpenBMB/MiniCPM-V. What is known to hold: "around 70 GB" measured by a maintainer with default knobs on an 80 GB card,
-// and "tried to allocate 5.31 GiB" in a report of the 2.5 model. The context is taken as 0.5 GiB; weights are two bytes a
-// parameter.
+// it. Sources: vLLM's profile run, MiniCPM-V model and worker (vllm-project/vllm 0.5.4, of August 2024, with its own
+// copy of SigLIP, whose attention writes out all its scores); its issues #7721, #7856, #4087 and #7126, and #392 of
+// OpenBMB/MiniCPM-V. What is known to hold: "around 70 GB" measured by a maintainer with default knobs on an 80 GB
+// card, and "tried to allocate 5.31 GiB" in a report of the 2.5 model. The context is taken as 0.5 GiB; weights are two
+// bytes a parameter.
 #pragma once
 
 #include <cstdint>
