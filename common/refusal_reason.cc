@@ -38,7 +38,8 @@ std::vector<RefusalReasonInfo> Build() {
       {kWaitTooLong, "WAIT_TOO_LONG", kDeadlineExceeded, true, "scheduler",
        "slots|kv_blocks|patches|embedding_bytes|host_bytes",
        "No room came free within the time that the request may wait."},
-      {kVoided, "VOIDED", kCancelled, false, "scheduler", "", "Its caller gave the reservation back while it waited."},
+      {kVoided, "VOIDED", kCancelled, false, "scheduler", "",
+       "Its caller gave the reservation back before it was granted."},
       {kGatewayFull, "GATEWAY_FULL", kResourceExhausted, true, "gateway", "requests_running|gateway_host_bytes",
        "The gateway runs as many requests as it may, or its host memory for them is taken."},
       {kNotReady, "NOT_READY", kUnavailable, true, "worker", "", "The worker loads or drains."},
@@ -83,7 +84,7 @@ std::optional<RefusalReason> FindRefusalReason(std::string_view name) {
 std::string RefusalReference() {
   std::string page =
       "# Refusals\n\n"
-      "Written by `headroom reasons`; a test compares. A request is refused before any work on it, with one of these "
+      "Written by `headroom reasons`; a test compares. A request that is refused holds nothing, and has one of these "
       "reasons. It is the `reason` of the error's `google.rpc.ErrorInfo` (domain `headroom`), of `headroom explain "
       "refusal`, and of the labels `outcome` and `reason` of the metrics: always by this name. The list may grow; a "
       "name that a client does not know is handled by its code. The metadata of the ErrorInfo name the budget and say "

@@ -1,6 +1,6 @@
-// KvPool: owner of the worker's KV blocks. It knows which are in use and by how many sequences, and keeps the KV line
-// of the ledger: *reserved* is what the grants promise, each counted in full; *used* is what holds data, a block that
-// several sequences share counted once.
+// KvPool: owner of the worker's KV blocks, by number; their bytes are the decoder's (llm-worker/decoder.h). It knows
+// which are in use and by how many sequences, and keeps the KV line of the ledger: *reserved* is what the grants
+// promise, each counted in full; *used* is what holds data, a block that several sequences share counted once.
 //
 // KvBlocks: what one sequence holds of it, a leg and blocks in the order of its tokens: position p lies in the
 // (p / block_size)-th at offset p % block_size. A block that others hold as well is read only: MakeWritable() replaces
