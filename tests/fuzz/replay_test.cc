@@ -72,7 +72,7 @@ TEST_P(ReplayTest, KeepsItsPromises) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Targets, ReplayTest, ::testing::ValuesIn(Targets()),
-                         [](const ::testing::TestParamInfo<Target>& info) { return info.param.name; });
+                         [](const ::testing::TestParamInfo<Target>& target) { return target.param.name; });
 
 }  // namespace
 }  // namespace headroom::fuzz
