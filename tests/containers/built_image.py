@@ -15,11 +15,12 @@ DOCKERFILE = "deploy/docker/Dockerfile.cpu"
 
 # Names of steps and what they run; $b is buildah with its storage. The chroot isolation needs no container runtime.
 STEPS = {
-    # What debian:bookworm-slim holds: the essential packages and apt, without documentation.
+    # What debian:bookworm-slim holds: the essential packages and apt, without documentation; and the environment that it sets.
     "base": '''mmdebstrap --quiet --variant=minbase "--dpkgopt=path-exclude=/usr/share/doc/*" "--dpkgopt=path-exclude=/usr/share/man/*" \
       "--dpkgopt=path-exclude=/usr/share/locale/*" bookworm base.tar "$sources"
     scratch=$($b from scratch)
     $b add --quiet $scratch base.tar /
+    $b config --env PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin $scratch
     $b commit --quiet --rm $scratch "$base"''',
     "image": '$b bud --isolation chroot --pull-never --file context/$dockerfile --tag "$image" context',
     "root": '''$b inspect --type image "$image" >inspect.json
