@@ -20,7 +20,14 @@
 namespace headroom::admission {
 namespace {
 
-using namespace simulation;
+using simulation::Due;
+using simulation::Faults;
+using simulation::kAll;
+using simulation::kCluster;
+using simulation::kModel;
+using simulation::Outcome;
+using simulation::Request;
+using simulation::SimWorker;
 
 class World {
  public:
