@@ -24,7 +24,7 @@ int64_t KeyWidth(const model::DecoderConfig& config) { return config.kv_heads * 
 int64_t QkvWidth(const model::DecoderConfig& config) { return QueryWidth(config) + 2 * KeyWidth(config); }
 
 // Every product of a step.
-std::vector<LinearSpec> Products(const model::DecoderConfig& c, DType compute, int64_t tokens, int64_t logit_rows) {
+std::vector<LinearSpec> LinearSpecs(const model::DecoderConfig& c, DType compute, int64_t tokens, int64_t logit_rows) {
   LinearSpec qkv = {.n = QkvWidth(c), .k = c.hidden_size, .dtype = compute, .rows_max = tokens, .bias = c.qkv_bias};
   LinearSpec o = {.n = c.hidden_size,
                   .k = QueryWidth(c),
@@ -44,7 +44,7 @@ std::vector<LinearSpec> Products(const model::DecoderConfig& c, DType compute, i
 absl::StatusOr<runtime::LinearNeeds> DecoderLinearNeeds(runtime::Device& device, const model::ModelConfig& config,
                                                         DType compute, int64_t tokens, int64_t logit_rows) {
   runtime::LinearNeeds needs;
-  for (const LinearSpec& product : Products(config.llm, compute, tokens, logit_rows)) {
+  for (const LinearSpec& product : LinearSpecs(config.llm, compute, tokens, logit_rows)) {
     HEADROOM_ASSIGN_OR_RETURN(const runtime::LinearNeeds own, runtime::DescribeLinear(device, product));
     needs.scratch_bytes = std::max(needs.scratch_bytes, own.scratch_bytes);
     needs.library_bytes += own.library_bytes;
@@ -92,7 +92,7 @@ absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Create(runtime::Device& device
   std::unique_ptr<Decoder> decoder(new Decoder(device, config, plan));
   HEADROOM_RETURN_IF_ERROR(decoder->TakeMemory(arena, plan));
   const memory::LlmStepLayout& step = plan.llm_step;
-  for (const LinearSpec& product : Products(config.llm, plan.compute, step.limits.tokens, step.limits.sequences)) {
+  for (const LinearSpec& product : LinearSpecs(config.llm, plan.compute, step.limits.tokens, step.limits.sequences)) {
     HEADROOM_ASSIGN_OR_RETURN(const int64_t scratch, runtime::PrepareLinear(device, product));
     if (scratch <= step.linear_scratch.bytes()) continue;
     return absl::InternalError(absl::StrCat("a matrix product needs ", scratch, " bytes of scratch, the plan has ",

@@ -20,7 +20,7 @@ using runtime::LinearSpec;
 using runtime::Matrix;
 
 // Every product of a step.
-std::vector<LinearSpec> Products(const model::ModelConfig& config, DType compute, int64_t patches, int64_t pieces) {
+std::vector<LinearSpec> LinearSpecs(const model::ModelConfig& config, DType compute, int64_t patches, int64_t pieces) {
   const model::VisionConfig& v = *config.vision;
   const auto product = [&](int64_t n, int64_t k, bool accumulate) {
     return LinearSpec{.n = n, .k = k, .dtype = compute, .rows_max = patches, .bias = true, .accumulate = accumulate};
@@ -30,7 +30,7 @@ std::vector<LinearSpec> Products(const model::ModelConfig& config, DType compute
       product(v.hidden_size, v.hidden_size, true),       product(v.intermediate_size, v.hidden_size, false),
       product(v.hidden_size, v.intermediate_size, true),
   };
-  for (const LinearSpec& p : Resampler::Products(config, compute, patches, pieces)) products.push_back(p);
+  for (const LinearSpec& p : Resampler::LinearSpecs(config, compute, patches, pieces)) products.push_back(p);
   return products;
 }
 
@@ -45,7 +45,7 @@ int64_t SumPatches(std::span<const PieceInput> pieces) {
 absl::StatusOr<runtime::LinearNeeds> EncoderLinearNeeds(runtime::Device& device, const model::ModelConfig& config,
                                                         DType compute, int64_t patches, int64_t pieces) {
   runtime::LinearNeeds needs;
-  for (const LinearSpec& product : Products(config, compute, patches, pieces)) {
+  for (const LinearSpec& product : LinearSpecs(config, compute, patches, pieces)) {
     HEADROOM_ASSIGN_OR_RETURN(const runtime::LinearNeeds own, runtime::DescribeLinear(device, product));
     needs.scratch_bytes = std::max(needs.scratch_bytes, own.scratch_bytes);
     needs.library_bytes += own.library_bytes;
@@ -85,7 +85,7 @@ absl::StatusOr<std::unique_ptr<Encoder>> Encoder::Create(runtime::Device& device
   std::unique_ptr<Encoder> encoder(new Encoder(device, config, plan));
   HEADROOM_RETURN_IF_ERROR(encoder->TakeMemory(arena, config, plan));
   const memory::VisionStepLayout& step = plan.vision_step;
-  for (const LinearSpec& product : Products(config, plan.compute, step.limits.patches, step.limits.pieces)) {
+  for (const LinearSpec& product : LinearSpecs(config, plan.compute, step.limits.patches, step.limits.pieces)) {
     HEADROOM_ASSIGN_OR_RETURN(const int64_t scratch, runtime::PrepareLinear(device, product));
     if (scratch <= step.linear_scratch.bytes()) continue;
     return absl::InternalError(absl::StrCat("a matrix product needs ", scratch, " bytes of scratch, the plan has ",
@@ -109,7 +109,7 @@ absl::Status Encoder::TakeMemory(memory::Arena& arena, const model::ModelConfig&
 void Encoder::NameWeights() {
   const worker::WeightViews w(weights_, tower_memory_);
   const auto norm = [&](const std::string& name) { return Norm{w.Vector(name + ".weight"), w.Vector(name + ".bias")}; };
-  const auto product = [&](const std::string& name) { return Product{w[name + ".weight"], w.Vector(name + ".bias")}; };
+  const auto product = [&](const std::string& name) { return Affine{w[name + ".weight"], w.Vector(name + ".bias")}; };
   patch_embedding_ = product("vision.patch_embedding");
   position_embedding_ = w["vision.position_embedding.weight"];
   layers_.reserve(static_cast<size_t>(config_.layers));
@@ -244,10 +244,10 @@ absl::Status Encoder::Normalize(const Norm& norm, const ConstMatrix& x, const Ma
       {.x = x, .gain = norm.gain, .bias = norm.bias, .eps = static_cast<float>(config_.layer_norm_eps), .y = y});
 }
 
-absl::Status Encoder::Multiply(const Matrix& x, const Product& product, const Matrix& y, bool accumulate) {
+absl::Status Encoder::Multiply(const Matrix& x, const Affine& affine, const Matrix& y, bool accumulate) {
   return runtime::Linear(device_, {.x = x,
-                                   .weight = product.weight,
-                                   .bias = product.bias,
+                                   .weight = affine.weight,
+                                   .bias = affine.bias,
                                    .y = y,
                                    .accumulate = accumulate,
                                    .scratch = worker::BytesOf(workspace_, layout_.linear_scratch)});

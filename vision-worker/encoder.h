@@ -61,15 +61,15 @@ class Encoder {
     const float* gain;
     const float* bias;
   };
-  struct Product {
+  struct Affine {
     runtime::ConstMatrix weight;
     const float* bias;
   };
   struct Layer {
     Norm norm1;
-    Product qkv, out;
+    Affine qkv, out;
     Norm norm2;
-    Product fc1, fc2;
+    Affine fc1, fc2;
   };
 
   Encoder(runtime::Device& device, const model::ModelConfig& config, const memory::Plan& plan);
@@ -80,7 +80,7 @@ class Encoder {
   absl::Status Attend(const Layer& layer, std::span<const PieceInput> pieces, runtime::Matrix x);
   absl::Status FeedForward(const Layer& layer, runtime::Matrix x);
   absl::Status Normalize(const Norm& norm, const runtime::ConstMatrix& x, const runtime::Matrix& y);
-  absl::Status Multiply(const runtime::Matrix& x, const Product& product, const runtime::Matrix& y, bool accumulate);
+  absl::Status Multiply(const runtime::Matrix& x, const Affine& affine, const runtime::Matrix& y, bool accumulate);
   runtime::Matrix View(const memory::StepBuffer& buffer, int64_t rows) const;
 
   runtime::Device& device_;
@@ -89,7 +89,7 @@ class Encoder {
   const memory::WeightLayout weights_;
   const memory::VisionStepLayout layout_;
   std::span<std::byte> tower_memory_, resampler_memory_, workspace_;
-  Product patch_embedding_{};
+  Affine patch_embedding_{};
   runtime::ConstMatrix position_embedding_;
   std::vector<Layer> layers_;
   Norm post_norm_{};

@@ -41,8 +41,8 @@ Resampler::Resampler(runtime::Device& device, const model::ModelConfig& config, 
   q_ = w["resampler.q"];
 }
 
-std::vector<runtime::LinearSpec> Resampler::Products(const model::ModelConfig& config, DType compute, int64_t patches,
-                                                     int64_t pieces) {
+std::vector<runtime::LinearSpec> Resampler::LinearSpecs(const model::ModelConfig& config, DType compute,
+                                                        int64_t patches, int64_t pieces) {
   const int64_t width = config.llm.hidden_size;
   const int64_t queries = pieces * config.resampler.query_num;
   return {

@@ -34,8 +34,8 @@ class Resampler {
   absl::StatusOr<runtime::ConstMatrix> Run(std::span<const model::PatchGrid> pieces);
 
   // Every product of a step.
-  static std::vector<runtime::LinearSpec> Products(const model::ModelConfig& config, DType compute, int64_t patches,
-                                                   int64_t pieces);
+  static std::vector<runtime::LinearSpec> LinearSpecs(const model::ModelConfig& config, DType compute, int64_t patches,
+                                                      int64_t pieces);
 
  private:
   struct Norm {

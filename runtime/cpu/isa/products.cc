@@ -9,16 +9,17 @@ namespace {
 constexpr int kTileRows = 6;
 constexpr int kTileVectors = HEADROOM_ISA_LEVEL >= 1 ? 4 : 2;
 
-struct ProductF32 {
+// What one multiply-accumulate works on.
+struct MacF32 {
   using A = float;
   using B = float;
   static inline F Step(F sum, F b, const float* a) { return MulAdd(Set(*a), b, sum); }
   static inline F LoadB(const float* b) { return Load(b); }
 };
 
-template <typename Product, int kRows, int kVectors>
-inline void Tile(int64_t k, const typename Product::A* a, int64_t a_stride, const typename Product::B* b,
-                 int64_t b_stride, bool accumulate, float* c, int64_t c_stride) {
+template <typename Mac, int kRows, int kVectors>
+inline void Tile(int64_t k, const typename Mac::A* a, int64_t a_stride, const typename Mac::B* b, int64_t b_stride,
+                 bool accumulate, float* c, int64_t c_stride) {
   F sums[kRows][kVectors];
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) {
@@ -26,13 +27,13 @@ inline void Tile(int64_t k, const typename Product::A* a, int64_t a_stride, cons
     for (int v = 0; v < kVectors; ++v) sums[r][v] = accumulate ? Load(c + r * c_stride + v * kLanes) : Zero();
   }
   for (int64_t i = 0; i < k; ++i) {
-    decltype(Product::LoadB(b)) row[kVectors];
+    decltype(Mac::LoadB(b)) row[kVectors];
 #pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) row[v] = Product::LoadB(b + i * b_stride + v * kLanes);
+    for (int v = 0; v < kVectors; ++v) row[v] = Mac::LoadB(b + i * b_stride + v * kLanes);
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) sums[r][v] = Product::Step(sums[r][v], row[v], a + r * a_stride + i);
+      for (int v = 0; v < kVectors; ++v) sums[r][v] = Mac::Step(sums[r][v], row[v], a + r * a_stride + i);
     }
   }
 #pragma GCC unroll 8
@@ -43,34 +44,33 @@ inline void Tile(int64_t k, const typename Product::A* a, int64_t a_stride, cons
 }
 
 // All rows of one column tile of kVectors vectors.
-template <typename Product, int kVectors>
-void ColumnTile(int64_t m, int64_t k, const typename Product::A* a, int64_t a_stride, const typename Product::B* b,
+template <typename Mac, int kVectors>
+void ColumnTile(int64_t m, int64_t k, const typename Mac::A* a, int64_t a_stride, const typename Mac::B* b,
                 int64_t b_stride, bool accumulate, float* c, int64_t c_stride) {
   int64_t r = 0;
   for (; r + kTileRows <= m; r += kTileRows) {
-    Tile<Product, kTileRows, kVectors>(k, a + r * a_stride, a_stride, b, b_stride, accumulate, c + r * c_stride,
-                                       c_stride);
+    Tile<Mac, kTileRows, kVectors>(k, a + r * a_stride, a_stride, b, b_stride, accumulate, c + r * c_stride, c_stride);
   }
   a += r * a_stride;
   c += r * c_stride;
   switch (m - r) {
     case 5:
-      return Tile<Product, 5, kVectors>(k, a, a_stride, b, b_stride, accumulate, c, c_stride);
+      return Tile<Mac, 5, kVectors>(k, a, a_stride, b, b_stride, accumulate, c, c_stride);
     case 4:
-      return Tile<Product, 4, kVectors>(k, a, a_stride, b, b_stride, accumulate, c, c_stride);
+      return Tile<Mac, 4, kVectors>(k, a, a_stride, b, b_stride, accumulate, c, c_stride);
     case 3:
-      return Tile<Product, 3, kVectors>(k, a, a_stride, b, b_stride, accumulate, c, c_stride);
+      return Tile<Mac, 3, kVectors>(k, a, a_stride, b, b_stride, accumulate, c, c_stride);
     case 2:
-      return Tile<Product, 2, kVectors>(k, a, a_stride, b, b_stride, accumulate, c, c_stride);
+      return Tile<Mac, 2, kVectors>(k, a, a_stride, b, b_stride, accumulate, c, c_stride);
     case 1:
-      return Tile<Product, 1, kVectors>(k, a, a_stride, b, b_stride, accumulate, c, c_stride);
+      return Tile<Mac, 1, kVectors>(k, a, a_stride, b, b_stride, accumulate, c, c_stride);
     default:
       return;
   }
 }
 
-template <typename Product>
-void Gemm(int64_t m, int64_t n, int64_t k, const typename Product::A* a, int64_t a_stride, const typename Product::B* b,
+template <typename Mac>
+void Gemm(int64_t m, int64_t n, int64_t k, const typename Mac::A* a, int64_t a_stride, const typename Mac::B* b,
           int64_t b_stride, bool accumulate, float* c, int64_t c_stride) {
   // Column tiles of nearly one width: 5 vectors go as 3 + 2, not as 4 + 1, whose single column waits for its own sums.
   int64_t left = n / kLanes;
@@ -79,17 +79,17 @@ void Gemm(int64_t m, int64_t n, int64_t k, const typename Product::A* a, int64_t
     const int64_t vectors = (left + tiles - 1) / tiles;
     switch (vectors) {
       case 1:
-        ColumnTile<Product, 1>(m, k, a, a_stride, b, b_stride, accumulate, c, c_stride);
+        ColumnTile<Mac, 1>(m, k, a, a_stride, b, b_stride, accumulate, c, c_stride);
         break;
       case 2:
-        ColumnTile<Product, 2>(m, k, a, a_stride, b, b_stride, accumulate, c, c_stride);
+        ColumnTile<Mac, 2>(m, k, a, a_stride, b, b_stride, accumulate, c, c_stride);
         break;
 #if HEADROOM_ISA_LEVEL >= 1
       case 3:
-        ColumnTile<Product, 3>(m, k, a, a_stride, b, b_stride, accumulate, c, c_stride);
+        ColumnTile<Mac, 3>(m, k, a, a_stride, b, b_stride, accumulate, c, c_stride);
         break;
       default:
-        ColumnTile<Product, 4>(m, k, a, a_stride, b, b_stride, accumulate, c, c_stride);
+        ColumnTile<Mac, 4>(m, k, a, a_stride, b, b_stride, accumulate, c, c_stride);
         break;
 #endif
     }
@@ -100,7 +100,7 @@ void Gemm(int64_t m, int64_t n, int64_t k, const typename Product::A* a, int64_t
 }
 
 #if HEADROOM_ISA_LEVEL >= 2
-struct ProductBf16 {
+struct MacBf16 {
   using A = uint32_t;
   using B = uint32_t;
   static inline F Step(F sum, __m512bh b, const uint32_t* a) {
@@ -157,9 +157,9 @@ void Interleave(const uint16_t* a, const uint16_t* b, uint16_t* dst, int64_t n) 
 }  // namespace
 
 void FillProducts(Kernels* k) {
-  k->gemm_f32 = Gemm<ProductF32>;
+  k->gemm_f32 = Gemm<MacF32>;
 #if HEADROOM_ISA_LEVEL >= 2
-  k->gemm_bf16 = Gemm<ProductBf16>;
+  k->gemm_bf16 = Gemm<MacBf16>;
 #endif
   k->transpose = Transpose;
   k->interleave = Interleave;
