@@ -112,7 +112,7 @@ struct GatewaySection {
   bool reflection = false;
   bool explain = true;
   int64_t max_tokens_default = 512;
-  int64_t requests_running_max = 256;
+  int64_t requests_running_max = 4096;
   int64_t host_bytes_max = int64_t{1} << 30;
   bool host_bytes_given = false;
   int64_t grpc_bytes_max = kGrpcBytesMax;

@@ -2,51 +2,66 @@
 
 #include <grpcpp/impl/codegen/proto_utils.h>
 
-#include "common/log.h"
+#include "common/rpc/status.h"
 
 namespace headroom::gateway {
 
-std::shared_ptr<AnswerCall> AnswerCall::Create(grpc::CallbackServerContext* context, Duration unread_max) {
-  std::shared_ptr<AnswerCall> call(new AnswerCall(context, unread_max));
+std::shared_ptr<GenerateCall> GenerateCall::Create(grpc::CallbackServerContext* context) {
+  std::shared_ptr<GenerateCall> call(new GenerateCall(context));
   call->self_ = call;
   return call;
 }
 
-void AnswerCall::AwaitWrite(std::unique_lock<std::mutex>& lock) {
-  if (written_.wait_for(lock, unread_max_, [this] { return !writing_; })) return;
-  Log(LogLevel::kWarning, "gateway", "client does not read: call cancelled");
-  stop_.request_stop();
-  context_->TryCancel();
-  // gRPC fails the pending write now; its reaction follows without the client's help.
-  written_.wait(lock, [this] { return !writing_; });
+void GenerateCall::Text(const std::string& text, Taken taken) {
+  v1::GenerateResponse response;
+  response.set_text_delta(text);
+  Send(response, std::move(taken));
 }
 
-bool AnswerCall::Send(const v1::GenerateResponse& response) {
-  std::unique_lock lock(mutex_);
-  AwaitWrite(lock);
-  if (broken_ || stop_.stop_requested()) return false;
+void GenerateCall::Finish(const v1::Finish& finish, Taken taken) {
+  v1::GenerateResponse response;
+  *response.mutable_finish() = finish;
+  Send(response, std::move(taken));
+}
+
+void GenerateCall::Send(const v1::GenerateResponse& response, Taken taken) {
+  taken_ = std::move(taken);
   current_.Clear();
   bool owned = false;
   grpc::SerializationTraits<v1::GenerateResponse>::Serialize(response, &current_, &owned);
-  writing_ = true;
   StartWrite(&current_);
-  return true;
 }
 
-void AnswerCall::End(const grpc::Status& status) {
-  {
-    std::unique_lock lock(mutex_);
-    AwaitWrite(lock);
-  }
-  Finish(status);
+void GenerateCall::OnWriteDone(bool ok) {
+  // The next piece may come while this one is being called.
+  const Taken taken = std::move(taken_);
+  taken(ok);
 }
 
-void AnswerCall::OnWriteDone(bool ok) {
-  // Notified under the lock: after it is released the pool's thread may end the call, and OnDone may free this object.
-  std::lock_guard lock(mutex_);
-  writing_ = false;
-  if (!ok) broken_ = true;
-  written_.notify_all();
+void GenerateCall::End(const absl::Status& status) {
+  grpc::ServerWriteReactor<grpc::ByteBuffer>::Finish(rpc::ToGrpc(status));
+}
+
+std::shared_ptr<CompleteCall> CompleteCall::Create(grpc::CallbackServerContext* context, grpc::ByteBuffer* response) {
+  std::shared_ptr<CompleteCall> call(new CompleteCall(context, response));
+  call->self_ = call;
+  return call;
+}
+
+void CompleteCall::Text(const std::string& text, Taken taken) {
+  response_.mutable_text()->append(text);
+  taken(true);
+}
+
+void CompleteCall::Finish(const v1::Finish& finish, Taken taken) {
+  *response_.mutable_finish() = finish;
+  taken(true);
+}
+
+void CompleteCall::End(const absl::Status& status) {
+  bool owned = false;
+  grpc::SerializationTraits<v1::CompleteResponse>::Serialize(response_, response_bytes_, &owned);
+  grpc::ServerUnaryReactor::Finish(rpc::ToGrpc(status));
 }
 
 }  // namespace headroom::gateway

@@ -1,53 +1,78 @@
-// One public call at the gRPC edge: reactions of gRPC's threads only set flags; the request itself runs on the
-// gateway's pool and writes through here. The object keeps itself alive until gRPC is done with it.
+// The two public calls that answer a request, as sinks of gRPC: each translates, and keeps itself alive until gRPC is
+// done with it.
 #pragma once
 
 #include <grpcpp/server_context.h>
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/server_callback.h>
 
-#include <condition_variable>
 #include <memory>
-#include <mutex>
-#include <stop_token>
 #include <string>
 
-#include "common/clock.h"
+#include "gateway/answer_sink.h"
+#include "gateway/request_runner.h"
 #include "headroom/v1/gateway.pb.h"
 
 namespace headroom::gateway {
 
-// Server side of Gateway.Generate; messages are serialized by hand (service.h says why). Send and End are for one
-// thread; they wait until the client has taken the last message, at most `unread_max`, after which the call is
-// cancelled: a reader that stopped reading does not hold a request for ever.
-class AnswerCall : public grpc::ServerWriteReactor<grpc::ByteBuffer>, public std::enable_shared_from_this<AnswerCall> {
+// Server side of Gateway.Generate; messages are serialized by hand (service.h says why).
+class GenerateCall : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
+                     public AnswerSink,
+                     public std::enable_shared_from_this<GenerateCall> {
  public:
   // gRPC's share of the ownership ends in OnDone.
-  static std::shared_ptr<AnswerCall> Create(grpc::CallbackServerContext* context, Duration unread_max);
+  static std::shared_ptr<GenerateCall> Create(grpc::CallbackServerContext* context);
+  // Before the call is given to gRPC.
+  void Follow(RequestRunner::Handle handle) { handle_ = std::move(handle); }
 
-  std::stop_token stop_token() const { return stop_.get_token(); }
-  // False when the call is over: cancelled, past its deadline, or unread for too long.
-  bool Send(const v1::GenerateResponse& response);
-  void End(const grpc::Status& status);
+  void Granted() override {}
+  void Text(const std::string& text, Taken taken) override;
+  void Finish(const v1::Finish& finish, Taken taken) override;
+  void Disconnect() override { context_->TryCancel(); }
+  void End(const absl::Status& status) override;
 
   void OnWriteDone(bool ok) override;
-  void OnCancel() override { stop_.request_stop(); }
+  void OnCancel() override { handle_.Cancel(); }
   void OnDone() override { self_.reset(); }
 
  private:
-  AnswerCall(grpc::CallbackServerContext* context, Duration unread_max) : context_(context), unread_max_(unread_max) {}
-  void AwaitWrite(std::unique_lock<std::mutex>& lock);
+  explicit GenerateCall(grpc::CallbackServerContext* context) : context_(context) {}
+  void Send(const v1::GenerateResponse& response, Taken taken);
 
   grpc::CallbackServerContext* const context_;
-  const Duration unread_max_;
-  std::stop_source stop_;
-  std::shared_ptr<AnswerCall> self_;
+  RequestRunner::Handle handle_;
+  std::shared_ptr<GenerateCall> self_;
+  grpc::ByteBuffer current_;  // of the one write that may be on its way
+  Taken taken_;
+};
 
-  std::mutex mutex_;
-  std::condition_variable written_;
-  grpc::ByteBuffer current_;
-  bool writing_ = false;
-  bool broken_ = false;
+// Server side of Gateway.Complete: the answer in one message.
+class CompleteCall : public grpc::ServerUnaryReactor,
+                     public AnswerSink,
+                     public std::enable_shared_from_this<CompleteCall> {
+ public:
+  // `response`: gRPC's, until the call has ended.
+  static std::shared_ptr<CompleteCall> Create(grpc::CallbackServerContext* context, grpc::ByteBuffer* response);
+  void Follow(RequestRunner::Handle handle) { handle_ = std::move(handle); }
+
+  void Granted() override {}
+  void Text(const std::string& text, Taken taken) override;
+  void Finish(const v1::Finish& finish, Taken taken) override;
+  void Disconnect() override { context_->TryCancel(); }
+  void End(const absl::Status& status) override;
+
+  void OnCancel() override { handle_.Cancel(); }
+  void OnDone() override { self_.reset(); }
+
+ private:
+  CompleteCall(grpc::CallbackServerContext* context, grpc::ByteBuffer* response)
+      : context_(context), response_bytes_(response) {}
+
+  grpc::CallbackServerContext* const context_;
+  grpc::ByteBuffer* const response_bytes_;
+  RequestRunner::Handle handle_;
+  std::shared_ptr<CompleteCall> self_;
+  v1::CompleteResponse response_;
 };
 
 }  // namespace headroom::gateway

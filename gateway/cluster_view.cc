@@ -26,12 +26,11 @@ absl::Status NoWorker(const std::string& message) {
 
 }  // namespace
 
-ClusterView::ClusterView(SchedulerClient& scheduler, std::string fingerprint, bool needs_vision)
-    : scheduler_(scheduler),
-      fingerprint_(std::move(fingerprint)),
-      needs_vision_(needs_vision),
-      limits_(NoScheduler()),
-      thread_([this] { Run(); }) {}
+ClusterView::ClusterView(SchedulerClient& scheduler, const ServedModels& models)
+    : scheduler_(scheduler), models_(models) {
+  for (const auto& model : models_.all()) limits_.emplace(model.get(), OfModel{NoScheduler(), {}});
+  thread_ = std::thread([this] { Run(); });
+}
 
 ClusterView::~ClusterView() {
   {
@@ -48,25 +47,24 @@ void ClusterView::Run() {
     lock.unlock();
     auto state = scheduler_.GetClusterState(kCallTimeout);
     lock.lock();
-    if (state.ok()) {
-      state_ = *std::move(state);
-      limits_ = LimitsNow();
-    } else {
-      limits_ = NoScheduler();
+    const bool reached = state.ok();
+    if (reached) state_ = *std::move(state);
+    for (auto& [model, limits] : limits_) {
+      limits.now = reached ? LimitsNow(*model) : NoScheduler();
+      if (limits.now.ok()) limits.known = *limits.now;
     }
-    if (limits_.ok()) known_limits_ = *limits_;
     changed_.notify_all();
-    changed_.wait_for(lock, limits_.ok() ? kRefreshReady : kRefreshWaiting, [this] { return stopping_; });
+    changed_.wait_for(lock, ReadyLocked().ok() ? kRefreshReady : kRefreshWaiting, [this] { return stopping_; });
   }
 }
 
-absl::StatusOr<ClusterLimits> ClusterView::LimitsNow() const {
+absl::StatusOr<ClusterLimits> ClusterView::LimitsNow(const ServedModel& model) const {
   ClusterLimits limits;
   bool vision = false;
   bool other_model = false;
   for (const v1::WorkerView& worker : state_.workers()) {
     if (!worker.placeable()) continue;
-    if (worker.model().sha256() != fingerprint_) {
+    if (worker.model().sha256() != model.fingerprint) {
       other_model = true;
       continue;
     }
@@ -82,19 +80,27 @@ absl::StatusOr<ClusterLimits> ClusterView::LimitsNow() const {
   }
   const std::string hint = other_model ? " (ready workers serve another model)" : "";
   if (limits.block_size == 0) return NoWorker("no llm-worker is ready" + hint);
-  if (needs_vision_ && !vision) return NoWorker("no vision-worker is ready" + hint);
+  if (model.config.vision && !vision) return NoWorker("no vision-worker is ready" + hint);
   return limits;
+}
+
+absl::Status ClusterView::ReadyLocked() const {
+  for (const auto& model : models_.all()) {
+    if (limits_.at(model.get()).now.ok()) return absl::OkStatus();
+  }
+  return limits_.at(models_.all().front().get()).now.status();
 }
 
 absl::Status ClusterView::Ready() const {
   std::lock_guard lock(mutex_);
-  return limits_.status();
+  return ReadyLocked();
 }
 
-absl::StatusOr<ClusterLimits> ClusterView::Limits() const {
+absl::StatusOr<ClusterLimits> ClusterView::Limits(const ServedModel& model) const {
   std::lock_guard lock(mutex_);
-  if (known_limits_.has_value()) return *known_limits_;
-  return limits_;
+  const OfModel& limits = limits_.at(&model);
+  if (limits.known.has_value()) return *limits.known;
+  return limits.now;
 }
 
 v1::ClusterState ClusterView::State() const {
@@ -104,7 +110,7 @@ v1::ClusterState ClusterView::State() const {
 
 bool ClusterView::WaitReady(std::chrono::milliseconds timeout) {
   std::unique_lock lock(mutex_);
-  return changed_.wait_for(lock, timeout, [this] { return limits_.ok(); });
+  return changed_.wait_for(lock, timeout, [this] { return ReadyLocked().ok(); });
 }
 
 }  // namespace headroom::gateway

@@ -1,15 +1,17 @@
-// What the gateway knows of the cluster, refreshed from the scheduler by one thread: readiness, and the limits that
-// prices are made of. It may be a second old; the scheduler and the workers check everything again.
+// What the gateway knows of the cluster, refreshed from the scheduler by one thread: readiness, and for each model the
+// limits that prices are made of. It may be a second old; the scheduler and the workers check everything again.
 #pragma once
 
 #include <condition_variable>
+#include <map>
 #include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
 
 #include "common/status.h"
-#include "gateway/clients.h"
+#include "gateway/scheduler_client.h"
+#include "gateway/served_model.h"
 
 namespace headroom::gateway {
 
@@ -23,33 +25,37 @@ struct ClusterLimits {
 
 class ClusterView {
  public:
-  // `fingerprint`: of the model that this gateway serves; `needs_vision`: whether readiness needs a vision-worker.
-  ClusterView(SchedulerClient& scheduler, std::string fingerprint, bool needs_vision);
+  // Of every model in `models`, which must outlive this.
+  ClusterView(SchedulerClient& scheduler, const ServedModels& models);
   ~ClusterView();
 
-  // Whether a worker of every needed role is ready for grants now; refused as NO_WORKER or NO_SCHEDULER, saying what is
-  // missing, if not.
+  // Whether some model has a worker of every role that it needs ready for grants now; refused as NO_WORKER or
+  // NO_SCHEDULER, saying what the first one misses, if not.
   absl::Status Ready() const;
-  // What to price requests with. Once known it stays known: while the scheduler or workers are away for a moment, it is
-  // the scheduler that lets requests wait or refuses them. Refused as in Ready() before.
-  absl::StatusOr<ClusterLimits> Limits() const;
+  // What to price requests for a model with. Once known it stays known: while the scheduler or workers are away for a
+  // moment, it is the scheduler that lets requests wait or refuses them. Refused as in Ready() before.
+  absl::StatusOr<ClusterLimits> Limits(const ServedModel& model) const;
   // The last state that the scheduler sent.
   v1::ClusterState State() const;
   // Waits until Ready() is OK or `timeout` has passed; says which.
   bool WaitReady(std::chrono::milliseconds timeout);
 
  private:
+  struct OfModel {
+    absl::StatusOr<ClusterLimits> now;
+    std::optional<ClusterLimits> known;
+  };
+
   void Run();
-  absl::StatusOr<ClusterLimits> LimitsNow() const;
+  absl::StatusOr<ClusterLimits> LimitsNow(const ServedModel& model) const;
+  absl::Status ReadyLocked() const;
 
   SchedulerClient& scheduler_;
-  const std::string fingerprint_;
-  const bool needs_vision_;
+  const ServedModels& models_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   v1::ClusterState state_;
-  absl::StatusOr<ClusterLimits> limits_;  // now
-  std::optional<ClusterLimits> known_limits_;
+  std::map<const ServedModel*, OfModel> limits_;
   bool stopping_ = false;
   std::thread thread_;
 };

@@ -9,14 +9,22 @@ namespace {
 // Shorter than any sensible grant_ttl_ms / 2, so that a renewal is never late by much.
 constexpr std::chrono::milliseconds kTick(50);
 constexpr std::chrono::milliseconds kCallTimeout(2'000);
-constexpr size_t kUnknownMax = 4096;
+// As many as requests can run at once: all of them may be cut short together.
+constexpr size_t kUnknownMax = 65'536;
+// Between two looks at what must be renewed.
+constexpr size_t kVoidsAtOnce = 64;
+
+// The scheduler reclaims it at its expiry all the same.
+void LogFailedVoid(const absl::Status& status) {
+  if (!status.ok()) Log(LogLevel::kWarning, "gateway", "void failed").With("error", status.ToString());
+}
 
 }  // namespace
 
 HeldGrant::HeldGrant(GrantKeeper* keeper, admission::Grant grant, TimePoint received_at)
     : keeper_(keeper), holder_(std::move(grant), received_at) {}
 
-HeldGrant::~HeldGrant() { keeper_->Drop(this); }
+HeldGrant::~HeldGrant() { keeper_->Forget(*this); }
 
 absl::StatusOr<v1::Grant> HeldGrant::Forward() {
   std::lock_guard lock(mutex_);
@@ -30,8 +38,8 @@ void HeldGrant::MarkActivated(admission::Role role) {
   if (!holder_.IsActivated(role)) holder_.MarkActivated(role);
 }
 
-GrantKeeper::GrantKeeper(SchedulerClient& scheduler, Clock& clock)
-    : scheduler_(scheduler), clock_(clock), thread_([this] { Run(); }) {}
+GrantKeeper::GrantKeeper(SchedulerClient& scheduler, Peers& peers, Clock& clock)
+    : scheduler_(scheduler), peers_(peers), clock_(clock), thread_([this] { Run(); }) {}
 
 GrantKeeper::~GrantKeeper() {
   {
@@ -45,30 +53,27 @@ GrantKeeper::~GrantKeeper() {
 std::unique_ptr<HeldGrant> GrantKeeper::Hold(admission::Grant grant, TimePoint received_at) {
   auto held = std::make_unique<HeldGrant>(this, std::move(grant), received_at);
   std::lock_guard lock(mutex_);
-  held_.insert(held.get());
+  held_[held->holder_.grant().id] = held.get();
   wake_.notify_all();
   return held;
 }
 
-void GrantKeeper::Drop(HeldGrant* held) {
-  {
-    // RenewDue() holds this lock while it looks at grants, so after this line nobody else uses `held`.
-    std::lock_guard lock(mutex_);
-    held_.erase(held);
-  }
-  if (!held->holder_.NeedsVoid()) return;
-  v1::VoidRequest request;
-  *request.mutable_id() = admission::ToProto(held->holder_.grant().id);
-  request.mutable_epoch()->set_cluster_id(held->holder_.grant().cluster_id);
-  request.mutable_epoch()->set_number(held->holder_.grant().epoch);
-  SendVoid(request).IgnoreError();
+// RenewDue() holds the lock while it looks at grants, so after this nobody else uses `held`.
+void GrantKeeper::Forget(const HeldGrant& held) {
+  std::lock_guard lock(mutex_);
+  held_.erase(held.holder_.grant().id);
 }
 
-absl::Status GrantKeeper::SendVoid(const v1::VoidRequest& request) {
-  absl::Status status = scheduler_.Void(request, kCallTimeout);
-  // The scheduler reclaims it at its expiry all the same.
-  if (!status.ok()) Log(LogLevel::kWarning, "gateway", "void failed").With("error", status.ToString());
-  return status;
+Task<absl::Status> GrantKeeper::Release(HeldGrant& held) {
+  Forget(held);
+  if (!held.holder_.NeedsVoid()) co_return absl::OkStatus();
+  v1::VoidRequest request;
+  *request.mutable_id() = admission::ToProto(held.holder_.grant().id);
+  request.mutable_epoch()->set_cluster_id(held.holder_.grant().cluster_id);
+  request.mutable_epoch()->set_number(held.holder_.grant().epoch);
+  const absl::Status status = co_await peers_.Void(request);
+  LogFailedVoid(status);
+  co_return status;
 }
 
 void GrantKeeper::VoidUnknown(const v1::GrantId& id) {
@@ -78,21 +83,19 @@ void GrantKeeper::VoidUnknown(const v1::GrantId& id) {
   wake_.notify_all();
 }
 
-void GrantKeeper::SendVoids() {
-  std::deque<v1::GrantId> ids;
-  {
-    std::lock_guard lock(mutex_);
-    ids.swap(unknown_);
-  }
-  while (!ids.empty()) {
+void GrantKeeper::SendVoids(size_t count) {
+  for (size_t i = 0; i < count; ++i) {
     v1::VoidRequest request;
-    *request.mutable_id() = ids.front();
-    ids.pop_front();
-    if (SendVoid(request).ok()) continue;
+    {
+      std::lock_guard lock(mutex_);
+      if (unknown_.empty()) return;
+      *request.mutable_id() = unknown_.front();
+      unknown_.pop_front();
+    }
+    const absl::Status status = scheduler_.Void(request, kCallTimeout);
+    LogFailedVoid(status);
     // A scheduler that does not answer must not keep renewals waiting behind all of these.
-    std::lock_guard lock(mutex_);
-    unknown_.insert(unknown_.begin(), ids.begin(), ids.end());
-    return;
+    if (!status.ok()) return;
   }
 }
 
@@ -105,12 +108,12 @@ void GrantKeeper::Run() {
       wake_.wait_for(lock, kTick, [this] { return stopping_ || !unknown_.empty(); });
     }
     lock.unlock();
-    SendVoids();
+    SendVoids(kVoidsAtOnce);
     RenewDue();
     lock.lock();
   }
   lock.unlock();
-  SendVoids();
+  SendVoids(kUnknownMax);
 }
 
 void GrantKeeper::RenewDue() {
@@ -122,11 +125,11 @@ void GrantKeeper::RenewDue() {
   const TimePoint now = clock_.Now();
   {
     std::lock_guard lock(mutex_);
-    for (HeldGrant* held : held_) {
+    for (const auto& [id, held] : held_) {
       std::lock_guard held_lock(held->mutex_);
       if (now < held->holder_.RenewAt() || held->holder_.Expired(now)) continue;
       Due one;
-      one.id = held->holder_.grant().id;
+      one.id = id;
       *one.request.mutable_id() = admission::ToProto(one.id);
       one.request.mutable_epoch()->set_cluster_id(held->holder_.grant().cluster_id);
       one.request.mutable_epoch()->set_number(held->holder_.grant().epoch);
@@ -139,12 +142,10 @@ void GrantKeeper::RenewDue() {
     // A grant that cannot be renewed runs out by its own clock; the next Forward() says so.
     if (!renewed.ok()) continue;
     std::lock_guard lock(mutex_);
-    for (HeldGrant* held : held_) {
-      std::lock_guard held_lock(held->mutex_);
-      if (held->holder_.grant().id == one.id) {
-        held->holder_.Renewed(sent_at, std::chrono::milliseconds(renewed->ttl_ms()));
-      }
-    }
+    const auto held = held_.find(one.id);
+    if (held == held_.end()) continue;
+    std::lock_guard held_lock(held->second->mutex_);
+    held->second->holder_.Renewed(sent_at, std::chrono::milliseconds(renewed->ttl_ms()));
   }
 }
 

@@ -1,35 +1,43 @@
 // The life of a request, read top to bottom: check ▸ price ▸ reserve ▸ encode ▸ generate ▸ answer. ARCHITECTURE.md,
 // "Life of a request".
 //
-// Run() blocks; the gateway's own pool calls it, never a gRPC thread. Any number of calls may run at once.
+// Run() is a coroutine: between two steps the request is an object in memory and holds no thread. Any number may be on
+// their way at once.
 #pragma once
 
-#include <functional>
+#include <memory>
 #include <optional>
+#include <string>
 
+#include "common/async/executor.h"
+#include "common/async/task.h"
+#include "common/async/timers.h"
 #include "common/clock.h"
 #include "common/config.h"
-#include "common/rpc/channel_directory.h"
+#include "gateway/answer.h"
 #include "gateway/cluster_view.h"
 #include "gateway/grant_keeper.h"
 #include "gateway/host_budget.h"
+#include "gateway/peers.h"
 #include "gateway/prepare.h"
+#include "gateway/served_model.h"
 #include "headroom/v1/gateway.pb.h"
 
 namespace headroom::gateway {
 
 struct PipelineParts {
   const GatewaySection& config;
-  const ServedModel& model;
-  rpc::ChannelDirectory& channels;
-  SchedulerClient& scheduler;
+  const ServedModels& models;
+  Peers& peers;
   GrantKeeper& grants;
   ClusterView& cluster;
   HostBudget& host_budget;
   Clock& clock;
+  Executor& executor;  // steps between waits: short
+  Timers& timers;
 };
 
-// What a request took, for metrics; times count from the start of Run().
+// What a request took, for metrics; times count from its first question to the scheduler.
 struct RequestTimes {
   std::optional<double> queued_seconds;
   std::optional<double> first_token_seconds;
@@ -40,27 +48,30 @@ class Pipeline {
  public:
   explicit Pipeline(const PipelineParts& parts) : parts_(parts) {}
 
-  // Gives text to the client as it comes; false when the client takes no more, which ends the request.
-  using TextSink = std::function<bool(const std::string&)>;
-
-  // The caller holds the request's own bytes of the host budget. Errors are those of Gateway.Generate (gateway.proto).
-  // Whatever the way out, nothing of the request is left behind: no grant, no embeddings, no host memory.
-  absl::StatusOr<v1::Finish> Run(const v1::GenerateRequest& request, const std::string& request_id,
-                                 const CallScope& scope, const TextSink& sink, RequestTimes* times);
+  // Begins in the thread of its caller with what is heavy (reading images' headers, tokenizing) and goes on in the
+  // executor. The caller holds the message's own bytes of the host budget. Errors are those of Gateway.Generate
+  // (gateway.proto). Whatever the way out, nothing of the request is left behind: no grant, no embeddings, no host
+  // memory.
+  Task<absl::StatusOr<v1::Finish>> Run(const v1::GenerateRequest& request, const std::string& request_id,
+                                       const CallScope& scope, Answer& answer, RequestTimes& times) const;
 
  private:
-  struct Attempt;
+  struct Progress;
 
-  absl::StatusOr<PreparedRequest> PrepareInBudget(const v1::GenerateRequest& request, const ClusterLimits& limits);
-  absl::StatusOr<std::unique_ptr<HeldGrant>> Reserve(const PreparedRequest& prepared, Attempt& attempt);
-  absl::StatusOr<v1::ReserveResponse> AskScheduler(v1::ReserveRequest& reserve, const Attempt& attempt);
+  absl::StatusOr<PreparedRequest> PrepareInBudget(const v1::GenerateRequest& request, const ServedModel& model,
+                                                  const ClusterLimits& limits) const;
+  Task<absl::StatusOr<std::unique_ptr<HeldGrant>>> Reserve(Progress& progress) const;
+  Task<absl::StatusOr<v1::ReserveResponse>> AskScheduler(v1::ReserveRequest& reserve, const Progress& progress) const;
   // One Reserve call. Where it leaves open whether the scheduler made a grant, that is voided.
-  absl::StatusOr<v1::ReserveResponse> AskOnce(v1::ReserveRequest& reserve, const CallScope& scope);
-  absl::StatusOr<std::unique_ptr<VisionEncoding>> Encode(const PreparedRequest& prepared, HeldGrant& grant,
-                                                         Attempt& attempt);
-  absl::Status Generate(const PreparedRequest& prepared, HeldGrant& grant, VisionEncoding* encoding, Attempt& attempt);
+  Task<absl::StatusOr<v1::ReserveResponse>> AskOnce(v1::ReserveRequest& reserve, const CallScope& scope) const;
+  // From the grant to the end of the answer, or of the workers that should have given it.
+  Task<absl::Status> Work(HeldGrant& grant, Progress& progress) const;
+  Task<absl::StatusOr<std::unique_ptr<VisionEncoding>>> Encode(HeldGrant& grant, Progress& progress) const;
+  Task<absl::Status> Generate(HeldGrant& grant, VisionEncoding* encoding, Progress& progress) const;
+  absl::StatusOr<v1::LlmGenerateRequest> GenerateMessage(HeldGrant& grant, const VisionEncoding* encoding,
+                                                         const Progress& progress) const;
 
-  PipelineParts parts_;
+  const PipelineParts parts_;
 };
 
 }  // namespace headroom::gateway

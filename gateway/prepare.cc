@@ -15,11 +15,7 @@ namespace {
 constexpr int kStopStringsMax = 8;
 constexpr size_t kStopStringBytesMax = 128;
 
-absl::Status CheckScalars(const v1::GenerateRequest& request, const ServedModel& model) {
-  if (!request.model().empty() && request.model() != model.name) {
-    return absl::InvalidArgumentError("unknown model '" + CutText(request.model(), 64) + "'; served is '" + model.name +
-                                      "'");
-  }
+absl::Status CheckScalars(const v1::GenerateRequest& request) {
   if (request.n() < 0 || request.n() > 1)
     return OutOfRange("n", request.n(), "in [0, 1]: several choices are not supported yet");
   if (request.priority() < admission::kPriorityMin || request.priority() > admission::kPriorityMax) {
@@ -112,7 +108,7 @@ absl::StatusOr<int64_t> ResolveMaxTokens(const v1::GenerateRequest& request, int
 absl::StatusOr<PreparedRequest> Prepare(const v1::GenerateRequest& request, const ServedModel& model,
                                         const GatewaySection& config, const ClusterLimits& limits) {
   PreparedRequest prepared;
-  HEADROOM_RETURN_IF_ERROR(CheckScalars(request, model));
+  HEADROOM_RETURN_IF_ERROR(CheckScalars(request));
   HEADROOM_ASSIGN_OR_RETURN(prepared.sampling, ResolveSampling(request.sampling(), model.config.generation));
   prepared.stop_strings.assign(request.stop().begin(), request.stop().end());
 

@@ -29,7 +29,8 @@ struct PreparedRequest {
   v1::Usage usage;  // what is known before: prompt_tokens, image_tokens, images, pieces
 };
 
-// Checks every field of the request. INVALID_ARGUMENT with the value and the limit.
+// Checks every field of the request but the name of the model, which chose `model`. INVALID_ARGUMENT with the value and
+// the limit.
 absl::StatusOr<PreparedRequest> Prepare(const v1::GenerateRequest& request, const ServedModel& model,
                                         const GatewaySection& config, const ClusterLimits& limits);
 

@@ -23,11 +23,14 @@ class PrepareTest : public ::testing::Test {
   static void SetUpTestSuite() {
     auto loaded = ServedModel::Load(kGolden);
     ASSERT_TRUE(loaded.ok()) << loaded.status();
-    model_ = loaded->release();
+    model_ = loaded->get();
+    std::vector<std::unique_ptr<ServedModel>> models;
+    models.push_back(*std::move(loaded));
+    models_ = new ServedModels(std::move(models));
   }
   static void TearDownTestSuite() {
-    delete model_;
-    model_ = nullptr;
+    delete models_;
+    models_ = nullptr;
   }
 
   static std::string Picture(const std::string& name) {
@@ -45,7 +48,8 @@ class PrepareTest : public ::testing::Test {
   }
 
   absl::StatusOr<PreparedRequest> Run(const v1::GenerateRequest& request) {
-    return Prepare(request, *model_, config_, limits_);
+    HEADROOM_ASSIGN_OR_RETURN(const ServedModel* model, models_->Find(request.model()));
+    return Prepare(request, *model, config_, limits_);
   }
 
   void ExpectInvalid(const v1::GenerateRequest& request, const std::string& words) {
@@ -54,14 +58,16 @@ class PrepareTest : public ::testing::Test {
     EXPECT_THAT(std::string(prepared.status().message()), HasSubstr(words));
   }
 
-  static ServedModel* model_;
+  static const ServedModels* models_;
+  static const ServedModel* model_;
   GatewaySection config_;
   // Pieces of 64 rows, 256 columns, bf16.
   ClusterLimits limits_{
       .block_size = 16, .max_model_len = 1000, .max_patches_per_step = 2048, .embedding_piece_bytes = 64 * 256 * 2};
 };
 
-ServedModel* PrepareTest::model_ = nullptr;
+const ServedModels* PrepareTest::models_ = nullptr;
+const ServedModel* PrepareTest::model_ = nullptr;
 
 // 449×448-like pictures make three pieces (golden case "n25" and others check the ids themselves).
 TEST_F(PrepareTest, PricesAPictureFromItsHeader) {
@@ -219,6 +225,22 @@ TEST_F(PrepareTest, MemoryForText) {
   const int64_t most = PrepareBytes(Ask(std::string(size_t{1} << 20, 'a')), *model_, limits_);
   EXPECT_EQ(most, PrepareBytes(Ask(std::string(size_t{2} << 20, 'a')), *model_, limits_));
   EXPECT_LT(most, int64_t{64} << 20);
+}
+
+// As one gateway serves several: each by its name, and none by no name.
+TEST(ServedModelsTest, SeveralAreFoundByName) {
+  std::vector<std::unique_ptr<ServedModel>> two;
+  for (const char* name : {"a", "b"}) {
+    two.push_back(std::make_unique<ServedModel>());
+    two.back()->name = name;
+  }
+  const ServedModels models(std::move(two));
+  EXPECT_EQ(*models.Find("b"), models.all()[1].get());
+  for (const char* name : {"", "c"}) {
+    const absl::Status status = models.Find(name).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_THAT(std::string(status.message()), HasSubstr("'a', 'b'"));
+  }
 }
 
 TEST(ServedModelTest, DirectoriesThatAreNone) {

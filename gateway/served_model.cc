@@ -6,6 +6,7 @@
 #include <iterator>
 #include <optional>
 
+#include "common/utf8.h"
 #include "model/checkpoint.h"
 #include "model/fingerprint.h"
 #include "model/text/chat_template.h"
@@ -67,6 +68,17 @@ absl::StatusOr<std::unique_ptr<ServedModel>> ServedModel::Load(const std::string
   const std::filesystem::path path = std::filesystem::path(directory).lexically_normal();
   model->name = path.has_filename() ? path.filename().string() : path.parent_path().filename().string();
   return model;
+}
+
+absl::StatusOr<const ServedModel*> ServedModels::Find(const std::string& name) const {
+  if (name.empty() && models_.size() == 1) return models_.front().get();
+  std::string served;
+  for (const auto& model : models_) {
+    if (model->name == name) return model.get();
+    absl::StrAppend(&served, served.empty() ? "'" : ", '", model->name, "'");
+  }
+  if (name.empty()) return absl::InvalidArgumentError("the request names no model; served are " + served);
+  return absl::InvalidArgumentError("unknown model '" + CutText(name, 64) + "'; served is " + served);
 }
 
 }  // namespace headroom::gateway

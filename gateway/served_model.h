@@ -1,4 +1,4 @@
-// What the gateway knows of the model that it serves: no weights.
+// What the gateway knows of the models that it serves: no weights.
 #pragma once
 
 #include <cstdint>
@@ -25,6 +25,19 @@ class ServedModel {
   std::unique_ptr<model::Tokenizer> tokenizer;
   std::unique_ptr<model::PromptBuilder> prompts;
   std::vector<int32_t> stop_ids;
+};
+
+// The models of one gateway: one or more, the same while it lives.
+class ServedModels {
+ public:
+  explicit ServedModels(std::vector<std::unique_ptr<ServedModel>> models) : models_(std::move(models)) {}
+
+  // The one that a client names; an empty name means the only one. INVALID_ARGUMENT with the names that there are.
+  absl::StatusOr<const ServedModel*> Find(const std::string& name) const;
+  const std::vector<std::unique_ptr<ServedModel>>& all() const { return models_; }
+
+ private:
+  const std::vector<std::unique_ptr<ServedModel>> models_;
 };
 
 }  // namespace headroom::gateway

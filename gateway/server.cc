@@ -10,14 +10,19 @@ constexpr std::chrono::milliseconds kReadinessPeriod(100);
 }  // namespace
 
 GatewayServer::GatewayServer(const ClusterConfig& config, rpc::ChannelDirectory& channels, Metrics& metrics,
-                             std::unique_ptr<ServedModel> model)
+                             std::vector<std::unique_ptr<ServedModel>> models)
     : config_(config.gateway),
-      model_(std::move(model)),
-      scheduler_(channels, config_.scheduler),
-      grants_(scheduler_, SystemClock()),
-      cluster_(scheduler_, model_->fingerprint, model_->config.vision.has_value()),
+      models_(std::move(models)),
       host_budget_(config_.host_bytes_max),
-      service_({config_, *model_, channels, scheduler_, grants_, cluster_, host_budget_, SystemClock()}, metrics),
+      threads_(config_.requests_running_max),
+      scheduler_(channels, config_.scheduler),
+      peers_(channels, config_.scheduler, threads_.steps, threads_.timers),
+      grants_(scheduler_, peers_, SystemClock()),
+      cluster_(scheduler_, models_),
+      runner_(
+          {config_, models_, peers_, grants_, cluster_, host_budget_, SystemClock(), threads_.steps, threads_.timers},
+          threads_, metrics),
+      service_({config_, models_, runner_, scheduler_, cluster_, host_budget_, SystemClock()}),
       host_budget_metrics_(metrics.AddCollector([this] {
         return std::vector<MetricSample>{
             {"headroom_gateway_host_used_bytes", {}, static_cast<double>(host_budget_.used_bytes())},
@@ -32,11 +37,13 @@ GatewayServer::GatewayServer(const ClusterConfig& config, rpc::ChannelDirectory&
 absl::StatusOr<std::unique_ptr<GatewayServer>> GatewayServer::Start(const ClusterConfig& config,
                                                                     rpc::ChannelDirectory& channels, Metrics& metrics) {
   if (config.model.path.empty()) return absl::InvalidArgumentError("model.path is not set");
-  HEADROOM_ASSIGN_OR_RETURN(auto model, ServedModel::Load(config.model.path));
-  std::unique_ptr<GatewayServer> server(new GatewayServer(config, channels, metrics, std::move(model)));
+  std::vector<std::unique_ptr<ServedModel>> models;
+  HEADROOM_ASSIGN_OR_RETURN(models.emplace_back(), ServedModel::Load(config.model.path));
+  const std::string name = models.front()->name;
+  std::unique_ptr<GatewayServer> server(new GatewayServer(config, channels, metrics, std::move(models)));
   HEADROOM_RETURN_IF_ERROR(server->host_.Start({&server->service_}));
   server->readiness_ = std::thread([raw = server.get()] { raw->FollowReadiness(); });
-  Log(LogLevel::kInfo, "gateway", "serving").With("address", server->address()).With("model", server->model_->name);
+  Log(LogLevel::kInfo, "gateway", "serving").With("address", server->address()).With("model", name);
   return server;
 }
 
@@ -56,7 +63,7 @@ void GatewayServer::FollowReadiness() {
 }
 
 void GatewayServer::Stop(Duration deadline) {
-  service_.Drain();
+  runner_.Drain();
   {
     std::lock_guard lock(mutex_);
     stopping_ = true;

@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "common/clock.h"
 #include "common/config.h"
@@ -11,6 +12,7 @@
 #include "common/rpc/channel_directory.h"
 #include "common/rpc/server_host.h"
 #include "common/service_main.h"
+#include "gateway/grpc_peers.h"
 #include "gateway/service.h"
 
 namespace headroom::gateway {
@@ -24,21 +26,23 @@ class GatewayServer : public RunningService {
   ~GatewayServer() override;
 
   const std::string& address() const { return host_.address(); }
-  const ServedModel& model() const { return *model_; }
   bool WaitReady(std::chrono::milliseconds timeout) { return cluster_.WaitReady(timeout); }
   void Stop(Duration deadline) override;
 
  private:
   GatewayServer(const ClusterConfig& config, rpc::ChannelDirectory& channels, Metrics& metrics,
-                std::unique_ptr<ServedModel> model);
+                std::vector<std::unique_ptr<ServedModel>> models);
   void FollowReadiness();
 
   const GatewaySection config_;
-  const std::unique_ptr<ServedModel> model_;
+  const ServedModels models_;
+  HostBudget host_budget_;
+  RequestThreads threads_;
   SchedulerClient scheduler_;
+  GrpcPeers peers_;
   GrantKeeper grants_;
   ClusterView cluster_;
-  HostBudget host_budget_;
+  RequestRunner runner_;
   GatewayService service_;
   std::shared_ptr<void> host_budget_metrics_;
   rpc::ServerHost host_;

@@ -34,6 +34,7 @@ SchedulerServer::SchedulerServer(const ClusterConfig& config, rpc::ChannelDirect
       collector_(SchedulerMetrics::Follow(metrics, [this] { return core_.Status(); })),
       host_({.listen = config.scheduler.listen,
              .memory_bytes_max = config.scheduler.grpc_bytes_max,
+             .calls_max = rpc::kTrustedCallsMax,
              .metrics = &metrics}) {}
 
 absl::StatusOr<std::unique_ptr<SchedulerServer>> SchedulerServer::Start(const ClusterConfig& config,

@@ -43,7 +43,10 @@ WorkerEndpoint::WorkerEndpoint(Options options, admission::WorkerLink::LedgerSna
       channels_(channels),
       clock_(clock),
       gate_(GateOptions(options_), clock),
-      host_({.listen = options_.listen, .memory_bytes_max = options_.grpc_bytes_max, .metrics = &metrics}),
+      host_({.listen = options_.listen,
+             .memory_bytes_max = options_.grpc_bytes_max,
+             .calls_max = rpc::kTrustedCallsMax,
+             .metrics = &metrics}),
       metrics_token_(metrics.AddCollector([this] { return Collect(); })) {}
 
 WorkerEndpoint::~WorkerEndpoint() {

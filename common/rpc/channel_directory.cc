@@ -26,7 +26,13 @@ grpc::ChannelArguments Arguments() {
   return arguments;
 }
 
+bool IsInProcess(const std::string& endpoint) { return endpoint.rfind(kInProcessPrefix, 0) == 0; }
+
 }  // namespace
+
+bool IsConnected(const std::string& endpoint, grpc::Channel& channel) {
+  return IsInProcess(endpoint) || channel.GetState(/*try_to_connect=*/true) == GRPC_CHANNEL_READY;
+}
 
 void ChannelDirectory::Register(const std::string& endpoint, grpc::Server* server) {
   std::lock_guard lock(mutex_);
@@ -43,7 +49,7 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> ChannelDirectory::Get(const std::
   std::lock_guard lock(mutex_);
   if (auto found = dialled_.find(endpoint); found != dialled_.end()) return found->second;
   std::shared_ptr<grpc::Channel> channel;
-  if (endpoint.rfind(kInProcessPrefix, 0) == 0) {
+  if (IsInProcess(endpoint)) {
     auto server = servers_.find(endpoint);
     if (server == servers_.end()) return absl::NotFoundError("no service '" + endpoint + "' in this process");
     channel = server->second->InProcessChannel({});
@@ -58,8 +64,7 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> ChannelDirectory::Get(const std::
 absl::StatusOr<std::shared_ptr<grpc::Channel>> ChannelDirectory::GetConnected(const std::string& endpoint,
                                                                               const std::stop_token& stop) {
   HEADROOM_ASSIGN_OR_RETURN(std::shared_ptr<grpc::Channel> channel, Get(endpoint));
-  // Channels inside the process have no connection.
-  if (endpoint.rfind(kInProcessPrefix, 0) == 0) return channel;
+  if (IsConnected(endpoint, *channel)) return channel;
   const auto end = std::chrono::system_clock::now() + kConnectPatience;
   while (true) {
     const grpc_connectivity_state state = channel->GetState(/*try_to_connect=*/true);

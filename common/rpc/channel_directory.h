@@ -42,4 +42,8 @@ class ChannelDirectory {
   std::map<std::string, std::shared_ptr<grpc::Channel>> dialled_;
 };
 
+// Whether a call on `channel`, which is that of `endpoint`, would go out at once; begins to connect if not. Channels
+// inside the process have no connection.
+bool IsConnected(const std::string& endpoint, grpc::Channel& channel);
+
 }  // namespace headroom::rpc

@@ -22,10 +22,15 @@ namespace headroom::rpc {
 
 inline constexpr char kHealthLive[] = "live";
 
+// Of a server whose callers are trusted. All calls of one gateway share a connection: one above the limit would wait,
+// with every later one, until another ends, and those of requests that wait for room end only when others get through.
+inline constexpr int kTrustedCallsMax = 1 << 17;
+
 struct ServerHostOptions {
   std::string listen;                             // host:port, port 0 takes a free one; empty: in-process calls only
   int64_t receive_bytes_max = int64_t{4} << 20;   // one message
   int64_t memory_bytes_max = int64_t{256} << 20;  // gRPC's own buffers (ResourceQuota)
+  int calls_max = 1024;                           // at once, of one connection
   bool reflection = false;                        // also for servers of this process that start later
   Metrics* metrics = nullptr;                     // counts calls there; outlives the server
 };

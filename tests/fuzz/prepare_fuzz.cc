@@ -14,14 +14,18 @@ namespace {
 constexpr gateway::ClusterLimits kLimits = {
     .block_size = 16, .max_model_len = 2000, .max_patches_per_step = 2048, .embedding_piece_bytes = 64 * 256 * 2};
 
-const gateway::ServedModel& Golden() {
-  static const gateway::ServedModel* const model = [] {
+const gateway::ServedModels& Models() {
+  static const gateway::ServedModels* const models = [] {
     auto loaded = gateway::ServedModel::Load(SourceDir() + "/tests/golden/minicpmv");
     HEADROOM_CHECK(loaded.ok()) << loaded.status();
-    return loaded->release();
+    std::vector<std::unique_ptr<gateway::ServedModel>> one;
+    one.push_back(*std::move(loaded));
+    return new gateway::ServedModels(std::move(one));
   }();
-  return *model;
+  return *models;
 }
+
+const gateway::ServedModel& Golden() { return *Models().all().front(); }
 
 // Every added token of the prompt is one that the template or an image put there, never a user's text.
 void CheckPrompt(const v1::GenerateRequest& request, const gateway::PreparedRequest& prepared) {
@@ -52,7 +56,12 @@ void Run(const std::string& input) {
   v1::GenerateRequest request;
   if (!request.ParseFromString(input)) return;
   const GatewaySection config;
-  const auto prepared = gateway::Prepare(request, Golden(), config, kLimits);
+  const auto model = Models().Find(request.model());
+  if (!model.ok()) {
+    CheckClientError(model.status());
+    return;
+  }
+  const auto prepared = gateway::Prepare(request, **model, config, kLimits);
   const int64_t work = gateway::PrepareBytes(request, Golden(), kLimits);
   HEADROOM_CHECK(work >= 0 && work <= model::Tokenizer::kWorkBytesPerTextByte * static_cast<int64_t>(input.size()));
   if (!prepared.ok()) {

@@ -36,11 +36,10 @@ def guarded_environment(extra=None):
     return environment
 
 
-def make_endless_model(folder):
-    """The random golden model with the head's rows of all stop ids set to zero: their logit is 0, the best of the others is always above it, so
-    a greedy answer never ends before max_tokens. What a test needs that interrupts an answer."""
+def make_endless_model(folder, source=ROOT / "tests" / "golden" / "minicpmv"):
+    """`source`, by default the random golden model, with the head's rows of all stop ids set to zero: their logit is 0, the best of the others is
+    always above it, so a greedy answer never ends before max_tokens. What a test needs that interrupts an answer."""
     model = folder / "endless"
-    source = ROOT / "tests" / "golden" / "minicpmv"
     shutil.copytree(source, model, ignore=shutil.ignore_patterns("expected", "images"))
     weights = model / "model.safetensors"
     stop_ids = [token["id"] for token in json.loads((model / "tokenizer.json").read_text())["added_tokens"]]

@@ -16,7 +16,10 @@ from includes import is_test
 MARK = re.compile(r'\b(For tests|Waits for|Called by|Held for): \S')
 WRITES = {'=', '+=', '-=', '|=', '&='}
 # Called by the language or a library through a name of its own choice.
-IMPLICIT = {'main', 'begin', 'end', 'AbslStringify'}
+IMPLICIT = {'main', 'begin', 'end', 'AbslStringify',
+            # What a coroutine's promise and what it awaits are asked for.
+            'promise_type', 'get_return_object', 'initial_suspend', 'final_suspend', 'return_value', 'return_void', 'unhandled_exception',
+            'await_ready', 'await_suspend', 'await_resume'}
 
 
 def check(tree):

@@ -1,0 +1,50 @@
+#include "gateway/answer.h"
+
+#include "common/log.h"
+
+namespace headroom::gateway {
+
+void Answer::Granted() {
+  if (!granted_) sink_.Granted();
+  granted_ = true;
+}
+
+Task<bool> Answer::Text(const std::string& text) {
+  const bool drained = co_await Drained();
+  if (!drained || stop_.stop_requested()) co_return false;
+  sink_.Text(text, Hand());
+  co_return true;
+}
+
+Task<bool> Answer::Finish(const v1::Finish& finish) {
+  const bool drained = co_await Drained();
+  if (!drained || stop_.stop_requested()) co_return false;
+  sink_.Finish(finish, Hand());
+  const bool taken = co_await Drained();
+  co_return taken;
+}
+
+Task<bool> Answer::Drained() {
+  if (!handed_) co_return taken_;
+  if (!taken_event_.is_set()) {
+    const Timer unread(timers_, SystemClock().Now() + unread_max_, [this] {
+      Log(LogLevel::kWarning, "gateway", "client does not read: call cancelled");
+      stop_.request_stop();
+      sink_.Disconnect();
+    });
+    co_await taken_event_;
+  }
+  handed_ = false;
+  co_return taken_;
+}
+
+AnswerSink::Taken Answer::Hand() {
+  handed_ = true;
+  taken_event_.Reset();
+  return [this](bool taken) {
+    taken_ = taken;
+    taken_event_.Set();
+  };
+}
+
+}  // namespace headroom::gateway

@@ -1,0 +1,45 @@
+// The way from a request to its sink, with back pressure: a piece is handed on only when the one before was taken, and
+// a client that takes none for too long is let go of.
+#pragma once
+
+#include <stop_token>
+#include <string>
+#include <utility>
+
+#include "common/async/event.h"
+#include "common/async/task.h"
+#include "common/async/timers.h"
+#include "gateway/answer_sink.h"
+
+namespace headroom::gateway {
+
+// One per request; one call at a time.
+class Answer {
+ public:
+  // `stop` is asked to stop when the client takes nothing for `unread_max`. The others must outlive this.
+  Answer(AnswerSink& sink, Executor& executor, Timers& timers, Duration unread_max, std::stop_source stop)
+      : sink_(sink), timers_(timers), unread_max_(unread_max), stop_(std::move(stop)), taken_event_(executor) {}
+
+  // The first time only: a request that moves gets another grant.
+  void Granted();
+  // Wait until the piece before was taken, and hand this one on; false, handing on nothing, when the client takes no
+  // more.
+  Task<bool> Text(const std::string& text);
+  Task<bool> Finish(const v1::Finish& finish);
+  // Waits until the last piece was taken.
+  Task<bool> Drained();
+
+ private:
+  AnswerSink::Taken Hand();
+
+  AnswerSink& sink_;
+  Timers& timers_;
+  const Duration unread_max_;
+  std::stop_source stop_;
+  Event taken_event_;
+  bool granted_ = false;
+  bool handed_ = false;  // a piece is with the sink
+  bool taken_ = true;    // the last piece was; written before taken_event_ is set
+};
+
+}  // namespace headroom::gateway

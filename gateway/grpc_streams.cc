@@ -1,0 +1,164 @@
+#include "gateway/grpc_streams.h"
+
+#include "common/rpc/acceptance.h"
+
+namespace headroom::gateway {
+namespace {
+
+// proto/README.md: images travel in chunks of at most 1 MiB.
+constexpr size_t kChunkBytes = size_t{1} << 20;
+
+}  // namespace
+
+absl::Status StatusOfPeer(const grpc::Status& ended, const std::stop_token& stop) {
+  absl::Status status = rpc::FromGrpc(ended);
+  if (!absl::IsCancelled(status) || stop.stop_requested()) return status;
+  return absl::UnavailableError("the service ended the call");
+}
+
+GrpcEncoding::GrpcEncoding(std::unique_ptr<v1::Vision::Stub> stub, const CallScope& scope, Executor& executor)
+    : stub_(std::move(stub)),
+      stop_(scope.stop),
+      written_(executor),
+      read_(executor),
+      done_(executor),
+      on_stop_(scope.stop, [this] { context_.TryCancel(); }) {
+  context_.set_deadline(scope.deadline);
+  stub_->async()->Encode(&context_, this);
+  AddHold();
+  StartCall();
+}
+
+Task<bool> GrpcEncoding::Start(const v1::EncodeStart& start) {
+  *request_.mutable_start() = start;
+  const bool ok = co_await Write();
+  co_return ok;
+}
+
+Task<absl::Status> GrpcEncoding::Encode(const std::vector<const std::string*>& images) {
+  for (size_t i = 0; i < images.size(); ++i) {
+    for (size_t begin = 0; begin < images[i]->size(); begin += kChunkBytes) {
+      request_.mutable_chunk()->set_image(static_cast<int32_t>(i));
+      request_.mutable_chunk()->set_data(images[i]->substr(begin, kChunkBytes));
+      const bool ok = co_await Write();
+      if (!ok) {
+        absl::Status status = co_await Broken();
+        co_return status;
+      }
+    }
+  }
+  while (encoded_.size() < images.size()) {
+    const bool ok = co_await Read();
+    if (!ok) {
+      absl::Status status = co_await Broken();
+      co_return status;
+    }
+    if (response_.encoded().image() != static_cast<int32_t>(encoded_.size())) {
+      co_return absl::InternalError("the vision-worker answered for another image");
+    }
+    encoded_.push_back(response_.encoded());
+  }
+  co_return absl::OkStatus();
+}
+
+Task<bool> GrpcEncoding::Write() {
+  written_.Reset();
+  StartWrite(&request_);
+  co_await written_;
+  request_.Clear();
+  co_return write_ok_;
+}
+
+Task<bool> GrpcEncoding::Read() {
+  read_.Reset();
+  StartRead(&response_);
+  co_await read_;
+  co_return read_ok_;
+}
+
+void GrpcEncoding::Close() {
+  if (closed_) return;
+  closed_ = true;
+  StartWritesDone();
+}
+
+Task<absl::Status> GrpcEncoding::Broken() {
+  closed_ = true;
+  const absl::Status status = co_await End();
+  co_return status.ok() ? absl::InternalError("the vision-worker ended the stream early") : status;
+}
+
+Task<absl::Status> GrpcEncoding::End() {
+  if (!ended_) {
+    ended_ = true;
+    if (!closed_) context_.TryCancel();
+    closed_ = true;
+    while (true) {
+      const bool more = co_await Read();
+      if (!more) break;
+    }
+    RemoveHold();
+    co_await done_;
+  }
+  co_return StatusOfPeer(status_, stop_);
+}
+
+void GrpcEncoding::OnWriteDone(bool ok) {
+  write_ok_ = ok;
+  written_.Set();
+}
+
+void GrpcEncoding::OnReadDone(bool ok) {
+  read_ok_ = ok;
+  read_.Set();
+}
+
+void GrpcEncoding::OnDone(const grpc::Status& status) {
+  accepted_ = rpc::WasAccepted(context_);
+  status_ = status;
+  done_.Set();
+}
+
+GrpcGeneration::GrpcGeneration(std::unique_ptr<v1::Llm::Stub> stub, const v1::LlmGenerateRequest& request,
+                               const CallScope& scope, Executor& executor)
+    : stub_(std::move(stub)), stop_(scope.stop), read_(executor), done_(executor), on_stop_(scope.stop, [this] {
+        context_.TryCancel();
+      }) {
+  context_.set_deadline(scope.deadline);
+  stub_->async()->Generate(&context_, &request, this);
+  AddHold();
+  StartCall();
+}
+
+Task<bool> GrpcGeneration::Read(v1::TokenEvent* event) {
+  if (ended_) co_return false;
+  read_.Reset();
+  StartRead(event);
+  co_await read_;
+  ended_ = !read_ok_;
+  co_return read_ok_;
+}
+
+Task<absl::Status> GrpcGeneration::Finish() {
+  v1::TokenEvent rest;
+  while (true) {
+    const bool more = co_await Read(&rest);
+    if (!more) break;
+  }
+  RemoveHold();
+  co_await done_;
+  co_return StatusOfPeer(status_, stop_);
+}
+
+void GrpcGeneration::OnReadDone(bool ok) {
+  read_ok_ = ok;
+  read_.Set();
+}
+
+void GrpcGeneration::OnDone(const grpc::Status& status) {
+  accepted_ = rpc::WasAccepted(context_);
+  status_ = status;
+  done_.Set();
+}
+
+}  // namespace headroom::gateway

@@ -1,0 +1,151 @@
+#include "gateway/request_runner.h"
+
+#include <algorithm>
+#include <thread>
+
+#include "common/log.h"
+#include "gateway/request_id.h"
+
+namespace headroom::gateway {
+
+int RequestThreads::Count() { return std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 2, 16); }
+
+RequestThreads::RequestThreads(int64_t requests_max)
+    : steps("request steps", Count(), static_cast<size_t>(requests_max)),
+      prepare("prepare", Count(), static_cast<size_t>(requests_max)) {}
+
+// One submitted request. Declared in the order of need: its place is given back last.
+struct RequestRunner::Open {
+  Place place;
+  Arrival arrival;
+  std::shared_ptr<AnswerSink> sink;
+  std::stop_source stop;
+  TimePoint started;
+  CallScope scope;
+  Answer answer;
+  v1::GenerateRequest request = {};
+  std::string request_id = {};
+  RequestTimes times = {};
+};
+
+RequestRunner::RequestRunner(const PipelineParts& parts, RequestThreads& threads, Metrics& metrics)
+    : parts_(parts), threads_(threads), metrics_(metrics), pipeline_(parts) {}
+
+RequestRunner::~RequestRunner() {
+  std::unique_lock lock(mutex_);
+  all_over_.wait(lock, [this] { return open_ == 0; });
+}
+
+RequestRunner::Place::~Place() {
+  if (runner_ != nullptr) runner_->Leave();
+}
+
+absl::StatusOr<RequestRunner::Place> RequestRunner::Enter(int64_t message_bytes) {
+  HEADROOM_RETURN_IF_ERROR(Refuse(TakePlace()));
+  Place place(this);
+  auto bytes = parts_.host_budget.Take(kRequestBytes + message_bytes);
+  HEADROOM_RETURN_IF_ERROR(Refuse(bytes.status()));
+  place.bytes_ = *std::move(bytes);
+  return place;
+}
+
+absl::Status RequestRunner::TakePlace() {
+  if (draining_) {
+    return OwnRefusal(RefusalReason::kDraining, "the gateway is draining", {}, std::chrono::seconds(1));
+  }
+  if (++running_ > parts_.config.requests_running_max) {
+    --running_;
+    const int64_t limit = parts_.config.requests_running_max;
+    return OwnRefusal(RefusalReason::kGatewayFull,
+                      absl::StrCat("the gateway runs ", limit, " requests, its limit (requests_running_max)"),
+                      admission::Shortfall{"requests_running", "", 1, 0, limit}, std::chrono::seconds(1));
+  }
+  metrics_.running.Add(1);
+  return absl::OkStatus();
+}
+
+void RequestRunner::Leave() {
+  metrics_.running.Add(-1);
+  --running_;
+}
+
+// Its message has not been read, so it has no id.
+absl::Status RequestRunner::Refuse(absl::Status status) {
+  if (status.ok()) return status;
+  metrics_.RecordEnd(status);
+  refusals_.Note(status, "", parts_.clock.Now());
+  return status;
+}
+
+RequestRunner::Handle RequestRunner::Submit(Place place, Arrival arrival, std::shared_ptr<AnswerSink> sink) {
+  const auto latest = std::chrono::system_clock::now() + std::chrono::milliseconds(parts_.config.deadline_ms_default);
+  std::stop_source stop;
+  const CallScope scope{arrival.deadline.value_or(latest), stop.get_token()};
+  const auto unread_max = std::chrono::milliseconds(parts_.config.unread_ms_max);
+  AnswerSink& answered = *sink;
+  auto open = std::unique_ptr<Open>(new Open{.place = std::move(place),
+                                             .arrival = std::move(arrival),
+                                             .sink = std::move(sink),
+                                             .stop = stop,
+                                             .started = parts_.clock.Now(),
+                                             .scope = scope,
+                                             .answer = {answered, threads_.steps, threads_.timers, unread_max, stop}});
+  {
+    std::lock_guard lock(mutex_);
+    ++open_;
+  }
+  Serve(std::move(open));
+  return Handle(std::move(stop));
+}
+
+Detached RequestRunner::Serve(std::unique_ptr<Open> open) {
+  co_await threads_.prepare.Switch();
+  const absl::StatusOr<v1::Finish> finish = co_await Run(*open);
+  Record(*open, finish);
+  const absl::Status status = co_await Deliver(*open, finish);
+  // Whoever sees the end finds the place free.
+  std::shared_ptr<AnswerSink> sink = std::move(open->sink);
+  open.reset();
+  sink->End(status);
+  sink.reset();
+  std::lock_guard lock(mutex_);
+  if (--open_ == 0) all_over_.notify_all();
+}
+
+Task<absl::StatusOr<v1::Finish>> RequestRunner::Run(Open& open) {
+  // Its client may have left while it waited for its turn.
+  const bool left = open.scope.stop.stop_requested();
+  const absl::Status read = left ? absl::CancelledError("the request was cancelled") : open.arrival.read(&open.request);
+  open.request_id = RequestIdFor(open.request.request_id());
+  HEADROOM_CO_RETURN_IF_ERROR(read);
+  HEADROOM_CO_RETURN_IF_ERROR(CheckRequestId(open.request.request_id()));
+  auto finish = co_await pipeline_.Run(open.request, open.request_id, open.scope, open.answer, open.times);
+  co_return finish;
+}
+
+// The last piece of a whole answer; of any other, what has been written goes out before the error.
+Task<absl::Status> RequestRunner::Deliver(Open& open, const absl::StatusOr<v1::Finish>& finish) {
+  if (!finish.ok()) {
+    co_await open.answer.Drained();
+    co_return finish.status();
+  }
+  const bool taken = co_await open.answer.Finish(*finish);
+  co_return taken ? absl::OkStatus() : absl::CancelledError("the client reads no more");
+}
+
+void RequestRunner::Record(const Open& open, const absl::StatusOr<v1::Finish>& finish) {
+  refusals_.Note(finish.status(), open.request_id, parts_.clock.Now());
+  const double seconds = Seconds(parts_.clock.Now() - open.started);
+  const v1::Usage usage = finish.ok() ? finish->usage() : v1::Usage();
+  metrics_.Record(finish.status(), usage, open.times, seconds);
+  Log(LogLevel::kInfo, "gateway", "request")
+      .With("request", open.request_id)
+      .With("status", absl::StatusCodeToString(finish.status().code()))
+      .With("seconds", seconds)
+      .With("first_token_seconds", open.times.first_token_seconds.value_or(0))
+      .With("prompt_tokens", usage.prompt_tokens())
+      .With("completion_tokens", usage.completion_tokens())
+      .With("pieces", usage.pieces());
+}
+
+}  // namespace headroom::gateway

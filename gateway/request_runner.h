@@ -1,0 +1,132 @@
+// Runs the requests of one gateway, whatever edge they came by: bounds their number and memory, leads each through its
+// life (gateway/pipeline.h), counts, logs and remembers why it was refused. Knows no transport; several edges may stand
+// beside each other.
+//
+// A request holds no thread while it waits for room, a worker or its client. What it holds is memory:
+//   kRequestBytes                        itself: coroutine frames, three calls to other services, the edge's own call
+//   what the edge charges on arrival     its message, as received and as read
+//   kTokenBytes · (prompt + max_tokens)  ids and answer (gateway/pipeline.cc)
+// all taken from the host budget before they are used, so that requests_running_max and host_bytes_max bound the whole.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <utility>
+
+#include "common/async/executor.h"
+#include "common/async/timers.h"
+#include "common/metrics.h"
+#include "gateway/answer_sink.h"
+#include "gateway/own_refusals.h"
+#include "gateway/pipeline.h"
+#include "gateway/request_metrics.h"
+#include "headroom/v1/gateway.pb.h"
+
+namespace headroom::gateway {
+
+// A ceiling, not a measurement: of 10,000 that wait each takes about 5 KiB of heap here (request_runner_test), without the
+// calls of gRPC, which tools/bench/gateway_load.py measures.
+inline constexpr int64_t kRequestBytes = int64_t{64} << 10;
+
+// Threads that requests share. Made before, and gone after, what requests use.
+class RequestThreads {
+ public:
+  // `requests_max`: at once.
+  explicit RequestThreads(int64_t requests_max);
+
+  Executor steps;    // what comes between two waits: short
+  Executor prepare;  // reading and pricing a request: up to a second of computing, which must not delay streams
+  Timers timers;
+
+  static int Count();  // of each pool: as many as the machine computes at once, within [2, 16]
+};
+
+class RequestRunner {
+ public:
+  // Everything in `parts` must outlive this; `threads.steps` is `parts.executor`.
+  RequestRunner(const PipelineParts& parts, RequestThreads& threads, Metrics& metrics);
+  // Waits for the end of every request: edges cancel theirs before.
+  ~RequestRunner();
+  RequestRunner(const RequestRunner&) = delete;
+  RequestRunner& operator=(const RequestRunner&) = delete;
+
+  // One of the requests_running_max places, and memory for a message. Given back when it dies.
+  class Place {
+   public:
+    Place(Place&& other) noexcept : runner_(std::exchange(other.runner_, nullptr)), bytes_(std::move(other.bytes_)) {}
+    Place& operator=(Place&&) = delete;
+    ~Place();
+
+   private:
+    friend class RequestRunner;
+    explicit Place(RequestRunner* runner) : runner_(runner) {}
+
+    RequestRunner* runner_;
+    HostBudget::Share bytes_;
+  };
+  // For a request whose message takes `message_bytes` of memory, before it is read. Refused as DRAINING, GATEWAY_FULL
+  // or NEVER_FITS (docs/refusals.md); counted and remembered here.
+  absl::StatusOr<Place> Enter(int64_t message_bytes);
+
+  // Reads the message; heavy work, done on a thread of the runner. INVALID_ARGUMENT where it is none; its request_id,
+  // if it could be read, is set all the same.
+  using Read = std::function<absl::Status(v1::GenerateRequest* request)>;
+  struct Arrival {
+    Read read;
+    // Of the client, if it has one: the configuration's otherwise.
+    std::optional<std::chrono::system_clock::time_point> deadline;
+  };
+
+  // A running request in the hands of its edge; outlives it harmlessly.
+  class Handle {
+   public:
+    Handle() : stop_(std::nostopstate) {}
+    // The client has left: the request ends soon, with CANCELLED. From any thread, any number of times.
+    void Cancel() { stop_.request_stop(); }
+
+   private:
+    friend class RequestRunner;
+    explicit Handle(std::stop_source stop) : stop_(std::move(stop)) {}
+
+    std::stop_source stop_;
+  };
+  // Returns at once. The answer, or the error, comes to `sink`, which is kept until its End() has returned.
+  Handle Submit(Place place, Arrival arrival, std::shared_ptr<AnswerSink> sink);
+
+  // From now on new requests are refused (UNAVAILABLE); running ones go on.
+  void Drain() { draining_ = true; }
+  bool draining() const { return draining_; }
+  int64_t running() const { return running_; }
+  const OwnRefusals& refusals() const { return refusals_; }
+
+ private:
+  struct Open;
+
+  absl::Status TakePlace();
+  void Leave();
+  absl::Status Refuse(absl::Status status);
+  Detached Serve(std::unique_ptr<Open> open);
+  Task<absl::StatusOr<v1::Finish>> Run(Open& open);
+  Task<absl::Status> Deliver(Open& open, const absl::StatusOr<v1::Finish>& finish);
+  void Record(const Open& open, const absl::StatusOr<v1::Finish>& finish);
+
+  const PipelineParts parts_;
+  RequestThreads& threads_;
+  RequestMetrics metrics_;
+  const Pipeline pipeline_;
+  OwnRefusals refusals_;
+  std::atomic<bool> draining_ = false;
+  std::atomic<int64_t> running_ = 0;  // places taken
+  std::mutex mutex_;
+  std::condition_variable all_over_;
+  int64_t open_ = 0;  // submitted and not yet ended
+};
+
+}  // namespace headroom::gateway

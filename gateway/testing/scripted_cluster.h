@@ -1,0 +1,349 @@
+// Scripted services over real in-process gRPC, and a gateway's runner of requests before them.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <fstream>
+#include <iterator>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "common/metrics.h"
+#include "common/rpc/acceptance.h"
+#include "common/rpc/server_host.h"
+#include "common/rpc/status.h"
+#include "common/testing/paths.h"
+#include "gateway/grpc_peers.h"
+#include "gateway/request_runner.h"
+#include "headroom/v1/llm.grpc.pb.h"
+#include "headroom/v1/scheduler.grpc.pb.h"
+#include "headroom/v1/vision.grpc.pb.h"
+
+namespace headroom::gateway {
+
+constexpr std::chrono::seconds kPatience(60);  // only so that a failure ends
+const std::string kGolden = SourceDir() + "/tests/golden/minicpmv";
+
+// Grants everything at once; remembers what was asked and voided.
+class ScriptedScheduler : public v1::Scheduler::Service {
+ public:
+  grpc::Status Reserve(grpc::ServerContext*, const v1::ReserveRequest* request,
+                       v1::ReserveResponse* response) override {
+    std::lock_guard lock(mutex);
+    reserves.push_back(*request);
+    if (!refuse.ok() && static_cast<int>(reserves.size()) <= refusals) return rpc::ToGrpc(refuse);
+    if (stop != nullptr) stop->request_stop();  // the answer is lost
+    v1::Grant* grant = response->mutable_grant();
+    grant->mutable_id()->set_high(7);
+    grant->mutable_id()->set_low(reserves.size());
+    grant->mutable_epoch()->set_number(1);
+    grant->set_ttl_ms(60'000);
+    auto add_leg = [&](v1::Role role, const std::string& worker, const v1::Resources& resources) {
+      v1::Leg* leg = grant->add_legs();
+      leg->set_role(role);
+      leg->set_worker(worker);
+      leg->set_endpoint("inproc:" + worker);
+      *leg->mutable_resources() = resources;
+    };
+    if (request->price().has_vision()) add_leg(v1::ROLE_VISION, "vision", request->price().vision());
+    const bool second = request->exclude_workers_size() > 0;
+    add_leg(v1::ROLE_LLM, second ? "llm-b" : "llm-a", request->price().llm());
+    return grpc::Status::OK;
+  }
+  grpc::Status Void(grpc::ServerContext*, const v1::VoidRequest* request, v1::VoidResponse*) override {
+    std::lock_guard lock(mutex);
+    voided.push_back(request->id().low());
+    changed.notify_all();
+    return grpc::Status::OK;
+  }
+  grpc::Status GetClusterState(grpc::ServerContext*, const v1::GetClusterStateRequest*,
+                               v1::ClusterState* state) override {
+    std::lock_guard lock(mutex);
+    for (v1::Role role : {v1::ROLE_VISION, v1::ROLE_LLM}) {
+      v1::WorkerView* worker = state->add_workers();
+      worker->add_roles(role);
+      worker->set_placeable(true);
+      worker->mutable_model()->set_sha256(fingerprint);
+      worker->set_block_size(16);
+      worker->set_max_model_len(1000);
+      worker->set_max_patches_per_step(2048);
+      worker->set_embedding_piece_bytes(64 * 256 * 2);
+    }
+    return grpc::Status::OK;
+  }
+
+  std::mutex mutex;
+  std::string fingerprint;
+  absl::Status refuse;
+  int refusals = 1 << 20;
+  std::stop_source* stop = nullptr;
+  std::condition_variable changed;
+  std::vector<v1::ReserveRequest> reserves;
+  std::vector<uint64_t> voided;
+};
+
+class ScriptedVision : public v1::Vision::Service {
+ public:
+  grpc::Status Encode(grpc::ServerContext* context,
+                      grpc::ServerReaderWriter<v1::EncodeResponse, v1::EncodeRequest>* stream) override {
+    v1::EncodeRequest request;
+    if (!stream->Read(&request)) return grpc::Status::CANCELLED;
+    const v1::EncodeStart start = request.start();
+    if (!fail.ok()) return rpc::ToGrpc(fail);
+    rpc::MarkAccepted(*context);
+    stream->SendInitialMetadata();
+    std::vector<std::string> bytes(static_cast<size_t>(start.images_size()));
+    for (int i = 0; i < start.images_size(); ++i) {
+      while (static_cast<int64_t>(bytes[static_cast<size_t>(i)].size()) < start.images(i).size_bytes() &&
+             stream->Read(&request)) {
+        bytes[static_cast<size_t>(i)] += request.chunk().data();
+      }
+      v1::EncodeResponse response;
+      response.mutable_encoded()->set_image(i);
+      response.mutable_encoded()->mutable_ref()->set_id(static_cast<uint64_t>(i) + 100);
+      stream->Write(response);
+    }
+    {
+      std::lock_guard lock(mutex);
+      received = bytes;
+    }
+    // Open until the gateway closes it.
+    while (stream->Read(&request)) {
+    }
+    std::lock_guard lock(mutex);
+    ++closed;
+    return grpc::Status::OK;
+  }
+
+  std::mutex mutex;
+  absl::Status fail;
+  std::vector<std::string> received;
+  int closed = 0;
+};
+
+// Sends `tokens` from position continued_ids on, then ends with `last`, or fails with `fail` after `fail_after` tokens.
+class ScriptedLlm : public v1::Llm::Service {
+ public:
+  grpc::Status Generate(grpc::ServerContext* context, const v1::LlmGenerateRequest* request,
+                        grpc::ServerWriter<v1::TokenEvent>* writer) override {
+    {
+      std::lock_guard lock(mutex);
+      requests.push_back(*request);
+    }
+    if (accept) {
+      rpc::MarkAccepted(*context);
+      writer->SendInitialMetadata();
+    }
+    int sent = 0;
+    for (size_t i = static_cast<size_t>(request->continued_ids_size()); i < tokens.size(); ++i, ++sent) {
+      if (!fail.ok() && sent == fail_after) return rpc::ToGrpc(fail);
+      v1::TokenEvent event;
+      event.set_index(static_cast<int64_t>(i));
+      event.set_token(tokens[i]);
+      event.set_has_token(true);
+      if (i + 1 == tokens.size() && !endless) event.set_finish(v1::FINISH_REASON_STOP);
+      if (!writer->Write(event)) return grpc::Status::CANCELLED;
+      ++written;
+    }
+    if (!fail.ok()) return rpc::ToGrpc(fail);
+    while (endless && !context->IsCancelled()) std::this_thread::yield();
+    return endless ? grpc::Status::CANCELLED : grpc::Status::OK;
+  }
+
+  std::mutex mutex;
+  std::vector<int32_t> tokens;
+  absl::Status fail;
+  int fail_after = 0;
+  bool accept = true;
+  bool endless = false;
+  std::atomic<int> written = 0;  // events that were taken from it
+  std::vector<v1::LlmGenerateRequest> requests;
+};
+
+// Keeps the answer; takes each piece at once unless told otherwise.
+class KeptAnswer : public AnswerSink {
+ public:
+  void Granted() override {
+    std::lock_guard lock(mutex);
+    ++granted;
+    EXPECT_EQ(pieces, 0) << "text came before the grant was told";
+    changed.notify_all();
+  }
+  void Text(const std::string& text, Taken taken) override {
+    {
+      std::lock_guard lock(mutex);
+      EXPECT_FALSE(held) << "a second piece came before the first was taken";
+      shown += text;
+      ++pieces;
+      changed.notify_all();
+      if (slow) {
+        held = std::move(taken);
+        return;
+      }
+    }
+    taken(!gone);
+  }
+  void Finish(const v1::Finish&, Taken taken) override { taken(!gone); }
+  void Disconnect() override { TakeHeld(false); }
+  void End(const absl::Status& status) override {
+    std::lock_guard lock(mutex);
+    EXPECT_FALSE(end.has_value());
+    end = status;
+    changed.notify_all();
+  }
+
+  // Answers for the piece that a slow client holds.
+  void TakeHeld(bool ok) {
+    Taken taken;
+    {
+      std::lock_guard lock(mutex);
+      std::swap(taken, held);
+    }
+    if (taken) taken(ok);
+  }
+  template <typename Condition>
+  void Await(Condition condition) {
+    std::unique_lock lock(mutex);
+    ASSERT_TRUE(changed.wait_for(lock, kPatience, condition));
+  }
+  absl::Status AwaitEnd() {
+    Await([this] { return end.has_value(); });
+    return end.value_or(absl::UnknownError("no end"));
+  }
+
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::string shown;
+  int pieces = 0;
+  int granted = 0;
+  bool gone = false;  // takes nothing
+  bool slow = false;  // takes when told
+  Taken held;
+  std::optional<absl::Status> end;
+};
+
+// As KeptAnswer, with the finish of a whole answer.
+class WholeAnswer : public KeptAnswer {
+ public:
+  void Finish(const v1::Finish& given, Taken taken) override {
+    finish = given;
+    KeptAnswer::Finish(given, std::move(taken));
+  }
+
+  v1::Finish finish;
+};
+
+class ScriptedCluster : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    auto loaded = ServedModel::Load(kGolden);
+    ASSERT_TRUE(loaded.ok()) << loaded.status();
+    model_ = loaded->get();
+    std::vector<std::unique_ptr<ServedModel>> models;
+    models.push_back(*std::move(loaded));
+    models_.emplace(std::move(models));
+    scheduler_.fingerprint = model_->fingerprint;
+    Host("scheduler", &scheduler_);
+    Host("vision", &vision_);
+    Host("llm-a", &llm_a_);
+    Host("llm-b", &llm_b_);
+    client_.emplace(channels_, "inproc:scheduler");
+    peers_.emplace(channels_, "inproc:scheduler", threads_.steps, threads_.timers);
+    grants_.emplace(*client_, *peers_, SystemClock());
+    cluster_.emplace(*client_, *models_);
+    ASSERT_TRUE(cluster_->WaitReady(kPatience));
+    // The answer "one two three", then the stop id.
+    llm_a_.tokens = *model_->tokenizer->Encode("one two three", model::AddedTokens::kNone);
+    llm_a_.tokens.push_back(model_->stop_ids.front());
+    llm_b_.tokens = llm_a_.tokens;
+    Serve(*peers_);
+  }
+
+  void TearDown() override {
+    runner_.reset();
+    cluster_.reset();
+    grants_.reset();
+    for (const auto& host : hosts_) host->Shutdown(kPatience);
+  }
+
+  void Host(const std::string& name, grpc::Service* service) {
+    hosts_.push_back(std::make_unique<rpc::ServerHost>(rpc::ServerHostOptions{.listen = ""}));
+    ASSERT_TRUE(hosts_.back()->Start({service}).ok());
+    channels_.Register("inproc:" + name, hosts_.back()->server());
+  }
+
+  // Makes the runner, with `peers` for the services.
+  void Serve(Peers& peers) {
+    runner_.reset();
+    metrics_ = *Metrics::Create("");
+    runner_.emplace(PipelineParts{config_, *models_, peers, *grants_, *cluster_, budget_, SystemClock(), threads_.steps,
+                                  threads_.timers},
+                    threads_, *metrics_);
+  }
+
+  static v1::GenerateRequest Ask(bool picture) {
+    v1::GenerateRequest request;
+    v1::Message* message = request.add_messages();
+    message->set_role("user");
+    if (picture) {
+      std::ifstream file(kGolden + "/images/small.png", std::ios::binary);
+      message->add_content()->mutable_image()->set_data(std::string(std::istreambuf_iterator<char>(file), {}));
+    }
+    message->add_content()->set_text("Which?");
+    return request;
+  }
+
+  absl::StatusOr<RequestRunner::Handle> Submit(const v1::GenerateRequest& request, std::shared_ptr<AnswerSink> sink) {
+    HEADROOM_ASSIGN_OR_RETURN(auto place, runner_->Enter(0));
+    RequestRunner::Arrival arrival;
+    arrival.deadline = std::chrono::system_clock::now() + deadline_;
+    arrival.read = [request](v1::GenerateRequest* read) {
+      *read = request;
+      return absl::OkStatus();
+    };
+    return runner_->Submit(std::move(place), std::move(arrival), std::move(sink));
+  }
+
+  // One request from its arrival to its end; stop_ is its client's leaving.
+  absl::StatusOr<v1::Finish> Run(const v1::GenerateRequest& request) {
+    const auto answer = std::make_shared<WholeAnswer>();
+    answer->gone = client_gone_;
+    HEADROOM_ASSIGN_OR_RETURN(RequestRunner::Handle handle, Submit(request, answer));
+    const std::stop_callback leave(stop_.get_token(), [&handle] { handle.Cancel(); });
+    const absl::Status end = answer->AwaitEnd();
+    shown_ = answer->shown;
+    granted_ = answer->granted;
+    HEADROOM_RETURN_IF_ERROR(end);
+    return answer->finish;
+  }
+
+  GatewaySection config_;
+  const ServedModel* model_ = nullptr;
+  std::optional<ServedModels> models_;
+  ScriptedScheduler scheduler_;
+  ScriptedVision vision_;
+  ScriptedLlm llm_a_, llm_b_;
+  rpc::ChannelDirectory channels_;
+  std::vector<std::unique_ptr<rpc::ServerHost>> hosts_;
+  HostBudget budget_{1 << 20};
+  std::unique_ptr<Metrics> metrics_;
+  RequestThreads threads_{config_.requests_running_max};
+  std::optional<SchedulerClient> client_;
+  std::optional<GrpcPeers> peers_;
+  std::optional<GrantKeeper> grants_;
+  std::optional<ClusterView> cluster_;
+  std::optional<RequestRunner> runner_;
+  std::stop_source stop_;
+  std::chrono::seconds deadline_{60};
+  std::string shown_;
+  int granted_ = 0;
+  bool client_gone_ = false;
+};
+
+}  // namespace headroom::gateway
