@@ -207,6 +207,24 @@ TEST_F(PipelineTest, StaleGrantIsReplacedWithoutExcludingTheWorker) {
   EXPECT_EQ(scheduler_.reserves[3].exclude_workers_size(), 0);
 }
 
+TEST_F(PipelineTest, VisionWorkerLostAfterItBeganMayHaveBeenPoisoned) {
+  vision_.lost = absl::UnavailableError("connection lost");
+  EXPECT_EQ(Run(Ask(true)).status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(scheduler_.reserves.size(), 1);
+  EXPECT_THAT(llm_a_.requests, IsEmpty());
+  EXPECT_THAT(scheduler_.voided, ElementsAre(1));
+}
+
+TEST_F(PipelineTest, ClientThatLeavesDuringEncodeLeavesNoLegBehind) {
+  vision_.stop = &stop_;
+  EXPECT_EQ(Run(Ask(true)).status().code(), absl::StatusCode::kCancelled);
+  EXPECT_THAT(llm_a_.requests, IsEmpty());
+  EXPECT_THAT(scheduler_.voided, ElementsAre(1)) << "the llm leg was never activated";
+  runner_.reset();
+  for (const auto& host : hosts_) host->Shutdown(kPatience);
+  EXPECT_EQ(vision_.closed, 1) << "the worker saw the end and settles its leg";
+}
+
 TEST_F(PipelineTest, BadPictureIsNotTriedTwiceAndTheGrantIsVoided) {
   vision_.fail = absl::InvalidArgumentError("image 1: could not be decoded");
   EXPECT_EQ(Run(Ask(true)).status().code(), absl::StatusCode::kInvalidArgument);

@@ -98,6 +98,14 @@ class ScriptedVision : public v1::Vision::Service {
     if (!fail.ok()) return rpc::ToGrpc(fail);
     rpc::MarkAccepted(*context);
     stream->SendInitialMetadata();
+    if (!lost.ok()) return rpc::ToGrpc(lost);
+    if (stop != nullptr) {
+      stop->request_stop();  // its client leaves
+      while (!context->IsCancelled()) std::this_thread::yield();
+      std::lock_guard lock(mutex);
+      ++closed;
+      return grpc::Status::CANCELLED;
+    }
     std::vector<std::string> bytes(static_cast<size_t>(start.images_size()));
     for (int i = 0; i < start.images_size(); ++i) {
       while (static_cast<int64_t>(bytes[static_cast<size_t>(i)].size()) < start.images(i).size_bytes() &&
@@ -122,7 +130,9 @@ class ScriptedVision : public v1::Vision::Service {
   }
 
   std::mutex mutex;
-  absl::Status fail;
+  absl::Status fail;  // before it has begun
+  absl::Status lost;  // after
+  std::stop_source* stop = nullptr;
   std::vector<std::string> received;
   int closed = 0;
 };
