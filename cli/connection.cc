@@ -7,6 +7,7 @@
 #include <array>
 #include <cstdio>
 
+#include "common/error_details.h"
 #include "common/rpc/status.h"
 
 namespace headroom::cli {
@@ -32,7 +33,7 @@ constexpr std::array<const char*, 4> kGone = {"reset by peer", "Socket closed", 
 }  // namespace
 
 std::string Explain(const grpc::Status& status, const std::string& address) {
-  const rpc::ErrorDetails details = rpc::GetDetails(rpc::FromGrpc(status));
+  const ErrorDetails details = GetDetails(rpc::FromGrpc(status));
   std::string text;
   switch (status.error_code()) {
     case grpc::StatusCode::UNAVAILABLE:

@@ -28,7 +28,7 @@ class AnswerSink {
   // The client has not taken a piece for too long: break the connection, so that the piece comes back as not taken.
   virtual void Disconnect() = 0;
   // Nothing comes after it. OK follows Finish(); an error may come at any time and has its details
-  // (common/rpc/status.h).
+  // (common/error_details.h).
   virtual void End(const absl::Status& status) = 0;
 };
 

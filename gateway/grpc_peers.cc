@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "common/rpc/status.h"
 #include "gateway/grpc_streams.h"
 
 namespace headroom::gateway {

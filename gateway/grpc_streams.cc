@@ -1,6 +1,7 @@
 #include "gateway/grpc_streams.h"
 
 #include "common/rpc/acceptance.h"
+#include "common/rpc/status.h"
 
 namespace headroom::gateway {
 namespace {

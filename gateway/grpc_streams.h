@@ -12,7 +12,6 @@
 #include <vector>
 
 #include "common/async/event.h"
-#include "common/rpc/status.h"
 #include "gateway/peers.h"
 #include "headroom/v1/llm.grpc.pb.h"
 #include "headroom/v1/vision.grpc.pb.h"

@@ -5,7 +5,7 @@
 #include <thread>
 #include <vector>
 
-#include "common/rpc/status.h"
+#include "common/error_details.h"
 
 namespace headroom::gateway {
 namespace {
@@ -16,7 +16,7 @@ TEST(HostBudgetTest, SharesComeBack) {
     auto share = budget.Take(60);
     ASSERT_TRUE(share.ok());
     EXPECT_EQ(budget.used_bytes(), 60);
-    EXPECT_EQ(rpc::ReasonOf(budget.Take(41).status()), RefusalReason::kGatewayFull);
+    EXPECT_EQ(ReasonOf(budget.Take(41).status()), RefusalReason::kGatewayFull);
     EXPECT_TRUE(budget.Take(40).ok());
   }
   EXPECT_EQ(budget.used_bytes(), 0);
@@ -24,7 +24,7 @@ TEST(HostBudgetTest, SharesComeBack) {
 
 TEST(HostBudgetTest, WhatCanNeverFitSaysSo) {
   HostBudget budget(100);
-  EXPECT_EQ(rpc::ReasonOf(budget.Take(101).status()), RefusalReason::kNeverFits);
+  EXPECT_EQ(ReasonOf(budget.Take(101).status()), RefusalReason::kNeverFits);
   EXPECT_TRUE(budget.Take(100).ok());
 }
 

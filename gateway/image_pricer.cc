@@ -7,8 +7,8 @@
 #include <algorithm>
 
 #include "absl/strings/ascii.h"
+#include "common/error_details.h"
 #include "common/random.h"
-#include "common/rpc/status.h"
 #include "gateway/own_refusals.h"
 #include "model/image/host_bytes.h"
 
@@ -50,7 +50,7 @@ ImagePricer::ImagePricer(const v1::GenerateRequest& request, const ServedModel& 
 
 absl::StatusOr<model::ImagePart> ImagePricer::Add(const std::string& bytes) {
   const absl::StatusOr<PricedGeometry> priced = Price(bytes);
-  if (!priced.ok()) return rpc::WithPrefix(absl::StrCat("image ", images_.size() + 1, ": "), priced.status());
+  if (!priced.ok()) return WithPrefix(absl::StrCat("image ", images_.size() + 1, ": "), priced.status());
   const model::PieceGeometry& geometry = priced->geometry;
   const auto pieces = static_cast<int64_t>(geometry.pieces.size());
   v1::PricedImage image;

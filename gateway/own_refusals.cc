@@ -3,6 +3,7 @@
 #include <charconv>
 
 #include "admission/link/convert.h"
+#include "common/error_details.h"
 
 namespace headroom::gateway {
 namespace {
@@ -32,14 +33,14 @@ absl::Status OwnRefusal(RefusalReason reason, const std::string& message,
                      {"shortfall", absl::StrCat(shortfall->needed - shortfall->free)}});
   }
   if (prompt_tokens > 0) metadata["prompt_tokens"] = absl::StrCat(prompt_tokens);
-  return rpc::RefusalError(reason, message, metadata, retry_delay);
+  return RefusalError(reason, message, metadata, retry_delay);
 }
 
 void OwnRefusals::Note(const absl::Status& status, const std::string& request_id, TimePoint now) {
   if (status.ok()) return;
-  const rpc::ErrorDetails details = rpc::GetDetails(status);
+  const ErrorDetails details = GetDetails(status);
   const auto by = details.metadata.find(kRefusedBy);
-  const std::optional<RefusalReason> reason = rpc::ReasonOf(status);
+  const std::optional<RefusalReason> reason = ReasonOf(status);
   if (!reason || by == details.metadata.end() || by->second != kGateway) return;
   admission::RefusalRecord record{.at = now,
                                   .request_id = request_id,

@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "admission/refusals.h"
-#include "common/rpc/status.h"
 #include "headroom/v1/cluster.pb.h"
 
 namespace headroom::gateway {

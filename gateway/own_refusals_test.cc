@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "common/clock.h"
+#include "common/error_details.h"
 #include "common/testing/fake_clock.h"
 
 namespace headroom::gateway {
@@ -17,7 +18,7 @@ TEST(OwnRefusals, RemembersItsOwnOnly) {
   OwnRefusals refusals;
   refusals.Note(absl::OkStatus(), "fine", clock.Now());
   refusals.Note(absl::InvalidArgumentError("a bad role"), "bad", clock.Now());
-  refusals.Note(rpc::RefusalError(RefusalReason::kQueueFull, "full", {{"budget", "queue"}}), "of the scheduler",
+  refusals.Note(RefusalError(RefusalReason::kQueueFull, "full", {{"budget", "queue"}}), "of the scheduler",
                 clock.Now());
   EXPECT_TRUE(refusals.Last("", 10, clock.Now()).empty());
 

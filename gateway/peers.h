@@ -1,6 +1,6 @@
 // What a request asks of the other services, without a word of how the words travel: gateway/grpc_peers.h does it over
 // gRPC. Every call has a deadline, ends early when the request's stop token fires, and holds no thread while it waits.
-// Errors are those of the service (common/rpc/status.h has their details).
+// Errors are those of the service (common/error_details.h has their details).
 #pragma once
 
 #include <chrono>

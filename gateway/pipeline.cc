@@ -3,9 +3,9 @@
 #include <algorithm>
 
 #include "admission/link/convert.h"
+#include "common/error_details.h"
 #include "common/log.h"
 #include "common/random.h"
-#include "common/rpc/status.h"
 #include "gateway/own_refusals.h"
 #include "gateway/text_stream.h"
 
@@ -24,7 +24,7 @@ constexpr int64_t kTokenBytes = 16;
 // its decision.
 bool SchedulerIsAway(const absl::Status& status) {
   if (!absl::IsUnavailable(status)) return false;
-  return rpc::GetDetails(status).reason.empty() || rpc::ReasonOf(status) == RefusalReason::kDraining;
+  return GetDetails(status).reason.empty() || ReasonOf(status) == RefusalReason::kDraining;
 }
 
 absl::Status Cancelled() { return absl::CancelledError("the request was cancelled"); }
@@ -63,8 +63,8 @@ struct Pipeline::Progress {
   // Notes which worker failed, and whether it had begun: a refusal of its own carries a reason.
   absl::Status Failed(const admission::Leg& leg, absl::Status status, bool accepted) {
     failed_worker = leg.worker;
-    failure_reason = rpc::ReasonOf(status);
-    touched = accepted && rpc::GetDetails(status).reason.empty();
+    failure_reason = ReasonOf(status);
+    touched = accepted && GetDetails(status).reason.empty();
     return status;
   }
 
@@ -185,7 +185,7 @@ Task<absl::StatusOr<v1::ReserveResponse>> Pipeline::AskScheduler(v1::ReserveRequ
     if (response.ok() || !SchedulerIsAway(response.status())) co_return response;
     if (now + pause >= give_up || std::chrono::system_clock::now() + pause >= progress.scope.deadline) {
       // How a call broke names the scheduler's address, which is not the client's business.
-      if (rpc::ReasonOf(response.status()).has_value()) co_return response;
+      if (ReasonOf(response.status()).has_value()) co_return response;
       co_return OwnRefusal(RefusalReason::kNoScheduler, "the scheduler cannot be reached", {}, kRetryMax);
     }
     const bool paused = co_await Pause(parts_.executor, parts_.timers, pause, stop);
@@ -199,7 +199,7 @@ Task<absl::StatusOr<v1::ReserveResponse>> Pipeline::AskOnce(v1::ReserveRequest& 
   reserve.mutable_grant_id()->set_low(SystemRandom().Next());
   auto response = co_await parts_.peers.Reserve(reserve, scope);
   // A refusal gives its reason. Without one the call broke or was cut short, perhaps after the decision.
-  if (!response.ok() && rpc::GetDetails(response.status()).reason.empty()) {
+  if (!response.ok() && GetDetails(response.status()).reason.empty()) {
     parts_.grants.VoidUnknown(reserve.grant_id());
   }
   co_return response;

@@ -6,6 +6,7 @@
 
 #include <set>
 
+#include "common/error_details.h"
 #include "gateway/testing/scripted_cluster.h"
 
 namespace headroom::gateway {
@@ -96,13 +97,13 @@ TEST_F(PipelineTest, WorkerThatHadNotBegunIsReplaced) {
 }
 
 TEST_F(PipelineTest, RefusalsHaveAnEndToo) {
-  for (ScriptedLlm* llm : {&llm_a_, &llm_b_}) llm->fail = rpc::RefusalError(RefusalReason::kNoRoom, "full");
+  for (ScriptedLlm* llm : {&llm_a_, &llm_b_}) llm->fail = RefusalError(RefusalReason::kNoRoom, "full");
   EXPECT_EQ(Run(Ask(false)).status().code(), absl::StatusCode::kUnavailable);
   EXPECT_EQ(scheduler_.reserves.size(), 4);
 }
 
 TEST_F(PipelineTest, SchedulerThatIsAwayIsAskedAgain) {
-  scheduler_.refuse = rpc::RefusalError(RefusalReason::kDraining, "draining");
+  scheduler_.refuse = RefusalError(RefusalReason::kDraining, "draining");
   scheduler_.refusals = 2;
   const auto finish = Run(Ask(false));
   ASSERT_TRUE(finish.ok()) << finish.status();
@@ -129,19 +130,19 @@ TEST_F(PipelineTest, SchedulerIsAskedAgainWithinTheWaitOnly) {
   config_.queue_wait_ms_max = 200;
   scheduler_.refuse = absl::UnavailableError("failed to connect to 10.0.0.7:7311");
   const absl::Status status = Run(Ask(false)).status();
-  EXPECT_EQ(rpc::ReasonOf(status), RefusalReason::kNoScheduler);
+  EXPECT_EQ(ReasonOf(status), RefusalReason::kNoScheduler);
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
   EXPECT_EQ(status.message().find("10.0.0.7"), std::string::npos) << status;
-  EXPECT_TRUE(rpc::GetDetails(status).retry_delay.has_value());
+  EXPECT_TRUE(GetDetails(status).retry_delay.has_value());
   EXPECT_GE(scheduler_.reserves.size(), 2);
 }
 
 // A newer scheduler may have reasons that this gateway does not know: they are its decision, and go on to the client.
 TEST_F(PipelineTest, ReasonOfANewerSchedulerReachesTheClient) {
-  scheduler_.refuse = rpc::WithDetails(absl::UnavailableError("not today"), {.reason = "OF_A_LATER_VERSION"});
+  scheduler_.refuse = WithDetails(absl::UnavailableError("not today"), {.reason = "OF_A_LATER_VERSION"});
   const absl::Status status = Run(Ask(false)).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
-  EXPECT_EQ(rpc::GetDetails(status).reason, "OF_A_LATER_VERSION");
+  EXPECT_EQ(GetDetails(status).reason, "OF_A_LATER_VERSION");
   EXPECT_EQ(scheduler_.reserves.size(), 1);
   runner_.reset();
   grants_.reset();
@@ -149,7 +150,7 @@ TEST_F(PipelineTest, ReasonOfANewerSchedulerReachesTheClient) {
 }
 
 TEST_F(PipelineTest, NoWorkerIsTheSchedulersDecision) {
-  scheduler_.refuse = rpc::RefusalError(RefusalReason::kNoWorker, "no llm worker");
+  scheduler_.refuse = RefusalError(RefusalReason::kNoWorker, "no llm worker");
   EXPECT_EQ(Run(Ask(false)).status().code(), absl::StatusCode::kUnavailable);
   EXPECT_EQ(scheduler_.reserves.size(), 1);
   runner_.reset();
@@ -192,7 +193,7 @@ TEST_F(PipelineTest, SchedulerIsNotAskedForLongerThanTheDeadline) {
 }
 
 TEST_F(PipelineTest, RefusalBeforeWorkMoves) {
-  llm_a_.fail = rpc::RefusalError(RefusalReason::kDraining, "draining");
+  llm_a_.fail = RefusalError(RefusalReason::kDraining, "draining");
   const auto finish = Run(Ask(false));
   ASSERT_TRUE(finish.ok()) << finish.status();
   EXPECT_EQ(shown_, "one two three");
@@ -200,7 +201,7 @@ TEST_F(PipelineTest, RefusalBeforeWorkMoves) {
 }
 
 TEST_F(PipelineTest, StaleGrantIsReplacedWithoutExcludingTheWorker) {
-  vision_.fail = rpc::RefusalError(RefusalReason::kGrantNotValid, "epoch 1 is over");
+  vision_.fail = RefusalError(RefusalReason::kGrantNotValid, "epoch 1 is over");
   EXPECT_EQ(Run(Ask(true)).status().code(), absl::StatusCode::kUnavailable);
   // Three refusals may be answered with a new grant.
   ASSERT_EQ(scheduler_.reserves.size(), 4);
@@ -235,11 +236,11 @@ TEST_F(PipelineTest, BadPictureIsNotTriedTwiceAndTheGrantIsVoided) {
 
 TEST_F(PipelineTest, RefusalOfTheSchedulerReachesTheClientWithItsDetails) {
   scheduler_.refuse =
-      rpc::RefusalError(RefusalReason::kQueueFull, "queue full", {{"budget", "queue"}}, std::chrono::seconds(2));
+      RefusalError(RefusalReason::kQueueFull, "queue full", {{"budget", "queue"}}, std::chrono::seconds(2));
   const auto finish = Run(Ask(false));
   EXPECT_EQ(finish.status().code(), absl::StatusCode::kResourceExhausted);
-  EXPECT_EQ(rpc::ReasonOf(finish.status()), RefusalReason::kQueueFull);
-  EXPECT_EQ(rpc::GetDetails(finish.status()).metadata.at("budget"), "queue");
+  EXPECT_EQ(ReasonOf(finish.status()), RefusalReason::kQueueFull);
+  EXPECT_EQ(GetDetails(finish.status()).metadata.at("budget"), "queue");
   EXPECT_EQ(granted_, 0);
 }
 

@@ -1,6 +1,6 @@
 #include "gateway/request_metrics.h"
 
-#include "common/rpc/status.h"
+#include "common/error_details.h"
 
 namespace headroom::gateway {
 namespace {
@@ -49,9 +49,9 @@ RequestMetrics::RequestMetrics(Metrics& metrics)
 
 void RequestMetrics::RecordEnd(const absl::Status& status) {
   Outcome(status.code()).Increment();
-  const std::optional<RefusalReason> reason = rpc::ReasonOf(status);
+  const std::optional<RefusalReason> reason = ReasonOf(status);
   if (!reason) return;
-  const auto metadata = rpc::GetDetails(status).metadata;
+  const auto metadata = GetDetails(status).metadata;
   const auto budget = metadata.find("budget");
   const auto counter = refusals_.find({*reason, budget == metadata.end() ? kNoBudget : budget->second});
   (counter == refusals_.end() ? refusals_.at({*reason, kNoBudget}) : counter->second).Increment();

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <set>
 
+#include "common/error_details.h"
 #include "common/log.h"
 #include "gateway/testing/scripted_cluster.h"
 
@@ -40,7 +41,7 @@ class FullPeers : public Peers {
       co_await over;
     }
     if (scope.stop.stop_requested()) co_return absl::CancelledError("left");
-    co_return rpc::RefusalError(RefusalReason::kWaitTooLong, "no room came");
+    co_return RefusalError(RefusalReason::kWaitTooLong, "no room came");
   }
   Task<absl::Status> Void(const v1::VoidRequest&) override { co_return absl::OkStatus(); }
   Task<absl::StatusOr<std::unique_ptr<VisionEncoding>>> OpenEncoding(const std::string&, const v1::EncodeStart&,
@@ -153,7 +154,7 @@ TEST_F(RequestRunnerTest, TenThousandWaitWithoutThreads) {
   const absl::Status above = Submit(Ask(false), std::make_shared<KeptAnswer>()).status();
   EXPECT_EQ(above.code(), absl::StatusCode::kResourceExhausted);
   EXPECT_THAT(std::string(above.message()), HasSubstr("requests_running_max"));
-  EXPECT_EQ(rpc::GetDetails(above).metadata.at("budget"), "requests_running");
+  EXPECT_EQ(GetDetails(above).metadata.at("budget"), "requests_running");
   EXPECT_EQ(runner_->refusals().Last("", 10, SystemClock().Now()).size(), 1);
 
   // A place that becomes free is taken again.
@@ -187,8 +188,8 @@ TEST_F(RequestRunnerTest, HostMemoryIsALimitOfItsOwn) {
   ASSERT_TRUE(first.ok()) << first.status();
   const absl::Status second = runner_->Enter(0).status();
   EXPECT_EQ(second.code(), absl::StatusCode::kResourceExhausted);
-  EXPECT_EQ(rpc::GetDetails(second).metadata.at("budget"), "gateway_host_bytes");
-  EXPECT_EQ(rpc::ReasonOf(runner_->Enter(budget_.capacity_bytes()).status()), RefusalReason::kNeverFits);
+  EXPECT_EQ(GetDetails(second).metadata.at("budget"), "gateway_host_bytes");
+  EXPECT_EQ(ReasonOf(runner_->Enter(budget_.capacity_bytes()).status()), RefusalReason::kNeverFits);
   EXPECT_EQ(runner_->running(), 1) << "a refused one has no place";
   first = absl::CancelledError("left before it was read");
   EXPECT_EQ(runner_->running(), 0);
@@ -203,7 +204,7 @@ TEST_F(RequestRunnerTest, DrainingTakesNoNewOnesAndEndsTheOldOnes) {
   EXPECT_EQ(Submit(Ask(false), std::make_shared<KeptAnswer>()).status().code(), absl::StatusCode::kUnavailable);
   full_->Answer();
   const absl::Status end = clients.front().answer->AwaitEnd();
-  EXPECT_EQ(rpc::ReasonOf(end), RefusalReason::kWaitTooLong) << "as the scheduler said";
+  EXPECT_EQ(ReasonOf(end), RefusalReason::kWaitTooLong) << "as the scheduler said";
 }
 
 TEST_F(RequestRunnerTest, OnePieceWaitsForASlowClient) {

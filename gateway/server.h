@@ -13,6 +13,7 @@
 #include "common/rpc/server_host.h"
 #include "common/service_main.h"
 #include "gateway/grpc_peers.h"
+#include "gateway/grpc_scheduler_client.h"
 #include "gateway/service.h"
 
 namespace headroom::gateway {
@@ -38,7 +39,7 @@ class GatewayServer : public RunningService {
   const ServedModels models_;
   HostBudget host_budget_;
   RequestThreads threads_;
-  SchedulerClient scheduler_;
+  GrpcSchedulerClient scheduler_;
   GrpcPeers peers_;
   GrantKeeper grants_;
   ClusterView cluster_;

@@ -6,6 +6,7 @@
 
 #include "admission/link/convert.h"
 #include "common/check.h"
+#include "common/error_details.h"
 #include "common/rpc/acceptance.h"
 #include "common/rpc/status.h"
 #include "worker/refusal.h"
@@ -198,8 +199,7 @@ class GenerateCall final : public grpc::ServerWriteReactor<v1::TokenEvent>,
     if (request_.refs_size() == 0) return Submit(std::move(held->first), std::move(held->second));
     const bool queued = service_.fetchers_.TrySubmit(
         [call = shared_from_this(), held] { call->Fetch(std::move(held->first), std::move(held->second)); });
-    return queued ? absl::OkStatus()
-                  : rpc::RefusalError(RefusalReason::kNoRoom, "too many requests wait for embeddings");
+    return queued ? absl::OkStatus() : RefusalError(RefusalReason::kNoRoom, "too many requests wait for embeddings");
   }
 
   // On the fetch pool.
@@ -212,7 +212,7 @@ class GenerateCall final : public grpc::ServerWriteReactor<v1::TokenEvent>,
       service_.fetch_failures_.Increment();
       blocks.Release();
       if (absl::IsUnavailable(status)) {
-        status = rpc::RefusalError(RefusalReason::kEmbeddingsNotAvailable, std::string(status.message()));
+        status = RefusalError(RefusalReason::kEmbeddingsNotAvailable, std::string(status.message()));
       }
     }
     if (!status.ok()) Fail(status);
@@ -236,7 +236,7 @@ class GenerateCall final : public grpc::ServerWriteReactor<v1::TokenEvent>,
   absl::Status Submit(SequenceRequest sequence, KvBlocks blocks) {
     const absl::Status status = service_.parts_.engine.Submit(std::move(sequence), stream_, std::move(blocks));
     if (!absl::IsResourceExhausted(status) && !absl::IsUnavailable(status)) return status;
-    return rpc::RefusalError(RefusalReason::kNoRoom, std::string(status.message()));
+    return RefusalError(RefusalReason::kNoRoom, std::string(status.message()));
   }
 
   void Fail(const absl::Status& status) { stream_->Push({.error = status}); }

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "admission/link/convert.h"
+#include "common/error_details.h"
 #include "common/rpc/server_host.h"
 #include "common/rpc/status.h"
 #include "common/testing/paths.h"
@@ -247,7 +248,7 @@ TEST_F(LlmWorkerTest, FencesOfTheGrantHold) {
   request.mutable_grant()->mutable_legs(0)->set_incarnation(server_->worker().incarnation() + 1);
   Answer answer = Ask(request);
   EXPECT_EQ(answer.status.code(), absl::StatusCode::kUnavailable);
-  EXPECT_EQ(rpc::ReasonOf(answer.status), RefusalReason::kGrantNotValid);
+  EXPECT_EQ(ReasonOf(answer.status), RefusalReason::kGrantNotValid);
 
   request = Request({1, 2, 3}, 2);
   EXPECT_TRUE(Ask(request).status.ok());

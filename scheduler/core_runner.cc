@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
+#include "common/error_details.h"
 #include "common/log.h"
-#include "common/rpc/status.h"
 
 namespace headroom::scheduler {
 namespace {
@@ -27,7 +27,7 @@ absl::Status ToStatus(const admission::Refusal& refusal) {
   }
   std::optional<admission::milliseconds> retry_delay;
   if (refusal.retry_delay.count() > 0) retry_delay = refusal.retry_delay;
-  return rpc::RefusalError(refusal.reason, refusal.message, metadata, retry_delay);
+  return RefusalError(refusal.reason, refusal.message, metadata, retry_delay);
 }
 
 admission::LedgerReport ReportOf(const v1::DeviceLedger& ledger) {

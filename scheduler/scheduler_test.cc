@@ -9,6 +9,7 @@
 #include "admission/grant_holder.h"
 #include "admission/link/convert.h"
 #include "admission/link/worker_link.h"
+#include "common/error_details.h"
 #include "common/random.h"
 #include "common/rpc/status.h"
 #include "common/testing/seeded_random.h"
@@ -210,7 +211,7 @@ TEST_F(SchedulerTest, RefusalsCarryTheirReason) {
   ASSERT_TRUE(Placeable(1));
   auto response = Reserve(TextPrice(101));
   EXPECT_EQ(response.status().code(), absl::StatusCode::kFailedPrecondition) << response.status();
-  rpc::ErrorDetails details = rpc::GetDetails(response.status());
+  ErrorDetails details = GetDetails(response.status());
   EXPECT_EQ(details.reason, NameOf(RefusalReason::kNeverFits));
   EXPECT_EQ(details.metadata["budget"], "kv_blocks");
   EXPECT_EQ(details.metadata["needed"], "101");
@@ -229,7 +230,7 @@ TEST_F(SchedulerTest, RefusalsCarryTheirReason) {
   ASSERT_TRUE(response.ok());
   auto blocked = Reserve(TextPrice(91), milliseconds(30));
   EXPECT_EQ(blocked.status().code(), absl::StatusCode::kDeadlineExceeded) << blocked.status();
-  EXPECT_TRUE(rpc::GetDetails(blocked.status()).retry_delay.has_value());
+  EXPECT_TRUE(GetDetails(blocked.status()).retry_delay.has_value());
   EXPECT_TRUE(Void(response->grant()).ok());
   EXPECT_TRUE(Void(response->grant()).ok()) << "idempotent";
   EXPECT_TRUE(Quiet());
@@ -241,8 +242,8 @@ TEST_F(SchedulerTest, NoWorkerIsUnavailableAfterTheGrace) {
   StartScheduler();
   auto response = Reserve(TextPrice(1));
   EXPECT_EQ(response.status().code(), absl::StatusCode::kUnavailable);
-  EXPECT_EQ(rpc::ReasonOf(response.status()), RefusalReason::kNoWorker);
-  EXPECT_TRUE(rpc::GetDetails(response.status()).retry_delay.has_value());
+  EXPECT_EQ(ReasonOf(response.status()), RefusalReason::kNoWorker);
+  EXPECT_TRUE(GetDetails(response.status()).retry_delay.has_value());
 }
 
 // What a gateway does whose Reserve broke: it voids what it never heard of.
@@ -385,7 +386,7 @@ TEST_F(SchedulerTest, DrainingWorkerGetsNoNewGrants) {
   EXPECT_FALSE(llm.link().Released()) << "a grant is on its way";
   auto refused = Reserve(TextPrice(1));
   EXPECT_EQ(refused.status().code(), absl::StatusCode::kUnavailable);
-  EXPECT_EQ(rpc::ReasonOf(refused.status()), RefusalReason::kDraining);
+  EXPECT_EQ(ReasonOf(refused.status()), RefusalReason::kDraining);
   EXPECT_TRUE(llm.gate().Activate(*admission::FromProto(held->grant()), Role::kLlm).ok()) << "a promise is kept";
   EXPECT_TRUE(Eventually([&] { return llm.link().Released(); }));
 }

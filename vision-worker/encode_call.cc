@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "admission/link/convert.h"
+#include "common/error_details.h"
 #include "common/rpc/acceptance.h"
 #include "common/rpc/status.h"
 #include "worker/refusal.h"
@@ -15,7 +16,7 @@ constexpr size_t kCacheKeyBytesMax = 64;
 
 // An error of image number `index`, from 0: people count from 1.
 absl::Status OfImage(size_t index, const absl::Status& status) {
-  return rpc::WithPrefix(absl::StrCat("image ", index + 1, ": "), status);
+  return WithPrefix(absl::StrCat("image ", index + 1, ": "), status);
 }
 
 }  // namespace
@@ -138,7 +139,7 @@ absl::Status EncodeCall::TakeChunk(v1::ImageChunk& chunk) {
   image.bytes = {};
   const bool queued =
       service_.decoders_.TrySubmit([call = shared_from_this(), index, bytes] { call->MakePieces(index, *bytes); });
-  return queued ? absl::OkStatus() : rpc::RefusalError(RefusalReason::kNoRoom, "too many images wait for a decoder");
+  return queued ? absl::OkStatus() : RefusalError(RefusalReason::kNoRoom, "too many images wait for a decoder");
 }
 
 void EncodeCall::MakePieces(size_t index, const std::string& bytes) {

@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "admission/link/convert.h"
+#include "common/error_details.h"
 #include "common/rpc/status.h"
 #include "common/testing/paths.h"
 #include "model/checkpoint.h"
@@ -284,7 +285,7 @@ TEST_F(VisionWorkerTest, CacheServesTheSecondRequestAndYieldsToGrants) {
   auto refused = Open();
   const auto answer = EncodeOne(*refused, small, "key");
   EXPECT_EQ(answer.status().code(), absl::StatusCode::kUnavailable) << answer.status();
-  EXPECT_EQ(rpc::ReasonOf(answer.status()), RefusalReason::kNoRoom);
+  EXPECT_EQ(ReasonOf(answer.status()), RefusalReason::kNoRoom);
   EXPECT_TRUE(stream->End().ok());
 }
 

@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "common/rpc/status.h"
+#include "common/error_details.h"
 
 namespace headroom::worker {
 
@@ -10,11 +10,11 @@ absl::Status GateRefusal(const absl::Status& status) {
   const std::string message(status.message());
   switch (status.code()) {
     case absl::StatusCode::kAborted:
-      return rpc::RefusalError(RefusalReason::kGrantNotValid, message);
+      return RefusalError(RefusalReason::kGrantNotValid, message);
     case absl::StatusCode::kResourceExhausted:
-      return rpc::RefusalError(RefusalReason::kNoRoom, message);
+      return RefusalError(RefusalReason::kNoRoom, message);
     case absl::StatusCode::kUnavailable:
-      return rpc::RefusalError(RefusalReason::kNotReady, message);
+      return RefusalError(RefusalReason::kNotReady, message);
     default:
       return status;
   }

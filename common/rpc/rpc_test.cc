@@ -5,6 +5,7 @@
 #include <stop_token>
 #include <thread>
 
+#include "common/error_details.h"
 #include "common/rpc/channel_directory.h"
 #include "common/rpc/server_host.h"
 #include "common/rpc/status.h"

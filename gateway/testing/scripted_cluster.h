@@ -20,6 +20,7 @@
 #include "common/rpc/status.h"
 #include "common/testing/paths.h"
 #include "gateway/grpc_peers.h"
+#include "gateway/grpc_scheduler_client.h"
 #include "gateway/request_runner.h"
 #include "headroom/v1/llm.grpc.pb.h"
 #include "headroom/v1/scheduler.grpc.pb.h"
@@ -344,7 +345,7 @@ class ScriptedCluster : public ::testing::Test {
   HostBudget budget_{1 << 20};
   std::unique_ptr<Metrics> metrics_;
   RequestThreads threads_{config_.requests_running_max};
-  std::optional<SchedulerClient> client_;
+  std::optional<GrpcSchedulerClient> client_;
   std::optional<GrpcPeers> peers_;
   std::optional<GrantKeeper> grants_;
   std::optional<ClusterView> cluster_;
