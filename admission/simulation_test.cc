@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <functional>
 #include <map>
 #include <memory>
@@ -247,6 +248,7 @@ class World {
     if (event.kind == GateEvent::Kind::kActivated) {
       ASSERT_EQ(++worker.opened[event.leg], 1);
       ASSERT_TRUE(!worker.released || faults_.replays) << "released, and yet a grant came to " << worker.name;
+      unheard_.insert(event.leg.id);
     }
     if (event.kind == GateEvent::Kind::kSettled) {
       ASSERT_EQ(++worker.closed[event.leg], 1) << "I3: settles exactly once";
@@ -267,7 +269,9 @@ class World {
   void Send(SimWorker& worker, Event event) {
     worker.in_order = std::max(worker.in_order, clock_.Now() + Transit());
     After(worker.in_order - clock_.Now(), [this, link = worker.link, event = std::move(event)] {
-      if (open_links_.contains(link)) Tell(event);
+      if (!open_links_.contains(link)) return;
+      if (const auto* activated = std::get_if<LegActivated>(&event)) unheard_.erase(activated->report.leg.id);
+      Tell(event);
     });
   }
 
@@ -480,10 +484,14 @@ class World {
     CheckNobodysGrants();
   }
 
-  // A grant is promised to a request, or its Void is on the way: none waits for its expiry, unless events are lost.
+  // A grant is promised to a request, or its Void is on the way, or it was used and the worker could not say so: no other
+  // waits for its expiry.
   void CheckNobodysGrants() {
     if (faults_.gateways_vanish || faults_.replays || faults_.messages_lost) return;
-    ASSERT_LE(core_->table().pending_grants(), requests_.size() + voids_under_way_);
+    const size_t owned = requests_.size() + voids_under_way_;
+    if (core_->table().pending_grants() <= owned) return;
+    std::erase_if(unheard_, [this](const GrantId& id) { return !core_->table().Knows(id); });
+    ASSERT_LE(core_->table().pending_grants(), owned + unheard_.size());
   }
 
   // Where nobody cheats and no message of an open link is lost, a worker that may get grants has no leg that the plan
@@ -532,6 +540,7 @@ class World {
   Ticket last_request_ = 0;
   int boots_ = 0;  // of the scheduler
   size_t voids_under_way_ = 0;
+  std::set<GrantId> unheard_;  // activated, which the scheduler was not told (yet, or for ever)
 };
 
 Outcome Simulate(uint64_t seed, Faults faults, int64_t events) {
@@ -544,10 +553,16 @@ Outcome Simulate(uint64_t seed, Faults faults, int64_t events) {
   return outcome;
 }
 
+// A new one each time; HEADROOM_TEST_SEED replays one that a failure printed.
+uint64_t Seed() {
+  const char* const given = std::getenv("HEADROOM_TEST_SEED");
+  return given == nullptr ? SystemRandom().Next() : std::strtoull(given, nullptr, 10);
+}
+
 // Nothing breaks, so the plan must be exact: no worker ever refuses what the scheduler granted, however late messages
 // are.
 TEST(SimulationTest, WithoutFaultsNoGrantIsEverRefused) {
-  const uint64_t seed = SystemRandom().Next();
+  const uint64_t seed = Seed();
   const Outcome outcome = Simulate(seed, {}, 30'000);
   EXPECT_EQ(outcome.no_room, 0) << "seed " << seed;
   EXPECT_EQ(outcome.stale, 0) << "seed " << seed;
@@ -555,23 +570,23 @@ TEST(SimulationTest, WithoutFaultsNoGrantIsEverRefused) {
 }
 
 TEST(SimulationTest, RestartsAndBrokenLinksForgetNoLeg) {
-  const Outcome outcome = Simulate(SystemRandom().Next(),
-                                   {.links_break = true, .workers_restart = true, .scheduler_restarts = true}, 90'000);
+  const Outcome outcome =
+      Simulate(Seed(), {.links_break = true, .workers_restart = true, .scheduler_restarts = true}, 90'000);
   EXPECT_GT(outcome.stale, 0) << "fences were tried";
   EXPECT_GT(outcome.released, 0) << "no worker drained to its end";
 }
 
 TEST(SimulationTest, BreakingLinksAndLostMessagesHeal) {
-  Simulate(SystemRandom().Next(), {.links_break = true, .messages_lost = true}, 30'000);
+  Simulate(Seed(), {.links_break = true, .messages_lost = true}, 30'000);
 }
 
 TEST(SimulationTest, GatewaysThatVanishLeaveNothingBehind) {
-  const Outcome outcome = Simulate(SystemRandom().Next(), {.gateways_vanish = true, .replays = true}, 30'000);
+  const Outcome outcome = Simulate(Seed(), {.gateways_vanish = true, .replays = true}, 30'000);
   EXPECT_GT(outcome.granted, outcome.done) << "gateways died holding grants";
 }
 
 TEST(SimulationTest, EverythingAtOnce) {
-  const Outcome outcome = Simulate(SystemRandom().Next(), kAll, 120'000);
+  const Outcome outcome = Simulate(Seed(), kAll, 120'000);
   EXPECT_GT(outcome.stale, 0) << "fences were tried";
 }
 
