@@ -166,7 +166,7 @@ def main():
 
         if given.waiting:
             # Room for very few of the longest sequences beside slots for short ones.
-            run("waiting", [f"knobs.max_num_seqs={SLOTS}", "knobs.max_model_len=8192", "device.memory=120MiB"], given.waiting, 8_000,
+            run("waiting", [f"knobs.max_num_seqs={SLOTS}", "knobs.max_model_len=8192", "device.memory=140MiB"], given.waiting, 8_000,
                 lambda _, status: status.cluster.queue_entries + SLOTS >= given.waiting)
         if given.streaming:
             tokens, seqs = 400, given.streaming + 16
