@@ -8,7 +8,8 @@
 namespace headroom::admission {
 
 size_t FairQueue::BytesOf(const Waiting& waiting) {
-  size_t bytes = sizeof(Waiting) + waiting.request_id.size() + 2 * waiting.tenant.size() + waiting.model.size();
+  size_t bytes =
+      sizeof(Waiting) + sizeof(GrantId) + waiting.request_id.size() + 2 * waiting.tenant.size() + waiting.model.size();
   for (const std::string& name : waiting.exclude_workers) bytes += sizeof(std::string) + name.size();
   return bytes;
 }
@@ -25,6 +26,7 @@ bool FairQueue::Push(Waiting waiting) {
   auto position = tenant.waiting.end();
   while (position != tenant.waiting.begin() && std::prev(position)->arrival > waiting.arrival) --position;
   const Ticket ticket = waiting.ticket;
+  if (waiting.grant != GrantId{}) grants_[waiting.grant] = ticket;
   index_[ticket] = tenant.waiting.insert(position, std::move(waiting));
   bytes_ += bytes;
   ForgetIdle(priority_class);
@@ -70,9 +72,8 @@ Waiting* FairQueue::Find(Ticket ticket) {
 }
 
 const Waiting* FairQueue::FindGrant(const GrantId& id) const {
-  const auto found =
-      std::find_if(index_.begin(), index_.end(), [&](const auto& entry) { return entry.second->grant == id; });
-  return found == index_.end() ? nullptr : &*found->second;
+  const auto found = grants_.find(id);
+  return found == grants_.end() ? nullptr : &*index_.at(found->second);
 }
 
 void FairQueue::Serve(Ticket ticket) {
@@ -92,6 +93,7 @@ void FairQueue::Remove(Ticket ticket) {
   bytes_ -= BytesOf(*position);
   Class& priority_class = classes_[position->priority];
   index_.erase(found);
+  grants_.erase(position->grant);
   priority_class.tenants[position->tenant].waiting.erase(position);
 }
 

@@ -83,6 +83,7 @@ class FairQueue {
   Options options_;
   std::map<int32_t, Class, std::greater<>> classes_;
   std::unordered_map<Ticket, Position> index_;
+  std::map<GrantId, Ticket> grants_;  // of those that chose one
   size_t bytes_ = 0;
 };
 

@@ -35,9 +35,9 @@ SchedulerCore::SchedulerCore(Options options, Random& random, TimePoint now)
 std::vector<Action> SchedulerCore::Apply(const Event& event, TimePoint now) {
   Actions actions;
   NoticeStop(now);
+  needs_pass_ = false;
   std::visit([&](const auto& kind) { On(kind, now, actions); }, event);
-  // An activation turns a pending leg into an active one: no new room, so nobody who waits can go.
-  if (!std::holds_alternative<LegActivated>(event)) Schedule(now, actions);
+  if (needs_pass_) Schedule(now, actions);
   ReleaseDrained(actions);
   return actions;
 }
@@ -61,6 +61,7 @@ void SchedulerCore::On(const WorkerHello& event, TimePoint now, Actions& actions
     actions.push_back(CloseLink{event.link, status});
     return;
   }
+  needs_pass_ = true;
   Worker& worker = *table_.Find(event.link);
   // An epoch at or above ours that we never told this worker comes from another leader.
   if (event.highest_epoch > worker.told_epoch && event.highest_epoch >= epoch_) {
@@ -75,15 +76,22 @@ void SchedulerCore::On(const LegActivated& event, TimePoint now, Actions& action
 }
 
 void SchedulerCore::On(const LegSettled& event, TimePoint now, Actions& actions) {
+  needs_pass_ = true;
   Check(table_.Settled(event, now), event.link, actions);
 }
 
 void SchedulerCore::On(const StateChanged& event, TimePoint now, Actions& actions) {
+  needs_pass_ = true;
   Check(table_.State(event, now), event.link, actions);
 }
 
 void SchedulerCore::On(const Heartbeat& event, TimePoint now, Actions& actions) {
+  // Most change nothing but the time of the last word.
+  const Worker* worker = table_.Find(event.link);
+  const bool placeable = worker != nullptr && table_.Placeable(*worker, now, epoch_);
+  const Resources room = worker == nullptr ? Resources{} : worker->Room();
   const absl::Status status = table_.Beat(event, now);
+  needs_pass_ = worker != nullptr && (placeable != table_.Placeable(*worker, now, epoch_) || worker->Room() != room);
   Check(status, event.link, actions);
   if (status.ok() && event.highest_epoch > epoch_) AdoptEpoch(event.highest_epoch + 1, actions);
 }
@@ -140,7 +148,14 @@ absl::Status SchedulerCore::CheckReserve(const Reserve& event) const {
   return absl::OkStatus();
 }
 
-void SchedulerCore::On(const CancelReserve& event, TimePoint, Actions&) { queue_.Remove(event.ticket); }
+void SchedulerCore::On(const CancelReserve& event, TimePoint, Actions&) { Leave(event.ticket); }
+
+void SchedulerCore::Leave(Ticket ticket) {
+  const Waiting* waiting = queue_.Find(ticket);
+  if (waiting == nullptr) return;
+  needs_pass_ = waiting->protects_vision || waiting->protects_llm;
+  queue_.Remove(ticket);
+}
 
 void SchedulerCore::On(const Renew& event, TimePoint now, Actions& actions) {
   // Older epochs: their legs that are not active yet never will be.
@@ -149,11 +164,13 @@ void SchedulerCore::On(const Renew& event, TimePoint now, Actions& actions) {
 }
 
 void SchedulerCore::On(const Void& event, TimePoint now, Actions& actions) {
-  if (event.id == GrantId{} || table_.VoidGrant(event.id, now)) return;
+  if (event.id == GrantId{}) return;
+  needs_pass_ = table_.VoidGrant(event.id, now);
+  if (needs_pass_) return;
   if (const Waiting* waiting = queue_.FindGrant(event.id)) {
     const Ticket ticket = waiting->ticket;
     actions.push_back(Refused{ticket, Voided()});
-    queue_.Remove(ticket);
+    Leave(ticket);
     return;
   }
   RememberVoid(event.id);
@@ -200,7 +217,12 @@ void SchedulerCore::On(const Reserve& event, TimePoint now, Actions& actions) {
                                    .price = event.price,
                                    .exclude_workers = event.exclude_workers,
                                    .grant = event.grant});
-  if (pushed) return;
+  if (pushed) {
+    // Of those who waited before, none fits for its coming.
+    const auto legs = pools.Choices(event.model, event.price, event.exclude_workers, Against::kRoom);
+    needs_pass_ = Place(legs, Against::kRoom).has_value();
+    return;
+  }
   const auto size = static_cast<int64_t>(queue_.size());
   refuse({RefusalReason::kQueueFull, absl::StrCat("the queue is full: ", size, " requests wait"),
           Shortfall{"queue", "", 1, 0, static_cast<int64_t>(options_.queue.entries_max)}, RetryDelay()});
@@ -219,6 +241,7 @@ void SchedulerCore::On(const Drain&, TimePoint now, Actions& actions) {
 }
 
 void SchedulerCore::On(const Tick&, TimePoint now, Actions& actions) {
+  needs_pass_ = true;
   for (LinkId link : table_.Expire(now, epoch_)) {
     actions.push_back(CloseLink{link, absl::DeadlineExceededError("the worker was silent for too long")});
   }

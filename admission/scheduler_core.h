@@ -138,7 +138,10 @@ class SchedulerCore {
   std::vector<RefusedLeg> NearestLegs(const Refusee& refusee, const Refusal& refusal, const WorkerPools& pools) const;
   Refusal NeverFits(const std::vector<LegChoice>& legs) const;
   Refusal WaitedTooLong(const Waiting& waiting, const WorkerPools& pools) const;
-  // Grants what can go, in order.
+  // Takes a request out of the queue.
+  void Leave(Ticket ticket);
+  // Grants what can go, in order. Looks at all who wait, so it runs only when one of them may fit that did not before
+  // (needs_pass_), and at every tick for what time alone changes.
   void Schedule(TimePoint now, Actions& actions);
   void GrantTo(const Waiting& waiting, const std::vector<LegChoice>& legs, const std::vector<size_t>& chosen,
                WorkerPools& pools, TimePoint now, Actions& actions);
@@ -160,6 +163,7 @@ class SchedulerCore {
   FairQueue queue_;
   uint64_t epoch_ = 1;
   bool draining_ = false;
+  bool needs_pass_ = false;  // of the event at hand: room, a worker or an end of protection came
   // Ids that were voided while nothing was known of them: the latest kVoidedMax, oldest first in the list.
   std::set<GrantId> voided_;
   std::deque<GrantId> voided_order_;
