@@ -569,11 +569,20 @@ TEST(SimulationTest, WithoutFaultsNoGrantIsEverRefused) {
   EXPECT_GT(outcome.voided_early, 0) << "no Void overtook its Reserve";
 }
 
+// A run tries a rare thing a few times, or by chance not at all: then another one has to.
+template <typename Tried>
+void SimulateUntil(const char* what, Faults faults, int64_t events, Tried tried) {
+  constexpr int kRuns = 10;
+  for (int run = 0; run < kRuns && !testing::Test::HasFailure(); ++run) {
+    if (tried(Simulate(Seed(), faults, events))) return;
+  }
+  ADD_FAILURE() << "never tried: " << what;
+}
+
 TEST(SimulationTest, RestartsAndBrokenLinksForgetNoLeg) {
-  const Outcome outcome =
-      Simulate(Seed(), {.links_break = true, .workers_restart = true, .scheduler_restarts = true}, 90'000);
-  EXPECT_GT(outcome.stale, 0) << "fences were tried";
-  EXPECT_GT(outcome.released, 0) << "no worker drained to its end";
+  SimulateUntil("fences, and a drain to its end",
+                {.links_break = true, .workers_restart = true, .scheduler_restarts = true}, 90'000,
+                [](const Outcome& outcome) { return outcome.stale > 0 && outcome.released > 0; });
 }
 
 TEST(SimulationTest, BreakingLinksAndLostMessagesHeal) {
@@ -586,8 +595,7 @@ TEST(SimulationTest, GatewaysThatVanishLeaveNothingBehind) {
 }
 
 TEST(SimulationTest, EverythingAtOnce) {
-  const Outcome outcome = Simulate(Seed(), kAll, 120'000);
-  EXPECT_GT(outcome.stale, 0) << "fences were tried";
+  SimulateUntil("fences", kAll, 120'000, [](const Outcome& outcome) { return outcome.stale > 0; });
 }
 
 // The same seed gives the same run: a failure can be replayed.
