@@ -4,7 +4,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <functional>
 #include <map>
 #include <memory>
@@ -14,7 +13,6 @@
 
 #include "admission/scheduler_core.h"
 #include "admission/testing/simulation_parts.h"
-#include "common/random.h"
 #include "common/testing/fake_clock.h"
 #include "common/testing/seeded_random.h"
 
@@ -175,9 +173,8 @@ class World {
   }
 
   void Do(CloseLink& close) {
-    for (auto& [name, worker] : workers_) {
+    for (auto& [name, worker] : workers_)
       if (worker.link == close.link) BreakLink(worker, /*scheduler_knows=*/true);
-    }
   }
 
   // ---- workers
@@ -553,16 +550,10 @@ Outcome Simulate(uint64_t seed, Faults faults, int64_t events) {
   return outcome;
 }
 
-// A new one each time; HEADROOM_TEST_SEED replays one that a failure printed.
-uint64_t Seed() {
-  const char* const given = std::getenv("HEADROOM_TEST_SEED");
-  return given == nullptr ? SystemRandom().Next() : std::strtoull(given, nullptr, 10);
-}
-
 // Nothing breaks, so the plan must be exact: no worker ever refuses what the scheduler granted, however late messages
 // are.
 TEST(SimulationTest, WithoutFaultsNoGrantIsEverRefused) {
-  const uint64_t seed = Seed();
+  const uint64_t seed = TestSeed();
   const Outcome outcome = Simulate(seed, {}, 30'000);
   EXPECT_EQ(outcome.no_room, 0) << "seed " << seed;
   EXPECT_EQ(outcome.stale, 0) << "seed " << seed;
@@ -574,7 +565,7 @@ template <typename Tried>
 void SimulateUntil(const char* what, Faults faults, int64_t events, Tried tried) {
   constexpr int kRuns = 10;
   for (int run = 0; run < kRuns && !testing::Test::HasFailure(); ++run) {
-    if (tried(Simulate(Seed(), faults, events))) return;
+    if (tried(Simulate(TestSeed(), faults, events))) return;
   }
   ADD_FAILURE() << "never tried: " << what;
 }
@@ -586,11 +577,11 @@ TEST(SimulationTest, RestartsAndBrokenLinksForgetNoLeg) {
 }
 
 TEST(SimulationTest, BreakingLinksAndLostMessagesHeal) {
-  Simulate(Seed(), {.links_break = true, .messages_lost = true}, 30'000);
+  Simulate(TestSeed(), {.links_break = true, .messages_lost = true}, 30'000);
 }
 
 TEST(SimulationTest, GatewaysThatVanishLeaveNothingBehind) {
-  const Outcome outcome = Simulate(Seed(), {.gateways_vanish = true, .replays = true}, 30'000);
+  const Outcome outcome = Simulate(TestSeed(), {.gateways_vanish = true, .replays = true}, 30'000);
   EXPECT_GT(outcome.granted, outcome.done) << "gateways died holding grants";
 }
 

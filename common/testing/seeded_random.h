@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstdlib>
 
 #include "common/random.h"
 
@@ -20,5 +21,11 @@ class SeededRandom : public Random {
  private:
   uint64_t state_;
 };
+
+// A new seed each time; HEADROOM_TEST_SEED replays one that a failure printed.
+inline uint64_t TestSeed() {
+  const char* const given = std::getenv("HEADROOM_TEST_SEED");
+  return given == nullptr ? SystemRandom().Next() : std::strtoull(given, nullptr, 10);
+}
 
 }  // namespace headroom
