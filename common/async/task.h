@@ -69,8 +69,8 @@ struct Task<T>::promise_type {
     bool await_ready() noexcept { return false; }
     void await_suspend(Handle task) noexcept {
       // From here on the caller may destroy the task.
-      const std::coroutine_handle<> caller = task.promise().caller;
-      if (task.promise().met.exchange(true, std::memory_order_acq_rel)) caller.resume();
+      const std::coroutine_handle<> waiting = task.promise().caller;
+      if (task.promise().met.exchange(true, std::memory_order_acq_rel)) waiting.resume();
     }
     void await_resume() noexcept {}
   };
