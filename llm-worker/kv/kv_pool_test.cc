@@ -7,9 +7,9 @@
 #include <set>
 #include <vector>
 
-#include "common/check.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "llm-worker/testing/gated_pool.h"
 
 namespace headroom::llm_worker {
 namespace {
@@ -55,41 +55,15 @@ TEST(BlockPoolDeathTest, ProgrammerErrorsAbort) {
 
 constexpr int64_t kBlockBytes = 192;
 
-// A pool with the gate and the ledger that it lives between in a worker.
 class KvPoolTest : public testing::Test {
  protected:
   void Make(int64_t blocks, int64_t block_size) {
-    ledger_ = std::make_unique<memory::Ledger>(blocks * kBlockBytes);
-    ledger_->SetPlanned(memory::Component::kKvPool, blocks * kBlockBytes);
-    gate_ = std::make_unique<admission::WorkerGate>(
-        admission::WorkerGate::Options{.worker = "w",
-                                       .cluster_id = "c",
-                                       .model = "m",
-                                       .incarnation = 7,
-                                       .capacity = {.slots = 1000, .kv_blocks = blocks}},
-        SystemClock());
-    gate_->SetState(admission::WorkerState::kReady, 1);
-    pool_ = std::make_unique<KvPool>(
-        KvPool::Shape{.blocks = blocks, .block_size = block_size, .block_bytes = kBlockBytes}, *ledger_);
+    gated_ = std::make_unique<GatedPool>(
+        KvPool::Shape{.blocks = blocks, .block_size = block_size, .block_bytes = kBlockBytes});
+    gate_ = &gated_->gate();
+    pool_ = &gated_->pool();
   }
-
-  KvBlocks Reserve(int64_t blocks) {
-    admission::Grant grant{.id = {1, ++grants_},
-                           .cluster_id = "c",
-                           .epoch = 0,
-                           .legs = {},
-                           .ttl = admission::milliseconds(10'000),
-                           .model = "m"};
-    admission::Leg leg;
-    leg.worker = "w";
-    leg.incarnation = 7;
-    leg.resources.slots = 1;
-    leg.resources.kv_blocks = blocks;
-    grant.legs.push_back(leg);
-    auto active = gate_->Activate(grant, admission::Role::kLlm);
-    HEADROOM_CHECK(active.ok()) << active.status();
-    return pool_->Reserve(std::move(*active));
-  }
+  KvBlocks Reserve(int64_t blocks) { return gated_->Reserve(blocks); }
 
   // Copies that it cost; −1 for an error.
   static int64_t Grow(KvBlocks& blocks, int64_t begin, int64_t end) {
@@ -97,13 +71,15 @@ class KvPoolTest : public testing::Test {
     return blocks.MakeWritable(begin, end, copies).ok() ? static_cast<int64_t>(copies.size()) : -1;
   }
 
-  int64_t used() const { return ledger_->Snapshot()[memory::Component::kKvPool].used / kBlockBytes; }
-  int64_t reserved() const { return ledger_->Snapshot()[memory::Component::kKvPool].reserved / kBlockBytes; }
+  int64_t used() const { return Line().used / kBlockBytes; }
+  int64_t reserved() const { return Line().reserved / kBlockBytes; }
 
-  std::unique_ptr<memory::Ledger> ledger_;
-  std::unique_ptr<admission::WorkerGate> gate_;
-  std::unique_ptr<KvPool> pool_;
-  uint64_t grants_ = 0;
+  std::unique_ptr<GatedPool> gated_;
+  admission::WorkerGate* gate_ = nullptr;
+  KvPool* pool_ = nullptr;
+
+ private:
+  memory::LedgerLine Line() const { return gated_->ledger().Snapshot()[memory::Component::kKvPool]; }
 };
 
 TEST_F(KvPoolTest, GrowsByWholeBlocksInsideItsLegAllOrNothing) {
