@@ -12,7 +12,9 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "llm-worker/kv/kv_pool.h"
+#include "llm-worker/testing/gated_pool.h"
 #include "memory/ledger.h"
+#include "runtime/testing/test_device.h"
 
 namespace headroom::llm_worker {
 namespace {
@@ -34,7 +36,7 @@ absl::StatusOr<TestModel> Load(const std::string& name, DType compute) {
   TestModel m;
   HEADROOM_ASSIGN_OR_RETURN(m.config, model::LoadModelConfig(directory));
   HEADROOM_ASSIGN_OR_RETURN(const model::Checkpoint checkpoint, model::Checkpoint::Open(directory));
-  HEADROOM_ASSIGN_OR_RETURN(m.device, runtime::Device::Create({}));
+  HEADROOM_ASSIGN_OR_RETURN(m.device, runtime::CreateTestDevice({}));
   memory::PlanRequest request;
   request.device.memory_bytes = 96 << 20;
   request.compute = compute;
@@ -47,7 +49,7 @@ absl::StatusOr<TestModel> Load(const std::string& name, DType compute) {
   HEADROOM_ASSIGN_OR_RETURN(m.plan, memory::MakePlan(m.config, request));
   m.ledger = std::make_unique<memory::Ledger>(m.plan.device_bytes);
   m.plan.Register(*m.ledger);
-  HEADROOM_ASSIGN_OR_RETURN(m.arena, memory::Arena::Create(m.plan.arena_bytes, *m.ledger));
+  HEADROOM_ASSIGN_OR_RETURN(m.arena, memory::Arena::Create(m.plan.arena_bytes, m.device->memory(), *m.ledger));
   HEADROOM_ASSIGN_OR_RETURN(m.decoder, Decoder::Create(*m.device, m.config, m.plan, *m.arena));
   HEADROOM_RETURN_IF_ERROR(m.decoder->Load(checkpoint));
   return m;
@@ -65,7 +67,7 @@ struct Script {
     const int64_t from = std::max(begin, embedding_begin), to = std::min(end, embedding_begin + embedding_rows);
     if (from >= to) return;
     const float* const rows = embeddings.data() + (from - embedding_begin) * hidden;
-    batch.embeddings.push_back({first_row + from - begin, runtime::ConstMatrix::F32(rows, to - from, hidden)});
+    batch.embeddings.push_back({first_row + from - begin, runtime::HostMatrix::F32(rows, to - from, hidden)});
   }
 };
 
@@ -93,9 +95,16 @@ std::vector<int32_t>& TakeBlocks(BlockPool& pool, const Decoder& decoder, int64_
 
 using Logits = std::vector<std::vector<float>>;  // by position
 
-void Keep(const runtime::ConstMatrix& logits, int64_t row, std::vector<float>& place) {
-  const float* const values = logits.RowRange(row, 1).F32();
-  place.assign(values, values + logits.cols);
+// Computes the batch; one vector for each of the rows.
+absl::StatusOr<Logits> Compute(Decoder& decoder, const StepBatch& batch, const std::vector<int32_t>& rows) {
+  HEADROOM_RETURN_IF_ERROR(decoder.Forward(batch).status());
+  HEADROOM_ASSIGN_OR_RETURN(const std::vector<float> all, decoder.Logits(rows));
+  Logits logits;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const auto begin = all.begin() + static_cast<int64_t>(i) * decoder.vocab_size();
+    logits.emplace_back(begin, begin + decoder.vocab_size());
+  }
+  return logits;
 }
 
 // The whole script token by token.
@@ -106,13 +115,11 @@ Logits Alone(Decoder& decoder, const Script& script) {
   Logits result(script.ids.size());
   for (int64_t p = 0; p < static_cast<int64_t>(script.ids.size()); ++p) {
     StepBatch batch{.token_ids = {script.ids[p]},
-                    .sequences = {{.first_row = 0, .rows = 1, .cached = p, .blocks = blocks}},
-                    .embeddings = {},
-                    .logit_rows = {0}};
+                    .sequences = {{.first_row = 0, .rows = 1, .cached = p, .blocks = blocks}}};
     script.AddEmbeddings(p, p + 1, 0, batch);
-    const auto logits = decoder.Forward(batch);
+    const auto logits = Compute(decoder, batch, {0});
     EXPECT_TRUE(logits.ok()) << logits.status();
-    Keep(*logits, 0, result[p]);
+    if (logits.ok()) result[p] = logits->front();
   }
   return result;
 }
@@ -127,7 +134,8 @@ std::vector<Logits> Together(Decoder& decoder, const std::vector<Script>& script
   for (bool more = true; more;) {
     more = false;
     StepBatch batch;
-    std::vector<std::pair<size_t, int64_t>> kept;  // script and position of each row of logits
+    std::vector<int32_t> wanted;
+    std::vector<std::pair<size_t, int64_t>> kept;  // script and position of each wanted row
     for (size_t s = 0; s < scripts.size(); ++s) {
       const int64_t left = static_cast<int64_t>(scripts[s].ids.size()) - done[s];
       const int64_t room = decoder.max_tokens() - static_cast<int64_t>(batch.token_ids.size());
@@ -142,17 +150,15 @@ std::vector<Logits> Together(Decoder& decoder, const std::vector<Script>& script
       batch.token_ids.insert(batch.token_ids.end(), ids, ids + rows);
       batch.sequences.push_back({.first_row = first_row, .rows = rows, .cached = done[s], .blocks = tables[s]});
       scripts[s].AddEmbeddings(done[s], done[s] + rows, first_row, batch);
-      batch.logit_rows.push_back(static_cast<int32_t>(first_row + rows - 1));
+      wanted.push_back(static_cast<int32_t>(first_row + rows - 1));
       kept.emplace_back(s, done[s] + rows - 1);
       done[s] += rows;
     }
     if (batch.token_ids.empty()) continue;
-    const auto logits = decoder.Forward(batch);
+    const auto logits = Compute(decoder, batch, wanted);
     EXPECT_TRUE(logits.ok()) << logits.status();
     if (!logits.ok()) return results;
-    for (size_t i = 0; i < kept.size(); ++i) {
-      Keep(*logits, static_cast<int64_t>(i), results[kept[i].first][kept[i].second]);
-    }
+    for (size_t i = 0; i < kept.size(); ++i) results[kept[i].first][kept[i].second] = (*logits)[i];
   }
   return results;
 }
@@ -219,24 +225,51 @@ TEST(DecoderTest, LogitsOfOtherRowsOfTheStep) {
   std::vector<int32_t> blocks;
   TakeBlocks(pool, decoder, 20, blocks);
   const StepBatch batch{.token_ids = script.ids,
-                        .sequences = {{.first_row = 0, .rows = 20, .cached = 0, .blocks = blocks}},
-                        .embeddings = {},
-                        .logit_rows = {}};
-  ASSERT_TRUE(decoder.Forward(batch).ok());
+                        .sequences = {{.first_row = 0, .rows = 20, .cached = 0, .blocks = blocks}}};
   const std::vector<int32_t> rows = {3, 4, 5, 19, 0};
-  const auto logits = decoder.Logits(rows);
+  const auto logits = Compute(decoder, batch, rows);
   ASSERT_TRUE(logits.ok()) << logits.status();
-  ASSERT_EQ(logits->rows, 5);
-  for (size_t i = 0; i < rows.size(); ++i) {
-    std::vector<float> row;
-    Keep(*logits, static_cast<int64_t>(i), row);
-    EXPECT_LT(RelativeError(row, alone[rows[i]]), 1e-4) << rows[i];
-  }
+  ASSERT_EQ(logits->size(), 5u);
+  for (size_t i = 0; i < rows.size(); ++i) EXPECT_LT(RelativeError((*logits)[i], alone[rows[i]]), 1e-4) << rows[i];
   EXPECT_FALSE(decoder.Logits(std::vector<int32_t>{20}).ok());
   EXPECT_FALSE(decoder.Logits(std::vector<int32_t>(9, 0)).ok());
 }
 
-// A fork shares all blocks; both go on in the block that is not full, the fork in a copy of it.
+// The token that Forward gives is the one that the logits of its row say, and a penalty on it makes way for another.
+TEST(DecoderTest, SamplesFromTheLogitsOfItsRows) {
+  absl::StatusOr<TestModel> m = Load("qwen2", DType::kF32);
+  ASSERT_TRUE(m.ok()) << m.status();
+  Decoder& decoder = *m->decoder;
+  std::mt19937 random(12);
+  const Script script = RandomScript(random, m->config.llm, 20, false);
+  const std::vector<int32_t> blocks = {0, 1, 2};
+  StepBatch batch{.token_ids = script.ids,
+                  .sequences = {{.first_row = 0, .rows = 20, .cached = 0, .blocks = blocks}},
+                  .samples = {{.row = 7, .how = {.sampling = {.temperature = 0}}},
+                              {.row = 19, .how = {.sampling = {.temperature = 0}}}}};
+  auto tokens = decoder.Forward(batch);
+  ASSERT_TRUE(tokens.ok()) << tokens.status();
+  const auto logits = Compute(decoder, batch, {7, 19});
+  ASSERT_TRUE(logits.ok()) << logits.status();
+  ASSERT_EQ(tokens->size(), 2u);
+  for (size_t i = 0; i < 2; ++i) {
+    const auto& row = (*logits)[i];
+    EXPECT_EQ((*tokens)[i], std::max_element(row.begin(), row.end()) - row.begin());
+  }
+  const int32_t first = tokens->front();
+  std::vector<uint32_t> seen(static_cast<size_t>(runtime::SeenWords(decoder.vocab_size())), 0);
+  seen[static_cast<size_t>(first / 32)] |= uint32_t{1} << (first % 32);
+  batch.samples[0].how.sampling.repetition_penalty = 100;
+  batch.samples[0].seen = seen;
+  const int32_t second = tokens->back();
+  tokens = decoder.Forward(batch);
+  ASSERT_TRUE(tokens.ok()) << tokens.status();
+  EXPECT_NE(tokens->front(), first);
+  EXPECT_EQ(tokens->back(), second);
+}
+
+// A fork holds the blocks of its parent too; when both go on, whoever writes first to the block that is not full does so
+// in a copy, and the other in the block itself.
 TEST(DecoderTest, AForkGoesOnInCopiesOfWhatItWritesTo) {
   absl::StatusOr<TestModel> m = Load("qwen2", DType::kF32);
   ASSERT_TRUE(m.ok()) << m.status();
@@ -248,37 +281,33 @@ TEST(DecoderTest, AForkGoesOnInCopiesOfWhatItWritesTo) {
   std::copy_n(script.ids.begin(), shared, fork.ids.begin());
   const Logits alone = Alone(decoder, script), fork_alone = Alone(decoder, fork);
 
-  BlockPool pool(static_cast<int32_t>(decoder.kv_blocks()));
-  std::vector<int32_t> blocks;
-  TakeBlocks(pool, decoder, shared, blocks);
-  const StepBatch prefill{
-      .token_ids = {script.ids.begin(), script.ids.begin() + shared},
-      .sequences = {{.first_row = 0, .rows = shared, .cached = 0, .blocks = blocks}},
-      .embeddings = {},
-      .logit_rows = {},
-  };
+  GatedPool gated(
+      {.blocks = decoder.kv_blocks(), .block_size = decoder.block_size(), .block_bytes = m->plan.kv.BlockBytes()});
+  const int64_t blocks_max = BlocksFor(total, decoder.block_size());
+  KvBlocks blocks = gated.Reserve(blocks_max), fork_blocks = gated.Reserve(blocks_max);
+  std::vector<BlockCopy> copies;
+  ASSERT_TRUE(blocks.MakeWritable(0, shared, copies).ok());
+  ASSERT_TRUE(copies.empty());
+  const StepBatch prefill{.token_ids = {script.ids.begin(), script.ids.begin() + shared},
+                          .sequences = {{.first_row = 0, .rows = shared, .cached = 0, .blocks = blocks.blocks()}}};
   ASSERT_TRUE(decoder.Forward(prefill).ok());
-  std::vector<int32_t> fork_blocks = blocks;
+  ASSERT_TRUE(fork_blocks.Share(blocks, shared).ok());
   ASSERT_NE(shared % decoder.block_size(), 0);
-  fork_blocks.back() = pool.Take().value();
-  std::vector<BlockCopy> copies = {{blocks.back(), fork_blocks.back()}};
   for (int64_t p = shared; p < total; ++p) {
-    TakeBlocks(pool, decoder, p + 1, blocks);
-    TakeBlocks(pool, decoder, p + 1, fork_blocks);
+    copies.clear();
+    ASSERT_TRUE(fork_blocks.MakeWritable(p, p + 1, copies).ok());
+    ASSERT_TRUE(blocks.MakeWritable(p, p + 1, copies).ok());
+    ASSERT_EQ(copies.size(), p == shared ? 1u : 0u);
     const StepBatch both{.token_ids = {script.ids[p], fork.ids[p]},
-                         .sequences = {{.first_row = 0, .rows = 1, .cached = p, .blocks = blocks},
-                                       {.first_row = 1, .rows = 1, .cached = p, .blocks = fork_blocks}},
-                         .embeddings = {},
-                         .copies = std::exchange(copies, {}),
-                         .logit_rows = {0, 1}};
-    const auto logits = decoder.Forward(both);
+                         .sequences = {{.first_row = 0, .rows = 1, .cached = p, .blocks = blocks.blocks()},
+                                       {.first_row = 1, .rows = 1, .cached = p, .blocks = fork_blocks.blocks()}},
+                         .copies = copies};
+    const auto logits = Compute(decoder, both, {0, 1});
     ASSERT_TRUE(logits.ok()) << logits.status();
-    std::vector<float> row, fork_row;
-    Keep(*logits, 0, row);
-    Keep(*logits, 1, fork_row);
-    EXPECT_LT(RelativeError(row, alone[p]), 1e-4) << p;
-    EXPECT_LT(RelativeError(fork_row, fork_alone[p]), 1e-4) << p;
+    EXPECT_LT(RelativeError((*logits)[0], alone[p]), 1e-4) << p;
+    EXPECT_LT(RelativeError((*logits)[1], fork_alone[p]), 1e-4) << p;
   }
+  EXPECT_EQ(blocks.blocks().front(), fork_blocks.blocks().front()) << "what nobody writes stays shared";
 }
 
 // What a careless engine could hand over is refused with value and limit, not computed.
@@ -293,15 +322,14 @@ TEST(DecoderTest, RefusesBatchesThatContradictThemselvesOrTheLimits) {
   const std::vector<float> embedding(static_cast<size_t>(2 * m->config.llm.hidden_size), 0.5f);
   const StepBatch good{.token_ids = {1, 2},
                        .sequences = {{.first_row = 0, .rows = 2, .cached = 0, .blocks = blocks}},
-                       .embeddings = {},
-                       .logit_rows = {1}};
+                       .samples = {{.row = 1}}};
   ASSERT_TRUE(decoder.Forward(good).ok());
 
   std::map<std::string, StepBatch> bad;
-  for (const char* name :
-       {"empty", "too many tokens", "id below 0", "id past the vocabulary", "rows not covered", "rows past the end",
-        "gap", "no blocks", "block outside", "cached below 0", "too long", "logits outside", "too many logits",
-        "copy outside", "too many copies", "embeddings past the end", "embeddings too narrow"}) {
+  for (const char* name : {"empty", "too many tokens", "id below 0", "id past the vocabulary", "rows not covered",
+                           "rows past the end", "gap", "no blocks", "block outside", "cached below 0", "too long",
+                           "sample outside", "too many samples", "sampling past its limits", "seen ids missing",
+                           "copy outside", "too many copies", "embeddings past the end", "embeddings too narrow"}) {
     bad[name] = good;
   }
   bad["empty"] = StepBatch{};
@@ -316,14 +344,16 @@ TEST(DecoderTest, RefusesBatchesThatContradictThemselvesOrTheLimits) {
   bad["cached below 0"].sequences[0].cached = -1;
   bad["too long"].sequences[0].cached = kModelLen - 1;
   bad["too long"].sequences[0].blocks = many;
-  bad["logits outside"].logit_rows = {2};
-  bad["too many logits"].logit_rows.assign(9, 0);
+  bad["sample outside"].samples = {{.row = 2}};
+  bad["too many samples"].samples.assign(9, {});
+  bad["sampling past its limits"].samples[0].how.sampling.top_p = 0;
+  bad["seen ids missing"].samples[0].how.sampling.repetition_penalty = 2;
   bad["copy outside"].copies = {{0, outside[0]}};
   bad["too many copies"].copies.assign(9, {0, 1});
   bad["embeddings past the end"].embeddings = {
-      {1, runtime::ConstMatrix::F32(embedding.data(), 2, m->config.llm.hidden_size)}};
+      {1, runtime::HostMatrix::F32(embedding.data(), 2, m->config.llm.hidden_size)}};
   bad["embeddings too narrow"].embeddings = {
-      {0, runtime::ConstMatrix::F32(embedding.data(), 1, m->config.llm.hidden_size - 1)}};
+      {0, runtime::HostMatrix::F32(embedding.data(), 1, m->config.llm.hidden_size - 1)}};
   for (const auto& [name, batch] : bad) {
     EXPECT_EQ(decoder.Forward(batch).status().code(), absl::StatusCode::kInvalidArgument) << name;
   }

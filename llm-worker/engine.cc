@@ -12,12 +12,7 @@ namespace headroom::llm_worker {
 
 Engine::Engine(const EngineOptions& options, KvPool& pool, ForwardPass forward, Clock& clock,
                std::function<void(const EngineStep&)> on_step)
-    : options_(options),
-      forward_(std::move(forward)),
-      clock_(clock),
-      on_step_(std::move(on_step)),
-      pool_(pool),
-      sampler_(options.vocab_size) {
+    : options_(options), forward_(std::move(forward)), clock_(clock), on_step_(std::move(on_step)), pool_(pool) {
   stats_.blocks = pool.blocks();
 }
 
@@ -29,7 +24,8 @@ void Engine::Start() {
 }
 
 absl::Status Engine::Submit(SequenceRequest request, std::shared_ptr<TokenStream> stream, KvBlocks blocks) {
-  auto sequence = std::make_unique<Sequence>(std::move(request), std::move(stream), std::move(blocks));
+  auto sequence =
+      std::make_unique<Sequence>(std::move(request), std::move(stream), std::move(blocks), options_.vocab_size);
   {
     std::lock_guard lock(mutex_);
     if (stopping_) return absl::UnavailableError("the worker is shutting down");
@@ -148,7 +144,12 @@ StepBatch Engine::BuildBatch(const AdmittedStep& step) const {
     batch.sequences.push_back(
         {.first_row = first_row, .rows = row.tokens, .cached = sequence.computed(), .blocks = sequence.blocks()});
     AddEmbeddings(sequence, first_row, row.tokens, batch);
-    if (row.samples) batch.logit_rows.push_back(static_cast<int32_t>(first_row + row.tokens - 1));
+    if (row.samples) {
+      batch.samples.push_back({.row = static_cast<int32_t>(first_row + row.tokens - 1),
+                               .how = {.sampling = sequence.request().sampling,
+                                       .position = static_cast<uint64_t>(sequence.answer_tokens())},
+                               .seen = sequence.seen()});
+    }
     first_row += row.tokens;
   }
   return batch;
@@ -160,8 +161,7 @@ void Engine::AddEmbeddings(const Sequence& sequence, int64_t first_row, int64_t 
   for (const EmbeddingRun& run : sequence.request().runs) {
     const int64_t from = std::max(begin, run.begin), to = std::min(end, run.begin + run.rows);
     if (from >= to) continue;
-    const runtime::ConstMatrix all(run.data.data(), options_.embedding_dtype, run.rows, options_.hidden_size,
-                                   options_.hidden_size);
+    const runtime::HostMatrix all = {run.data.data(), options_.embedding_dtype, run.rows, options_.hidden_size};
     batch.embeddings.push_back(
         {.first_row = first_row + from - begin, .rows = all.RowRange(from - run.begin, to - from)});
   }
@@ -171,37 +171,30 @@ void Engine::RunStep(const AdmittedStep& step) {
   const TimePoint begin = clock_.Now();
   const std::vector<Row>& rows = step.rows;
   const StepBatch batch = BuildBatch(step);
-  const absl::StatusOr<runtime::ConstMatrix> logits = forward_(batch);
+  const absl::StatusOr<std::vector<int32_t>> tokens = forward_(batch);
   ++step_;
-  if (!logits.ok()) {
-    Log(LogLevel::kError, "llm-worker", "step failed").With("error", logits.status().ToString());
+  if (!tokens.ok()) {
+    Log(LogLevel::kError, "llm-worker", "step failed").With("error", tokens.status().ToString());
     for (const Row& row : rows) End(row.sequence, {.error = absl::InternalError("the step failed")});
     return;
   }
   EngineStep report{.sequences = static_cast<int64_t>(rows.size()),
                     .tokens = static_cast<int64_t>(batch.token_ids.size()),
-                    .sampled = static_cast<int64_t>(batch.logit_rows.size())};
-  int64_t logit_row = 0;
+                    .sampled = static_cast<int64_t>(batch.samples.size())};
+  size_t next = 0;
   for (const Row& row : rows) {
     const auto prompt = static_cast<int64_t>(row.sequence->request().prompt_ids.size());
     report.prompt_tokens += std::clamp<int64_t>(prompt - row.sequence->computed(), 0, row.tokens);
     row.sequence->MarkComputed(row.tokens, step_);
     if (!row.samples) continue;
-    Sample(*row.sequence, {logits->F32() + logit_row * logits->row_stride, static_cast<size_t>(logits->cols)});
-    ++logit_row;
+    if (const int32_t token = tokens->at(next++); token != runtime::kNotFinite) {
+      Publish(*row.sequence, token);
+    } else {
+      End(row.sequence, {.error = absl::InternalError("a logit is not a finite number")});
+    }
   }
   report.seconds = Seconds(clock_.Now() - begin);
   if (on_step_) on_step_(report);
-}
-
-void Engine::Sample(Sequence& sequence, std::span<const float> logits) {
-  const absl::StatusOr<int32_t> token = sampler_.Sample(logits, sequence.request().sampling, sequence.seen(), 0,
-                                                        static_cast<uint64_t>(sequence.answer_tokens()));
-  if (token.ok()) {
-    Publish(sequence, *token);
-  } else {
-    End(&sequence, {.error = token.status()});
-  }
 }
 
 void Engine::Publish(Sequence& sequence, int32_t token) {

@@ -1,6 +1,6 @@
 // Engine: continuous batching. One thread owns every sequence and runs steps:
 //
-//   wait for work ▸ take what was submitted, drop cancelled ▸ plan the step (pure) ▸ one forward pass ▸ sample ▸
+//   wait for work ▸ take what was submitted, drop cancelled ▸ plan the step (pure) ▸ one forward pass, which samples ▸
 //   publish ▸ free finished
 //
 // Prefill is chunked, the KV cache is paged, and blocks are taken as a sequence grows, inside what its leg reserved:
@@ -19,9 +19,9 @@
 
 #include "common/clock.h"
 #include "common/status.h"
-#include "llm-worker/decoder.h"
 #include "llm-worker/kv/kv_pool.h"
 #include "llm-worker/sequence.h"
+#include "llm-worker/step_batch.h"
 #include "llm-worker/step_planner.h"
 
 namespace headroom::llm_worker {
@@ -53,7 +53,7 @@ struct EngineStats {
 class Engine {
  public:
   // One forward pass, called on the engine's thread only: Decoder::Forward.
-  using ForwardPass = std::function<absl::StatusOr<runtime::ConstMatrix>(const StepBatch&)>;
+  using ForwardPass = std::function<absl::StatusOr<std::vector<int32_t>>(const StepBatch&)>;
 
   // `on_step` runs on the engine's thread after each step; may be empty. `pool` must outlive the engine.
   Engine(const EngineOptions& options, KvPool& pool, ForwardPass forward, Clock& clock,
@@ -97,7 +97,6 @@ class Engine {
   StepBatch BuildBatch(const AdmittedStep& step) const;
   void AddEmbeddings(const Sequence& sequence, int64_t first_row, int64_t tokens, StepBatch& batch) const;
   void RunStep(const AdmittedStep& step);
-  void Sample(Sequence& sequence, std::span<const float> logits);
   void Publish(Sequence& sequence, int32_t token);
   // Frees the sequence, then tells its stream.
   void End(Sequence* sequence, AnswerEvent last);
@@ -108,7 +107,6 @@ class Engine {
   Clock& clock_;
   const std::function<void(const EngineStep&)> on_step_;
   KvPool& pool_;
-  Sampler sampler_;
 
   // The engine thread's own.
   std::deque<SequencePtr> running_, waiting_;

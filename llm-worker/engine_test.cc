@@ -7,9 +7,8 @@
 #include <limits>
 #include <random>
 
-#include "admission/worker_gate.h"
-#include "common/check.h"
 #include "common/testing/fake_clock.h"
+#include "llm-worker/testing/gated_pool.h"
 
 namespace headroom::llm_worker {
 namespace {
@@ -19,7 +18,7 @@ constexpr int64_t kHidden = 2;
 constexpr int64_t kBlockSize = 4;
 constexpr int64_t kBlocks = 64;
 constexpr int64_t kBlockBytes = 128;
-constexpr int32_t kPoison = 49;  // a prompt that holds it gets logits that are not numbers
+constexpr int32_t kPoison = 49;  // a prompt that holds it gets logits that are not finite
 
 uint64_t Mix(uint64_t hash, uint64_t value) { return (hash ^ (value + 0x9e3779b97f4a7c15)) * 0xff51afd7ed558ccd; }
 
@@ -27,7 +26,7 @@ uint64_t Mix(uint64_t hash, uint64_t value) { return (hash ^ (value + 0x9e3779b9
 // position, chunk border or embedding row changes the answer.
 class HashModel {
  public:
-  absl::StatusOr<runtime::ConstMatrix> Forward(const StepBatch& batch) {
+  absl::StatusOr<std::vector<int32_t>> Forward(const StepBatch& batch) {
     while (steps >= steps_allowed) std::this_thread::yield();
     ++steps;
     tokens_max = std::max(tokens_max.load(), static_cast<int64_t>(batch.token_ids.size()));
@@ -39,25 +38,24 @@ class HashModel {
         rows[static_cast<size_t>(run.first_row + r)] = 1000 + static_cast<uint64_t>(run.rows.RowRange(r, 1).F32()[0]);
       }
     }
-    logits_.assign(batch.logit_rows.size() * kVocab, 0);
-    size_t out = 0;
+    std::vector<int32_t> tokens;
     for (const StepSequence& sequence : batch.sequences) {
       auto slot = [&](int64_t position) -> uint64_t& {
         return cache_[static_cast<size_t>(sequence.blocks[position / kBlockSize] * kBlockSize + position % kBlockSize)];
       };
       for (int64_t r = 0; r < sequence.rows; ++r)
         slot(sequence.cached + r) = rows[static_cast<size_t>(sequence.first_row + r)];
-      if (out == batch.logit_rows.size() || batch.logit_rows[out] != sequence.first_row + sequence.rows - 1) continue;
+      const size_t out = tokens.size();
+      if (out == batch.samples.size() || batch.samples[out].row != sequence.first_row + sequence.rows - 1) continue;
       uint64_t hash = 1;
       bool poison = false;
       for (int64_t p = 0; p < sequence.cached + sequence.rows; ++p) {
         hash = Mix(hash, slot(p));
         poison |= slot(p) == kPoison;
       }
-      float* row = &logits_[out++ * kVocab];
-      row[hash % (kVocab - 1)] = poison ? std::numeric_limits<float>::quiet_NaN() : 5.0f;
+      tokens.push_back(poison ? runtime::kNotFinite : static_cast<int32_t>(hash % (kVocab - 1)));
     }
-    return runtime::ConstMatrix::F32(logits_.data(), static_cast<int64_t>(out), kVocab);
+    return tokens;
   }
 
   std::atomic<int64_t> steps = 0;
@@ -67,7 +65,6 @@ class HashModel {
 
  private:
   std::vector<uint64_t> cache_ = std::vector<uint64_t>(kBlocks * kBlockSize);
-  std::vector<float> logits_;
 };
 
 SequenceRequest Request(std::vector<int32_t> prompt, int64_t max_tokens) {
@@ -145,11 +142,6 @@ class Reader {
 
 class EngineTest : public testing::Test {
  protected:
-  EngineTest() {
-    ledger_.SetPlanned(memory::Component::kKvPool, kBlocks * kBlockBytes);
-    gate_.SetState(admission::WorkerState::kReady, 1);
-  }
-
   static EngineOptions Options() {
     return {.limits = {.max_num_seqs = 8, .max_num_batched_tokens = 10, .block_size = kBlockSize},
             .waiting_max = 100,
@@ -159,21 +151,7 @@ class EngineTest : public testing::Test {
 
   KvBlocks Reserve(const SequenceRequest& request) {
     const int64_t tokens = static_cast<int64_t>(request.prompt_ids.size()) + request.max_tokens;
-    admission::Grant grant{.id = {1, ++grants_},
-                           .cluster_id = "c",
-                           .epoch = 0,
-                           .legs = {},
-                           .ttl = admission::milliseconds(10'000),
-                           .model = "m"};
-    admission::Leg leg;
-    leg.worker = "w";
-    leg.incarnation = 7;
-    leg.resources.slots = 1;
-    leg.resources.kv_blocks = BlocksFor(tokens, kBlockSize);
-    grant.legs.push_back(leg);
-    auto active = gate_.Activate(grant, admission::Role::kLlm);
-    HEADROOM_CHECK(active.ok()) << active.status();
-    return pool_.Reserve(std::move(*active));
+    return gated_.Reserve(BlocksFor(tokens, kBlockSize));
   }
 
   void Submit(const SequenceRequest& request, Reader& reader) {
@@ -196,15 +174,10 @@ class EngineTest : public testing::Test {
   }
 
   HashModel model_;
-  memory::Ledger ledger_{kBlocks * kBlockBytes};
-  admission::WorkerGate gate_{{.worker = "w",
-                               .cluster_id = "c",
-                               .model = "m",
-                               .incarnation = 7,
-                               .capacity = {.slots = 1000, .kv_blocks = kBlocks}},
-                              SystemClock()};
-  KvPool pool_{{.blocks = kBlocks, .block_size = kBlockSize, .block_bytes = kBlockBytes}, ledger_};
-  uint64_t grants_ = 0;
+  GatedPool gated_{{.blocks = kBlocks, .block_size = kBlockSize, .block_bytes = kBlockBytes}};
+  admission::WorkerGate& gate_ = gated_.gate();
+  memory::Ledger& ledger_ = gated_.ledger();
+  KvPool& pool_ = gated_.pool();
   std::unique_ptr<Engine> engine_;
 };
 

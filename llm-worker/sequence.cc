@@ -58,24 +58,31 @@ absl::Status CheckSequenceRequest(const SequenceRequest& request, const ModelLim
   HEADROOM_RETURN_IF_ERROR(CheckIds(request.continued_ids, "continued_ids", limits.vocab_size));
   HEADROOM_RETURN_IF_ERROR(CheckIds(request.stop_ids, "stop_ids", limits.vocab_size));
   HEADROOM_RETURN_IF_ERROR(CheckRuns(request));
-  HEADROOM_RETURN_IF_ERROR(CheckSampling(request.sampling));
+  HEADROOM_RETURN_IF_ERROR(runtime::CheckSampling(request.sampling));
   return absl::OkStatus();
 }
 
-Sequence::Sequence(SequenceRequest request, std::shared_ptr<TokenStream> stream, KvBlocks blocks)
+Sequence::Sequence(SequenceRequest request, std::shared_ptr<TokenStream> stream, KvBlocks blocks, int64_t vocab_size)
     : request_(std::move(request)), stream_(std::move(stream)), blocks_(std::move(blocks)) {
   const size_t tokens_max = request_.prompt_ids.size() + static_cast<size_t>(request_.max_tokens);
   tokens_.reserve(tokens_max);
-  seen_.reserve(tokens_max);
   tokens_ = request_.prompt_ids;
   tokens_.insert(tokens_.end(), request_.continued_ids.begin(), request_.continued_ids.end());
+  if (request_.sampling.repetition_penalty != 1.0f) {
+    seen_.assign(static_cast<size_t>(runtime::SeenWords(vocab_size)), 0);
+  }
   size_t position = 0;
   for (const EmbeddingRun& run : request_.runs) {
-    seen_.insert(seen_.end(), tokens_.begin() + static_cast<int64_t>(position), tokens_.begin() + run.begin);
+    MarkSeen(tokens().subspan(position, static_cast<size_t>(run.begin) - position));
     position = static_cast<size_t>(run.begin + run.rows);
     image_tokens_ += run.rows;
   }
-  seen_.insert(seen_.end(), tokens_.begin() + static_cast<int64_t>(position), tokens_.end());
+  MarkSeen(tokens().subspan(position));
+}
+
+void Sequence::MarkSeen(std::span<const int32_t> ids) {
+  if (seen_.empty()) return;
+  for (const int32_t id : ids) seen_[static_cast<size_t>(id / 32)] |= uint32_t{1} << (id % 32);
 }
 
 SequenceView Sequence::View() const {
@@ -99,7 +106,7 @@ void Sequence::MarkComputed(int64_t tokens, uint64_t step) {
 
 Finish Sequence::Append(int32_t token) {
   tokens_.push_back(token);
-  seen_.push_back(token);
+  MarkSeen({&token, 1});
   if (std::find(request_.stop_ids.begin(), request_.stop_ids.end(), token) != request_.stop_ids.end()) {
     return Finish::kStop;
   }

@@ -9,9 +9,9 @@
 
 #include "common/status.h"
 #include "llm-worker/kv/kv_pool.h"
-#include "llm-worker/sampler.h"
 #include "llm-worker/step_planner.h"
 #include "llm-worker/token_stream.h"
+#include "runtime/ops/sample.h"
 
 namespace headroom::llm_worker {
 
@@ -27,7 +27,7 @@ struct SequenceRequest {
   std::vector<int32_t> prompt_ids;
   std::vector<int32_t> continued_ids;  // fewer than max_tokens
   std::vector<EmbeddingRun> runs;      // ascending, inside the prompt, no overlap
-  Sampling sampling;
+  runtime::Sampling sampling;
   std::vector<int32_t> stop_ids;
   int64_t max_tokens = 0;
 };
@@ -46,7 +46,8 @@ inline constexpr size_t kStopIdsMax = 64;
 // Only the engine thread touches it. Dropping it gives back its blocks and its leg.
 class Sequence {
  public:
-  Sequence(SequenceRequest request, std::shared_ptr<TokenStream> stream, KvBlocks blocks);
+  // `vocab_size`: ids of the request are below it.
+  Sequence(SequenceRequest request, std::shared_ptr<TokenStream> stream, KvBlocks blocks, int64_t vocab_size);
 
   SequenceView View() const;
   const SequenceRequest& request() const { return request_; }
@@ -59,8 +60,8 @@ class Sequence {
   // Prompt, continued and sampled ids.
   std::span<const int32_t> tokens() const { return tokens_; }
   int64_t computed() const { return computed_; }
-  // Ids that the repetition penalty applies to: all but image positions.
-  std::span<const int32_t> seen() const { return seen_; }
+  // A bit for each id that the repetition penalty applies to: all but those of image positions. Empty without one.
+  std::span<const uint32_t> seen() const { return seen_; }
   int64_t answer_tokens() const { return static_cast<int64_t>(tokens_.size() - request_.prompt_ids.size()); }
 
   void MarkComputed(int64_t tokens, uint64_t step);
@@ -69,11 +70,13 @@ class Sequence {
   AnswerUsage Usage() const;
 
  private:
+  void MarkSeen(std::span<const int32_t> ids);
+
   SequenceRequest request_;
   std::shared_ptr<TokenStream> stream_;
   KvBlocks blocks_;
   std::vector<int32_t> tokens_;
-  std::vector<int32_t> seen_;
+  std::vector<uint32_t> seen_;
   int64_t image_tokens_ = 0;
   int64_t computed_ = 0;
   uint64_t last_step_ = 0;

@@ -14,6 +14,7 @@
 #include "common/testing/paths.h"
 #include "headroom/v1/vision.grpc.pb.h"
 #include "llm-worker/server.h"
+#include "runtime/testing/test_device.h"
 
 namespace headroom::llm_worker {
 namespace {
@@ -66,7 +67,8 @@ class LlmWorkerTest : public testing::Test {
     config->llm_worker.listen.clear();
     config->llm_worker.scheduler = "inproc:nowhere";
     metrics_ = *Metrics::Create("");
-    auto device = worker::WorkerDevice::Create(*config, {.vision = false, .llm = true}, AddDecoderNeeds, {});
+    auto device = worker::WorkerDevice::Create(*config, {.vision = false, .llm = true}, AddDecoderNeeds, {}, {},
+                                               runtime::CreateTestDevice);
     ASSERT_TRUE(device.ok()) << device.status();
     device_ = std::move(*device);
     auto server = LlmServer::Start(*config, *device_, channels_, *metrics_, process_);

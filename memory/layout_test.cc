@@ -13,6 +13,7 @@
 #include "memory/alignment.h"
 #include "memory/kv_layout.h"
 #include "memory/step_layout.h"
+#include "memory/testing/fake_memory.h"
 #include "memory/weight_layout.h"
 #include "model/testing/checkpoint_writer.h"
 
@@ -131,8 +132,14 @@ TEST(VisionStepLayout, RegionsOfOnePhaseAreDisjoint) {
     EXPECT_EQ(v.keys_in.bytes(), 1088 * 256 * SizeOf(compute));
     EXPECT_EQ(v.embeddings.bytes(), 192 * 256 * 4);
     ExpectDisjointPhases(v.buffers);
-    ExpectListed(v.buffers, {v.position_index, v.x, v.normed});
-    ExpectListed(v.buffers, {v.patch_matrix});
+    ExpectListed(v.buffers, {v.position_index, v.tower_segments, v.patch_row, v.patch_column, v.query_segments,
+                             v.not_finite, v.x, v.normed});
+    if (compute == DType::kF32) {
+      ExpectListed(v.buffers, {v.patch_matrix});
+      EXPECT_EQ(v.pixels.bytes(), 0);
+    } else {
+      ExpectListed(v.buffers, {v.pixels, v.patch_matrix});
+    }
     ExpectListed(v.buffers, {v.qkv, v.attention});
     ExpectListed(v.buffers, {v.mlp_hidden, v.mlp_activated});
     ExpectListed(v.buffers,
@@ -162,7 +169,8 @@ TEST(LlmStepLayout, RegionsOfOnePhaseAreDisjoint) {
   EXPECT_EQ(l.gate_up.bytes(), 128 * 2 * 416 * 4);
   EXPECT_EQ(l.logits.bytes(), 64 * 1224 * 4);
   ExpectDisjointPhases(l.buffers);
-  ExpectListed(l.buffers, {l.token_ids, l.positions, l.slots, l.block_tables, l.x, l.normed});
+  ExpectListed(l.buffers, {l.token_ids, l.positions, l.slots, l.sequences, l.copies, l.sample_rows, l.block_tables,
+                           l.seen, l.sampled, l.x, l.normed});
   ExpectListed(l.buffers, {l.qkv, l.attention});
   ExpectListed(l.buffers, {l.gate_up, l.activated});
   ExpectListed(l.buffers, {l.head_input, l.logits, l.sampling});
@@ -220,14 +228,20 @@ TEST(WeightLayout, LoadsTheGoldenCheckpoints) {
       ASSERT_TRUE(layout.ok()) << layout.status();
       for (const model::WeightPart part : {model::WeightPart::kVision, model::WeightPart::kResampler,
                                            model::WeightPart::kLlm, model::WeightPart::kHead}) {
-        std::vector<std::byte> memory(layout->Bytes(part));
+        testing::FakeMemory device;
+        // A part may be empty; a reservation may not.
+        const auto reserved = device.Reserve(layout->Bytes(part) + 1, {});
+        ASSERT_TRUE(reserved.ok()) << reserved.status();
         int64_t progress = 0;
         const auto count = [&progress](int64_t bytes) {
           EXPECT_GT(bytes, progress);
           progress = bytes;
           return absl::OkStatus();
         };
-        ASSERT_TRUE(layout->Load(*checkpoint, part, memory, count).ok());
+        ASSERT_TRUE(layout->Load(*checkpoint, part, device, reserved->Sub(0, layout->Bytes(part)), count).ok());
+        std::vector<std::byte> memory(static_cast<size_t>(layout->Bytes(part)));
+        ASSERT_TRUE(device.Read(reserved->data, memory).ok());
+        device.Release(*reserved);
         EXPECT_LE(progress, layout->Bytes(part));
         for (const model::HeldTensor& held : model::HeldTensors(config)) {
           if (held.part != part) continue;
@@ -256,7 +270,7 @@ TEST(WeightLayout, LoadsTheGoldenCheckpoints) {
 }
 
 // A model whose token embeddings take three chunks: 80,000 × 128 in bf16 are 20 MB.
-class BigEmbeddings : public testing::Test {
+class BigEmbeddings : public ::testing::Test {
  protected:
   BigEmbeddings() {
     std::string text = model::testing::SmallConfig(model::Architecture::kQwen2);
@@ -267,16 +281,22 @@ class BigEmbeddings : public testing::Test {
     HEADROOM_CHECK(config.ok()) << config.status().ToString();
     layout_ = *WeightLayout::Make(*config, DType::kBF16);
     checkpoint_ = *model::Checkpoint::Open(directory_.path());
-    memory_.resize(static_cast<size_t>(layout_.Bytes(model::WeightPart::kLlm)));
+    reserved_ = *device_.Reserve(layout_.Bytes(model::WeightPart::kLlm), {});
+    memory_.resize(static_cast<size_t>(reserved_.bytes));
   }
+  ~BigEmbeddings() override { device_.Release(reserved_); }
   absl::Status Load(const LoadProgress& progress) {
-    return layout_.Load(*checkpoint_, model::WeightPart::kLlm, memory_, progress);
+    const absl::Status status = layout_.Load(*checkpoint_, model::WeightPart::kLlm, device_, reserved_, progress);
+    HEADROOM_CHECK(device_.Read(reserved_.data, memory_).ok());
+    return status;
   }
 
   model::testing::TemporaryDirectory directory_;
   WeightLayout layout_;
   std::optional<model::Checkpoint> checkpoint_;
-  std::vector<std::byte> memory_;
+  testing::FakeMemory device_;
+  DeviceSpan reserved_;
+  std::vector<std::byte> memory_;  // what the device holds after a load
 };
 
 TEST_F(BigEmbeddings, ComeInChunks) {

@@ -11,6 +11,7 @@
 #include "common/units.h"
 #include "memory/alignment.h"
 #include "memory/arena.h"
+#include "memory/testing/fake_memory.h"
 
 namespace headroom::memory {
 namespace {
@@ -65,7 +66,8 @@ bool TakesAll(const Plan& plan) {
   if (plan.arena_bytes == 0 || plan.arena_bytes > 4 * kMiB) return next <= plan.arena_bytes;
   Ledger ledger(plan.device_bytes);
   plan.Register(ledger);
-  const auto arena = Arena::Create(plan.arena_bytes, ledger);
+  testing::FakeMemory memory;
+  const auto arena = Arena::Create(plan.arena_bytes, memory, ledger);
   if (!arena.ok()) return false;
   for (const PlanLine& line : plan.lines) {
     const bool taken = InArena(line.component) && line.component != Component::kAlignment;
@@ -291,12 +293,13 @@ TEST(Plan, ArenaServesEveryLineOfAPlan) {
     ExpectSound(*plan);
     Ledger ledger(plan->device_bytes);
     plan->Register(ledger);
-    auto arena = Arena::Create(plan->arena_bytes, ledger);
+    testing::FakeMemory memory;
+    auto arena = Arena::Create(plan->arena_bytes, memory, ledger);
     ASSERT_TRUE(arena.ok()) << arena.status();
     for (const PlanLine& line : plan->lines) {
       if (!InArena(line.component) || line.component == Component::kAlignment) continue;
-      const auto memory = (*arena)->Take(line.component, line.bytes);
-      ASSERT_TRUE(memory.ok()) << memory.status();
+      const auto taken = (*arena)->Take(line.component, line.bytes);
+      ASSERT_TRUE(taken.ok()) << taken.status();
     }
     EXPECT_EQ(ledger.Snapshot().total.planned, plan->device_bytes);
     EXPECT_LT(plan->arena_bytes - (*arena)->taken(), 4096);

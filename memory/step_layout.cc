@@ -105,11 +105,21 @@ absl::StatusOr<VisionStepLayout> VisionStepLayout::Make(const model::EncoderShap
   const Side width{"width", shape.width}, out{"out", shape.out};
 
   Placer place(absl::StrCat("through the whole step of ", limits.patches, " patches (", p, " rows)"));
-  layout.position_index = place.Add("position_index", patches, {"1", 1}, DType::kI32);
+  const Side one{"1", 1}, pieces{"pieces", limits.pieces}, segment{"segment", 5};
+  layout.position_index = place.Add("position_index", patches, one, DType::kI32);
+  layout.tower_segments = place.Add("tower_segments", pieces, segment, DType::kI64);
+  if (shape.merge == 0) {
+    layout.patch_row = place.Add("patch_row", patches, one, DType::kI32);
+    layout.patch_column = place.Add("patch_column", patches, one, DType::kI32);
+    layout.query_segments = place.Add("query_segments", pieces, segment, DType::kI64);
+  }
+  layout.not_finite = place.Add("not_finite", pieces, one, DType::kI32);
   layout.x = place.Add("x", patches, width, f32);
   layout.normed = place.Add("normed", patches, width, compute);
   place.Phase("patch embedding");
-  layout.patch_matrix = place.Add("patch_matrix", patches, {"patch values", shape.patch_values}, compute);
+  const Side values{"patch values", shape.patch_values};
+  if (compute != f32) layout.pixels = place.Add("pixels", patches, values, f32);
+  layout.patch_matrix = place.Add("patch_matrix", patches, values, compute);
   place.Phase("attention");
   layout.qkv = place.Add("qkv", patches, {"3 width", 3 * shape.width}, f32);
   layout.attention = place.Add("attention", patches, width, compute);
@@ -138,6 +148,7 @@ absl::StatusOr<VisionStepLayout> VisionStepLayout::Make(const model::EncoderShap
   layout.linear_scratch = place.AddScratch("linear_scratch", limits.linear_scratch_bytes);
   layout.attention_scratch = place.AddScratch("attention_scratch", limits.attention_scratch_bytes);
   HEADROOM_ASSIGN_OR_RETURN(layout.buffers, std::move(place).Finish());
+  layout.limits.rows = nullptr;  // asks a device, which may be gone when the layout is read
   return layout;
 }
 
@@ -160,7 +171,12 @@ absl::StatusOr<LlmStepLayout> LlmStepLayout::Make(const model::DecoderShape& sha
   layout.token_ids = place.Add("token_ids", tokens, one, DType::kI32);
   layout.positions = place.Add("positions", tokens, one, DType::kI32);
   layout.slots = place.Add("slots", tokens, one, DType::kI64);
+  layout.sequences = place.Add("sequences", sequences, {"sequence", 3}, DType::kI64);
+  layout.copies = place.Add("copies", sequences, {"from, to", 2}, DType::kI32);
+  layout.sample_rows = place.Add("sample_rows", sequences, {"parameters", 5}, DType::kI64);
   layout.block_tables = place.Add("block_tables", sequences, {"blocks", limits.blocks_per_sequence}, DType::kI32);
+  layout.seen = place.Add("seen", sequences, {"vocabulary bits", (shape.vocab + 31) / 32}, DType::kI32);
+  layout.sampled = place.Add("sampled", sequences, one, DType::kI32);
   layout.x = place.Add("x", rows, hidden, f32);
   layout.normed = place.Add("normed", rows, hidden, compute);
   place.Phase("attention");
@@ -184,6 +200,7 @@ absl::StatusOr<LlmStepLayout> LlmStepLayout::Make(const model::DecoderShape& sha
   layout.linear_scratch = place.AddScratch("linear_scratch", limits.linear_scratch_bytes);
   layout.attention_scratch = place.AddScratch("attention_scratch", limits.attention_scratch_bytes);
   HEADROOM_ASSIGN_OR_RETURN(layout.buffers, std::move(place).Finish());
+  layout.limits.rows = nullptr;  // asks a device, which may be gone when the layout is read
   return layout;
 }
 

@@ -67,7 +67,13 @@ struct VisionStepLayout {
   int64_t query_rows = 0;  // rows(pieces · query_num), or rows(patches / merge)
   StepBuffers buffers;
 
-  StepBuffer position_index;             // row of the position table per patch
+  // Built on the host and moved once a step.
+  StepBuffer position_index;           // row of the position table per patch
+  StepBuffer patch_row, patch_column;  // resampler: of each patch in its piece
+  StepBuffer tower_segments, query_segments;
+  StepBuffer pixels;  // as they come, where they are not computed with as they are
+  // Of the step.
+  StepBuffer not_finite;                 // per piece; comes back
   StepBuffer x;                          // residual stream
   StepBuffer normed;                     // input of qkv and fc1, in the end of kv_proj
   StepBuffer patch_matrix;               // patch embedding
@@ -104,9 +110,16 @@ struct LlmStepLayout {
   int64_t logit_rows = 0;  // rows(sequences)
   StepBuffers buffers;
 
+  // Built on the host and moved once a step, in one piece up to the block tables that are used.
   StepBuffer token_ids, positions;
-  StepBuffer slots;  // block · block_size + offset
+  StepBuffer slots;        // block · block_size + offset
+  StepBuffer sequences;    // first row, rows, context
+  StepBuffer copies;       // of shared blocks
+  StepBuffer sample_rows;  // sampling parameters of each row of logits
   StepBuffer block_tables;
+  StepBuffer seen;  // bits of the ids that a repetition penalty applies to
+  // Of the step.
+  StepBuffer sampled;             // token of each row of logits; comes back
   StepBuffer x;                   // residual stream
   StepBuffer normed;              // input of qkv and gate_up
   StepBuffer qkv, attention;      // attention is the input of o

@@ -2,7 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
+#include <cstddef>
+#include <span>
 #include <utility>
 
 #include "common/check.h"
@@ -33,19 +34,31 @@ LoadProgress After(int64_t bytes_before, LoadProgress progress) {
 
 namespace {
 
-// Into `memory` from *next on; moves *next behind the tensor. In chunks of whole rows.
+// A chunk that is still in a cache when it is written to its place.
+constexpr int64_t kStagingBytes = int64_t{1} << 20;
+
+// To *next of `destination`, and moves *next behind the tensor. Chunks of whole rows pass through host memory:
+// `staging` is kept from tensor to tensor.
 absl::Status LoadTensor(const model::Checkpoint& checkpoint, const model::ExpectedTensor& tensor, DType dtype,
-                        std::span<std::byte> memory, int64_t* next, const LoadProgress& progress) {
+                        DeviceMemory& memory, const DeviceSpan& destination, std::vector<std::byte>& staging,
+                        int64_t* next, const LoadProgress& progress) {
   const int64_t rows = tensor.shape.empty() ? 1 : tensor.shape.front();
   int64_t row_bytes = SizeOf(dtype);
   for (size_t i = 1; i < tensor.shape.size(); ++i) row_bytes *= tensor.shape[i];
-  const int64_t chunk_rows = std::max<int64_t>(1, kLoadChunkBytes / row_bytes);
+  const int64_t chunk_rows = std::max<int64_t>(1, kStagingBytes / row_bytes);
+  int64_t told = *next;
   for (int64_t row = 0; row < rows; row += chunk_rows) {
     const int64_t count = std::min(chunk_rows, rows - row);
-    HEADROOM_RETURN_IF_ERROR(
-        checkpoint.ReadRowsAs(tensor.name, row, count, dtype, memory.subspan(*next, count * row_bytes)));
+    const auto bytes = static_cast<size_t>(count * row_bytes);
+    if (staging.size() < bytes) staging.resize(bytes);
+    const std::span<std::byte> chunk = std::span(staging).first(bytes);
+    HEADROOM_RETURN_IF_ERROR(checkpoint.ReadRowsAs(tensor.name, row, count, dtype, chunk));
+    HEADROOM_RETURN_IF_ERROR(memory.Write(chunk, destination.data + *next));
     *next += count * row_bytes;
-    if (progress) HEADROOM_RETURN_IF_ERROR(progress(*next));
+    const bool last = row + count == rows;
+    if (!progress || (!last && *next - told + chunk_rows * row_bytes <= kLoadChunkBytes)) continue;
+    told = *next;
+    HEADROOM_RETURN_IF_ERROR(progress(*next));
   }
   return absl::OkStatus();
 }
@@ -80,30 +93,35 @@ const WeightRegion& WeightLayout::operator[](const std::string& name) const {
   return found->second;
 }
 
-absl::Status WeightLayout::Load(const model::Checkpoint& checkpoint, model::WeightPart part,
-                                std::span<std::byte> destination, const LoadProgress& progress) const {
-  HEADROOM_CHECK(static_cast<int64_t>(destination.size()) == Bytes(part))
-      << model::WeightPartName(part) << " weights: memory of " << destination.size() << " for " << Bytes(part);
+absl::Status WeightLayout::Load(const model::Checkpoint& checkpoint, model::WeightPart part, DeviceMemory& memory,
+                                DeviceSpan destination, const LoadProgress& progress) const {
+  HEADROOM_CHECK(destination.bytes == Bytes(part))
+      << model::WeightPartName(part) << " weights: memory of " << destination.bytes << " for " << Bytes(part);
+  std::vector<std::byte> staging;
   for (const model::HeldTensor& held : held_) {
     if (held.part != part) continue;
     const WeightRegion& region = (*this)[held.name];
     int64_t next = region.offset;
     for (const model::ExpectedTensor& source : held.sources) {
-      HEADROOM_RETURN_IF_ERROR(LoadTensor(checkpoint, source, region.dtype, destination, &next, progress));
+      HEADROOM_RETURN_IF_ERROR(
+          LoadTensor(checkpoint, source, region.dtype, memory, destination, staging, &next, progress));
     }
-    if (held.name == "llm.rope.inv_freq") FillInverseFrequencies(region, destination);
+    if (held.name != "llm.rope.inv_freq") continue;
+    const std::vector<float> frequencies = InverseFrequencies(region.cols);
+    HEADROOM_RETURN_IF_ERROR(memory.Write(std::as_bytes(std::span(frequencies)), destination.data + region.offset));
   }
   checkpoint.DropCached();
   return absl::OkStatus();
 }
 
-void WeightLayout::FillInverseFrequencies(const WeightRegion& region, std::span<std::byte> destination) const {
+std::vector<float> WeightLayout::InverseFrequencies(int64_t count) const {
   // The reference computes theta ^ (2i / head_dim) in fp32 and takes the reciprocal in fp32.
-  for (int64_t i = 0; i < region.cols; ++i) {
-    const float exponent = static_cast<float>(2 * i) / static_cast<float>(2 * region.cols);
-    const float frequency = 1.0f / static_cast<float>(std::pow(rope_theta_, static_cast<double>(exponent)));
-    std::memcpy(destination.data() + region.offset + i * sizeof(float), &frequency, sizeof(float));
+  std::vector<float> frequencies;
+  for (int64_t i = 0; i < count; ++i) {
+    const float exponent = static_cast<float>(2 * i) / static_cast<float>(2 * count);
+    frequencies.push_back(1.0f / static_cast<float>(std::pow(rope_theta_, static_cast<double>(exponent))));
   }
+  return frequencies;
 }
 
 }  // namespace headroom::memory

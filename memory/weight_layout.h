@@ -3,17 +3,16 @@
 #pragma once
 
 #include <array>
-#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
-#include <span>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "common/dtype.h"
 #include "memory/component.h"
+#include "memory/device_memory.h"
 #include "model/checkpoint.h"
 #include "model/config.h"
 #include "model/weights.h"
@@ -22,8 +21,8 @@ namespace headroom::memory {
 
 Component WeightComponent(model::WeightPart part);
 
-// Called with the bytes placed so far, after every kLoadChunkBytes at the latest and on the thread that loads. An error
-// ends the load, which returns it.
+// Called with the bytes placed so far, after every kLoadChunkBytes (or row) at the latest and on the thread that loads.
+// An error ends the load, which returns it.
 using LoadProgress = std::function<absl::Status(int64_t bytes)>;
 inline constexpr int64_t kLoadChunkBytes = int64_t{8} << 20;
 // For the second of two parts: counts on from the bytes of the first.
@@ -50,13 +49,13 @@ class WeightLayout {
   int64_t Bytes(model::WeightPart part) const { return bytes_[static_cast<int>(part)]; }
   DType compute() const { return compute_; }
 
-  // Streams all tensors of one part from the checkpoint into `destination` (Bytes(part) bytes), converting as it reads,
-  // and fills llm.rope.inv_freq. `progress` may be empty.
-  absl::Status Load(const model::Checkpoint& checkpoint, model::WeightPart part, std::span<std::byte> destination,
-                    const LoadProgress& progress = {}) const;
+  // Streams all tensors of one part from the checkpoint into `destination` (Bytes(part) bytes of `memory`), converting
+  // as it reads, and fills llm.rope.inv_freq. `progress` may be empty.
+  absl::Status Load(const model::Checkpoint& checkpoint, model::WeightPart part, DeviceMemory& memory,
+                    DeviceSpan destination, const LoadProgress& progress = {}) const;
 
  private:
-  void FillInverseFrequencies(const WeightRegion& region, std::span<std::byte> destination) const;
+  std::vector<float> InverseFrequencies(int64_t count) const;
 
   DType compute_ = DType::kBF16;
   double rope_theta_ = 0;

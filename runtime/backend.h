@@ -1,6 +1,7 @@
-// Backend: what a kind of device computes. runtime/ops checks the arguments and calls it; so an implementation may
-// trust shapes, dtypes, strides, indices and scratch sizes as the headers of runtime/ops promise them. One
-// implementation per folder: cpu/, and cuda/ (absent for now).
+// Backend: what a kind of device computes, one Run() per operation. runtime/ops checks the arguments and calls it; so
+// an implementation may trust shapes, dtypes, strides and scratch sizes as the headers of runtime/ops promise them, and
+// what lies on the device (indices, segments, block tables) as whoever built it promises. Run() may return before the
+// work is done (device.h).
 #pragma once
 
 #include "common/status.h"
@@ -10,7 +11,9 @@
 #include "runtime/ops/linear.h"
 #include "runtime/ops/norm.h"
 #include "runtime/ops/paged_attention.h"
+#include "runtime/ops/positions.h"
 #include "runtime/ops/rope.h"
+#include "runtime/ops/sample.h"
 
 namespace headroom::runtime {
 
@@ -18,21 +21,28 @@ class Backend {
  public:
   virtual ~Backend() = default;
 
-  virtual absl::Status Linear(const LinearArgs& args) = 0;
+  // Answers for a plan; the first may be called from any thread, builds nothing and is a closed form.
+  virtual int64_t LinearRows(int64_t rows) const = 0;
   virtual absl::StatusOr<int64_t> PrepareLinear(const LinearSpec& spec) = 0;
   virtual absl::StatusOr<LinearNeeds> DescribeLinear(const LinearSpec& spec) = 0;
-  virtual absl::Status LayerNorm(const LayerNormArgs& args) = 0;
-  virtual absl::Status RmsNorm(const RmsNormArgs& args) = 0;
-  virtual absl::Status GeluTanh(const GeluTanhArgs& args) = 0;
-  virtual absl::Status SiluMul(const SiluMulArgs& args) = 0;
-  virtual absl::Status Convert(const ConvertArgs& args) = 0;
-  virtual absl::Status EmbeddingGather(const EmbeddingGatherArgs& args) = 0;
-  virtual absl::Status AddGathered(const AddGatheredArgs& args) = 0;
-  virtual absl::Status Rope(const RopeArgs& args) = 0;
-  virtual absl::Status Attention(const AttentionArgs& args) = 0;
-  virtual absl::Status PagedKvWrite(const PagedKvWriteArgs& args) = 0;
-  virtual absl::Status CopyKvBlocks(const CopyKvBlocksArgs& args) = 0;
-  virtual absl::Status PagedAttention(const PagedAttentionArgs& args) = 0;
+  virtual int64_t AttentionScratchBytes(int64_t head_dim) const = 0;
+
+  virtual absl::Status Run(const LinearArgs& args) = 0;
+  virtual absl::Status Run(const LayerNormArgs& args) = 0;
+  virtual absl::Status Run(const RmsNormArgs& args) = 0;
+  virtual absl::Status Run(const GeluTanhArgs& args) = 0;
+  virtual absl::Status Run(const SiluMulArgs& args) = 0;
+  virtual absl::Status Run(const ConvertArgs& args) = 0;
+  virtual absl::Status Run(const FindNonFiniteArgs& args) = 0;
+  virtual absl::Status Run(const EmbeddingGatherArgs& args) = 0;
+  virtual absl::Status Run(const AddGatheredArgs& args) = 0;
+  virtual absl::Status Run(const SineTableArgs& args) = 0;
+  virtual absl::Status Run(const RopeArgs& args) = 0;
+  virtual absl::Status Run(const AttentionArgs& args) = 0;
+  virtual absl::Status Run(const PagedKvWriteArgs& args) = 0;
+  virtual absl::Status Run(const CopyKvBlocksArgs& args) = 0;
+  virtual absl::Status Run(const PagedAttentionArgs& args) = 0;
+  virtual absl::Status Run(const SampleArgs& args) = 0;
 };
 
 }  // namespace headroom::runtime

@@ -1,43 +1,37 @@
-// Device: what the operations of runtime/ops compute on. Today that is the CPU; "cuda" answers Unimplemented.
+// Device: memory, and a lane of operations that compute on it. Each kind is built by its own backend (cpu/, cuda/), and
+// what is a fact of that kind alone (instruction set, threads) is known there and nowhere else.
 //
-// The instruction set is found at run time (cpuid, and the operating system's leave to use the registers). A lower one
-// can be forced, by DeviceOptions::isa or by the environment variable HEADROOM_ISA when the option says "auto"; a
-// higher one than the machine has is an error. The choice holds for the whole process, because oneDNN keeps one limit
-// per process: the first device makes it, and a later device that asks for another is refused with FAILED_PRECONDITION.
+// The lane is ordered and asynchronous: operations (runtime/ops), Upload and Download are checked when they are called
+// and done, in the order of the calls, at any time until Wait() returns. So
+//   - what an earlier operation of the lane reads is not overwritten by a later one before it was read: whoever writes
+//     to device memory goes through the lane, or knows that the lane is idle there (DeviceMemory::Write);
+//   - host memory that was handed to Upload or Download stays where it is, and unchanged, until Wait() returns;
+//   - arguments of operations hold device memory and plain numbers, no pointers of the host.
+// An error of an operation that shows only while it computes is returned by Wait(); what was called after it need not
+// be done then. The CPU does everything at once; rely on that nowhere.
 //
-// Threads: an operation uses one OpenMP team of threads() threads, the caller among them. All operations may be called
-// from any thread; steps take turns by holding EnterLane() around a forward pass. libgomp keeps one pool per calling
-// thread, so compute from few long-lived threads.
+// Threads: steps take turns by holding EnterLane() from the first call to the last Wait() (runtime/step.h does both).
+// memory() and the Prepare and Describe functions may be used from any thread at any time.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 
 #include "common/compute_thread.h"
 #include "common/status.h"
+#include "memory/device_memory.h"
 
 namespace headroom::runtime {
 
-// Lowest first; each includes those before it.
-enum class Isa : uint8_t {
-  kAvx2,        // AVX2, FMA, F16C
-  kAvx512,      // AVX-512 F, BW, VL, DQ
-  kAvx512Bf16,  // and AVX512-BF16
-  kAmx,         // and AMX-TILE, AMX-BF16
-};
-
-// "avx2", "avx512", "avx512_bf16", "amx".
-const char* IsaName(Isa isa);
-
-// Fastest instruction set of this machine; FAILED_PRECONDITION on a processor without AVX2, FMA and F16C.
-absl::StatusOr<Isa> DetectIsa();
-
 struct DeviceOptions {
   std::string kind = "cpu";
-  std::string isa = "auto";  // or a name of IsaName()
-  int threads = 0;           // 0: the processors that this process may run on
+  std::string isa = "auto";  // of a CPU: or a name of cpu::IsaName()
+  int threads = 0;           // of a CPU; 0: the processors that this process may run on
 };
 
 // The device-specific half of the operations (backend.h).
@@ -58,27 +52,34 @@ class Device {
   // INVALID_ARGUMENT: unknown kind or isa, threads out of [0, 1024]. UNIMPLEMENTED: "cuda" in a build without it.
   // FAILED_PRECONDITION: the machine lacks the isa, or this process already computes with another one.
   static absl::StatusOr<std::unique_ptr<Device>> Create(const DeviceOptions& options);
-  ~Device();
+  Device() = default;
+  virtual ~Device() = default;
   Device(const Device&) = delete;
   Device& operator=(const Device&) = delete;
 
-  Isa isa() const { return isa_; }
-  int threads() const { return threads_; }
+  // What it computes with, for people: "avx512_bf16, 2 threads".
+  virtual std::string Describe() const = 0;
 
-  // One compute lane per device: hold the lock for a whole step.
+  virtual memory::DeviceMemory& memory() = 0;
+
+  // In lane order.
+  virtual absl::Status Upload(std::span<const std::byte> from, memory::DevicePtr to) = 0;
+  virtual absl::Status Download(memory::DevicePtr from, std::span<std::byte> to) = 0;
+  // Until all that was called before is done. The first error among it, once.
+  virtual absl::Status Wait() = 0;
+
+  // One compute lane per device: hold it for a whole step.
   Lane EnterLane() { return Lane(lane_); }
 
   // For runtime/ops only.
-  Backend& backend() { return *backend_; }
+  virtual Backend& backend() = 0;
 
  private:
-  Device(Isa isa, int threads, std::unique_ptr<Backend> backend);
-
-  const Isa isa_;
-  const int threads_;
   std::mutex lane_;
-  std::unique_ptr<Backend> backend_;
 };
+
+// Device::Create, or what a test computes on instead.
+using CreateDevice = std::function<absl::StatusOr<std::unique_ptr<Device>>(const DeviceOptions& options)>;
 
 // Call first thing in main(), before any thread exists: libgomp reads its settings before main, so where
 // OMP_WAIT_POLICY is not set, this sets it to "passive" (a waiting team sleeps and burns no core that another role

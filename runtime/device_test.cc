@@ -5,8 +5,10 @@
 #include <atomic>
 #include <string>
 #include <thread>
+#include <type_traits>
 #include <vector>
 
+#include "runtime/cpu/cpu_device.h"
 #include "runtime/cpu/processors.h"
 #include "runtime/ops/linear.h"
 #include "runtime/testing.h"
@@ -15,12 +17,13 @@ namespace headroom::runtime {
 namespace {
 
 TEST(DeviceTest, TakesTheFastestInstructionSetAndRefusesAnother) {
-  const auto present = DetectIsa();
+  using cpu::Isa, cpu::IsaName;
+  const auto present = cpu::DetectIsa();
   if (!present.ok()) GTEST_SKIP() << std::string(present.status().message());
   const auto device = Device::Create({});
   ASSERT_TRUE(device.ok()) << device.status();
-  EXPECT_EQ((*device)->isa(), *present);
-  EXPECT_GE((*device)->threads(), 1);
+  EXPECT_EQ(cpu::CpuDevice::Of(**device).isa(), *present);
+  EXPECT_GE(cpu::CpuDevice::Of(**device).threads(), 1);
   EXPECT_TRUE(Device::Create({.isa = IsaName(*present)}).ok());
   for (const Isa isa : {Isa::kAvx2, Isa::kAvx512, Isa::kAvx512Bf16, Isa::kAmx}) {
     if (isa == *present) continue;
@@ -65,7 +68,7 @@ TEST_F(LaneTest, TwoThreadsComputeInTurn) {
   std::atomic<int> wrong = 0;
   const auto role = [&](Storage* x) {
     for (int64_t step = 0; step < 20; ++step) {
-      const int64_t rows = LinearRows(step % 4 == 0 ? 1 : 9 + step);
+      const int64_t rows = LinearRows(device(), step % 4 == 0 ? 1 : 9 + step);
       const auto bytes = PrepareLinear(device(), {.n = n, .k = k, .dtype = DType::kF32, .rows_max = rows});
       if (!bytes.ok()) return static_cast<void>(++wrong);
       const DeviceBuffer scratch(device(), *bytes);
@@ -73,6 +76,7 @@ TEST_F(LaneTest, TwoThreadsComputeInTurn) {
       const auto lane = device().EnterLane();
       const Matrix in = x->view().RowRange(0, rows);
       if (!Linear(device(), {.x = in, .weight = weight, .y = y.view(), .scratch = scratch.span()}).ok()) ++wrong;
+      if (!device().Wait().ok()) ++wrong;
       for (int64_t j = 0; j < n; ++j) {
         double want = 0;
         for (int64_t c = 0; c < k; ++c) want += double{x->Get(rows - 1, c)} * weights[static_cast<size_t>(j * k + c)];
@@ -85,6 +89,27 @@ TEST_F(LaneTest, TwoThreadsComputeInTurn) {
   other.join();
   EXPECT_EQ(wrong, 0);
 }
+
+// Host code that reads or writes through a device address does not compile.
+template <typename T>
+concept Dereferenced = requires(T p) {
+  *p;
+};
+template <typename T>
+concept Indexed = requires(T p) {
+  p[0];
+};
+template <typename T>
+concept Pointing = requires(T p) {
+  p.operator->();
+};
+template <typename T>
+constexpr bool kOpaque = !Dereferenced<T> && !Indexed<T> && !Pointing<T> && !std::is_convertible_v<T, void*> &&
+                         !std::is_constructible_v<void*, T> && !std::is_constructible_v<uintptr_t, T> &&
+                         !std::is_constructible_v<T, void*> && !std::is_constructible_v<T, uintptr_t>;
+static_assert(Dereferenced<int*> && Indexed<int*> && !kOpaque<float*>);
+static_assert(kOpaque<DevicePtr> && kOpaque<DeviceSpan> && kOpaque<DeviceArray<float>> && kOpaque<Matrix> &&
+              kOpaque<ConstMatrix>);
 
 }  // namespace
 }  // namespace headroom::runtime

@@ -7,43 +7,21 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <cstring>
 #include <memory>
-#include <new>
 #include <random>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "common/bf16.h"
+#include "common/check.h"
 #include "runtime/device.h"
 #include "runtime/matrix.h"
+#include "runtime/testing/test_device.h"
 
 namespace headroom::runtime {
-
-// What the tests compute on: HEADROOM_TEST_DEVICE, "KIND" or "KIND/ISA", e.g. "cpu/avx2". Without it: the processor's
-// fastest instruction set.
-inline DeviceOptions TestDeviceOptions() {
-  const char* const given = std::getenv("HEADROOM_TEST_DEVICE");
-  const std::string name = given != nullptr ? given : "cpu";
-  const size_t slash = name.find('/');
-  return {
-      .kind = name.substr(0, slash), .isa = slash == std::string::npos ? "auto" : name.substr(slash + 1), .threads = 2};
-}
-
-// Why this machine has no such device; empty when it has, or when that is for Device::Create to say.
-inline std::string WhyAbsent(const DeviceOptions& options) {
-  if (options.kind != "cpu") return "";
-  const auto present = DetectIsa();
-  if (!present.ok()) return std::string(present.status().message());
-  for (const Isa isa : {Isa::kAvx512, Isa::kAvx512Bf16, Isa::kAmx}) {
-    if (options.isa == IsaName(isa) && isa > *present) {
-      return absl::StrCat("this machine has no ", options.isa, ", only ", IsaName(*present));
-    }
-  }
-  return "";
-}
 
 // A test on TestDeviceOptions(); skipped where the machine has no such device.
 class OpTest : public ::testing::Test {
@@ -52,7 +30,7 @@ class OpTest : public ::testing::Test {
     const DeviceOptions options = TestDeviceOptions();
     const std::string absent = WhyAbsent(options);
     if (!absent.empty()) GTEST_SKIP() << absent;
-    auto device = Device::Create(options);
+    auto device = CreateTestDevice(options);
     ASSERT_TRUE(device.ok()) << device.status();
     device_ = std::move(device).value();
     random_.seed(seed_);
@@ -74,54 +52,68 @@ class OpTest : public ::testing::Test {
   std::unique_ptr<Device> device_;
 };
 
-// Memory of a device. Tests see its contents through Upload and Download alone, so that they run as well where the host
-// cannot touch it. The devices of today compute in host memory.
+// Memory of a device. Tests see its contents through Upload and Download alone, in lane order.
 class DeviceBuffer {
  public:
   static constexpr int64_t kAlignmentMax = 64;
 
   // No memory, and a null data(), for 0 bytes. Aligned to `alignment` (a power of two up to kAlignmentMax) and to no
   // more: what an operation does not promise to take, no test gives it by chance.
-  DeviceBuffer(Device& /*device*/, int64_t bytes, int64_t alignment = kAlignmentMax)
-      : bytes_(bytes),
-        offset_(alignment % kAlignmentMax),
-        memory_(bytes == 0 ? nullptr
-                           : static_cast<std::byte*>(::operator new (static_cast<size_t>(bytes + offset_),
-                                                                     std::align_val_t{kAlignmentMax}))) {}
+  DeviceBuffer(Device& device, int64_t bytes, int64_t alignment = kAlignmentMax)
+      : device_(&device), bytes_(bytes), offset_(alignment % kAlignmentMax) {
+    if (bytes == 0) return;
+    auto reserved = device.memory().Reserve(bytes + offset_, {});
+    HEADROOM_CHECK(reserved.ok()) << reserved.status();
+    memory_ = *reserved;
+  }
+  DeviceBuffer(DeviceBuffer&& other) noexcept
+      : device_(other.device_),
+        bytes_(other.bytes_),
+        offset_(other.offset_),
+        memory_(std::exchange(other.memory_, DeviceSpan{})) {}
+  DeviceBuffer& operator=(DeviceBuffer&&) = delete;
+  ~DeviceBuffer() {
+    if (memory_.empty()) return;
+    HEADROOM_CHECK(device_->Wait().ok()) << "an operation failed";
+    device_->memory().Release(memory_);
+  }
 
-  std::byte* data() const { return bytes_ == 0 ? nullptr : memory_.get() + offset_; }
+  DevicePtr data() const { return bytes_ == 0 ? DevicePtr() : memory_.data + offset_; }
   int64_t bytes() const { return bytes_; }
-  std::span<std::byte> span() const { return {data(), static_cast<size_t>(bytes_)}; }
+  DeviceSpan span() const { return {data(), bytes_}; }
 
   // All of it, from or to host memory of bytes().
   void Upload(const void* host) {
-    if (bytes_ > 0) std::memcpy(data(), host, static_cast<size_t>(bytes_));
+    const std::span<const std::byte> from(static_cast<const std::byte*>(host), static_cast<size_t>(bytes_));
+    HEADROOM_CHECK(device_->Upload(from, data()).ok() && device_->Wait().ok()) << "upload";
   }
   void Download(void* host) const {
-    if (bytes_ > 0) std::memcpy(host, data(), static_cast<size_t>(bytes_));
+    const std::span<std::byte> to(static_cast<std::byte*>(host), static_cast<size_t>(bytes_));
+    HEADROOM_CHECK(device_->Download(data(), to).ok() && device_->Wait().ok()) << "download";
   }
 
  private:
-  struct Free {
-    void operator()(std::byte* p) const { ::operator delete (p, std::align_val_t{kAlignmentMax}); }
-  };
-
+  Device* device_;
   int64_t bytes_, offset_;
-  std::unique_ptr<std::byte, Free> memory_;
+  DeviceSpan memory_;
 };
 
-// A vector of floats that an operation reads on the device: a gain, a bias.
-class DeviceFloats {
+// Numbers that an operation reads on the device: a gain, a bias, indices, segments.
+template <typename T>
+class DeviceValues {
  public:
-  DeviceFloats(Device& device, const std::vector<float>& values)
-      : buffer_(device, static_cast<int64_t>(values.size() * sizeof(float)), alignof(std::max_align_t)) {
+  DeviceValues(Device& device, const std::vector<T>& values)
+      : size_(static_cast<int64_t>(values.size())),
+        buffer_(device, size_ * static_cast<int64_t>(sizeof(T)), alignof(std::max_align_t)) {
     buffer_.Upload(values.data());
   }
-  const float* data() const { return reinterpret_cast<const float*>(buffer_.data()); }
+  DeviceArray<const T> array() const { return {buffer_.data(), size_}; }
 
  private:
+  int64_t size_;
   DeviceBuffer buffer_;
 };
+using DeviceFloats = DeviceValues<float>;
 
 // A matrix on a device, rows further apart than columns need and sentinels between. Set() and Get() work on the host's
 // copy; view() uploads what was set before it, and the first Get() after it downloads. Not thread-safe.

@@ -1,6 +1,7 @@
 #include "vision-worker/embedding_store.h"
 
 #include <algorithm>
+#include <span>
 
 #include "common/check.h"
 
@@ -16,7 +17,7 @@ EmbeddingPin& EmbeddingPin::operator=(EmbeddingPin&& other) noexcept {
   return *this;
 }
 
-std::span<std::byte> EmbeddingPin::Piece(int64_t piece) const {
+memory::DeviceSpan EmbeddingPin::Piece(int64_t piece) const {
   HEADROOM_CHECK(store_ != nullptr && piece >= 0 && piece < pieces_) << "piece " << piece << " of " << pieces_;
   return store_->PieceOf(id_, piece);
 }
@@ -30,10 +31,12 @@ void EmbeddingPin::Release() {
   if (store_ != nullptr) std::exchange(store_, nullptr)->Unpin(id_);
 }
 
-EmbeddingStore::EmbeddingStore(std::span<std::byte> region, int64_t piece_bytes, uint64_t first_id)
-    : region_(region),
+EmbeddingStore::EmbeddingStore(memory::DeviceMemory& memory, memory::DeviceSpan region, int64_t piece_bytes,
+                               uint64_t first_id)
+    : memory_(memory),
+      region_(region),
       piece_bytes_(piece_bytes),
-      slots_(piece_bytes > 0 ? region.size() / static_cast<size_t>(piece_bytes) : 0),
+      slots_(piece_bytes > 0 ? static_cast<size_t>(region.bytes / piece_bytes) : 0),
       next_id_(std::max<uint64_t>(first_id, 1)) {
   HEADROOM_CHECK(piece_bytes > 0) << piece_bytes;
   free_slots_.reserve(slots_);
@@ -92,9 +95,8 @@ absl::Status EmbeddingStore::ReadPiece(uint64_t id, int64_t piece, std::string* 
   if (piece < 0 || piece >= static_cast<int64_t>(slots.size())) {
     return absl::InvalidArgumentError(absl::StrCat("piece ", piece, " of ", slots.size()));
   }
-  const auto bytes = Slot(slots[static_cast<size_t>(piece)]);
-  data->assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  return absl::OkStatus();
+  data->resize(static_cast<size_t>(piece_bytes_));
+  return memory_.Read(Slot(slots[static_cast<size_t>(piece)]).data, std::as_writable_bytes(std::span(*data)));
 }
 
 absl::StatusOr<int64_t> EmbeddingStore::Pieces(uint64_t id) const {
@@ -115,7 +117,7 @@ EmbeddingStoreStats EmbeddingStore::Stats() const {
   return stats;
 }
 
-std::span<std::byte> EmbeddingStore::PieceOf(uint64_t id, int64_t piece) const {
+memory::DeviceSpan EmbeddingStore::PieceOf(uint64_t id, int64_t piece) const {
   std::lock_guard lock(mutex_);
   const Entry& entry = entries_.at(id);
   HEADROOM_CHECK(!entry.published) << "write to a published entry";

@@ -7,22 +7,22 @@
 // per byte goes first, old before new (GreedyDual-Size, Cao and Irani 1997: priority = inflation + cost / size,
 // inflation = priority of the last victim).
 //
-// Thread-safe. Writing the bytes of a pinned, unpublished entry is its owner's business and needs no lock.
+// Thread-safe. Writing the bytes of a pinned, unpublished entry is its owner's business and needs no lock; it is done,
+// and the device's lane past it, before the entry is published.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <mutex>
 #include <optional>
 #include <set>
-#include <span>
 #include <string>
 #include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include "common/status.h"
+#include "memory/device_memory.h"
 
 namespace headroom::vision_worker {
 
@@ -46,8 +46,8 @@ class EmbeddingPin {
 
   uint64_t id() const { return id_; }
   int64_t pieces() const { return pieces_; }
-  // piece_bytes() bytes to write to; only before Publish().
-  std::span<std::byte> Piece(int64_t piece) const;
+  // piece_bytes() bytes for the device to write to; only before Publish().
+  memory::DeviceSpan Piece(int64_t piece) const;
   // Every piece is written: the entry can be read, and found by its key unless another entry got there first. `cost`:
   // seconds of compute.
   void Publish(double cost);
@@ -68,9 +68,9 @@ class EmbeddingStore {
   // Called with the change of used bytes, under the store's lock.
   using UsedListener = std::function<void(int64_t bytes)>;
 
-  // `region` outlives the store; what does not fill a whole piece stays unused. Ids count up from first_id, so that
-  // references of an earlier process do not hit by accident when first_id is random.
-  EmbeddingStore(std::span<std::byte> region, int64_t piece_bytes, uint64_t first_id);
+  // `region` of `memory` outlives the store; what does not fill a whole piece stays unused. Ids count up from first_id,
+  // so that references of an earlier process do not hit by accident when first_id is random.
+  EmbeddingStore(memory::DeviceMemory& memory, memory::DeviceSpan region, int64_t piece_bytes, uint64_t first_id);
   ~EmbeddingStore();
   EmbeddingStore(const EmbeddingStore&) = delete;
   EmbeddingStore& operator=(const EmbeddingStore&) = delete;
@@ -107,17 +107,16 @@ class EmbeddingStore {
     double priority = 0;
   };
 
-  std::span<std::byte> Slot(uint32_t slot) const {
-    return region_.subspan(static_cast<size_t>(slot) * piece_bytes_, piece_bytes_);
-  }
-  std::span<std::byte> PieceOf(uint64_t id, int64_t piece) const;
+  memory::DeviceSpan Slot(uint32_t slot) const { return region_.Sub(int64_t{slot} * piece_bytes_, piece_bytes_); }
+  memory::DeviceSpan PieceOf(uint64_t id, int64_t piece) const;
   void PublishEntry(uint64_t id, double cost);
   void Unpin(uint64_t id);
   void PinLocked(uint64_t id, Entry& entry);
   void FreeLocked(uint64_t id);
   void ReportUsedLocked(int64_t pieces);
 
-  const std::span<std::byte> region_;
+  memory::DeviceMemory& memory_;
+  const memory::DeviceSpan region_;
   const int64_t piece_bytes_;
   const size_t slots_;
   UsedListener listener_;

@@ -2,10 +2,12 @@
 
 #include <gtest/gtest.h>
 
-#include <cstring>
 #include <map>
 #include <random>
 #include <thread>
+#include <vector>
+
+#include "memory/testing/fake_memory.h"
 
 namespace headroom::vision_worker {
 namespace {
@@ -15,13 +17,13 @@ constexpr int64_t kPieceBytes = 32;
 class EmbeddingStoreTest : public testing::Test {
  protected:
   // Six pieces and a rest that is too small for one.
-  std::vector<std::byte> region_ = std::vector<std::byte>(6 * kPieceBytes + 5);
-  EmbeddingStore store_{region_, kPieceBytes, 100};
+  memory::testing::FakeRegion region_{6 * kPieceBytes + 5};
+  EmbeddingStore store_{region_.memory(), region_.span(), kPieceBytes, 100};
 
   EmbeddingPin Put(const std::string& key, int64_t pieces, double cost, char fill) {
     auto pin = store_.Allocate(key, pieces);
     EXPECT_TRUE(pin.ok()) << pin.status();
-    for (int64_t i = 0; i < pieces; ++i) std::memset(pin->Piece(i).data(), fill + static_cast<int>(i), kPieceBytes);
+    for (int64_t i = 0; i < pieces; ++i) region_.Fill(pin->Piece(i), static_cast<char>(fill + i));
     pin->Publish(cost);
     return std::move(*pin);
   }
@@ -114,8 +116,8 @@ TEST(EmbeddingStoreTrace, PinnedContentsSurviveAnything) {
     std::mt19937_64 random(seed);
     auto draw = [&](int low, int high) { return std::uniform_int_distribution<int>(low, high)(random); };
     const int64_t slots = draw(3, 20);
-    std::vector<std::byte> region(static_cast<size_t>(slots * kPieceBytes));
-    EmbeddingStore store(region, kPieceBytes, 1);
+    memory::testing::FakeRegion region(slots * kPieceBytes);
+    EmbeddingStore store(region.memory(), region.span(), kPieceBytes, 1);
     int64_t used = 0;
     store.ListenToUsed([&used](int64_t bytes) { used += bytes; });
     std::vector<Held> held;
@@ -133,7 +135,7 @@ TEST(EmbeddingStoreTrace, PinnedContentsSurviveAnything) {
           ASSERT_EQ(made.ok(), pinned + pieces <= slots) << seed << ": " << made.status();
           if (made.ok()) {
             const char fill = static_cast<char>(draw(0, 127));
-            for (int64_t i = 0; i < pieces; ++i) std::memset(made->Piece(i).data(), fill, kPieceBytes);
+            for (int64_t i = 0; i < pieces; ++i) region.Fill(made->Piece(i), fill);
             if (draw(0, 9) > 0) {
               made->Publish(draw(0, 100) / 10.0);
               contents[key] = fill;
@@ -163,18 +165,18 @@ TEST(EmbeddingStoreTrace, PinnedContentsSurviveAnything) {
 }
 
 TEST(EmbeddingStoreThreads, ReadersAndWritersTogether) {
-  std::vector<std::byte> region(8 * kPieceBytes);
-  EmbeddingStore store(region, kPieceBytes, 1);
+  memory::testing::FakeRegion region(8 * kPieceBytes);
+  EmbeddingStore store(region.memory(), region.span(), kPieceBytes, 1);
   std::vector<std::thread> threads;
   for (int t = 0; t < 3; ++t) {
-    threads.emplace_back([&store, t] {
+    threads.emplace_back([&store, &region, t] {
       for (int round = 0; round < 300; ++round) {
         const std::string key = absl::StrCat((round + t) % 5);
         auto pin = store.Find(key, 2);
         if (!pin) {
           auto made = store.Allocate(key, 2);
           if (!made.ok()) continue;
-          for (int i = 0; i < 2; ++i) std::memset(made->Piece(i).data(), key[0], kPieceBytes);
+          for (int i = 0; i < 2; ++i) region.Fill(made->Piece(i), key[0]);
           made->Publish(1);
           pin = std::move(*made);
         }

@@ -5,10 +5,7 @@
 #include <string>
 
 #include "runtime/ops/attention.h"
-#include "runtime/ops/elementwise.h"
 #include "runtime/ops/gather.h"
-#include "runtime/ops/linear.h"
-#include "runtime/ops/norm.h"
 #include "vision-worker/position.h"
 #include "worker/views.h"
 
@@ -34,12 +31,6 @@ std::vector<LinearSpec> LinearSpecs(const model::ModelConfig& config, DType comp
   return products;
 }
 
-int64_t SumPatches(std::span<const PieceInput> pieces) {
-  int64_t patches = 0;
-  for (const PieceInput& piece : pieces) patches += piece.grid.patches();
-  return patches;
-}
-
 }  // namespace
 
 absl::StatusOr<runtime::LinearNeeds> EncoderLinearNeeds(runtime::Device& device, const model::ModelConfig& config,
@@ -55,7 +46,7 @@ absl::StatusOr<runtime::LinearNeeds> EncoderLinearNeeds(runtime::Device& device,
 
 void AddEncoderNeeds(runtime::Device& device, const model::ModelConfig& config, DType compute,
                      memory::KernelNeeds& needs) {
-  needs.rows = runtime::LinearRows;
+  needs.rows = [&device](int64_t rows) { return runtime::LinearRows(device, rows); };
   if (!config.vision.has_value()) return;
   needs.vision_linear_scratch = [&device, config, compute](int64_t patches, int64_t pieces) -> absl::StatusOr<int64_t> {
     HEADROOM_ASSIGN_OR_RETURN(const auto products, EncoderLinearNeeds(device, config, compute, patches, pieces));
@@ -67,7 +58,7 @@ void AddEncoderNeeds(runtime::Device& device, const model::ModelConfig& config, 
   };
   const int64_t head_dim = std::max(config.vision->head_dim(), config.llm.hidden_size / config.resampler.heads);
   needs.vision_attention_scratch = [&device, head_dim](int64_t, int64_t) -> absl::StatusOr<int64_t> {
-    return runtime::AttentionScratchBytes(head_dim, device.threads());
+    return runtime::AttentionScratchBytes(device, head_dim);
   };
 }
 
@@ -75,8 +66,11 @@ Encoder::Encoder(runtime::Device& device, const model::ModelConfig& config, cons
     : device_(device),
       config_(*config.vision),
       query_num_(config.resampler.query_num),
+      embedding_width_(config.llm.hidden_size),
+      compute_(plan.compute),
       weights_(plan.weights),
-      layout_(plan.vision_step) {}
+      layout_(plan.vision_step),
+      inputs_(static_cast<size_t>(plan.vision_step.not_finite.offset)) {}
 
 absl::StatusOr<std::unique_ptr<Encoder>> Encoder::Create(runtime::Device& device, const model::ModelConfig& config,
                                                          const memory::Plan& plan, memory::Arena& arena) {
@@ -96,55 +90,57 @@ absl::StatusOr<std::unique_ptr<Encoder>> Encoder::Create(runtime::Device& device
 
 absl::Status Encoder::TakeMemory(memory::Arena& arena, const model::ModelConfig& config, const memory::Plan& plan) {
   using memory::Component;
+  memory_ = &arena.memory();
   HEADROOM_ASSIGN_OR_RETURN(tower_memory_,
                             arena.Take(Component::kVisionWeights, weights_.Bytes(model::WeightPart::kVision)));
   HEADROOM_ASSIGN_OR_RETURN(resampler_memory_,
                             arena.Take(Component::kResamplerWeights, weights_.Bytes(model::WeightPart::kResampler)));
   HEADROOM_ASSIGN_OR_RETURN(workspace_, arena.Take(Component::kVisionWorkspace, layout_.buffers.bytes));
   NameWeights();
-  resampler_ = std::make_unique<Resampler>(device_, config, plan, resampler_memory_, workspace_);
+  resampler_ = std::make_unique<Resampler>(config, plan, resampler_memory_, workspace_);
   return absl::OkStatus();
 }
 
 void Encoder::NameWeights() {
   const worker::WeightViews w(weights_, tower_memory_);
   const auto norm = [&](const std::string& name) { return Norm{w.Vector(name + ".weight"), w.Vector(name + ".bias")}; };
-  const auto product = [&](const std::string& name) { return Affine{w[name + ".weight"], w.Vector(name + ".bias")}; };
-  patch_embedding_ = product("vision.patch_embedding");
+  const auto affine = [&](const std::string& name) { return Affine{w[name + ".weight"], w.Vector(name + ".bias")}; };
+  patch_embedding_ = affine("vision.patch_embedding");
   position_embedding_ = w["vision.position_embedding.weight"];
   layers_.reserve(static_cast<size_t>(config_.layers));
   for (int64_t i = 0; i < config_.layers; ++i) {
     const std::string prefix = absl::StrCat("vision.layers.", i, ".");
     layers_.push_back({.norm1 = norm(prefix + "norm1"),
-                       .qkv = product(prefix + "qkv"),
-                       .out = product(prefix + "out"),
+                       .qkv = affine(prefix + "qkv"),
+                       .out = affine(prefix + "out"),
                        .norm2 = norm(prefix + "norm2"),
-                       .fc1 = product(prefix + "fc1"),
-                       .fc2 = product(prefix + "fc2")});
+                       .fc1 = affine(prefix + "fc1"),
+                       .fc2 = affine(prefix + "fc2")});
   }
   post_norm_ = norm("vision.post_norm");
 }
 
 absl::Status Encoder::Load(const model::Checkpoint& checkpoint, const memory::LoadProgress& progress) {
-  HEADROOM_RETURN_IF_ERROR(weights_.Load(checkpoint, model::WeightPart::kVision, tower_memory_, progress));
-  HEADROOM_RETURN_IF_ERROR(weights_.Load(checkpoint, model::WeightPart::kResampler, resampler_memory_,
-                                         memory::After(static_cast<int64_t>(tower_memory_.size()), progress)));
-  const auto lane = device_.EnterLane();
-  return resampler_->ComputeQueries();
+  HEADROOM_RETURN_IF_ERROR(weights_.Load(checkpoint, model::WeightPart::kVision, *memory_, tower_memory_, progress));
+  HEADROOM_RETURN_IF_ERROR(weights_.Load(checkpoint, model::WeightPart::kResampler, *memory_, resampler_memory_,
+                                         memory::After(tower_memory_.bytes, progress)));
+  runtime::Step step(device_);
+  resampler_->ComputeQueries(step);
+  return step.End();
 }
 
 Matrix Encoder::View(const memory::StepBuffer& buffer, int64_t rows) const {
   return worker::ViewOf(workspace_, buffer, rows);
 }
 
-absl::Status Encoder::CheckStep(std::span<const PieceInput> pieces, const std::optional<Matrix>& tower_tap) const {
+absl::Status Encoder::CheckStep(std::span<const PieceInput> pieces, const EncodeOutputs& outputs) const {
   const int64_t count = static_cast<int64_t>(pieces.size());
   if (count < 1 || count > max_pieces()) {
     return absl::InvalidArgumentError(absl::StrCat("step of ", count, " pieces, limit ", max_pieces()));
   }
   int64_t patches = 0;
   for (const PieceInput& piece : pieces) {
-    const ConstMatrix& m = piece.patches;
+    const runtime::HostMatrix& m = piece.patches;
     if (piece.grid.rows < 1 || piece.grid.cols < 1 || piece.grid.patches() > max_patches() - patches) {
       return absl::InvalidArgumentError(absl::StrCat("piece of ", piece.grid.rows, " × ", piece.grid.cols,
                                                      " patches after ", patches, " others, limit ", max_patches()));
@@ -155,102 +151,159 @@ absl::Status Encoder::CheckStep(std::span<const PieceInput> pieces, const std::o
                                                      piece.grid.patches(), " × ", config_.patch_values()));
     }
   }
-  if (tower_tap.has_value() &&
-      (tower_tap->dtype != DType::kF32 || tower_tap->rows != patches || tower_tap->cols != config_.hidden_size)) {
-    return absl::InvalidArgumentError(absl::StrCat("tap of ", tower_tap->rows, " × ", tower_tap->cols, ", wanted fp32 ",
+  const int64_t piece_values = query_num_ * embedding_width_;
+  if (!outputs.tower.empty() && static_cast<int64_t>(outputs.tower.size()) != patches * config_.hidden_size) {
+    return absl::InvalidArgumentError(absl::StrCat("tower output of ", outputs.tower.size(), " values, wanted ",
                                                    patches, " × ", config_.hidden_size));
+  }
+  if (!outputs.embeddings.empty() && static_cast<int64_t>(outputs.embeddings.size()) != count * piece_values) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("embeddings of ", outputs.embeddings.size(), " values, wanted ", count, " × ", piece_values));
+  }
+  if (outputs.store.empty()) return absl::OkStatus();
+  if (outputs.store.size() != pieces.size()) {
+    return absl::InvalidArgumentError(absl::StrCat("memory for ", outputs.store.size(), " of ", count, " pieces"));
+  }
+  for (const memory::DeviceSpan& to : outputs.store) {
+    if (to.bytes >= piece_values * SizeOf(compute_)) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat("memory of ", to.bytes, " bytes for a piece of ", piece_values * SizeOf(compute_)));
   }
   return absl::OkStatus();
 }
 
-absl::StatusOr<ConstMatrix> Encoder::Encode(std::span<const PieceInput> pieces, std::optional<Matrix> tower_tap) {
-  HEADROOM_RETURN_IF_ERROR(CheckStep(pieces, tower_tap));
-  const auto lane = device_.EnterLane();
-  const int64_t patches = SumPatches(pieces);
-  const Matrix x = View(layout_.x, patches);
-  HEADROOM_RETURN_IF_ERROR(Embed(pieces, x));
-  for (const Layer& layer : layers_) {
-    HEADROOM_RETURN_IF_ERROR(Attend(layer, pieces, x));
-    HEADROOM_RETURN_IF_ERROR(FeedForward(layer, x));
+// Checks what it builds; the operations trust it.
+absl::StatusOr<Encoder::Sizes> Encoder::BuildInputs(std::span<const PieceInput> pieces) {
+  using runtime::AttentionSegment;
+  Sizes sizes{.pieces = static_cast<int64_t>(pieces.size())};
+  for (const PieceInput& piece : pieces) {
+    sizes.patches += piece.grid.patches();
+    sizes.side = std::max<int64_t>({sizes.side, piece.grid.rows, piece.grid.cols});
   }
-  if (tower_tap.has_value()) HEADROOM_RETURN_IF_ERROR(Normalize(post_norm_, x, *tower_tap));
-  HEADROOM_RETURN_IF_ERROR(Normalize(post_norm_, x, View(layout_.normed, patches)));
+  const auto place = worker::HostArrayOf<int32_t>(inputs_, layout_.position_index, sizes.patches);
+  const auto row = worker::HostArrayOf<int32_t>(inputs_, layout_.patch_row, sizes.patches);
+  const auto column = worker::HostArrayOf<int32_t>(inputs_, layout_.patch_column, sizes.patches);
+  const auto tower = worker::HostArrayOf<AttentionSegment>(inputs_, layout_.tower_segments, sizes.pieces);
+  const auto queries = worker::HostArrayOf<AttentionSegment>(inputs_, layout_.query_segments, sizes.pieces);
+  int64_t begin = 0;
+  for (size_t i = 0; i < pieces.size(); ++i) {
+    const model::PatchGrid& grid = pieces[i].grid;
+    const int64_t count = grid.patches();
+    const auto first = static_cast<size_t>(begin), size = static_cast<size_t>(count);
+    PositionIndex(grid.rows, grid.cols, config_.position_side, place.subspan(first, size));
+    PatchPlaces(grid.rows, grid.cols, row.subspan(first, size), column.subspan(first, size));
+    tower[i] = {.q_begin = begin, .q_count = count, .k_begin = begin, .k_count = count};
+    queries[i] = {.q_begin = 0,
+                  .q_count = query_num_,
+                  .k_begin = begin,
+                  .k_count = count,
+                  .out_begin = static_cast<int64_t>(i) * query_num_};
+    begin += count;
+  }
+  HEADROOM_RETURN_IF_ERROR(runtime::CheckIndices(place, position_embedding_.rows));
+  HEADROOM_RETURN_IF_ERROR(runtime::CheckIndices(row, sizes.side));
+  HEADROOM_RETURN_IF_ERROR(runtime::CheckIndices(column, sizes.side));
+  HEADROOM_RETURN_IF_ERROR(runtime::CheckSegments(tower, sizes.patches, sizes.patches, sizes.patches));
+  HEADROOM_RETURN_IF_ERROR(runtime::CheckSegments(queries, query_num_, sizes.patches, sizes.pieces * query_num_));
+  return sizes;
+}
 
-  std::vector<model::PatchGrid> grids;
-  grids.reserve(pieces.size());
-  for (const PieceInput& piece : pieces) grids.push_back(piece.grid);
-  return resampler_->Run(grids);
+absl::StatusOr<std::vector<bool>> Encoder::Encode(std::span<const PieceInput> pieces, const EncodeOutputs& outputs) {
+  HEADROOM_RETURN_IF_ERROR(CheckStep(pieces, outputs));
+  HEADROOM_ASSIGN_OR_RETURN(const Sizes sizes, BuildInputs(pieces));
+  std::vector<int32_t> not_finite(pieces.size());
+  runtime::Step step(device_);
+  step.Upload(inputs_, workspace_.data);
+  const Matrix x = View(layout_.x, sizes.patches), normed = View(layout_.normed, sizes.patches);
+  Embed(step, pieces, x);
+  for (const Layer& layer : layers_) {
+    Attend(step, layer, sizes.pieces, x);
+    FeedForward(step, layer, x);
+  }
+  if (outputs.tower.empty()) {
+    Normalize(step, post_norm_, x, normed);
+  } else {
+    Normalize(step, post_norm_, x, x);
+    step.Download(x.data, std::as_writable_bytes(outputs.tower));
+    step.Convert({.x = x, .y = normed});
+  }
+  HandOut(step, resampler_->Run(step, sizes.pieces, sizes.patches, sizes.side), outputs, not_finite);
+  HEADROOM_RETURN_IF_ERROR(step.End());
+  std::vector<bool> finite;
+  for (const int32_t found : not_finite) finite.push_back(found == 0);
+  return finite;
+}
+
+void Encoder::HandOut(runtime::Step& step, const Matrix& embeddings, const EncodeOutputs& outputs,
+                      std::span<int32_t> not_finite) {
+  const auto found = worker::ArrayOf<int32_t>(workspace_, layout_.not_finite, static_cast<int64_t>(not_finite.size()));
+  step.FindNonFinite({.x = embeddings, .group = query_num_, .found = found});
+  step.Download(found.data, std::as_writable_bytes(not_finite));
+  if (!outputs.embeddings.empty()) step.Download(embeddings.data, std::as_writable_bytes(outputs.embeddings));
+  for (size_t i = 0; i < outputs.store.size(); ++i) {
+    const Matrix piece = embeddings.RowRange(static_cast<int64_t>(i) * query_num_, query_num_);
+    step.Convert({.x = piece, .y = Matrix{outputs.store[i].data, compute_, piece.rows, piece.cols, piece.cols}});
+  }
 }
 
 // x = patches·Wᵀ + b + position rows
-absl::Status Encoder::Embed(std::span<const PieceInput> pieces, Matrix x) {
+void Encoder::Embed(runtime::Step& step, std::span<const PieceInput> pieces, const Matrix& x) {
   const Matrix matrix = View(layout_.patch_matrix, x.rows);
-  const std::span<int32_t> index = worker::SpanOf<int32_t>(workspace_, layout_.position_index, x.rows);
+  const bool as_they_are = matrix.dtype == DType::kF32;
+  const Matrix pixels = as_they_are ? matrix : View(layout_.pixels, x.rows);
   int64_t begin = 0;
   for (const PieceInput& piece : pieces) {
-    const int64_t count = piece.grid.patches();
-    HEADROOM_RETURN_IF_ERROR(runtime::Convert(device_, {.x = piece.patches, .y = matrix.RowRange(begin, count)}));
-    PositionIndex(piece.grid.rows, piece.grid.cols, config_.position_side,
-                  index.subspan(static_cast<size_t>(begin), static_cast<size_t>(count)));
-    begin += count;
+    step.Upload(piece.patches.bytes(), pixels.RowRange(begin, piece.grid.patches()).data);
+    begin += piece.grid.patches();
   }
-  HEADROOM_RETURN_IF_ERROR(Multiply(matrix, patch_embedding_, x, /*accumulate=*/false));
-  return runtime::AddGathered(device_, {.index = index, .table = position_embedding_, .y = x});
+  if (!as_they_are) step.Convert({.x = pixels, .y = matrix});
+  Multiply(step, matrix, patch_embedding_, x, /*accumulate=*/false);
+  step.AddGathered({.index = worker::ArrayOf<int32_t>(workspace_, layout_.position_index, x.rows),
+                    .table = position_embedding_,
+                    .y = x});
 }
 
 // x += attention(LN1(x))·Woᵀ + bo, piece by piece
-absl::Status Encoder::Attend(const Layer& layer, std::span<const PieceInput> pieces, Matrix x) {
+void Encoder::Attend(runtime::Step& step, const Layer& layer, int64_t pieces, const Matrix& x) {
   const int64_t width = config_.hidden_size;
-  const Matrix normed = View(layout_.normed, x.rows);
-  const Matrix qkv = View(layout_.qkv, x.rows);
+  const Matrix normed = View(layout_.normed, x.rows), qkv = View(layout_.qkv, x.rows);
   const Matrix attended = View(layout_.attention, x.rows);
-  std::vector<runtime::AttentionSegment> segments;
-  segments.reserve(pieces.size());
-  int64_t begin = 0;
-  for (const PieceInput& piece : pieces) {
-    const int64_t count = piece.grid.patches();
-    segments.push_back({.q_begin = begin, .q_count = count, .k_begin = begin, .k_count = count});
-    begin += count;
-  }
-  HEADROOM_RETURN_IF_ERROR(Normalize(layer.norm1, x, normed));
-  HEADROOM_RETURN_IF_ERROR(Multiply(normed, layer.qkv, qkv, /*accumulate=*/false));
-  HEADROOM_RETURN_IF_ERROR(
-      runtime::Attention(device_, {.q = qkv.ColRange(0, width),
-                                   .k = qkv.ColRange(width, width),
-                                   .v = qkv.ColRange(2 * width, width),
-                                   .segments = segments,
-                                   .heads = config_.heads,
-                                   .head_dim = config_.head_dim(),
-                                   .scale = 1.0f / std::sqrt(static_cast<float>(config_.head_dim())),
-                                   .out = attended,
-                                   .scratch = worker::BytesOf(workspace_, layout_.attention_scratch)}));
-  return Multiply(attended, layer.out, x, /*accumulate=*/true);
+  Normalize(step, layer.norm1, x, normed);
+  Multiply(step, normed, layer.qkv, qkv, /*accumulate=*/false);
+  step.Attention({.q = qkv.ColRange(0, width),
+                  .k = qkv.ColRange(width, width),
+                  .v = qkv.ColRange(2 * width, width),
+                  .segments = worker::ArrayOf<runtime::AttentionSegment>(workspace_, layout_.tower_segments, pieces),
+                  .heads = config_.heads,
+                  .head_dim = config_.head_dim(),
+                  .scale = 1.0f / std::sqrt(static_cast<float>(config_.head_dim())),
+                  .out = attended,
+                  .scratch = worker::BytesOf(workspace_, layout_.attention_scratch)});
+  Multiply(step, attended, layer.out, x, /*accumulate=*/true);
 }
 
 // x += gelu(LN2(x)·W1ᵀ + b1)·W2ᵀ + b2
-absl::Status Encoder::FeedForward(const Layer& layer, Matrix x) {
+void Encoder::FeedForward(runtime::Step& step, const Layer& layer, const Matrix& x) {
   const Matrix normed = View(layout_.normed, x.rows);
-  const Matrix hidden = View(layout_.mlp_hidden, x.rows);
-  const Matrix activated = View(layout_.mlp_activated, x.rows);
-  HEADROOM_RETURN_IF_ERROR(Normalize(layer.norm2, x, normed));
-  HEADROOM_RETURN_IF_ERROR(Multiply(normed, layer.fc1, hidden, /*accumulate=*/false));
-  HEADROOM_RETURN_IF_ERROR(runtime::GeluTanh(device_, {.x = hidden, .y = activated}));
-  return Multiply(activated, layer.fc2, x, /*accumulate=*/true);
+  const Matrix hidden = View(layout_.mlp_hidden, x.rows), activated = View(layout_.mlp_activated, x.rows);
+  Normalize(step, layer.norm2, x, normed);
+  Multiply(step, normed, layer.fc1, hidden, /*accumulate=*/false);
+  step.GeluTanh({.x = hidden, .y = activated});
+  Multiply(step, activated, layer.fc2, x, /*accumulate=*/true);
 }
 
-absl::Status Encoder::Normalize(const Norm& norm, const ConstMatrix& x, const Matrix& y) {
-  return runtime::LayerNorm(
-      device_,
+void Encoder::Normalize(runtime::Step& step, const Norm& norm, const ConstMatrix& x, const Matrix& y) {
+  step.LayerNorm(
       {.x = x, .gain = norm.gain, .bias = norm.bias, .eps = static_cast<float>(config_.layer_norm_eps), .y = y});
 }
 
-absl::Status Encoder::Multiply(const Matrix& x, const Affine& affine, const Matrix& y, bool accumulate) {
-  return runtime::Linear(device_, {.x = x,
-                                   .weight = affine.weight,
-                                   .bias = affine.bias,
-                                   .y = y,
-                                   .accumulate = accumulate,
-                                   .scratch = worker::BytesOf(workspace_, layout_.linear_scratch)});
+void Encoder::Multiply(runtime::Step& step, const Matrix& x, const Affine& affine, const Matrix& y, bool accumulate) {
+  step.Linear({.x = x,
+               .weight = affine.weight,
+               .bias = affine.bias,
+               .y = y,
+               .accumulate = accumulate,
+               .scratch = worker::BytesOf(workspace_, layout_.linear_scratch)});
 }
 
 }  // namespace headroom::vision_worker

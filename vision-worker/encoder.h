@@ -12,7 +12,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <span>
 #include <vector>
 
@@ -23,15 +22,27 @@
 #include "model/config.h"
 #include "model/image/pieces.h"
 #include "runtime/device.h"
+#include "runtime/host_matrix.h"
 #include "runtime/matrix.h"
 #include "runtime/ops/linear.h"
+#include "runtime/step.h"
 #include "vision-worker/resampler.h"
 
 namespace headroom::vision_worker {
 
 struct PieceInput {
   model::PatchGrid grid;
-  runtime::ConstMatrix patches;  // f32 [rows · cols, 3 · patch_size²], see WritePatchMatrix()
+  runtime::HostMatrix patches;  // f32 [rows · cols, 3 · patch_size²], see WritePatchMatrix()
+};
+
+// Where the results of a step go, besides the workspace. Everything may be left out.
+struct EncodeOutputs {
+  // One memory per piece on the device: its rows in the compute type of the plan.
+  std::span<const memory::DeviceSpan> store = {};
+  // For tools, in host memory that no plan knows: embeddings f32 [pieces · query_num, E], and the output of the tower
+  // after the post layer norm, f32 [patches of all pieces, D].
+  std::span<float> embeddings = {};
+  std::span<float> tower = {};
 };
 
 class Encoder {
@@ -44,26 +55,26 @@ class Encoder {
   // Streams the weights in and computes the queries. `progress` counts over both parts; may be empty.
   absl::Status Load(const model::Checkpoint& checkpoint, const memory::LoadProgress& progress = {});
 
-  // One step; takes the device's lane itself, so the caller must not hold it. Returns f32 [pieces · query_num, E],
-  // piece after piece, valid until the next call. With `tower_tap` (f32 [patches of all pieces, D]) the output of the
-  // tower after the post layer norm is written there too. INVALID_ARGUMENT when the pieces do not fit the limits of the
-  // plan or a matrix does not fit its grid.
-  absl::StatusOr<runtime::ConstMatrix> Encode(std::span<const PieceInput> pieces,
-                                              std::optional<runtime::Matrix> tower_tap = std::nullopt);
+  // One step; takes the device's lane itself, so the caller must not hold it. Says for each piece whether all its
+  // embeddings are finite numbers. INVALID_ARGUMENT when the pieces do not fit the limits of the plan, or a matrix or
+  // an output its grid.
+  absl::StatusOr<std::vector<bool>> Encode(std::span<const PieceInput> pieces, const EncodeOutputs& outputs);
 
   int64_t max_patches() const { return layout_.limits.patches; }
   int64_t max_pieces() const { return layout_.limits.pieces; }
   int64_t rows_per_piece() const { return query_num_; }
   int64_t tower_width() const { return config_.hidden_size; }
+  int64_t embedding_width() const { return embedding_width_; }
 
  private:
+  using FloatArray = runtime::DeviceArray<const float>;
   struct Norm {
-    const float* gain;
-    const float* bias;
+    FloatArray gain, bias;
   };
+  // y = x·Wᵀ + b
   struct Affine {
     runtime::ConstMatrix weight;
-    const float* bias;
+    FloatArray bias;
   };
   struct Layer {
     Norm norm1;
@@ -71,24 +82,36 @@ class Encoder {
     Norm norm2;
     Affine fc1, fc2;
   };
+  // Sums over the pieces of a step.
+  struct Sizes {
+    int64_t pieces = 0, patches = 0, side = 0;  // side: of the largest grid
+  };
 
   Encoder(runtime::Device& device, const model::ModelConfig& config, const memory::Plan& plan);
   absl::Status TakeMemory(memory::Arena& arena, const model::ModelConfig& config, const memory::Plan& plan);
   void NameWeights();
-  absl::Status CheckStep(std::span<const PieceInput> pieces, const std::optional<runtime::Matrix>& tower_tap) const;
-  absl::Status Embed(std::span<const PieceInput> pieces, runtime::Matrix x);
-  absl::Status Attend(const Layer& layer, std::span<const PieceInput> pieces, runtime::Matrix x);
-  absl::Status FeedForward(const Layer& layer, runtime::Matrix x);
-  absl::Status Normalize(const Norm& norm, const runtime::ConstMatrix& x, const runtime::Matrix& y);
-  absl::Status Multiply(const runtime::Matrix& x, const Affine& affine, const runtime::Matrix& y, bool accumulate);
+  absl::Status CheckStep(std::span<const PieceInput> pieces, const EncodeOutputs& outputs) const;
+  absl::StatusOr<Sizes> BuildInputs(std::span<const PieceInput> pieces);
+  void Embed(runtime::Step& step, std::span<const PieceInput> pieces, const runtime::Matrix& x);
+  void Attend(runtime::Step& step, const Layer& layer, int64_t pieces, const runtime::Matrix& x);
+  void FeedForward(runtime::Step& step, const Layer& layer, const runtime::Matrix& x);
+  void Normalize(runtime::Step& step, const Norm& norm, const runtime::ConstMatrix& x, const runtime::Matrix& y);
+  void Multiply(runtime::Step& step, const runtime::Matrix& x, const Affine& affine, const runtime::Matrix& y,
+                bool accumulate);
+  void HandOut(runtime::Step& step, const runtime::Matrix& embeddings, const EncodeOutputs& outputs,
+               std::span<int32_t> not_finite);
   runtime::Matrix View(const memory::StepBuffer& buffer, int64_t rows) const;
 
   runtime::Device& device_;
   const model::VisionConfig config_;
   const int64_t query_num_;
+  const int64_t embedding_width_;
+  const DType compute_;
   const memory::WeightLayout weights_;
   const memory::VisionStepLayout layout_;
-  std::span<std::byte> tower_memory_, resampler_memory_, workspace_;
+  memory::DeviceMemory* memory_ = nullptr;  // of the arena
+  runtime::DeviceSpan tower_memory_, resampler_memory_, workspace_;
+  std::vector<std::byte> inputs_;  // of a step, as they lie at the start of the workspace
   Affine patch_embedding_{};
   runtime::ConstMatrix position_embedding_;
   std::vector<Layer> layers_;
@@ -97,7 +120,7 @@ class Encoder {
 };
 
 // What the encoder's products need in a step of at most so many patches and pieces: the largest scratch, and what
-// oneDNN keeps for all of them. Builds nothing.
+// libraries keep for all of them. Builds nothing.
 absl::StatusOr<runtime::LinearNeeds> EncoderLinearNeeds(runtime::Device& device, const model::ModelConfig& config,
                                                         DType compute, int64_t patches, int64_t pieces);
 

@@ -1,7 +1,9 @@
 #include "vision-worker/encoder.h"
 
 #include <cmath>
+#include <cstring>
 #include <random>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -9,6 +11,7 @@
 #include "common/testing/paths.h"
 #include "gtest/gtest.h"
 #include "memory/ledger.h"
+#include "runtime/testing/test_device.h"
 
 namespace headroom::vision_worker {
 namespace {
@@ -29,7 +32,7 @@ absl::StatusOr<TestModel> Load(DType compute) {
   TestModel m;
   HEADROOM_ASSIGN_OR_RETURN(m.config, model::LoadModelConfig(directory));
   HEADROOM_ASSIGN_OR_RETURN(const model::Checkpoint checkpoint, model::Checkpoint::Open(directory));
-  HEADROOM_ASSIGN_OR_RETURN(m.device, runtime::Device::Create({}));
+  HEADROOM_ASSIGN_OR_RETURN(m.device, runtime::CreateTestDevice({}));
   memory::PlanRequest request;
   request.device.memory_bytes = 128 << 20;
   request.compute = compute;
@@ -39,7 +42,7 @@ absl::StatusOr<TestModel> Load(DType compute) {
   HEADROOM_ASSIGN_OR_RETURN(m.plan, memory::MakePlan(m.config, request));
   m.ledger = std::make_unique<memory::Ledger>(m.plan.device_bytes);
   m.plan.Register(*m.ledger);
-  HEADROOM_ASSIGN_OR_RETURN(m.arena, memory::Arena::Create(m.plan.arena_bytes, *m.ledger));
+  HEADROOM_ASSIGN_OR_RETURN(m.arena, memory::Arena::Create(m.plan.arena_bytes, m.device->memory(), *m.ledger));
   HEADROOM_ASSIGN_OR_RETURN(m.encoder, Encoder::Create(*m.device, m.config, m.plan, *m.arena));
   HEADROOM_RETURN_IF_ERROR(m.encoder->Load(checkpoint));
   return m;
@@ -50,8 +53,8 @@ struct Piece {
   std::vector<float> values;
 
   PieceInput Input() const {
-    return {grid, runtime::ConstMatrix::F32(values.data(), grid.patches(),
-                                            static_cast<int64_t>(values.size()) / grid.patches())};
+    return {grid, runtime::HostMatrix::F32(values.data(), grid.patches(),
+                                           static_cast<int64_t>(values.size()) / grid.patches())};
   }
 };
 
@@ -71,6 +74,14 @@ double RelativeError(const float* got, const float* wanted, int64_t count) {
     norm += double{wanted[i]} * wanted[i];
   }
   return std::sqrt(difference / norm);
+}
+
+// Embeddings of the pieces, f32 [pieces · rows_per_piece, E], and the tower's output where wanted.
+absl::StatusOr<std::vector<float>> Embeddings(Encoder& encoder, const std::vector<PieceInput>& pieces,
+                                              std::span<float> tower = {}) {
+  std::vector<float> out(pieces.size() * static_cast<size_t>(encoder.rows_per_piece() * encoder.embedding_width()));
+  HEADROOM_RETURN_IF_ERROR(encoder.Encode(pieces, {.embeddings = out, .tower = tower}).status());
+  return out;
 }
 
 TEST(EncoderTest, APieceGetsTheSameNumbersAloneAndInCompany) {
@@ -97,20 +108,18 @@ TEST(EncoderTest, APieceGetsTheSameNumbersAloneAndInCompany) {
   std::vector<float> tower(static_cast<size_t>(patches * width));
   ASSERT_TRUE(AllocationGuardWorks());
   const int64_t guarded = GuardedAllocations();
-  const auto packed = encoder.Encode(inputs, runtime::Matrix::F32(tower.data(), patches, width));
+  const auto packed = Embeddings(encoder, inputs, tower);
   EXPECT_GT(GuardedAllocations(), guarded) << "no thread is marked";
   ASSERT_TRUE(packed.ok()) << packed.status();
-  const int64_t count = encoder.rows_per_piece() * packed->cols;
-  ASSERT_EQ(packed->rows, static_cast<int64_t>(pieces.size()) * encoder.rows_per_piece());
-  const std::vector<float> together(packed->F32(), packed->F32() + packed->rows * packed->cols);
+  const int64_t count = encoder.rows_per_piece() * encoder.embedding_width();
 
   int64_t first_patch = 0;
   for (size_t i = 0; i < pieces.size(); ++i) {
     const int64_t own = pieces[i].grid.patches();
     std::vector<float> own_tower(static_cast<size_t>(own * width));
-    const auto alone = encoder.Encode({&inputs[i], 1}, runtime::Matrix::F32(own_tower.data(), own, width));
+    const auto alone = Embeddings(encoder, {inputs[i]}, own_tower);
     ASSERT_TRUE(alone.ok()) << alone.status();
-    EXPECT_LT(RelativeError(together.data() + static_cast<int64_t>(i) * count, alone->F32(), count), 1e-4) << i;
+    EXPECT_LT(RelativeError(packed->data() + static_cast<int64_t>(i) * count, alone->data(), count), 1e-4) << i;
     EXPECT_LT(RelativeError(tower.data() + first_patch * width, own_tower.data(), own * width), 1e-4) << i;
     first_patch += own;
   }
@@ -123,10 +132,10 @@ TEST(EncoderTest, PiecesOfDifferentShapeOrContentDiffer) {
   Piece wide = RandomPiece(random, m->config, 2, 6), tall = wide;
   tall.grid = {6, 2};
   const std::vector<PieceInput> inputs = {wide.Input(), tall.Input()};
-  const auto out = m->encoder->Encode(inputs);
+  const auto out = Embeddings(*m->encoder, inputs);
   ASSERT_TRUE(out.ok()) << out.status();
-  const int64_t count = m->encoder->rows_per_piece() * out->cols;
-  EXPECT_GT(RelativeError(out->F32(), out->F32() + count, count), 1e-3);
+  const int64_t count = m->encoder->rows_per_piece() * m->encoder->embedding_width();
+  EXPECT_GT(RelativeError(out->data(), out->data() + count, count), 1e-3);
 }
 
 TEST(EncoderTest, Bf16StaysCloseToFp32) {
@@ -136,9 +145,9 @@ TEST(EncoderTest, Bf16StaysCloseToFp32) {
   std::mt19937 random(10);
   const Piece piece = RandomPiece(random, fp32->config, 20, 30);
   const PieceInput input = piece.Input();
-  const auto a = fp32->encoder->Encode({&input, 1}), b = bf16->encoder->Encode({&input, 1});
+  const auto a = Embeddings(*fp32->encoder, {input}), b = Embeddings(*bf16->encoder, {input});
   ASSERT_TRUE(a.ok() && b.ok()) << a.status() << b.status();
-  EXPECT_LT(RelativeError(b->F32(), a->F32(), a->rows * a->cols), 0.02);
+  EXPECT_LT(RelativeError(b->data(), a->data(), static_cast<int64_t>(a->size())), 0.02);
 }
 
 TEST(EncoderTest, RefusesStepsPastTheLimits) {
@@ -148,8 +157,8 @@ TEST(EncoderTest, RefusesStepsPastTheLimits) {
   std::mt19937 random(11);
   const Piece piece = RandomPiece(random, m->config, 2, 3);
   const PieceInput good = piece.Input();
-  const auto code = [&](const std::vector<PieceInput>& pieces, std::optional<runtime::Matrix> tap = std::nullopt) {
-    return encoder.Encode(pieces, tap).status().code();
+  const auto code = [&](const std::vector<PieceInput>& pieces, const EncodeOutputs& outputs = {}) {
+    return encoder.Encode(pieces, outputs).status().code();
   };
   constexpr auto kRefused = absl::StatusCode::kInvalidArgument;
   EXPECT_EQ(code({}), kRefused);
@@ -169,9 +178,62 @@ TEST(EncoderTest, RefusesStepsPastTheLimits) {
   bad = good;
   bad.patches.cols -= 1;
   EXPECT_EQ(code({bad}), kRefused);
-  std::vector<float> tap(static_cast<size_t>(6 * encoder.tower_width()));
-  EXPECT_EQ(code({good}, runtime::Matrix::F32(tap.data(), 5, encoder.tower_width())), kRefused);
-  EXPECT_EQ(code({good}, runtime::Matrix::F32(tap.data(), 6, encoder.tower_width())), absl::StatusCode::kOk);
+  const auto width = static_cast<size_t>(encoder.tower_width());
+  const auto values = static_cast<size_t>(encoder.rows_per_piece() * encoder.embedding_width());
+  std::vector<float> tower(6 * width), embeddings(values);
+  EXPECT_EQ(code({good}, {.tower = std::span(tower).first(5 * width)}), kRefused);
+  EXPECT_EQ(code({good}, {.tower = tower}), absl::StatusCode::kOk);
+  EXPECT_EQ(code({good}, {.embeddings = std::span(embeddings).first(values - 1)}), kRefused);
+  EXPECT_EQ(code({good}, {.embeddings = embeddings}), absl::StatusCode::kOk);
+  const auto bytes = static_cast<int64_t>(values * sizeof(float));
+  const auto memory = m->device->memory().Reserve(2 * bytes, {});
+  ASSERT_TRUE(memory.ok()) << memory.status();
+  const std::vector<memory::DeviceSpan> few = {memory->Sub(0, bytes - 4)}, one_piece = {memory->Sub(0, bytes)},
+                                        two = {memory->Sub(0, bytes), memory->Sub(bytes, bytes)};
+  EXPECT_EQ(code({good}, {.store = few}), kRefused);
+  EXPECT_EQ(code({good}, {.store = two}), kRefused);
+  EXPECT_EQ(code({good}, {.store = one_piece}), absl::StatusCode::kOk);
+  m->device->memory().Release(*memory);
+}
+
+// Each piece's rows go to its own memory, in the compute type; a piece that holds no numbers is named, the others not.
+TEST(EncoderTest, StoresEachPieceAndNamesTheBroken) {
+  for (const DType compute : {DType::kF32, DType::kBF16}) {
+    absl::StatusOr<TestModel> m = Load(compute);
+    ASSERT_TRUE(m.ok()) << m.status();
+    std::mt19937 random(12);
+    std::vector<Piece> pieces = {RandomPiece(random, m->config, 2, 3), RandomPiece(random, m->config, 4, 1),
+                                 RandomPiece(random, m->config, 1, 2)};
+    pieces[1].values[5] = INFINITY;
+    const std::vector<PieceInput> inputs = {pieces[0].Input(), pieces[1].Input(), pieces[2].Input()};
+    const auto values = static_cast<size_t>(m->encoder->rows_per_piece() * m->encoder->embedding_width());
+    const int64_t bytes = static_cast<int64_t>(values) * SizeOf(compute);
+    const auto memory = m->device->memory().Reserve(3 * bytes, {});
+    ASSERT_TRUE(memory.ok()) << memory.status();
+    // Not in the order of the pieces.
+    const std::vector<memory::DeviceSpan> store = {memory->Sub(2 * bytes, bytes), memory->Sub(0, bytes),
+                                                   memory->Sub(bytes, bytes)};
+    std::vector<float> embeddings(3 * values);
+    const auto finite = m->encoder->Encode(inputs, {.store = store, .embeddings = embeddings});
+    ASSERT_TRUE(finite.ok()) << finite.status();
+    EXPECT_EQ(*finite, (std::vector<bool>{true, false, true}));
+    for (const size_t piece : {size_t{0}, size_t{2}}) {
+      std::vector<std::byte> stored(static_cast<size_t>(bytes));
+      ASSERT_TRUE(m->device->memory().Read(store[piece].data, stored).ok());
+      std::vector<float> numbers(values);
+      for (size_t i = 0; i < values; ++i) {
+        uint32_t bits = 0;
+        std::memcpy(
+            compute == DType::kF32 ? reinterpret_cast<std::byte*>(&bits) : reinterpret_cast<std::byte*>(&bits) + 2,
+            stored.data() + i * static_cast<size_t>(SizeOf(compute)), static_cast<size_t>(SizeOf(compute)));
+        std::memcpy(&numbers[i], &bits, sizeof bits);
+      }
+      const double error =
+          RelativeError(numbers.data(), embeddings.data() + piece * values, static_cast<int64_t>(values));
+      EXPECT_LE(error, compute == DType::kF32 ? 0 : 3e-3) << piece;
+    }
+    m->device->memory().Release(*memory);
+  }
 }
 
 TEST(EncoderTest, RefusesAModelWithoutATower) {

@@ -50,16 +50,13 @@ void PositionIndex(int64_t rows, int64_t cols, int64_t side, std::span<int32_t> 
   }
 }
 
-void SineTable(runtime::Matrix table) {
-  const int64_t half = table.cols / 2;
-  HEADROOM_CHECK(table.dtype == DType::kF32 && table.cols == 2 * half) << table.cols << " columns";
-  for (int64_t k = 0; k < half; ++k) {
-    const float frequency = 1.0f / std::pow(10000.0f, static_cast<float>(k) / static_cast<float>(half));
-    for (int64_t c = 0; c < table.rows; ++c) {
-      const float angle = static_cast<float>(c) * frequency;
-      float* row = table.F32() + c * table.row_stride;
-      row[k] = std::sin(angle);
-      row[half + k] = std::cos(angle);
+void PatchPlaces(int64_t rows, int64_t cols, std::span<int32_t> row, std::span<int32_t> column) {
+  HEADROOM_CHECK(static_cast<int64_t>(row.size()) == rows * cols && row.size() == column.size())
+      << row.size() << " and " << column.size() << " for " << rows << "×" << cols;
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t c = 0; c < cols; ++c) {
+      row[static_cast<size_t>(r * cols + c)] = static_cast<int32_t>(r);
+      column[static_cast<size_t>(r * cols + c)] = static_cast<int32_t>(c);
     }
   }
 }

@@ -8,8 +8,6 @@
 #include <span>
 #include <vector>
 
-#include "runtime/matrix.h"
-
 namespace headroom::vision_worker {
 
 // Table row (or column) of each of the n patches along one side of a piece: the number of boundaries j/side that are ≤
@@ -21,9 +19,9 @@ std::vector<int32_t> PositionBuckets(int64_t n, int64_t side);
 // Row of the side² table for each patch of a rows × cols piece, patches row by row. index.size() = rows · cols.
 void PositionIndex(int64_t rows, int64_t cols, int64_t side, std::span<int32_t> index);
 
-// Row c of `table` (f32 [n, width], width even) becomes sin(c·f_k), then cos(c·f_k), with f_k = 10000^(−k/(width/2))
-// for k = 0 … width/2 − 1, in float32 as the reference. The resampler's position of the patch at (r, c) is row c
-// followed by row r of the table of half the model's width.
-void SineTable(runtime::Matrix table);
+// Row and column of each patch of a rows × cols piece, patches row by row; both of rows · cols elements. The
+// resampler's position of the patch at (r, c) is row c followed by row r of a sine table (runtime/ops/positions.h) of
+// half the model's width.
+void PatchPlaces(int64_t rows, int64_t cols, std::span<int32_t> row, std::span<int32_t> column);
 
 }  // namespace headroom::vision_worker

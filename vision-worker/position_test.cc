@@ -72,16 +72,11 @@ TEST(PositionIndexTest, MoreThanSeventyColumnsStayInTheTable) {
   EXPECT_EQ(index.back(), 69);
 }
 
-TEST(SineTableTest, SinesThenCosines) {
-  std::vector<float> values(300 * 8);
-  SineTable(runtime::Matrix::F32(values.data(), 300, 8));
-  for (const int c : {0, 1, 69, 70, 299}) {
-    for (int k = 0; k < 4; ++k) {
-      const double angle = c * std::pow(10000.0, -k / 4.0);
-      EXPECT_NEAR(values[c * 8 + k], std::sin(angle), 2e-5) << c << " " << k;
-      EXPECT_NEAR(values[c * 8 + 4 + k], std::cos(angle), 2e-5) << c << " " << k;
-    }
-  }
+TEST(PatchPlacesTest, RowByRow) {
+  std::vector<int32_t> row(6), column(6);
+  PatchPlaces(2, 3, row, column);
+  EXPECT_THAT(row, ElementsAre(0, 0, 0, 1, 1, 1));
+  EXPECT_THAT(column, ElementsAre(0, 1, 2, 0, 1, 2));
 }
 
 }  // namespace

@@ -5,60 +5,57 @@
 //   R = LN_post(attention(Q, K, V)·Woᵀ + bo) · proj,  Q = LN_q(query)·Wqᵀ + bq computed once
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
-#include <span>
 #include <vector>
 
 #include "common/status.h"
 #include "memory/plan.h"
 #include "model/config.h"
-#include "model/image/pieces.h"
-#include "runtime/device.h"
 #include "runtime/matrix.h"
 #include "runtime/ops/linear.h"
+#include "runtime/step.h"
 
 namespace headroom::vision_worker {
 
 // Not thread-safe. Works in the step workspace of the encoder; the weights' part is kResampler.
 class Resampler {
  public:
-  Resampler(runtime::Device& device, const model::ModelConfig& config, const memory::Plan& plan,
-            std::span<std::byte> weights, std::span<std::byte> workspace);
+  Resampler(const model::ModelConfig& config, const memory::Plan& plan, runtime::DeviceSpan weights,
+            runtime::DeviceSpan workspace);
 
   // After the weights are there.
-  absl::Status ComputeQueries();
+  void ComputeQueries(runtime::Step& step);
 
-  // X = layout.normed, the patches of all pieces below one another. Returns f32 [pieces · query_num, E]. The
-  // caller has checked that the step fits the layout.
-  absl::StatusOr<runtime::ConstMatrix> Run(std::span<const model::PatchGrid> pieces);
+  // X = layout.normed, the patches of all pieces below one another, the largest side `side`. Returns f32
+  // [pieces · query_num, E]. The caller has checked that the step fits the layout, and the inputs of the step are
+  // there.
+  runtime::Matrix Run(runtime::Step& step, int64_t pieces, int64_t patches, int64_t side);
 
   // Every product of a step.
   static std::vector<runtime::LinearSpec> LinearSpecs(const model::ModelConfig& config, DType compute, int64_t patches,
                                                       int64_t pieces);
 
  private:
+  using FloatArray = runtime::DeviceArray<const float>;
   struct Norm {
-    const float* gain;
-    const float* bias;
+    FloatArray gain, bias;
   };
-  absl::Status Project(int64_t patches);
-  absl::Status AddPositions(std::span<const model::PatchGrid> pieces, runtime::Matrix y);
-  absl::Status Attend(std::span<const model::PatchGrid> pieces, runtime::Matrix pooled);
-  absl::Status Normalize(const Norm& norm, const runtime::ConstMatrix& x, const runtime::Matrix& y);
+  void Project(runtime::Step& step, int64_t patches);
+  void AddPositions(runtime::Step& step, const runtime::Matrix& y, int64_t side);
+  void Attend(runtime::Step& step, int64_t pieces, int64_t patches, const runtime::Matrix& pooled);
+  void Normalize(runtime::Step& step, const Norm& norm, const runtime::ConstMatrix& x, const runtime::Matrix& y);
   runtime::Matrix View(const memory::StepBuffer& buffer, int64_t rows) const;
-  std::span<std::byte> LinearScratch() const;
+  runtime::DeviceSpan LinearScratch() const;
 
-  runtime::Device& device_;
   const memory::VisionStepLayout layout_;
   const int64_t width_;  // E
   const int64_t query_num_;
   const int64_t heads_;
   const float eps_;
-  const std::span<std::byte> workspace_;
+  const runtime::DeviceSpan workspace_;
 
   runtime::ConstMatrix query_, kv_proj_, in_proj_, out_proj_, proj_;
-  const float *in_proj_bias_, *out_proj_bias_;
+  FloatArray in_proj_bias_, out_proj_bias_;
   Norm norm_q_, norm_kv_, norm_post_;
   runtime::Matrix q_;  // f32 [query_num, E]
 };

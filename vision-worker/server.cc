@@ -83,10 +83,8 @@ StepBatcher::Options BatcherOptions(const ClusterConfig& config, const worker::W
   const memory::ResolvedKnobs& knobs = device.plan().knobs;
   StepBatcher::Options options;
   options.bounds = {.patches_max = knobs.max_patches_per_step, .pieces_max = knobs.max_pieces_per_step};
-  options.rows_per_piece = device.model().resampler.query_num;
   // Every piece has a patch, so the gate's patches bound the pieces.
   options.pieces_waiting_max = config.vision_worker.patches_in_flight_max;
-  options.store_dtype = device.compute();
   return options;
 }
 
@@ -138,7 +136,7 @@ absl::StatusOr<std::unique_ptr<VisionServer>> VisionServer::Start(const ClusterC
   HEADROOM_ASSIGN_OR_RETURN(std::unique_ptr<Encoder> encoder,
                             Encoder::Create(device.device(), device.model(), plan, device.arena()));
   HEADROOM_ASSIGN_OR_RETURN(
-      const std::span<std::byte> store,
+      const memory::DeviceSpan store,
       device.arena().Take(Component::kEmbeddingStore, plan.knobs.embedding_store_pieces * plan.piece_bytes));
   HEADROOM_RETURN_IF_ERROR(admission::ValidateResources(EndpointOptions(config, device).capacity));
   std::unique_ptr<VisionServer> server(
@@ -150,8 +148,8 @@ absl::StatusOr<std::unique_ptr<VisionServer>> VisionServer::Start(const ClusterC
 }
 
 VisionServer::VisionServer(const ClusterConfig& config, worker::WorkerDevice& device, ImageSandbox& sandbox,
-                           std::unique_ptr<Encoder> encoder, std::span<std::byte> store,
-                           rpc::ChannelDirectory& channels, Metrics& metrics, ProcessEnd& process)
+                           std::unique_ptr<Encoder> encoder, memory::DeviceSpan store, rpc::ChannelDirectory& channels,
+                           Metrics& metrics, ProcessEnd& process)
     : device_(device),
       sandbox_(sandbox),
       norm_(NormFrom(device.model())),
@@ -171,10 +169,10 @@ VisionServer::VisionServer(const ClusterConfig& config, worker::WorkerDevice& de
                   const std::string& bytes, const model::ImageHeader& header) {
                 return sandbox_.Decode(bytes, header, wait);
               }),
-      store_(store, device.plan().piece_bytes, SystemRandom().Next() >> 1),
+      store_(device.arena().memory(), store, device.plan().piece_bytes, SystemRandom().Next() >> 1),
       batcher_(
           BatcherOptions(config, device),
-          [this](std::span<const PiecePixels* const> pieces) { return EncodePieces(pieces); }, SystemClock(),
+          [this](std::span<const StepBatcher::Piece> pieces) { return EncodePieces(pieces); }, SystemClock(),
           [this](const StepReport& step) { CountStep(step); }),
       service_({endpoint_.gate(), intake_, store_, batcher_, SystemClock()}, ServiceOptions(config, device), metrics),
       metrics_token_(metrics.AddCollector([this] { return Collect(); })),
@@ -187,25 +185,28 @@ VisionServer::VisionServer(const ClusterConfig& config, worker::WorkerDevice& de
             process, SystemClock()) {
   // The whole store is promised: to active legs, and what they leave free to the cache, which yields to them.
   memory::Ledger& ledger = device.ledger();
-  ledger.AddReserved(Component::kEmbeddingStore, static_cast<int64_t>(store.size()));
+  ledger.AddReserved(Component::kEmbeddingStore, store.bytes);
   store_.ListenToUsed([&ledger](int64_t bytes) { ledger.AddUsed(Component::kEmbeddingStore, bytes); });
 }
 
 VisionServer::~VisionServer() { Stop(Duration::zero()); }
 
 // On the batcher's thread.
-absl::StatusOr<runtime::ConstMatrix> VisionServer::EncodePieces(std::span<const PiecePixels* const> pieces) {
+absl::StatusOr<std::vector<bool>> VisionServer::EncodePieces(std::span<const StepBatcher::Piece> pieces) {
   const int64_t columns = device_.model().vision->patch_values();
   std::vector<PieceInput> inputs;
+  std::vector<memory::DeviceSpan> store;
   inputs.reserve(pieces.size());
+  store.reserve(pieces.size());
   float* rows = patch_matrix_.data();
-  for (const PiecePixels* piece : pieces) {
-    const int64_t patches = piece->grid.patches();
-    WritePatchMatrix(*piece, norm_, rows);
-    inputs.push_back({.grid = piece->grid, .patches = runtime::ConstMatrix::F32(rows, patches, columns)});
+  for (const StepBatcher::Piece& piece : pieces) {
+    const int64_t patches = piece.pixels->grid.patches();
+    WritePatchMatrix(*piece.pixels, norm_, rows);
+    inputs.push_back({.grid = piece.pixels->grid, .patches = runtime::HostMatrix::F32(rows, patches, columns)});
+    store.push_back(piece.to);
     rows += patches * columns;
   }
-  return encoder_->Encode(inputs);
+  return encoder_->Encode(inputs, {.store = store});
 }
 
 void VisionServer::CountStep(const StepReport& step) {

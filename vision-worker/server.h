@@ -47,9 +47,9 @@ class VisionServer : public RunningService {
 
  private:
   VisionServer(const ClusterConfig& config, worker::WorkerDevice& device, ImageSandbox& sandbox,
-               std::unique_ptr<Encoder> encoder, std::span<std::byte> store, rpc::ChannelDirectory& channels,
+               std::unique_ptr<Encoder> encoder, memory::DeviceSpan store, rpc::ChannelDirectory& channels,
                Metrics& metrics, ProcessEnd& process);
-  absl::StatusOr<runtime::ConstMatrix> EncodePieces(std::span<const PiecePixels* const> pieces);
+  absl::StatusOr<std::vector<bool>> EncodePieces(std::span<const StepBatcher::Piece> pieces);
   void CountStep(const StepReport& step);
   std::vector<MetricSample> Collect() const;
 

@@ -8,6 +8,7 @@
 
 #include "admission/worker_gate.h"
 #include "common/clock.h"
+#include "common/dtype.h"
 #include "common/metrics.h"
 #include "common/thread_pool.h"
 #include "headroom/v1/vision.grpc.pb.h"

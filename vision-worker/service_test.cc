@@ -15,6 +15,7 @@
 #include "common/rpc/status.h"
 #include "common/testing/paths.h"
 #include "model/checkpoint.h"
+#include "runtime/testing/test_device.h"
 #include "vision-worker/server.h"
 
 namespace headroom::vision_worker {
@@ -62,7 +63,8 @@ class VisionWorkerTest : public testing::Test {
     ASSERT_TRUE(started.ok()) << started.status();
     sandbox_ = std::move(*started);
     metrics_ = *Metrics::Create("");
-    auto device = worker::WorkerDevice::Create(*config, {.vision = true, .llm = false}, AddEncoderNeeds, {});
+    auto device = worker::WorkerDevice::Create(*config, {.vision = true, .llm = false}, AddEncoderNeeds, {}, {},
+                                               runtime::CreateTestDevice);
     ASSERT_TRUE(device.ok()) << device.status();
     device_ = std::move(*device);
     auto server = VisionServer::Start(*config, *device_, *sandbox_, channels_, *metrics_, process_);

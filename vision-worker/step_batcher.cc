@@ -1,15 +1,13 @@
 #include "vision-worker/step_batcher.h"
 
 #include <algorithm>
-#include <cmath>
-#include <cstring>
 #include <utility>
 
-#include "common/bf16.h"
 #include "common/check.h"
 #include "common/compute_thread.h"
 
 namespace headroom::vision_worker {
+
 std::vector<size_t> ChooseStep(std::span<const int64_t> patches, const StepBounds& bounds) {
   std::vector<size_t> chosen;
   int64_t left = bounds.patches_max;
@@ -25,8 +23,7 @@ std::vector<size_t> ChooseStep(std::span<const int64_t> patches, const StepBound
 StepBatcher::StepBatcher(Options options, EncodePieces encode, Clock& clock,
                          std::function<void(const StepReport&)> on_step)
     : options_(options), encode_(std::move(encode)), clock_(clock), on_step_(std::move(on_step)) {
-  HEADROOM_CHECK(options_.bounds.patches_max > 0 && options_.bounds.pieces_max > 0 && options_.rows_per_piece > 0)
-      << "step bounds";
+  HEADROOM_CHECK(options_.bounds.patches_max > 0 && options_.bounds.pieces_max > 0) << "step bounds";
   patches_waiting_.reserve(static_cast<size_t>(std::max<int64_t>(0, options_.pieces_waiting_max)));
   thread_ = std::thread([this] { Run(); });
 }
@@ -112,24 +109,26 @@ std::vector<StepBatcher::Waiting> StepBatcher::NextStep() {
 }
 
 void StepBatcher::RunStep(std::vector<Waiting> step) {
-  std::vector<const PiecePixels*> pieces;
+  std::vector<Piece> pieces;
   StepReport report{.pieces = static_cast<int64_t>(step.size())};
   for (const Waiting& waiting : step) {
-    pieces.push_back(&waiting.job->pieces[static_cast<size_t>(waiting.piece)]);
+    pieces.push_back({&waiting.job->pieces[static_cast<size_t>(waiting.piece)], waiting.job->pin.Piece(waiting.piece)});
     report.patches += waiting.patches;
   }
   const TimePoint begin = clock_.Now();
-  const absl::StatusOr<runtime::ConstMatrix> embeddings = encode_(pieces);
+  const absl::StatusOr<std::vector<bool>> finite = encode_(pieces);
   report.seconds = Seconds(clock_.Now() - begin);
-  if (embeddings.ok()) on_step_(report);
+  if (finite.ok()) on_step_(report);
 
   for (size_t i = 0; i < step.size(); ++i) {
     const std::shared_ptr<ImageJob>& job = step[i].job;
     if (job->pieces_left_ == 0) continue;  // an earlier piece of it failed
-    const absl::Status status =
-        embeddings.ok() ? Store(*embeddings, static_cast<int64_t>(i), step[i]) : embeddings.status();
-    if (!status.ok()) {
-      Finish(job, status);
+    if (!finite.ok()) {
+      Finish(job, finite.status());
+      continue;
+    }
+    if (!finite->at(i)) {
+      Finish(job, absl::InternalError("the vision tower gave a value that is not a number"));
       continue;
     }
     job->pieces[static_cast<size_t>(step[i].piece)].rgb = {};
@@ -138,30 +137,6 @@ void StepBatcher::RunStep(std::vector<Waiting> step) {
     job->pin.Publish(job->seconds_);
     Finish(job, absl::OkStatus());
   }
-}
-
-// Row-major rows of one piece, in the store's type.
-absl::Status StepBatcher::Store(const runtime::ConstMatrix& embeddings, int64_t index, const Waiting& waiting) {
-  const int64_t rows = options_.rows_per_piece;
-  const std::span<std::byte> out = waiting.job->pin.Piece(waiting.piece);
-  const int64_t element_bytes = SizeOf(options_.store_dtype);
-  HEADROOM_CHECK(static_cast<int64_t>(out.size()) >= rows * embeddings.cols * element_bytes)
-      << "piece of " << out.size();
-  std::byte* to = out.data();
-  for (int64_t row = 0; row < rows; ++row) {
-    const float* from = embeddings.F32() + (index * rows + row) * embeddings.row_stride;
-    for (int64_t column = 0; column < embeddings.cols; ++column, to += element_bytes) {
-      if (!std::isfinite(from[column]))
-        return absl::InternalError("the vision tower gave a value that is not a number");
-      if (options_.store_dtype == DType::kF32) {
-        std::memcpy(to, &from[column], sizeof(float));
-      } else {
-        const uint16_t half = ToBf16(from[column]);
-        std::memcpy(to, &half, sizeof half);
-      }
-    }
-  }
-  return absl::OkStatus();
 }
 
 // Takes the job out of the queue and tells its owner.

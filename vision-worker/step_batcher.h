@@ -18,7 +18,7 @@
 
 #include "common/clock.h"
 #include "common/status.h"
-#include "runtime/matrix.h"
+#include "memory/device_memory.h"
 #include "vision-worker/embedding_store.h"
 #include "vision-worker/image/cut.h"
 
@@ -56,15 +56,17 @@ struct StepReport {
 
 class StepBatcher {
  public:
-  // One pass over pieces: embeddings f32 [pieces · rows_per_piece, columns], valid until the next call. Called on the
-  // batcher's thread only.
-  using EncodePieces = std::function<absl::StatusOr<runtime::ConstMatrix>(std::span<const PiecePixels* const> pieces)>;
+  // One pass over pieces; each piece's rows go to its memory. Says for each whether all are finite numbers. Called on
+  // the batcher's thread only.
+  struct Piece {
+    const PiecePixels* pixels;
+    memory::DeviceSpan to;
+  };
+  using EncodePieces = std::function<absl::StatusOr<std::vector<bool>>(std::span<const Piece> pieces)>;
 
   struct Options {
     StepBounds bounds;
-    int64_t rows_per_piece = 0;
     int64_t pieces_waiting_max = 0;
-    DType store_dtype = DType::kF32;  // of the rows in the embedding store
   };
   StepBatcher(Options options, EncodePieces encode, Clock& clock, std::function<void(const StepReport&)> on_step);
   ~StepBatcher() { Stop(); }
@@ -88,7 +90,6 @@ class StepBatcher {
   void Run();
   std::vector<Waiting> NextStep();
   void RunStep(std::vector<Waiting> step);
-  absl::Status Store(const runtime::ConstMatrix& embeddings, int64_t index, const Waiting& waiting);
   void Finish(const std::shared_ptr<ImageJob>& job, absl::Status status);
 
   const Options options_;

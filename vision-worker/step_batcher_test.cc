@@ -8,6 +8,7 @@
 #include <random>
 
 #include "common/check.h"
+#include "memory/testing/fake_memory.h"
 
 namespace headroom::vision_worker {
 namespace {
@@ -70,22 +71,23 @@ class StepBatcherTest : public testing::Test {
     return result;
   }
 
-  absl::StatusOr<runtime::ConstMatrix> Encode(std::span<const PiecePixels* const> pieces) {
+  absl::StatusOr<std::vector<bool>> Encode(std::span<const StepBatcher::Piece> pieces) {
     std::unique_lock lock(mutex_);
     open_.wait(lock, [this] { return !held_; });
     int64_t patches = 0;
-    out_.assign(pieces.size() * kRows * kColumns, 0);
-    for (size_t i = 0; i < pieces.size(); ++i) {
-      patches += pieces[i]->grid.patches();
-      const uint8_t name = pieces[i]->rgb.at(0);
-      for (int64_t j = 0; j < kRows * kColumns; ++j) {
-        out_[i * kRows * kColumns + static_cast<size_t>(j)] =
-            name == kPoison ? std::numeric_limits<float>::infinity() : static_cast<float>(name * 100 + j);
-      }
+    std::vector<bool> finite;
+    for (const StepBatcher::Piece& piece : pieces) {
+      patches += piece.pixels->grid.patches();
+      const uint8_t name = piece.pixels->rgb.at(0);
+      std::vector<float> rows(kRows * kColumns);
+      for (size_t j = 0; j < rows.size(); ++j) rows[j] = static_cast<float>(name * 100 + static_cast<int>(j));
+      HEADROOM_CHECK(piece.to.bytes == kPieceBytes &&
+                     region_.memory().Write(std::as_bytes(std::span(rows)), piece.to.data).ok());
+      finite.push_back(name != kPoison);
     }
     steps_.push_back(patches);
     if (fail_) return absl::InternalError("broken device");
-    return runtime::ConstMatrix::F32(out_.data(), static_cast<int64_t>(pieces.size()) * kRows, kColumns);
+    return finite;
   }
 
   void Hold(bool held) {
@@ -108,16 +110,14 @@ class StepBatcherTest : public testing::Test {
   std::condition_variable open_;
   bool held_ = false;
   bool fail_ = false;
-  std::vector<float> out_;
   std::vector<int64_t> steps_;
   int keys_ = 0;
-  std::vector<std::byte> region_ = std::vector<std::byte>(40 * kPieceBytes);
-  EmbeddingStore store_{region_, kPieceBytes, 1};
-  StepBatcher batcher_{
-      {.bounds = {.patches_max = 10, .pieces_max = 4}, .rows_per_piece = kRows, .pieces_waiting_max = 12},
-      [this](auto pieces) { return Encode(pieces); },
-      SystemClock(),
-      [](const StepReport&) {}};
+  memory::testing::FakeRegion region_{40 * kPieceBytes};
+  EmbeddingStore store_{region_.memory(), region_.span(), kPieceBytes, 1};
+  StepBatcher batcher_{{.bounds = {.patches_max = 10, .pieces_max = 4}, .pieces_waiting_max = 12},
+                       [this](auto pieces) { return Encode(pieces); },
+                       SystemClock(),
+                       [](const StepReport&) {}};
 };
 
 TEST_F(StepBatcherTest, PiecesOfSeveralImagesShareSteps) {
@@ -183,8 +183,8 @@ TEST_F(StepBatcherTest, BoundsAreKept) {
 }
 
 TEST(StepBatcherStop, WhatWaitsIsCancelled) {
-  std::vector<std::byte> region(4 * kPieceBytes);
-  EmbeddingStore store(region, kPieceBytes, 1);
+  memory::testing::FakeRegion region(4 * kPieceBytes);
+  EmbeddingStore store(region.memory(), region.span(), kPieceBytes, 1);
   std::promise<void> entered, leave;
   auto job = [&](std::promise<absl::Status>& promise) {
     auto made = std::make_shared<ImageJob>();
@@ -194,17 +194,15 @@ TEST(StepBatcherStop, WhatWaitsIsCancelled) {
     return made;
   };
   std::promise<absl::Status> first, second;
-  std::vector<float> out(kRows * kColumns);
   bool used = false;
   auto batcher = std::make_unique<StepBatcher>(
-      StepBatcher::Options{
-          .bounds = {.patches_max = 1, .pieces_max = 1}, .rows_per_piece = kRows, .pieces_waiting_max = 4},
-      [&](auto) -> absl::StatusOr<runtime::ConstMatrix> {
+      StepBatcher::Options{.bounds = {.patches_max = 1, .pieces_max = 1}, .pieces_waiting_max = 4},
+      [&](auto) -> absl::StatusOr<std::vector<bool>> {
         if (!std::exchange(used, true)) {
           entered.set_value();
           leave.get_future().wait();
         }
-        return runtime::ConstMatrix::F32(out.data(), kRows, kColumns);
+        return std::vector<bool>{true};
       },
       SystemClock(), [](const StepReport&) {});
   ASSERT_TRUE(batcher->Submit(job(first)).ok());

@@ -62,7 +62,8 @@ absl::Status MeasureDevice(const ClusterConfig& config, const memory::HostFit& h
 absl::StatusOr<std::unique_ptr<WorkerDevice>> WorkerDevice::Create(const ClusterConfig& config, memory::Roles roles,
                                                                    const AddNeeds& add_needs,
                                                                    const memory::HostFit& host,
-                                                                   const std::stop_token& stop) {
+                                                                   const std::stop_token& stop,
+                                                                   const runtime::CreateDevice& create_device) {
   if (config.model.path.empty()) return absl::InvalidArgumentError("model.path is not set");
   std::unique_ptr<WorkerDevice> worker(new WorkerDevice());
   memory::PlanRequest request;
@@ -78,7 +79,7 @@ absl::StatusOr<std::unique_ptr<WorkerDevice>> WorkerDevice::Create(const Cluster
   options.kind = config.device.kind;
   options.isa = config.device.isa;
   options.threads = static_cast<int>(config.device.threads);
-  HEADROOM_ASSIGN_OR_RETURN(worker->device_, runtime::Device::Create(options));
+  HEADROOM_ASSIGN_OR_RETURN(worker->device_, create_device(options));
 
   request.device.name = config.device.kind;
   request.device.memory_bytes = config.device.memory;
@@ -106,11 +107,11 @@ absl::StatusOr<std::unique_ptr<WorkerDevice>> WorkerDevice::Create(const Cluster
   for (const Component component : {Component::kLibraries, Component::kContextFloor, Component::kOtherProcesses}) {
     worker->ledger_->AddReserved(component, worker->plan_.Bytes(component));
   }
-  HEADROOM_ASSIGN_OR_RETURN(worker->arena_, memory::Arena::Create(worker->plan_.arena_bytes, *worker->ledger_, stop));
+  HEADROOM_ASSIGN_OR_RETURN(worker->arena_, memory::Arena::Create(worker->plan_.arena_bytes, worker->device_->memory(),
+                                                                  *worker->ledger_, stop));
   Log(LogLevel::kInfo, "worker", "device memory reserved")
       .With("device", request.device.name)
-      .With("isa", runtime::IsaName(worker->device_->isa()))
-      .With("threads", worker->device_->threads())
+      .With("computes_with", worker->device_->Describe())
       .With("arena_bytes", worker->plan_.arena_bytes)
       .With("device_bytes", worker->plan_.device_bytes)
       .With("kv_blocks", worker->plan_.kv_blocks);

@@ -33,9 +33,9 @@ class WorkerDevice {
   // `host`: what the machine has, and the host budgets that it must have room for beside the device.
   // Errors of configuration, checkpoint, plan (FAILED_PRECONDITION with the line that binds) and machine
   // (RESOURCE_EXHAUSTED). CANCELLED when `stop` fires while memory is touched.
-  static absl::StatusOr<std::unique_ptr<WorkerDevice>> Create(const ClusterConfig& config, memory::Roles roles,
-                                                              const AddNeeds& add_needs, const memory::HostFit& host,
-                                                              const std::stop_token& stop = {});
+  static absl::StatusOr<std::unique_ptr<WorkerDevice>> Create(
+      const ClusterConfig& config, memory::Roles roles, const AddNeeds& add_needs, const memory::HostFit& host,
+      const std::stop_token& stop = {}, const runtime::CreateDevice& create_device = runtime::Device::Create);
 
   runtime::Device& device() { return *device_; }
   memory::Arena& arena() { return *arena_; }

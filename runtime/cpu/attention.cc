@@ -1,15 +1,26 @@
 #include <algorithm>
+#include <span>
 #include <vector>
 
 #include "common/arith.h"
-#include "runtime/cpu/compute.h"
+#include "runtime/cpu/cpu_backend.h"
 #include "runtime/cpu/flash.h"
 
 namespace headroom::runtime::cpu {
 namespace {
 
+// AttentionArgs as the kernels take it.
+struct Work {
+  ConstView q, k, v;
+  std::span<const AttentionSegment> segments;
+  int64_t heads, head_dim;
+  float scale;
+  View out;
+  std::byte* scratch;
+};
+
 // Query rows per unit: enough units for the team, but enough rows to repay packing the keys for each unit again.
-int64_t RowsPerUnit(const Context& context, const AttentionArgs& args) {
+int64_t RowsPerUnit(const Context& context, const Work& args) {
   int64_t rows = kFlashRows;
   const auto units = [&](int64_t per_unit) {
     int64_t n = 0;
@@ -26,7 +37,7 @@ struct Unit {
   int64_t row;
 };
 
-void Run(const Context& context, const AttentionArgs& args, const Unit& unit, int64_t rows_per_unit, int thread) {
+void Attend(const Context& context, const Work& args, const Unit& unit, int64_t rows_per_unit, int thread) {
   const AttentionSegment& s = *unit.segment;
   const int64_t rows = std::min(rows_per_unit, s.q_count - unit.row);
   const int64_t column = unit.head * args.head_dim;
@@ -45,14 +56,28 @@ void Run(const Context& context, const AttentionArgs& args, const Unit& unit, in
   }
   const int64_t out_row = (s.out_begin < 0 ? s.q_begin : s.out_begin) + unit.row;
   for (int64_t r = 0; r < rows; ++r) {
-    const Matrix out = args.out.RowRange(out_row + r, 1).ColRange(column, args.head_dim);
+    const View out = args.out.RowRange(out_row + r, 1).ColRange(column, args.head_dim);
     flash.Finish(r, out.data, ElementOf(out.dtype));
   }
 }
 
 }  // namespace
 
-void ComputeAttention(const Context& context, const AttentionArgs& args) {
+int64_t CpuBackend::AttentionScratchBytes(int64_t head_dim) const {
+  return FlashScratchBytes(head_dim) * context_.threads;
+}
+
+absl::Status CpuBackend::Run(const AttentionArgs& given) {
+  const Context& context = context_;
+  const Work args = {.q = context.host(given.q),
+                     .k = context.host(given.k),
+                     .v = context.host(given.v),
+                     .segments = {context.host.Array(given.segments), static_cast<size_t>(given.segments.size)},
+                     .heads = given.heads,
+                     .head_dim = given.head_dim,
+                     .scale = given.scale,
+                     .out = context.host(given.out),
+                     .scratch = context.host.Bytes(given.scratch.data)};
   const int64_t rows = RowsPerUnit(context, args);
   // Units are numbered segment by segment, head by head; only where each segment begins is kept.
   const auto chunks = [rows](const AttentionSegment& s) { return CeilDiv(s.q_count, rows); };
@@ -72,7 +97,8 @@ void ComputeAttention(const Context& context, const AttentionArgs& args) {
   int64_t macs = 0;
   for (const AttentionSegment& s : args.segments) macs += 2 * s.q_count * s.k_count * args.heads * args.head_dim;
   ParallelUnits(context, units, NsForMacs(macs),
-                [&](int64_t unit, int thread) { Run(context, args, unit_at(unit), rows, thread); });
+                [&](int64_t unit, int thread) { Attend(context, args, unit_at(unit), rows, thread); });
+  return absl::OkStatus();
 }
 
 }  // namespace headroom::runtime::cpu

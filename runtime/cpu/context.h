@@ -5,8 +5,9 @@
 
 #include "common/compute_thread.h"
 #include "common/dtype.h"
+#include "runtime/cpu/host.h"
+#include "runtime/cpu/isa.h"
 #include "runtime/cpu/kernels.h"
-#include "runtime/device.h"
 
 #ifndef HEADROOM_SINGLE_THREADED
 #include <omp.h>
@@ -18,6 +19,7 @@ struct Context {
   Isa isa = Isa::kAvx2;
   const Kernels* kernels = nullptr;
   int threads = 1;
+  HostAccess host{};
 };
 
 inline Element ElementOf(DType dtype) { return dtype == DType::kBF16 ? kElementBf16 : kElementF32; }

@@ -6,13 +6,22 @@
 #include <cstdint>
 #include <span>
 
+#include "common/arith.h"
 #include "runtime/cpu/context.h"
-#include "runtime/ops/attention.h"
 
 namespace headroom::runtime::cpu {
 
-inline constexpr int64_t kFlashKeys = kAttentionKeys;  // per block
-inline constexpr int64_t kFlashRows = kAttentionRows;  // query rows at most
+inline constexpr int64_t kFlashKeys = 128;      // packed at a time
+inline constexpr int64_t kFlashRows = 256;      // query rows that share them, at most
+inline constexpr int64_t kFlashScoreRows = 32;  // query rows whose scores exist at a time
+
+// Scratch of one thread: three blocks of keys, query rows and their sums, scores and their weights, and two numbers per
+// query row.
+constexpr int64_t FlashScratchBytes(int64_t head_dim) {
+  const int64_t dim = RoundUp(head_dim, kColumnQuantum);
+  const int64_t floats = dim * (3 * kFlashKeys + 2 * kFlashRows) + 2 * kFlashScoreRows * kFlashKeys + 2 * kFlashRows;
+  return static_cast<int64_t>(sizeof(float)) * floats;
+}
 
 // `count` keys and values whose rows lie so many elements apart.
 struct KeyRun {
@@ -38,7 +47,7 @@ struct Visible {
 
 class Flash {
  public:
-  // scratch: this thread's share of AttentionScratchBytes. bf16 only where kernels->gemm_bf16 exists. Keys and values
+  // scratch: FlashScratchBytes. bf16 only where kernels->gemm_bf16 exists. Keys and values
   // are of type `source`.
   Flash(const Context& context, bool bf16, Element source, int64_t head_dim, float scale, std::byte* scratch);
 
@@ -53,7 +62,7 @@ class Flash {
   void Finish(int64_t row, void* out, Element type) const;
 
  private:
-  static constexpr int64_t kScoreRows = kAttentionScoreRows;
+  static constexpr int64_t kScoreRows = kFlashScoreRows;
 
   void PackKeys(std::span<const KeyRun> runs, int64_t keys);
   void PackValues(std::span<const KeyRun> runs, int64_t keys);
@@ -81,8 +90,9 @@ class Flash {
   float* total_;    // [kFlashRows]
 };
 
-inline std::byte* FlashScratch(std::span<std::byte> scratch, int64_t head_dim, int thread) {
-  return scratch.data() + AttentionScratchBytes(head_dim, 1) * thread;
+// This thread's share of what AttentionScratchBytes asked for.
+inline std::byte* FlashScratch(std::byte* scratch, int64_t head_dim, int thread) {
+  return scratch + FlashScratchBytes(head_dim) * thread;
 }
 
 }  // namespace headroom::runtime::cpu

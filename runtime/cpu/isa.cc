@@ -1,10 +1,15 @@
+#include "runtime/cpu/isa.h"
+
 #include <cpuid.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cstdint>
+#include <cstdlib>
+#include <mutex>
+#include <optional>
 
-#include "runtime/cpu/cpu_backend.h"
+#include "runtime/cpu/primitives.h"
 
 namespace headroom::runtime::cpu {
 namespace {
@@ -53,6 +58,61 @@ absl::StatusOr<Isa> DetectIsa() {
   if (!Bit(Cpuid(7, 1).eax, 5)) return Isa::kAvx512;
   const bool tiles = (states & 0x60000) == 0x60000 && Bit(seven.edx, 22) && Bit(seven.edx, 24);
   return tiles && MayUseTiles() ? Isa::kAmx : Isa::kAvx512Bf16;
+}
+
+namespace {
+
+constexpr Isa kAllIsas[] = {Isa::kAvx2, Isa::kAvx512, Isa::kAvx512Bf16, Isa::kAmx};
+
+absl::StatusOr<Isa> ChooseIsa(const std::string& wanted) {
+  HEADROOM_ASSIGN_OR_RETURN(const Isa present, DetectIsa());
+  std::string name = wanted;
+  if (name == "auto") {
+    const char* forced = std::getenv("HEADROOM_ISA");
+    if (forced != nullptr && *forced != '\0') name = forced;
+  }
+  if (name == "auto") return present;
+  for (const Isa isa : kAllIsas) {
+    if (name != IsaName(isa)) continue;
+    if (isa > present) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("instruction set ", name, " is forced, but this machine has ", IsaName(present), " at most"));
+    }
+    return isa;
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("unknown instruction set ", name, ": want auto, avx2, avx512, avx512_bf16 or amx"));
+}
+
+}  // namespace
+
+const char* IsaName(Isa isa) {
+  switch (isa) {
+    case Isa::kAvx2:
+      return "avx2";
+    case Isa::kAvx512:
+      return "avx512";
+    case Isa::kAvx512Bf16:
+      return "avx512_bf16";
+    case Isa::kAmx:
+      return "amx";
+  }
+  return "unknown";
+}
+
+absl::StatusOr<Isa> FixIsaOfProcess(const std::string& wanted) {
+  static std::mutex mutex;
+  static std::optional<Isa> chosen;
+  HEADROOM_ASSIGN_OR_RETURN(const Isa isa, ChooseIsa(wanted));
+  const std::lock_guard<std::mutex> lock(mutex);
+  if (chosen.has_value()) {
+    if (*chosen == isa) return isa;
+    return absl::FailedPreconditionError(absl::StrCat("instruction set ", IsaName(isa),
+                                                      " is wanted, but this process computes with ", IsaName(*chosen)));
+  }
+  HEADROOM_RETURN_IF_ERROR(Primitives::Limit(isa));
+  chosen = isa;
+  return isa;
 }
 
 }  // namespace headroom::runtime::cpu

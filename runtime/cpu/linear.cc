@@ -1,11 +1,40 @@
 #include <algorithm>
 #include <cstring>
+#include <span>
 
 #include "common/arith.h"
-#include "runtime/cpu/compute.h"
+#include "runtime/cpu/cpu_backend.h"
+#include "runtime/cpu/cpu_device.h"
 
 namespace headroom::runtime::cpu {
 namespace {
+
+// LinearArgs as the kernels take it.
+struct HostLinear {
+  ConstView x, weight;
+  const float* bias;
+  View y;
+  bool accumulate, weight_is_kn;
+  std::span<std::byte> scratch;
+};
+
+HostLinear OnHost(const Context& context, const LinearArgs& args) {
+  return {.x = context.host(args.x),
+          .weight = context.host(args.weight),
+          .bias = context.host.Array(args.bias),
+          .y = context.host(args.y),
+          .accumulate = args.accumulate,
+          .weight_is_kn = args.weight_is_kn,
+          .scratch = {context.host.Bytes(args.scratch.data), static_cast<size_t>(args.scratch.bytes)}};
+}
+
+// Multiples of 8 from 9 rows on, up to 64; then eight buckets per power of two (waste below 12.5 %).
+constexpr int64_t RowBucket(int64_t rows) {
+  if (rows <= kGemvRowsMax) return rows;
+  int64_t step = 8;
+  while (step * 16 < rows && step < (int64_t{1} << 40)) step *= 2;
+  return RoundUp(rows, step);
+}
 
 // Own product for any M: W goes tile by tile through a cache-sized f32 copy.
 constexpr int64_t kTileN = 64;
@@ -24,16 +53,16 @@ enum class Path { kGemv, kTiled, kOneDnn };
 
 Path PathFor(const Context& context, int64_t rows, DType dtype, bool weight_is_kn) {
   if (rows <= kGemvRowsMax && !weight_is_kn) return Path::kGemv;
-  if (!Products::Available()) return Path::kTiled;
+  if (!Primitives::Available()) return Path::kTiled;
   // Below AVX-512 oneDNN has no bf16, and its f32 product takes buffers of its own at every call, outside of any plan.
   // Below AVX512-BF16 it emulates bf16 at half the speed of widening (README.md has the figures).
   const Isa needed = dtype == DType::kBF16 ? Isa::kAvx512Bf16 : Isa::kAvx512;
   return context.isa >= needed ? Path::kOneDnn : Path::kTiled;
 }
 
-int64_t OutputsOf(const LinearArgs& args) { return args.y.cols; }
+int64_t OutputsOf(const HostLinear& args) { return args.y.cols; }
 
-void Gemv(const Context& context, const LinearArgs& args) {
+void Gemv(const Context& context, const HostLinear& args) {
   // Rows of W go to threads as they become free: where a core is shared or slow, the others do not wait for it.
   constexpr int64_t kPartBytesMin = 65536;
   constexpr int64_t kPartsPerThread = 8;
@@ -47,7 +76,7 @@ void Gemv(const Context& context, const LinearArgs& args) {
   const int64_t nanoseconds = NsForWeightBytes(bytes + bytes * (args.x.rows - 1) / 3);
   ParallelUnits(context, parts, nanoseconds, [&](int64_t part, int) {
     const int64_t begin = n * part / parts;
-    const ConstMatrix w = args.weight.RowRange(begin, n * (part + 1) / parts - begin);
+    const ConstView w = args.weight.RowRange(begin, n * (part + 1) / parts - begin);
     kernel(w.data, w.row_stride, w.rows, k, args.x.data, args.x.row_stride, args.x.rows,
            args.bias == nullptr ? nullptr : args.bias + begin, args.accumulate, args.y.F32() + begin,
            args.y.row_stride);
@@ -65,10 +94,10 @@ struct TiledScratch {
 };
 
 // packed[k][kTileN] = W[n0 …, k0 …]ᵀ in f32, columns from `cols` on zero.
-void PackWeights(const Context& context, const LinearArgs& args, int64_t n0, int64_t cols, int64_t k0, int64_t depth,
+void PackWeights(const Context& context, const HostLinear& args, int64_t n0, int64_t cols, int64_t k0, int64_t depth,
                  const TiledScratch& scratch) {
   const auto widen = context.kernels->convert[ElementOf(args.weight.dtype)][kElementF32];
-  const ConstMatrix w = args.weight;
+  const ConstView w = args.weight;
   if (args.weight_is_kn) {
     for (int64_t k = 0; k < depth; ++k) {
       widen(w.RowRange(k0 + k, 1).ColRange(n0, cols).data, scratch.packed + k * kTileN, cols);
@@ -88,7 +117,7 @@ void PackWeights(const Context& context, const LinearArgs& args, int64_t n0, int
 }
 
 // y[m0 …][n0 …] += x[m0 …][k0 …] · packed for `rows` rows.
-void MultiplyTile(const Context& context, const LinearArgs& args, int64_t m0, int64_t rows, int64_t n0, int64_t cols,
+void MultiplyTile(const Context& context, const HostLinear& args, int64_t m0, int64_t rows, int64_t n0, int64_t cols,
                   int64_t k0, int64_t depth, const TiledScratch& scratch) {
   const Kernels& kernels = *context.kernels;
   const float* x = args.x.F32() + m0 * args.x.row_stride + k0;
@@ -113,7 +142,7 @@ void MultiplyTile(const Context& context, const LinearArgs& args, int64_t m0, in
 }
 
 // y = bias, 0, y + bias or y: what the tiles are added to.
-void StartTile(const Context& context, const LinearArgs& args, int64_t m0, int64_t rows, int64_t n0, int64_t cols) {
+void StartTile(const Context& context, const HostLinear& args, int64_t m0, int64_t rows, int64_t n0, int64_t cols) {
   for (int64_t r = m0; r < m0 + rows; ++r) {
     float* y = args.y.F32() + r * args.y.row_stride + n0;
     if (!args.accumulate) std::fill(y, y + cols, 0.0f);
@@ -121,7 +150,7 @@ void StartTile(const Context& context, const LinearArgs& args, int64_t m0, int64
   }
 }
 
-absl::Status Tiled(const Context& context, const LinearArgs& args) {
+absl::Status Tiled(const Context& context, const HostLinear& args) {
   const int64_t needed = TiledScratchBytes(context);
   if (static_cast<int64_t>(args.scratch.size()) < needed) {
     return absl::InvalidArgumentError(
@@ -151,66 +180,66 @@ absl::Status Tiled(const Context& context, const LinearArgs& args) {
   return absl::OkStatus();
 }
 
-}  // namespace
-
-absl::Status ComputeLinear(const Context& context, Products& products, const LinearArgs& args) {
-  switch (PathFor(context, args.x.rows, args.x.dtype, args.weight_is_kn)) {
-    case Path::kGemv:
-      Gemv(context, args);
-      return absl::OkStatus();
-    case Path::kTiled:
-      return Tiled(context, args);
-    case Path::kOneDnn:
-      break;
-  }
-  const ProductShape shape = {.rows = LinearRows(args.x.rows),
-                              .n = OutputsOf(args),
-                              .k = args.x.cols,
-                              .x_row_stride = args.x.row_stride,
-                              .y_row_stride = args.y.row_stride,
-                              .dtype = args.x.dtype,
-                              .bias = args.bias != nullptr,
-                              .accumulate = args.accumulate,
-                              .weight_is_kn = args.weight_is_kn};
-  return products.Run(shape, args.x.data, args.weight.data, args.bias, args.y.F32(), args.scratch);
-}
-
-namespace {
-
 // Asks `scratch_of` for every product that oneDNN computes for the spec.
 template <typename ScratchOf>
-absl::StatusOr<LinearNeeds> VisitProducts(const Context& context, const LinearSpec& spec, const ScratchOf& scratch_of) {
+absl::StatusOr<LinearNeeds> VisitPrimitives(const Context& context, const LinearSpec& spec,
+                                            const ScratchOf& scratch_of) {
   LinearNeeds needs;
-  for (int64_t rows = 1; rows <= LinearRows(spec.rows_max); rows = LinearRows(rows + 1)) {
+  for (int64_t rows = 1; rows <= RowBucket(spec.rows_max); rows = RowBucket(rows + 1)) {
     const Path path = PathFor(context, rows, spec.dtype, spec.weight_is_kn);
     if (path == Path::kTiled) needs.scratch_bytes = std::max(needs.scratch_bytes, TiledScratchBytes(context));
     if (path != Path::kOneDnn) continue;
-    HEADROOM_ASSIGN_OR_RETURN(const int64_t bytes, scratch_of(ProductShape{.rows = rows,
-                                                                           .n = spec.n,
-                                                                           .k = spec.k,
-                                                                           .x_row_stride = spec.x_row_stride,
-                                                                           .y_row_stride = spec.y_row_stride,
-                                                                           .dtype = spec.dtype,
-                                                                           .bias = spec.bias,
-                                                                           .accumulate = spec.accumulate,
-                                                                           .weight_is_kn = spec.weight_is_kn}));
+    HEADROOM_ASSIGN_OR_RETURN(const int64_t bytes, scratch_of(PrimitiveShape{.rows = rows,
+                                                                             .n = spec.n,
+                                                                             .k = spec.k,
+                                                                             .x_row_stride = spec.x_row_stride,
+                                                                             .y_row_stride = spec.y_row_stride,
+                                                                             .dtype = spec.dtype,
+                                                                             .bias = spec.bias,
+                                                                             .accumulate = spec.accumulate,
+                                                                             .weight_is_kn = spec.weight_is_kn}));
     needs.scratch_bytes = std::max(needs.scratch_bytes, bytes);
-    needs.library_bytes += kLinearPrimitiveBytes;
+    needs.library_bytes += kPrimitiveBytes;
   }
   return needs;
 }
 
 }  // namespace
 
-absl::StatusOr<int64_t> PrepareLinear(const Context& context, Products& products, const LinearSpec& spec) {
-  HEADROOM_ASSIGN_OR_RETURN(const LinearNeeds needs, VisitProducts(context, spec, [&](const ProductShape& shape) {
-                              return products.Prepare(shape);
+int64_t CpuBackend::LinearRows(int64_t rows) const { return RowBucket(rows); }
+
+absl::Status CpuBackend::Run(const LinearArgs& args) {
+  const HostLinear linear = OnHost(context_, args);
+  switch (PathFor(context_, args.x.rows, args.x.dtype, args.weight_is_kn)) {
+    case Path::kGemv:
+      Gemv(context_, linear);
+      return absl::OkStatus();
+    case Path::kTiled:
+      return Tiled(context_, linear);
+    case Path::kOneDnn:
+      break;
+  }
+  const PrimitiveShape shape = {.rows = RowBucket(args.x.rows),
+                                .n = args.y.cols,
+                                .k = args.x.cols,
+                                .x_row_stride = args.x.row_stride,
+                                .y_row_stride = args.y.row_stride,
+                                .dtype = args.x.dtype,
+                                .bias = linear.bias != nullptr,
+                                .accumulate = args.accumulate,
+                                .weight_is_kn = args.weight_is_kn};
+  return primitives_.Run(shape, linear.x.data, linear.weight.data, linear.bias, linear.y.F32(), linear.scratch);
+}
+
+absl::StatusOr<int64_t> CpuBackend::PrepareLinear(const LinearSpec& spec) {
+  HEADROOM_ASSIGN_OR_RETURN(const LinearNeeds needs, VisitPrimitives(context_, spec, [&](const PrimitiveShape& shape) {
+                              return primitives_.Prepare(shape);
                             }));
   return needs.scratch_bytes;
 }
 
-absl::StatusOr<LinearNeeds> DescribeLinear(const Context& context, Products& products, const LinearSpec& spec) {
-  return VisitProducts(context, spec, [&](const ProductShape& shape) { return products.ScratchBytes(shape); });
+absl::StatusOr<LinearNeeds> CpuBackend::DescribeLinear(const LinearSpec& spec) {
+  return VisitPrimitives(context_, spec, [&](const PrimitiveShape& shape) { return primitives_.ScratchBytes(shape); });
 }
 
 }  // namespace headroom::runtime::cpu

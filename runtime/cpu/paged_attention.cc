@@ -1,44 +1,60 @@
 #include <algorithm>
 #include <cstring>
+#include <span>
 #include <vector>
 
 #include "common/arith.h"
-#include "runtime/cpu/compute.h"
+#include "runtime/cpu/cpu_backend.h"
 #include "runtime/cpu/flash.h"
 
 namespace headroom::runtime::cpu {
 namespace {
 
-// Row of one token of one kv head, at offset `part` (of keys or values) in its block.
-std::byte* TokenRow(const KvView& kv, int64_t part, int64_t block, int64_t head, int64_t token) {
-  return kv.base + block * kv.block_bytes + part + (head * kv.block_size + token) * kv.head_dim * SizeOf(kv.dtype);
+// Row of one token of one kv head, at offset `part` (of keys or values) in its block; `pool` is kv.base.
+std::byte* TokenRow(std::byte* pool, const KvView& kv, int64_t part, int64_t block, int64_t head, int64_t token) {
+  return pool + block * kv.block_bytes + part + (head * kv.block_size + token) * kv.head_dim * SizeOf(kv.dtype);
 }
+
+// PagedAttentionArgs as the kernels take it.
+struct Work {
+  ConstView q;
+  std::span<const PagedSequence> sequences;
+  const int32_t* block_tables;
+  int64_t table_size;
+  int64_t heads;
+  KvView kv;
+  std::byte* pool;
+  float scale;
+  View out;
+  std::byte* scratch;
+};
 
 // The query rows of a unit are (token, head of the group) pairs of one kv head, tokens outermost: all of them read the
 // same keys.
 struct Unit {
   const PagedSequence* sequence;
+  const int32_t* table;  // its row of block_tables
   int64_t kv_head;
   int64_t row;
 };
 
 // The keys [begin, begin + count) of a sequence, one run per block.
-std::span<const KeyRun> RunsOf(const PagedAttentionArgs& args, const Unit& unit, int64_t begin, int64_t count,
+std::span<const KeyRun> RunsOf(const Work& args, const Unit& unit, int64_t begin, int64_t count,
                                KeyRun (&runs)[kFlashKeys]) {
   const KvView& kv = args.kv;
   size_t n = 0;
   for (int64_t token = begin; token < begin + count;) {
     const int64_t offset = token % kv.block_size;
     const int64_t length = std::min(kv.block_size - offset, begin + count - token);
-    const int64_t block = unit.sequence->blocks[static_cast<size_t>(token / kv.block_size)];
-    runs[n++] = {TokenRow(kv, kv.k_offset, block, unit.kv_head, offset),
-                 TokenRow(kv, kv.v_offset, block, unit.kv_head, offset), kv.head_dim, kv.head_dim, length};
+    const int64_t block = unit.table[token / kv.block_size];
+    runs[n++] = {TokenRow(args.pool, kv, kv.k_offset, block, unit.kv_head, offset),
+                 TokenRow(args.pool, kv, kv.v_offset, block, unit.kv_head, offset), kv.head_dim, kv.head_dim, length};
     token += length;
   }
   return {runs, n};
 }
 
-void Run(const Context& context, const PagedAttentionArgs& args, const Unit& unit, int64_t rows_per_unit, int thread) {
+void Attend(const Context& context, const Work& args, const Unit& unit, int64_t rows_per_unit, int thread) {
   const PagedSequence& s = *unit.sequence;
   const int64_t dim = args.kv.head_dim;
   const int64_t group = args.heads / args.kv.kv_heads;
@@ -60,12 +76,12 @@ void Run(const Context& context, const PagedAttentionArgs& args, const Unit& uni
                   Visible{seen_by_first - key, unit.row, group});
   }
   for (int64_t r = 0; r < rows; ++r) {
-    const Matrix out = args.out.RowRange(token_of(r), 1).ColRange(column_of(r), dim);
+    const View out = args.out.RowRange(token_of(r), 1).ColRange(column_of(r), dim);
     flash.Finish(r, out.data, ElementOf(out.dtype));
   }
 }
 
-int64_t RowsPerUnit(const Context& context, const PagedAttentionArgs& args) {
+int64_t RowsPerUnit(const Context& context, const Work& args) {
   const int64_t group = args.heads / args.kv.kv_heads;
   const auto units = [&](int64_t per_unit) {
     int64_t n = 0;
@@ -79,37 +95,54 @@ int64_t RowsPerUnit(const Context& context, const PagedAttentionArgs& args) {
 
 }  // namespace
 
-void ComputePagedKvWrite(const Context& context, const PagedKvWriteArgs& args) {
+absl::Status CpuBackend::Run(const PagedKvWriteArgs& args) {
   const KvView& kv = args.kv;
-  const auto convert = context.kernels->convert[kElementF32][ElementOf(kv.dtype)];
+  const ConstView k = context_.host(args.k), v = context_.host(args.v);
+  const int64_t* slots = context_.host.Array(args.slots);
+  std::byte* pool = context_.host.Bytes(kv.base);
+  const auto convert = context_.kernels->convert[kElementF32][ElementOf(kv.dtype)];
   const int64_t cols = kv.kv_heads * kv.head_dim;
-  ParallelRanges(context, args.k.rows, NsForElements(2 * args.k.rows * cols), [&](int64_t begin, int64_t end) {
+  ParallelRanges(context_, k.rows, NsForElements(2 * k.rows * cols), [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
-      const int64_t slot = args.slots[static_cast<size_t>(row)];
-      const int64_t block = slot / kv.block_size;
-      const int64_t token = slot % kv.block_size;
+      const int64_t block = slots[row] / kv.block_size;
+      const int64_t token = slots[row] % kv.block_size;
       for (int64_t head = 0; head < kv.kv_heads; ++head) {
         const int64_t column = head * kv.head_dim;
-        convert(args.k.F32() + row * args.k.row_stride + column, TokenRow(kv, kv.k_offset, block, head, token),
+        convert(k.F32() + row * k.row_stride + column, TokenRow(pool, kv, kv.k_offset, block, head, token),
                 kv.head_dim);
-        convert(args.v.F32() + row * args.v.row_stride + column, TokenRow(kv, kv.v_offset, block, head, token),
+        convert(v.F32() + row * v.row_stride + column, TokenRow(pool, kv, kv.v_offset, block, head, token),
                 kv.head_dim);
       }
     }
   });
+  return absl::OkStatus();
 }
 
-void ComputeCopyKvBlocks(const Context& context, const CopyKvBlocksArgs& args) {
-  const int64_t copies = static_cast<int64_t>(args.copies.size());
-  ParallelRanges(context, copies, NsForWeightBytes(2 * copies * args.block_bytes), [&](int64_t begin, int64_t end) {
-    for (const BlockCopy& copy : args.copies.subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin))) {
-      std::memcpy(args.pool + copy.to * args.block_bytes, args.pool + copy.from * args.block_bytes,
+absl::Status CpuBackend::Run(const CopyKvBlocksArgs& args) {
+  const BlockCopy* copies = context_.host.Array(args.copies);
+  std::byte* pool = context_.host.Bytes(args.pool);
+  const int64_t count = args.copies.size;
+  ParallelRanges(context_, count, NsForWeightBytes(2 * count * args.block_bytes), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      std::memcpy(pool + copies[i].to * args.block_bytes, pool + copies[i].from * args.block_bytes,
                   static_cast<size_t>(args.block_bytes));
     }
   });
+  return absl::OkStatus();
 }
 
-void ComputePagedAttention(const Context& context, const PagedAttentionArgs& args) {
+absl::Status CpuBackend::Run(const PagedAttentionArgs& given) {
+  const Context& context = context_;
+  const Work args = {.q = context.host(given.q),
+                     .sequences = {context.host.Array(given.sequences), static_cast<size_t>(given.sequences.size)},
+                     .block_tables = context.host.Array(given.block_tables),
+                     .table_size = given.table_size,
+                     .heads = given.heads,
+                     .kv = given.kv,
+                     .pool = context.host.Bytes(given.kv.base),
+                     .scale = given.scale,
+                     .out = context.host(given.out),
+                     .scratch = context.host.Bytes(given.scratch.data)};
   const int64_t group = args.heads / args.kv.kv_heads;
   const int64_t rows = RowsPerUnit(context, args);
   // A unit is a chunk of rows for one kv head. 16 bytes a chunk: a step of 2^19 tokens stays below a MiB.
@@ -137,8 +170,10 @@ void ComputePagedAttention(const Context& context, const PagedAttentionArgs& arg
   const int64_t heads = args.kv.kv_heads;
   ParallelUnits(context, static_cast<int64_t>(count) * heads, NsForMacs(macs), [&](int64_t unit, int thread) {
     const Chunk& chunk = chunks[static_cast<size_t>(unit / heads)];
-    Run(context, args, {chunk.sequence, unit % heads, chunk.row}, rows, thread);
+    const int32_t* table = args.block_tables + (chunk.sequence - args.sequences.data()) * args.table_size;
+    Attend(context, args, {chunk.sequence, table, unit % heads, chunk.row}, rows, thread);
   });
+  return absl::OkStatus();
 }
 
 }  // namespace headroom::runtime::cpu

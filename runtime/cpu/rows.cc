@@ -1,90 +1,134 @@
 // Operations that work row by row: the rows are dealt out to the team, the kernels do the rest.
 #include <cmath>
 
-#include "runtime/cpu/compute.h"
+#include "runtime/cpu/cpu_backend.h"
 
 namespace headroom::runtime::cpu {
 namespace {
 
-void* RowOf(const Matrix& m, int64_t row) { return static_cast<char*>(m.data) + row * m.row_stride * SizeOf(m.dtype); }
-const void* RowOf(const ConstMatrix& m, int64_t row) {
-  return static_cast<const char*>(m.data) + row * m.row_stride * SizeOf(m.dtype);
-}
-
 // body(row) for every row, in parallel where there is enough to do.
 template <typename Body>
-void ForRows(const Context& context, int64_t rows, int64_t cols, const Body& body) {
+absl::Status ForRows(const Context& context, int64_t rows, int64_t cols, const Body& body) {
   ParallelRanges(context, rows, NsForElements(rows * cols), [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) body(row);
   });
+  return absl::OkStatus();
 }
+
+const float* F32Row(const ConstView& m, int64_t row) { return m.F32() + row * m.row_stride; }
+float* F32Row(const View& m, int64_t row) { return m.F32() + row * m.row_stride; }
 
 }  // namespace
 
-void ComputeLayerNorm(const Context& context, const LayerNormArgs& args) {
-  const auto kernel = context.kernels->layer_norm[ElementOf(args.y.dtype)];
-  ForRows(context, args.x.rows, args.x.cols, [&](int64_t row) {
-    kernel(args.x.F32() + row * args.x.row_stride, args.gain, args.bias, args.eps, RowOf(args.y, row), args.x.cols);
+absl::Status CpuBackend::Run(const LayerNormArgs& args) {
+  const auto kernel = context_.kernels->layer_norm[ElementOf(args.y.dtype)];
+  const ConstView x = context_.host(args.x);
+  const View y = context_.host(args.y);
+  const float *gain = context_.host.Array(args.gain), *bias = context_.host.Array(args.bias);
+  return ForRows(context_, x.rows, x.cols,
+                 [&](int64_t row) { kernel(F32Row(x, row), gain, bias, args.eps, y.Row(row), x.cols); });
+}
+
+absl::Status CpuBackend::Run(const RmsNormArgs& args) {
+  const auto kernel = context_.kernels->rms_norm[ElementOf(args.y.dtype)];
+  const ConstView x = context_.host(args.x);
+  const View y = context_.host(args.y);
+  const float* gain = context_.host.Array(args.gain);
+  return ForRows(context_, x.rows, x.cols,
+                 [&](int64_t row) { kernel(F32Row(x, row), gain, args.eps, y.Row(row), x.cols); });
+}
+
+absl::Status CpuBackend::Run(const GeluTanhArgs& args) {
+  const auto kernel = context_.kernels->gelu_tanh[ElementOf(args.y.dtype)];
+  const ConstView x = context_.host(args.x);
+  const View y = context_.host(args.y);
+  return ForRows(context_, x.rows, x.cols, [&](int64_t row) { kernel(F32Row(x, row), y.Row(row), x.cols); });
+}
+
+absl::Status CpuBackend::Run(const SiluMulArgs& args) {
+  const auto kernel = context_.kernels->silu_mul[ElementOf(args.y.dtype)];
+  const ConstView gate_up = context_.host(args.gate_up);
+  const View y = context_.host(args.y);
+  return ForRows(context_, y.rows, y.cols, [&](int64_t row) {
+    const float* gate = F32Row(gate_up, row);
+    kernel(gate, gate + y.cols, y.Row(row), y.cols);
   });
 }
 
-void ComputeRmsNorm(const Context& context, const RmsNormArgs& args) {
-  const auto kernel = context.kernels->rms_norm[ElementOf(args.y.dtype)];
-  ForRows(context, args.x.rows, args.x.cols, [&](int64_t row) {
-    kernel(args.x.F32() + row * args.x.row_stride, args.gain, args.eps, RowOf(args.y, row), args.x.cols);
+absl::Status CpuBackend::Run(const ConvertArgs& args) {
+  const auto kernel = context_.kernels->convert[ElementOf(args.x.dtype)][ElementOf(args.y.dtype)];
+  const ConstView x = context_.host(args.x);
+  const View y = context_.host(args.y);
+  return ForRows(context_, x.rows, x.cols, [&](int64_t row) { kernel(x.Row(row), y.Row(row), x.cols); });
+}
+
+absl::Status CpuBackend::Run(const FindNonFiniteArgs& args) {
+  const ConstView x = context_.host(args.x);
+  int32_t* found = context_.host.Array(args.found);
+  const int64_t groups = args.found.size;
+  ParallelRanges(context_, groups, NsForElements(x.rows * x.cols), [&](int64_t begin, int64_t end) {
+    for (int64_t group = begin; group < end; ++group) {
+      found[group] = 0;
+      for (int64_t row = group * args.group; row < (group + 1) * args.group; ++row) {
+        const float* values = F32Row(x, row);
+        // 0 · x is 0 for every finite x and NaN for all others, and so is a sum that meets one.
+        float sum = 0;
+        for (int64_t c = 0; c < x.cols; ++c) sum += 0.0f * values[c];
+        if (sum != 0.0f) found[group] = 1;
+      }
+    }
   });
+  return absl::OkStatus();
 }
 
-void ComputeGeluTanh(const Context& context, const GeluTanhArgs& args) {
-  const auto kernel = context.kernels->gelu_tanh[ElementOf(args.y.dtype)];
-  ForRows(context, args.x.rows, args.x.cols,
-          [&](int64_t row) { kernel(args.x.F32() + row * args.x.row_stride, RowOf(args.y, row), args.x.cols); });
+absl::Status CpuBackend::Run(const EmbeddingGatherArgs& args) {
+  const auto kernel = context_.kernels->convert[ElementOf(args.table.dtype)][kElementF32];
+  const ConstView table = context_.host(args.table);
+  const View y = context_.host(args.y);
+  const int32_t* ids = context_.host.Array(args.ids);
+  return ForRows(context_, y.rows, y.cols, [&](int64_t row) { kernel(table.Row(ids[row]), y.Row(row), y.cols); });
 }
 
-void ComputeSiluMul(const Context& context, const SiluMulArgs& args) {
-  const auto kernel = context.kernels->silu_mul[ElementOf(args.y.dtype)];
-  ForRows(context, args.y.rows, args.y.cols, [&](int64_t row) {
-    const float* gate = args.gate_up.F32() + row * args.gate_up.row_stride;
-    kernel(gate, gate + args.y.cols, RowOf(args.y, row), args.y.cols);
-  });
+absl::Status CpuBackend::Run(const AddGatheredArgs& args) {
+  const auto kernel = context_.kernels->add[ElementOf(args.table.dtype)];
+  const ConstView table = context_.host(args.table);
+  const View y = context_.host(args.y);
+  const int32_t* index = context_.host.Array(args.index);
+  return ForRows(context_, y.rows, y.cols, [&](int64_t row) { kernel(table.Row(index[row]), F32Row(y, row), y.cols); });
 }
 
-void ComputeConvert(const Context& context, const ConvertArgs& args) {
-  const auto kernel = context.kernels->convert[ElementOf(args.x.dtype)][ElementOf(args.y.dtype)];
-  ForRows(context, args.x.rows, args.x.cols,
-          [&](int64_t row) { kernel(RowOf(args.x, row), RowOf(args.y, row), args.x.cols); });
+absl::Status CpuBackend::Run(const SineTableArgs& args) {
+  const View table = context_.host(args.table);
+  const int64_t half = table.cols / 2;
+  for (int64_t k = 0; k < half; ++k) {
+    const float frequency = 1.0f / std::pow(10000.0f, static_cast<float>(k) / static_cast<float>(half));
+    for (int64_t c = 0; c < table.rows; ++c) {
+      const float angle = static_cast<float>(c) * frequency;
+      F32Row(table, c)[k] = std::sin(angle);
+      F32Row(table, c)[half + k] = std::cos(angle);
+    }
+  }
+  return absl::OkStatus();
 }
 
-void ComputeEmbeddingGather(const Context& context, const EmbeddingGatherArgs& args) {
-  const auto kernel = context.kernels->convert[ElementOf(args.table.dtype)][kElementF32];
-  ForRows(context, args.y.rows, args.y.cols, [&](int64_t row) {
-    kernel(RowOf(args.table, args.ids[static_cast<size_t>(row)]), RowOf(args.y, row), args.y.cols);
-  });
-}
-
-void ComputeAddGathered(const Context& context, const AddGatheredArgs& args) {
-  const auto kernel = context.kernels->add[ElementOf(args.table.dtype)];
-  ForRows(context, args.y.rows, args.y.cols, [&](int64_t row) {
-    kernel(RowOf(args.table, args.index[static_cast<size_t>(row)]), args.y.F32() + row * args.y.row_stride,
-           args.y.cols);
-  });
-}
-
-void ComputeRope(const Context& context, const RopeArgs& args) {
+absl::Status CpuBackend::Run(const RopeArgs& args) {
   constexpr int64_t kHalfDimMax = 512;  // ops/rope.cc refuses more
-  const int64_t half = static_cast<int64_t>(args.inv_freq.size());
-  ForRows(context, args.x.rows, args.x.cols, [&](int64_t row) {
+  const int64_t half = args.inv_freq.size;
+  const View x = context_.host(args.x);
+  const int32_t* positions = context_.host.Array(args.positions);
+  const float* inv_freq = context_.host.Array(args.inv_freq);
+  return ForRows(context_, x.rows, x.cols, [&](int64_t row) {
     float cos[kHalfDimMax];
     float sin[kHalfDimMax];
-    const float position = static_cast<float>(args.positions[static_cast<size_t>(row)]);
+    const float position = static_cast<float>(positions[row]);
     for (int64_t i = 0; i < half; ++i) {
-      const float angle = position * args.inv_freq[static_cast<size_t>(i)];
+      const float angle = position * inv_freq[i];
       cos[i] = std::cos(angle);
       sin[i] = std::sin(angle);
     }
-    float* x = args.x.F32() + row * args.x.row_stride;
-    for (int64_t head = 0; head < args.heads; ++head, x += 2 * half) {
-      context.kernels->rotate(x, x + half, cos, sin, half);
+    float* head_row = F32Row(x, row);
+    for (int64_t head = 0; head < args.heads; ++head, head_row += 2 * half) {
+      context_.kernels->rotate(head_row, head_row + half, cos, sin, half);
     }
   });
 }

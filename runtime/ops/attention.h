@@ -2,11 +2,10 @@
 // queries).
 //
 // For each segment and head: out = softmax(scale · q·kᵀ) · v. Scores live only tile by tile in scratch, under a running
-// softmax. With y in f32 all products are f32. With y in bf16 q, k, v and the weights are rounded to bf16 where the
-// processor has bf16 products (sums stay f32), else computed in f32.
+// softmax. With out in f32 all products are f32. With out in bf16 q, k, v and the weights are rounded to bf16 where the
+// device has bf16 products (sums stay f32), else computed in f32.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 #include <span>
 
@@ -28,34 +27,26 @@ struct AttentionSegment {
 };
 
 struct AttentionArgs {
-  ConstMatrix q;  // [Tq, heads · head_dim] f32
-  ConstMatrix k;  // [Tk, heads · head_dim] f32
-  ConstMatrix v;  // [Tk, heads · head_dim] f32
-  std::span<const AttentionSegment> segments;
+  ConstMatrix q;                                      // [Tq, heads · head_dim] f32
+  ConstMatrix k;                                      // [Tk, heads · head_dim] f32
+  ConstMatrix v;                                      // [Tk, heads · head_dim] f32
+  DeviceArray<const AttentionSegment> segments = {};  // CheckSegments holds for them
   int64_t heads = 0;
   int64_t head_dim = 0;  // 1 … 512
   float scale = 1.0f;
-  Matrix out;                         // [To, heads · head_dim] f32 | bf16; rows of no segment are left alone
-  std::span<std::byte> scratch = {};  // AttentionScratchBytes, 64-byte aligned
+  Matrix out;               // [To, heads · head_dim] f32 | bf16; rows of no segment are left alone
+  DeviceSpan scratch = {};  // AttentionScratchBytes, 64-byte aligned
 };
 
-// INVALID_ARGUMENT on shapes, dtypes, segments outside the matrices or too little scratch.
+// INVALID_ARGUMENT on shapes, dtypes or too little scratch.
 absl::Status Attention(Device& device, const AttentionArgs& args);
 
-// Keys that are packed at a time; query rows that share them; query rows whose scores exist at a time.
-inline constexpr int64_t kAttentionKeys = 128;
-inline constexpr int64_t kAttentionRows = 256;
-inline constexpr int64_t kAttentionScoreRows = 32;
+// For who builds segments, on the host: INVALID_ARGUMENT when one lies outside of q [q_rows], k and v [k_rows] or out
+// [out_rows], or has rows but no key.
+absl::Status CheckSegments(std::span<const AttentionSegment> segments, int64_t q_rows, int64_t k_rows,
+                           int64_t out_rows);
 
-// Closed form: depends on head_dim and threads alone, not on the length of segments. Holds for Attention and
-// PagedAttention.
-constexpr int64_t AttentionScratchBytes(int64_t head_dim, int threads) {
-  // Per thread (runtime/cpu/flash.h): three blocks of keys, query rows and their sums, scores and their weights, and
-  // two numbers per query row.
-  const int64_t dim = (head_dim + 15) / 16 * 16;
-  const int64_t floats =
-      dim * (3 * kAttentionKeys + 2 * kAttentionRows) + 2 * kAttentionScoreRows * kAttentionKeys + 2 * kAttentionRows;
-  return 4 * floats * threads;
-}
+// What Attention and PagedAttention need on this device for heads of this size, whatever the length of segments.
+int64_t AttentionScratchBytes(Device& device, int64_t head_dim);
 
 }  // namespace headroom::runtime

@@ -26,11 +26,13 @@ class AttentionTest : public OpTest {
     for (const AttentionSegment& segment : s.segments) {
       for (int64_t i = 0; i < segment.q_count; ++i) Reference(s, segment, i, scale, q, k, v, &want);
     }
-    const DeviceBuffer scratch(device(), AttentionScratchBytes(s.dim, device().threads()));
+    const DeviceBuffer scratch(device(), AttentionScratchBytes(device(), s.dim));
+    ASSERT_TRUE(CheckSegments(s.segments, s.queries, s.keys, s.outputs).ok());
+    const DeviceValues<AttentionSegment> segments(device(), s.segments);
     const absl::Status status = Attention(device(), {.q = q.view(),
                                                      .k = k.view(),
                                                      .v = v.view(),
-                                                     .segments = s.segments,
+                                                     .segments = segments.array(),
                                                      .heads = s.heads,
                                                      .head_dim = s.dim,
                                                      .scale = scale,
@@ -105,13 +107,15 @@ TEST_F(AttentionTest, SharpScoresStayFinite) {
 
 TEST_F(AttentionTest, WrongArgumentsAreRefused) {
   Storage q(device(), DType::kF32, 4, 16), out(device(), DType::kF32, 4, 16), narrow(device(), DType::kF32, 4, 8);
-  const DeviceBuffer scratch(device(), AttentionScratchBytes(8, device().threads()));
+  const DeviceBuffer scratch(device(), AttentionScratchBytes(device(), 8));
   const auto code = [&](std::vector<AttentionSegment> segments, int64_t heads, int64_t dim, Matrix k, float scale,
-                        std::span<std::byte> memory) {
+                        DeviceSpan memory) {
+    if (const absl::Status status = CheckSegments(segments, 4, k.rows, 4); !status.ok()) return status.code();
+    const DeviceValues<AttentionSegment> on_device(device(), segments);
     return Attention(device(), {.q = q.view(),
                                 .k = k,
                                 .v = q.view(),
-                                .segments = segments,
+                                .segments = on_device.array(),
                                 .heads = heads,
                                 .head_dim = dim,
                                 .scale = scale,
@@ -138,8 +142,8 @@ TEST_F(AttentionTest, WrongArgumentsAreRefused) {
   EXPECT_EQ(code({{0, 4, 0, 4}}, 0, 8, q.view(), 1, scratch.span()), kInvalid);
   EXPECT_EQ(code({{0, 4, 0, 4}}, 2, 8, narrow.view(), 1, scratch.span()), kInvalid);
   EXPECT_EQ(code({{0, 4, 0, 4}}, 2, 8, q.view(), NAN, scratch.span()), kInvalid);
-  EXPECT_EQ(code({{0, 4, 0, 4}}, 2, 8, q.view(), 1, scratch.span().first(64)), kInvalid);
-  EXPECT_EQ(code({{0, 4, 0, 4}}, 2, 8, q.view(), 1, scratch.span().subspan(4)), kInvalid);
+  EXPECT_EQ(code({{0, 4, 0, 4}}, 2, 8, q.view(), 1, scratch.span().Sub(0, 64)), kInvalid);
+  EXPECT_EQ(code({{0, 4, 0, 4}}, 2, 8, q.view(), 1, scratch.span().Sub(4, scratch.bytes() - 4)), kInvalid);
 }
 
 }  // namespace

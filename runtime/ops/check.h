@@ -1,10 +1,8 @@
 // Checks of arguments that all operations share. Messages name the operation, the value and the limit.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 #include <initializer_list>
-#include <span>
 #include <string>
 
 #include "common/status.h"
@@ -28,7 +26,7 @@ inline absl::Status CheckView(const char* op, const char* name, const ConstMatri
       m.row_stride > kExtentMax) {
     return ArgumentError(op, absl::StrCat(name, " is ", m.rows, "×", m.cols, " with row stride ", m.row_stride));
   }
-  if (m.data == nullptr && m.rows > 0) return ArgumentError(op, absl::StrCat(name, " has no data"));
+  if (!m.data && m.rows > 0) return ArgumentError(op, absl::StrCat(name, " has no data"));
   return absl::OkStatus();
 }
 
@@ -45,12 +43,22 @@ inline absl::Status CheckHeads(const char* op, int64_t heads, int64_t head_dim) 
       op, absl::StrCat(heads, " heads of ", head_dim, ", allowed: 1 to ", kHeadsMax, " of 1 to ", kHeadDimMax));
 }
 
-inline absl::Status CheckScratch(const char* op, std::span<std::byte> scratch, int64_t needed) {
-  constexpr uintptr_t kAlignment = 64;
-  if (static_cast<int64_t>(scratch.size()) < needed) {
-    return ArgumentError(op, absl::StrCat("scratch has ", scratch.size(), " bytes, needed: ", needed));
+// `want` elements on the device.
+template <typename T>
+absl::Status CheckArray(const char* op, const char* name, const DeviceArray<T>& array, int64_t want) {
+  if (array.size != want || want < 0 || want > kExtentMax) {
+    return ArgumentError(op, absl::StrCat(name, " has ", array.size, " elements, want ", want));
   }
-  if (needed > 0 && reinterpret_cast<uintptr_t>(scratch.data()) % kAlignment != 0) {
+  if (want > 0 && !array) return ArgumentError(op, absl::StrCat(name, " has no data"));
+  return absl::OkStatus();
+}
+
+inline absl::Status CheckScratch(const char* op, const DeviceSpan& scratch, int64_t needed) {
+  constexpr int64_t kAlignment = 64;
+  if (scratch.bytes < needed) {
+    return ArgumentError(op, absl::StrCat("scratch has ", scratch.bytes, " bytes, needed: ", needed));
+  }
+  if (needed > 0 && (!scratch.data || !scratch.data.IsMultipleOf(kAlignment))) {
     return ArgumentError(op, "scratch is not aligned to 64 bytes");
   }
   return absl::OkStatus();

@@ -17,7 +17,7 @@ absl::Status GeluTanh(Device& device, const GeluTanhArgs& args) {
   HEADROOM_RETURN_IF_ERROR(CheckView("GeluTanh", "x", args.x, {DType::kF32}));
   HEADROOM_RETURN_IF_ERROR(CheckView("GeluTanh", "y", args.y, {DType::kF32, DType::kBF16}));
   HEADROOM_RETURN_IF_ERROR(CheckSameShape("GeluTanh", args.x, args.y));
-  return device.backend().GeluTanh(args);
+  return device.backend().Run(args);
 }
 
 absl::Status SiluMul(Device& device, const SiluMulArgs& args) {
@@ -26,14 +26,24 @@ absl::Status SiluMul(Device& device, const SiluMulArgs& args) {
   HEADROOM_RETURN_IF_ERROR(CheckView(kOp, "y", args.y, {DType::kF32, DType::kBF16}));
   HEADROOM_RETURN_IF_ERROR(CheckEqual(kOp, "columns of gate_up", args.gate_up.cols, 2 * args.y.cols));
   HEADROOM_RETURN_IF_ERROR(CheckEqual(kOp, "rows of y", args.y.rows, args.gate_up.rows));
-  return device.backend().SiluMul(args);
+  return device.backend().Run(args);
 }
 
 absl::Status Convert(Device& device, const ConvertArgs& args) {
   HEADROOM_RETURN_IF_ERROR(CheckView("Convert", "x", args.x, {DType::kF32, DType::kBF16}));
   HEADROOM_RETURN_IF_ERROR(CheckView("Convert", "y", args.y, {DType::kF32, DType::kBF16}));
   HEADROOM_RETURN_IF_ERROR(CheckSameShape("Convert", args.x, args.y));
-  return device.backend().Convert(args);
+  return device.backend().Run(args);
+}
+
+absl::Status FindNonFinite(Device& device, const FindNonFiniteArgs& args) {
+  constexpr char kOp[] = "FindNonFinite";
+  HEADROOM_RETURN_IF_ERROR(CheckView(kOp, "x", args.x, {DType::kF32}));
+  if (args.group < 1 || args.x.rows % args.group != 0) {
+    return ArgumentError(kOp, absl::StrCat(args.x.rows, " rows in groups of ", args.group));
+  }
+  HEADROOM_RETURN_IF_ERROR(CheckArray(kOp, "found", args.found, args.x.rows / args.group));
+  return device.backend().Run(args);
 }
 
 }  // namespace headroom::runtime

@@ -1,4 +1,4 @@
-// Activations and conversion, row by row. Every view may be strided. INVALID_ARGUMENT on shapes or dtypes; M = 0 does
+// Activations and conversions, row by row. Every view may be strided. INVALID_ARGUMENT on shapes or dtypes; M = 0 does
 // nothing.
 #pragma once
 
@@ -30,5 +30,13 @@ struct ConvertArgs {
   Matrix y;
 };
 absl::Status Convert(Device& device, const ConvertArgs& args);
+
+// found[g] = 1 when one of the rows [g · group, (g + 1) · group) of x [M,N] f32 holds a NaN or an infinity, else 0.
+struct FindNonFiniteArgs {
+  ConstMatrix x;
+  int64_t group = 0;                // rows; M is a multiple of it
+  DeviceArray<int32_t> found = {};  // [M / group]
+};
+absl::Status FindNonFinite(Device& device, const FindNonFiniteArgs& args);
 
 }  // namespace headroom::runtime

@@ -18,8 +18,9 @@ absl::Status Linear(Device& device, const LinearArgs& args) {
   HEADROOM_RETURN_IF_ERROR(CheckEqual(kOp, "columns of y", args.y.cols, n));
   HEADROOM_RETURN_IF_ERROR(CheckEqual(kOp, "rows of y", args.y.rows, args.x.rows));
   HEADROOM_RETURN_IF_ERROR(CheckEqual(kOp, "row stride of weight", args.weight.row_stride, args.weight.cols));
+  if (args.bias) HEADROOM_RETURN_IF_ERROR(CheckArray(kOp, "bias", args.bias, n));
   if (args.x.rows == 0) return absl::OkStatus();
-  return device.backend().Linear(args);
+  return device.backend().Run(args);
 }
 
 namespace {
@@ -44,6 +45,8 @@ absl::StatusOr<LinearSpec> Checked(const LinearSpec& spec) {
 }
 
 }  // namespace
+
+int64_t LinearRows(Device& device, int64_t rows) { return device.backend().LinearRows(rows); }
 
 absl::StatusOr<int64_t> PrepareLinear(Device& device, const LinearSpec& spec) {
   HEADROOM_ASSIGN_OR_RETURN(const LinearSpec dense, Checked(spec));

@@ -6,12 +6,13 @@
 namespace headroom::runtime {
 namespace {
 
-absl::Status Check(const char* op, const ConstMatrix& x, const float* gain, float eps, const Matrix& y) {
+absl::Status Check(const char* op, const ConstMatrix& x, const DeviceArray<const float>& gain, float eps,
+                   const Matrix& y) {
   HEADROOM_RETURN_IF_ERROR(CheckView(op, "x", x, {DType::kF32}));
   HEADROOM_RETURN_IF_ERROR(CheckView(op, "y", y, {DType::kF32, DType::kBF16}));
   HEADROOM_RETURN_IF_ERROR(CheckEqual(op, "columns of y", y.cols, x.cols));
   HEADROOM_RETURN_IF_ERROR(CheckEqual(op, "rows of y", y.rows, x.rows));
-  if (gain == nullptr) return ArgumentError(op, "gain is missing");
+  HEADROOM_RETURN_IF_ERROR(CheckArray(op, "gain", gain, x.cols));
   if (!(eps >= 0.0f)) return ArgumentError(op, absl::StrCat("eps is ", eps));
   return absl::OkStatus();
 }
@@ -20,12 +21,13 @@ absl::Status Check(const char* op, const ConstMatrix& x, const float* gain, floa
 
 absl::Status LayerNorm(Device& device, const LayerNormArgs& args) {
   HEADROOM_RETURN_IF_ERROR(Check("LayerNorm", args.x, args.gain, args.eps, args.y));
-  return device.backend().LayerNorm(args);
+  if (args.bias) HEADROOM_RETURN_IF_ERROR(CheckArray("LayerNorm", "bias", args.bias, args.x.cols));
+  return device.backend().Run(args);
 }
 
 absl::Status RmsNorm(Device& device, const RmsNormArgs& args) {
   HEADROOM_RETURN_IF_ERROR(Check("RmsNorm", args.x, args.gain, args.eps, args.y));
-  return device.backend().RmsNorm(args);
+  return device.backend().Run(args);
 }
 
 }  // namespace headroom::runtime

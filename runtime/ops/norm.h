@@ -9,9 +9,9 @@
 namespace headroom::runtime {
 
 struct LayerNormArgs {
-  ConstMatrix x;                // [M,D] f32
-  const float* gain = nullptr;  // [D]
-  const float* bias = nullptr;  // [D] or none
+  ConstMatrix x;                       // [M,D] f32
+  DeviceArray<const float> gain = {};  // [D]
+  DeviceArray<const float> bias = {};  // [D] or none
   float eps = 1e-6f;
   Matrix y;  // [M,D] f32 | bf16; may be x itself when f32
 };
@@ -20,8 +20,8 @@ struct LayerNormArgs {
 absl::Status LayerNorm(Device& device, const LayerNormArgs& args);
 
 struct RmsNormArgs {
-  ConstMatrix x;                // [M,D] f32
-  const float* gain = nullptr;  // [D]
+  ConstMatrix x;                       // [M,D] f32
+  DeviceArray<const float> gain = {};  // [D]
   float eps = 1e-6f;
   Matrix y;  // [M,D] f32 | bf16; may be x itself when f32
 };

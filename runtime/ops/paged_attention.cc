@@ -13,7 +13,7 @@ absl::Status CheckKv(const char* op, const KvView& kv) {
   if (kv.dtype != DType::kF32 && kv.dtype != DType::kBF16) {
     return ArgumentError(op, absl::StrCat("cache has dtype ", DTypeName(kv.dtype)));
   }
-  if (kv.base == nullptr) return ArgumentError(op, "cache has no data");
+  if (!kv.base) return ArgumentError(op, "cache has no data");
   if (kv.block_size < 1 || kv.block_size > kExtentMax || kv.blocks < 1 || kv.blocks > kExtentMax) {
     return ArgumentError(op, absl::StrCat("cache of ", kv.blocks, " blocks of ", kv.block_size, " tokens"));
   }
@@ -27,26 +27,57 @@ absl::Status CheckKv(const char* op, const KvView& kv) {
   return absl::OkStatus();
 }
 
-absl::Status CheckSequence(const char* op, const PagedSequence& s, const PagedAttentionArgs& args) {
-  if (s.q_begin < 0 || s.q_count < 0 || s.q_begin > args.q.rows - s.q_count || s.context_len < s.q_count) {
-    return ArgumentError(op, absl::StrCat("sequence of ", s.q_count, " rows from ", s.q_begin, " with context ",
-                                          s.context_len, " does not fit ", args.q.rows, " rows"));
+absl::Status CheckSequence(const PagedSequence& s, std::span<const int32_t> table, int64_t rows, const KvView& kv) {
+  if (s.q_begin < 0 || s.q_count < 0 || s.q_begin > rows - s.q_count || s.context_len < s.q_count) {
+    return absl::InvalidArgumentError(absl::StrCat("sequence of ", s.q_count, " rows from ", s.q_begin,
+                                                   " with context ", s.context_len, " does not fit ", rows, " rows"));
   }
-  const int64_t size = args.kv.block_size;
-  const int64_t needed = s.context_len / size + (s.context_len % size != 0 ? 1 : 0);
-  if (static_cast<int64_t>(s.blocks.size()) < needed) {
-    return ArgumentError(
-        op, absl::StrCat("context ", s.context_len, " needs ", needed, " blocks of ", size, ", got ", s.blocks.size()));
+  const int64_t needed = s.context_len / kv.block_size + (s.context_len % kv.block_size != 0 ? 1 : 0);
+  if (static_cast<int64_t>(table.size()) < needed) {
+    return absl::InvalidArgumentError(absl::StrCat("context ", s.context_len, " needs ", needed, " blocks of ",
+                                                   kv.block_size, ", got ", table.size()));
   }
-  for (const int32_t block : s.blocks.first(static_cast<size_t>(needed))) {
-    if (block < 0 || block >= args.kv.blocks) {
-      return ArgumentError(op, absl::StrCat("block ", block, " is outside the pool of ", args.kv.blocks));
-    }
+  for (const int32_t block : table.first(static_cast<size_t>(needed))) {
+    if (block >= 0 && block < kv.blocks) continue;
+    return absl::InvalidArgumentError(absl::StrCat("block ", block, " is outside the pool of ", kv.blocks));
   }
   return absl::OkStatus();
 }
 
 }  // namespace
+
+absl::Status CheckSlots(std::span<const int64_t> slots, const KvView& kv) {
+  const int64_t count = kv.blocks * kv.block_size;
+  for (const int64_t slot : slots) {
+    if (slot >= 0 && slot < count) continue;
+    return absl::InvalidArgumentError(absl::StrCat("slot ", slot, " is outside the pool of ", count));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckCopies(std::span<const BlockCopy> copies, const KvView& kv) {
+  for (const BlockCopy& copy : copies) {
+    for (const int32_t block : {copy.from, copy.to}) {
+      if (block >= 0 && block < kv.blocks) continue;
+      return absl::InvalidArgumentError(absl::StrCat("copy of block ", block, ", outside the pool of ", kv.blocks));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckSequences(std::span<const PagedSequence> sequences, std::span<const int32_t> block_tables,
+                            int64_t table_size, int64_t rows, const KvView& kv) {
+  const auto tables = static_cast<int64_t>(block_tables.size());
+  if (table_size < 1 || tables / table_size < static_cast<int64_t>(sequences.size())) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(sequences.size(), " sequences have block tables of ", tables, " / ", table_size));
+  }
+  for (size_t i = 0; i < sequences.size(); ++i) {
+    const auto size = static_cast<size_t>(table_size);
+    HEADROOM_RETURN_IF_ERROR(CheckSequence(sequences[i], block_tables.subspan(i * size, size), rows, kv));
+  }
+  return absl::OkStatus();
+}
 
 absl::Status PagedKvWrite(Device& device, const PagedKvWriteArgs& args) {
   constexpr char kOp[] = "PagedKvWrite";
@@ -55,29 +86,18 @@ absl::Status PagedKvWrite(Device& device, const PagedKvWriteArgs& args) {
   HEADROOM_RETURN_IF_ERROR(CheckKv(kOp, args.kv));
   for (const ConstMatrix* m : {&args.k, &args.v}) {
     HEADROOM_RETURN_IF_ERROR(CheckEqual(kOp, "columns", m->cols, args.kv.kv_heads * args.kv.head_dim));
-    HEADROOM_RETURN_IF_ERROR(CheckEqual(kOp, "rows", m->rows, static_cast<int64_t>(args.slots.size())));
+    HEADROOM_RETURN_IF_ERROR(CheckArray(kOp, "slots", args.slots, m->rows));
   }
-  const int64_t slots = args.kv.blocks * args.kv.block_size;
-  for (const int64_t slot : args.slots) {
-    if (slot < 0 || slot >= slots) {
-      return ArgumentError(kOp, absl::StrCat("slot ", slot, " is outside the pool of ", slots));
-    }
-  }
-  return device.backend().PagedKvWrite(args);
+  return device.backend().Run(args);
 }
 
 absl::Status CopyKvBlocks(Device& device, const CopyKvBlocksArgs& args) {
   constexpr char kOp[] = "CopyKvBlocks";
-  if (args.pool == nullptr || args.block_bytes < 1 || args.blocks < 1 || args.blocks > kExtentMax) {
-    return ArgumentError(kOp, absl::StrCat("pool of ", args.blocks, " blocks of ", args.block_bytes, " bytes"));
+  if (!args.pool || args.block_bytes < 1) {
+    return ArgumentError(kOp, absl::StrCat("no pool, or blocks of ", args.block_bytes, " bytes"));
   }
-  for (const BlockCopy& copy : args.copies) {
-    for (const int32_t block : {copy.from, copy.to}) {
-      if (block >= 0 && block < args.blocks) continue;
-      return ArgumentError(kOp, absl::StrCat("block ", block, " is outside the pool of ", args.blocks));
-    }
-  }
-  return device.backend().CopyKvBlocks(args);
+  HEADROOM_RETURN_IF_ERROR(CheckArray(kOp, "copies", args.copies, args.copies.size));
+  return device.backend().Run(args);
 }
 
 absl::Status PagedAttention(Device& device, const PagedAttentionArgs& args) {
@@ -93,11 +113,10 @@ absl::Status PagedAttention(Device& device, const PagedAttentionArgs& args) {
   HEADROOM_RETURN_IF_ERROR(CheckEqual(kOp, "columns of out", args.out.cols, args.q.cols));
   HEADROOM_RETURN_IF_ERROR(CheckEqual(kOp, "rows of out", args.out.rows, args.q.rows));
   if (!std::isfinite(args.scale)) return ArgumentError(kOp, absl::StrCat("scale is ", args.scale));
-  for (const PagedSequence& sequence : args.sequences) {
-    HEADROOM_RETURN_IF_ERROR(CheckSequence(kOp, sequence, args));
-  }
-  HEADROOM_RETURN_IF_ERROR(CheckScratch(kOp, args.scratch, AttentionScratchBytes(args.kv.head_dim, device.threads())));
-  return device.backend().PagedAttention(args);
+  HEADROOM_RETURN_IF_ERROR(CheckArray(kOp, "sequences", args.sequences, args.sequences.size));
+  HEADROOM_RETURN_IF_ERROR(CheckArray(kOp, "block_tables", args.block_tables, args.sequences.size * args.table_size));
+  HEADROOM_RETURN_IF_ERROR(CheckScratch(kOp, args.scratch, AttentionScratchBytes(device, args.kv.head_dim)));
+  return device.backend().Run(args);
 }
 
 }  // namespace headroom::runtime

@@ -4,7 +4,6 @@
 // offsets).
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 #include <span>
 
@@ -17,9 +16,9 @@ namespace headroom::runtime {
 
 // One layer of the KV pool.
 struct KvView {
-  std::byte* base = nullptr;  // block 0
-  int64_t block_bytes = 0;    // from one block to the next
-  int64_t k_offset = 0;       // of this layer inside a block, bytes
+  DevicePtr base = {};      // block 0
+  int64_t block_bytes = 0;  // from one block to the next
+  int64_t k_offset = 0;     // of this layer inside a block, bytes
   int64_t v_offset = 0;
   DType dtype = DType::kF32;  // f32 | bf16
   int64_t blocks = 0;         // blocks in the pool: the bound that block numbers and slots are checked against
@@ -29,13 +28,13 @@ struct KvView {
 };
 
 struct PagedKvWriteArgs {
-  ConstMatrix k;                   // [T, kv_heads · head_dim] f32
-  ConstMatrix v;                   // same
-  std::span<const int64_t> slots;  // [T]: block · block_size + offset in the block; each slot at most once
-  KvView kv;
+  ConstMatrix k;                          // [T, kv_heads · head_dim] f32
+  ConstMatrix v;                          // same
+  DeviceArray<const int64_t> slots = {};  // [T]: block · block_size + offset in the block; each slot at most once
+  KvView kv;                              // CheckSlots holds
 };
 
-// INVALID_ARGUMENT on shapes or a slot outside the pool (nothing is written then).
+// INVALID_ARGUMENT on shapes.
 absl::Status PagedKvWrite(Device& device, const PagedKvWriteArgs& args);
 
 // Block `to` becomes a copy of block `from`, all layers of it.
@@ -45,13 +44,13 @@ struct BlockCopy {
 };
 
 struct CopyKvBlocksArgs {
-  std::span<const BlockCopy> copies;  // no block is the source of one and the target of another
-  std::byte* pool = nullptr;          // block 0
-  int64_t block_bytes = 0;            // from one block to the next
-  int64_t blocks = 0;                 // in the pool
+  // CheckCopies holds; no block is the source of one and the target of another.
+  DeviceArray<const BlockCopy> copies = {};
+  DevicePtr pool = {};      // block 0
+  int64_t block_bytes = 0;  // from one block to the next
 };
 
-// INVALID_ARGUMENT on a block outside the pool (nothing is written then).
+// INVALID_ARGUMENT without a pool.
 absl::Status CopyKvBlocks(Device& device, const CopyKvBlocksArgs& args);
 
 struct PagedSequence {
@@ -59,20 +58,28 @@ struct PagedSequence {
   int64_t q_count = 0;      // its rows in this step
   int64_t context_len = 0;  // keys in the cache, those of this step included: row i of the sequence sees the first
                             // context_len − q_count + i + 1 keys
-  std::span<const int32_t> blocks;  // ≥ ceil(context_len / block_size) block numbers
 };
 
 struct PagedAttentionArgs {
   ConstMatrix q;  // [T, heads · head_dim] f32; heads a multiple of kv.kv_heads: head j uses kv head j / group
-  std::span<const PagedSequence> sequences;
+  DeviceArray<const PagedSequence> sequences = {};  // [S]; CheckSequences holds for them and their tables
+  DeviceArray<const int32_t> block_tables = {};     // [S, table_size] block numbers
+  int64_t table_size = 0;
   int64_t heads = 0;
   KvView kv;
   float scale = 1.0f;
-  Matrix out;                         // [T, heads · head_dim] f32 | bf16; rows of no sequence are left alone
-  std::span<std::byte> scratch = {};  // AttentionScratchBytes(kv.head_dim, threads), 64-byte aligned
+  Matrix out;               // [T, heads · head_dim] f32 | bf16; rows of no sequence are left alone
+  DeviceSpan scratch = {};  // AttentionScratchBytes(device, kv.head_dim), 64-byte aligned
 };
 
-// Products as in Attention. INVALID_ARGUMENT on shapes, dtypes, block numbers outside the pool or too little scratch.
+// Products as in Attention. INVALID_ARGUMENT on shapes, dtypes or too little scratch.
 absl::Status PagedAttention(Device& device, const PagedAttentionArgs& args);
+
+// For who builds them, on the host: INVALID_ARGUMENT when something lies outside of the pool, the rows of the step or
+// its own table. Of `kv` only blocks and block_size are looked at.
+absl::Status CheckSlots(std::span<const int64_t> slots, const KvView& kv);
+absl::Status CheckCopies(std::span<const BlockCopy> copies, const KvView& kv);
+absl::Status CheckSequences(std::span<const PagedSequence> sequences, std::span<const int32_t> block_tables,
+                            int64_t table_size, int64_t rows, const KvView& kv);
 
 }  // namespace headroom::runtime

@@ -40,11 +40,16 @@ class PagedAttentionTest : public OpTest {
       }
     }
     want.resize(want.size() + static_cast<size_t>(s.heads * s.dim), double{Storage::kSentinel});
-    const DeviceBuffer scratch(device(), AttentionScratchBytes(s.dim, device().threads()));
+    const DeviceBuffer scratch(device(), AttentionScratchBytes(device(), s.dim));
     Matrix out_view = out.view();
     out_view.rows = rows_;
+    ASSERT_TRUE(CheckSequences(sequences_, tables_, table_size_, rows_, kv_).ok());
+    const DeviceValues<PagedSequence> sequences(device(), sequences_);
+    const DeviceValues<int32_t> tables(device(), tables_);
     const absl::Status status = PagedAttention(device(), {.q = q.view(),
-                                                          .sequences = sequences_,
+                                                          .sequences = sequences.array(),
+                                                          .block_tables = tables.array(),
+                                                          .table_size = table_size_,
                                                           .heads = s.heads,
                                                           .kv = kv_,
                                                           .scale = scale,
@@ -58,7 +63,7 @@ class PagedAttentionTest : public OpTest {
 
   void Layout(const Shape& s) {
     const int64_t part = s.kv_heads * s.block_size * s.dim * SizeOf(s.cache);
-    kv_ = {.base = nullptr,
+    kv_ = {.base = {},
            .block_bytes = 6 * part,
            .k_offset = 2 * part,
            .v_offset = 3 * part,
@@ -75,20 +80,22 @@ class PagedAttentionTest : public OpTest {
     std::vector<int32_t> free(static_cast<size_t>(kv_.blocks));
     std::iota(free.begin(), free.end(), 0);
     std::shuffle(free.begin(), free.end(), random_);
-    tables_.clear();
-    for (const Sequence& sequence : s.sequences) {
-      tables_.emplace_back();
-      for (int64_t n = 0; n < sequence.context_len; n += s.block_size) {
-        tables_.back().push_back(free.back());
-        free.pop_back();
-      }
-    }
+    table_size_ = 1;
+    for (const Sequence& sequence : s.sequences) table_size_ = std::max(table_size_, Blocks(s, sequence));
+    tables_.assign(s.sequences.size() * static_cast<size_t>(table_size_), -1);
     sequences_.clear();
     rows_ = 0;
     for (size_t i = 0; i < s.sequences.size(); ++i) {
-      sequences_.push_back({rows_, s.sequences[i].q_count, s.sequences[i].context_len, tables_[i]});
+      for (int64_t n = 0; n < Blocks(s, s.sequences[i]); ++n) {
+        tables_[i * static_cast<size_t>(table_size_) + static_cast<size_t>(n)] = free.back();
+        free.pop_back();
+      }
+      sequences_.push_back({rows_, s.sequences[i].q_count, s.sequences[i].context_len});
       rows_ += s.sequences[i].q_count;
     }
+  }
+  static int64_t Blocks(const Shape& s, const Sequence& sequence) {
+    return (sequence.context_len + s.block_size - 1) / s.block_size;
   }
 
   // Keys or values as the cache will hold them.
@@ -106,9 +113,12 @@ class PagedAttentionTest : public OpTest {
   void Write(size_t sequence, Storage& k, Storage& v) {
     std::vector<int64_t> slots;
     for (int64_t t = 0; t < k.rows(); ++t) {
-      slots.push_back(tables_[sequence][static_cast<size_t>(t / kv_.block_size)] * kv_.block_size + t % kv_.block_size);
+      const auto at = static_cast<size_t>(static_cast<int64_t>(sequence) * table_size_ + t / kv_.block_size);
+      slots.push_back(tables_[at] * kv_.block_size + t % kv_.block_size);
     }
-    ASSERT_TRUE(PagedKvWrite(device(), {.k = k.view(), .v = v.view(), .slots = slots, .kv = kv_}).ok());
+    ASSERT_TRUE(CheckSlots(slots, kv_).ok());
+    const DeviceValues<int64_t> on_device(device(), slots);
+    ASSERT_TRUE(PagedKvWrite(device(), {.k = k.view(), .v = v.view(), .slots = on_device.array(), .kv = kv_}).ok());
   }
 
   static void Reference(const Shape& s, const Storage& q, int64_t row, int64_t keys, float scale, const Storage& k,
@@ -149,7 +159,8 @@ class PagedAttentionTest : public OpTest {
 
   KvView kv_;
   std::optional<DeviceBuffer> pool_;
-  std::vector<std::vector<int32_t>> tables_;
+  std::vector<int32_t> tables_;  // one row of table_size_ for each sequence
+  int64_t table_size_ = 1;
   std::vector<PagedSequence> sequences_;
   int64_t rows_ = 0;
 };
@@ -199,12 +210,20 @@ TEST_F(PagedAttentionTest, WrongArgumentsAreRefused) {
   const Shape shape = {4, 2, 8, 4, kF32, kF32, {{2, 6}}};
   Layout(shape);
   Storage q(device(), kF32, 2, 32), out(device(), kF32, 2, 32), k(device(), kF32, 1, 16);
-  const DeviceBuffer scratch(device(), AttentionScratchBytes(8, device().threads()));
+  const DeviceBuffer scratch(device(), AttentionScratchBytes(device(), 8));
   constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
-  const auto code = [&](const PagedSequence& sequence, int64_t heads, const KvView& kv) {
+  const auto code = [&](const PagedSequence& sequence, const std::vector<int32_t>& table, int64_t heads,
+                        const KvView& kv) {
     const std::vector<PagedSequence> sequences = {sequence};
+    const auto table_size = static_cast<int64_t>(table.size());
+    const absl::Status status = CheckSequences(sequences, table, table_size, 2, kv);
+    if (!status.ok()) return status.code();
+    const DeviceValues<PagedSequence> on_device(device(), sequences);
+    const DeviceValues<int32_t> tables(device(), table);
     return PagedAttention(device(), {.q = q.view(),
-                                     .sequences = sequences,
+                                     .sequences = on_device.array(),
+                                     .block_tables = tables.array(),
+                                     .table_size = table_size,
                                      .heads = heads,
                                      .kv = kv,
                                      .out = out.view(),
@@ -213,26 +232,56 @@ TEST_F(PagedAttentionTest, WrongArgumentsAreRefused) {
   };
   const std::vector<int32_t> good = {0, 1}, outside = {0, static_cast<int32_t>(kv_.blocks)}, negative = {-1, 0},
                              few = {0};
-  EXPECT_EQ(code({0, 2, 6, good}, 4, kv_), absl::StatusCode::kOk);
-  EXPECT_EQ(code({0, 2, 6, outside}, 4, kv_), kInvalid);
-  EXPECT_EQ(code({0, 2, 6, negative}, 4, kv_), kInvalid);
-  EXPECT_EQ(code({0, 2, 6, few}, 4, kv_), kInvalid);
-  EXPECT_EQ(code({0, 3, 6, good}, 4, kv_), kInvalid);
-  EXPECT_EQ(code({1, 2, 6, good}, 4, kv_), kInvalid);
-  EXPECT_EQ(code({0, 2, 1, good}, 4, kv_), kInvalid);
-  EXPECT_EQ(code({0, 2, INT64_MAX, good}, 4, kv_), kInvalid);
-  EXPECT_EQ(code({0, 2, 6, good}, 3, kv_), kInvalid);
-  EXPECT_EQ(code({0, 2, 6, good}, 2, kv_), kInvalid);
+  EXPECT_EQ(code({0, 2, 6}, good, 4, kv_), absl::StatusCode::kOk);
+  EXPECT_EQ(code({0, 2, 6}, outside, 4, kv_), kInvalid);
+  EXPECT_EQ(code({0, 2, 6}, negative, 4, kv_), kInvalid);
+  EXPECT_EQ(code({0, 2, 6}, few, 4, kv_), kInvalid);
+  EXPECT_EQ(code({0, 2, 6}, {}, 4, kv_), kInvalid);
+  EXPECT_EQ(code({0, 3, 6}, good, 4, kv_), kInvalid);
+  EXPECT_EQ(code({1, 2, 6}, good, 4, kv_), kInvalid);
+  EXPECT_EQ(code({0, 2, 1}, good, 4, kv_), kInvalid);
+  EXPECT_EQ(code({0, 2, INT64_MAX}, good, 4, kv_), kInvalid);
+  EXPECT_EQ(code({0, 2, 6}, good, 3, kv_), kInvalid);
+  EXPECT_EQ(code({0, 2, 6}, good, 2, kv_), kInvalid);
   KvView wrong = kv_;
   wrong.block_bytes /= 2;
-  EXPECT_EQ(code({0, 2, 6, good}, 4, wrong), kInvalid);
+  EXPECT_EQ(code({0, 2, 6}, good, 4, wrong), kInvalid);
   wrong = kv_;
-  wrong.base = nullptr;
-  EXPECT_EQ(code({0, 2, 6, good}, 4, wrong), kInvalid);
+  wrong.base = {};
+  EXPECT_EQ(code({0, 2, 6}, good, 4, wrong), kInvalid);
   for (const int64_t slot : {int64_t{-1}, kv_.blocks * kv_.block_size}) {
     const std::vector<int64_t> slots = {slot};
-    EXPECT_EQ(PagedKvWrite(device(), {.k = k.view(), .v = k.view(), .slots = slots, .kv = kv_}).code(), kInvalid);
+    EXPECT_EQ(CheckSlots(slots, kv_).code(), kInvalid);
   }
+  EXPECT_EQ(PagedKvWrite(device(), {.k = k.view(), .v = k.view(), .slots = {k.view().data, 2}, .kv = kv_}).code(),
+            kInvalid);
+}
+
+TEST_F(PagedAttentionTest, BlocksAreCopiedWhole) {
+  constexpr int64_t kBlockBytes = 200, kBlocks = 5;
+  std::vector<std::byte> pool(kBlockBytes * kBlocks);
+  for (size_t i = 0; i < pool.size(); ++i) pool[i] = static_cast<std::byte>(i % 251);
+  DeviceBuffer buffer(device(), kBlockBytes * kBlocks);
+  buffer.Upload(pool.data());
+  const std::vector<BlockCopy> copies = {{0, 3}, {0, 1}, {4, 2}};
+  const KvView kv = {.blocks = kBlocks, .block_size = 1};
+  ASSERT_TRUE(CheckCopies(copies, kv).ok());
+  const DeviceValues<BlockCopy> on_device(device(), copies);
+  ASSERT_TRUE(
+      CopyKvBlocks(device(), {.copies = on_device.array(), .pool = buffer.data(), .block_bytes = kBlockBytes}).ok());
+  std::vector<std::byte> got(pool.size());
+  buffer.Download(got.data());
+  const auto block = [](const std::vector<std::byte>& from, int64_t i) {
+    return std::vector<std::byte>(from.begin() + i * kBlockBytes, from.begin() + (i + 1) * kBlockBytes);
+  };
+  for (const auto& [to, from] : std::vector<std::pair<int64_t, int64_t>>{{0, 0}, {1, 0}, {2, 4}, {3, 0}, {4, 4}}) {
+    EXPECT_EQ(block(got, to), block(pool, from)) << to;
+  }
+  constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
+  EXPECT_EQ(CheckCopies(std::vector<BlockCopy>{{0, 5}}, kv).code(), kInvalid);
+  EXPECT_EQ(CheckCopies(std::vector<BlockCopy>{{-1, 0}}, kv).code(), kInvalid);
+  EXPECT_EQ(CopyKvBlocks(device(), {.copies = on_device.array(), .pool = {}, .block_bytes = kBlockBytes}).code(),
+            kInvalid);
 }
 
 }  // namespace

@@ -11,9 +11,9 @@
 namespace headroom::runtime {
 
 struct RopeArgs {
-  Matrix x;                            // [M, heads · head_dim] f32, in place
-  std::span<const int32_t> positions;  // [M], ≥ 0
-  std::span<const float> inv_freq;     // [head_dim / 2]: theta^(−2i / head_dim)
+  Matrix x;                                   // [M, heads · head_dim] f32, in place
+  DeviceArray<const int32_t> positions = {};  // [M], ≥ 0
+  DeviceArray<const float> inv_freq = {};     // [head_dim / 2]: theta^(−2i / head_dim)
   int64_t heads = 0;
 };
 
@@ -21,5 +21,8 @@ struct RopeArgs {
 //   x[i] = x[i]·cos(a) − x[i + head_dim/2]·sin(a);  x[i + head_dim/2] = x[i + head_dim/2]·cos(a) + x[i]·sin(a).
 // The angle is rounded to float32 before the sine, as the reference does. INVALID_ARGUMENT on shapes.
 absl::Status Rope(Device& device, const RopeArgs& args);
+
+// For who builds positions, on the host: INVALID_ARGUMENT when one is negative.
+absl::Status CheckPositions(std::span<const int32_t> positions);
 
 }  // namespace headroom::runtime

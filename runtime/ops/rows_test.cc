@@ -4,6 +4,7 @@
 #include "runtime/ops/elementwise.h"
 #include "runtime/ops/gather.h"
 #include "runtime/ops/norm.h"
+#include "runtime/ops/positions.h"
 #include "runtime/ops/rope.h"
 #include "runtime/testing.h"
 
@@ -38,7 +39,7 @@ TEST_F(RowsTest, LayerNorm) {
       ASSERT_TRUE(
           LayerNorm(
               device(),
-              {.x = x.view(), .gain = device_gain.data(), .bias = device_bias.data(), .eps = 1e-6f, .y = y.view()})
+              {.x = x.view(), .gain = device_gain.array(), .bias = device_bias.array(), .eps = 1e-6f, .y = y.view()})
               .ok());
       std::vector<double> mean(5), factor(5);
       for (int64_t r = 0; r < 5; ++r) {
@@ -68,7 +69,7 @@ TEST_F(RowsTest, RmsNorm) {
       x.Fill(Random(4 * d, 2.0f));
       const std::vector<float> gain = Random(d);
       const DeviceFloats device_gain(device(), gain);
-      ASSERT_TRUE(RmsNorm(device(), {.x = x.view(), .gain = device_gain.data(), .eps = 1e-6f, .y = y.view()}).ok());
+      ASSERT_TRUE(RmsNorm(device(), {.x = x.view(), .gain = device_gain.array(), .eps = 1e-6f, .y = y.view()}).ok());
       Expect(y, dtype, [&](int64_t r, int64_t c) {
         double squares = 0;
         for (int64_t i = 0; i < d; ++i) squares += double{x.Get(r, i)} * x.Get(r, i);
@@ -83,8 +84,8 @@ TEST_F(RowsTest, NormsInPlace) {
   x.Fill(Random(300));
   const DeviceFloats gain(device(), Random(100));
   Storage y(device(), DType::kF32, 3, 100);
-  ASSERT_TRUE(RmsNorm(device(), {.x = x.view(), .gain = gain.data(), .y = y.view()}).ok());
-  ASSERT_TRUE(RmsNorm(device(), {.x = x.view(), .gain = gain.data(), .y = x.view()}).ok());
+  ASSERT_TRUE(RmsNorm(device(), {.x = x.view(), .gain = gain.array(), .y = y.view()}).ok());
+  ASSERT_TRUE(RmsNorm(device(), {.x = x.view(), .gain = gain.array(), .y = x.view()}).ok());
   for (int64_t r = 0; r < 3; ++r) {
     for (int64_t c = 0; c < 100; ++c) ASSERT_EQ(x.Get(r, c), y.Get(r, c));
   }
@@ -157,7 +158,10 @@ TEST_F(RowsTest, AddGathered) {
       for (int32_t r = 0; r < 70; ++r) index.push_back(r * 7 % 11);
       table.Fill(Random(11 * d));
       y.Fill(start);
-      ASSERT_TRUE(AddGathered(device(), {.index = index, .table = table.view(), .y = y.view()}).ok());
+      ASSERT_TRUE(
+          AddGathered(device(),
+                      {.index = DeviceValues<int32_t>(device(), index).array(), .table = table.view(), .y = y.view()})
+              .ok());
       Expect(y, DType::kF32, [&](int64_t r, int64_t c) { return double{start[r * d + c]} + table.Get(index[r], c); });
     }
   }
@@ -192,18 +196,19 @@ TEST_F(RowsTest, EmbeddingGatherAndAddGathered) {
       Storage table(device(), dtype, 11, d), y(device(), DType::kF32, 4, d, 1);
       table.Fill(Random(11 * d));
       const std::vector<int32_t> ids = {10, 0, 3, 3};
-      ASSERT_TRUE(EmbeddingGather(device(), {.ids = ids, .table = table.view(), .y = y.view()}).ok());
+      ASSERT_TRUE(CheckIndices(ids, 11).ok());
+      const DeviceValues<int32_t> device_ids(device(), ids);
+      ASSERT_TRUE(EmbeddingGather(device(), {.ids = device_ids.array(), .table = table.view(), .y = y.view()}).ok());
       for (int64_t r = 0; r < 4; ++r) {
         for (int64_t c = 0; c < d; ++c) ASSERT_EQ(y.Get(r, c), table.Get(ids[r], c));
       }
-      ASSERT_TRUE(AddGathered(device(), {.index = ids, .table = table.view(), .y = y.view()}).ok());
+      ASSERT_TRUE(AddGathered(device(), {.index = device_ids.array(), .table = table.view(), .y = y.view()}).ok());
       for (int64_t r = 0; r < 4; ++r) {
         for (int64_t c = 0; c < d; ++c) ASSERT_EQ(y.Get(r, c), 2 * table.Get(ids[r], c));
       }
       for (const int32_t bad : {-1, 11}) {
         const std::vector<int32_t> wrong = {0, 1, 2, bad};
-        EXPECT_EQ(EmbeddingGather(device(), {.ids = wrong, .table = table.view(), .y = y.view()}).code(), kInvalid);
-        EXPECT_EQ(AddGathered(device(), {.index = wrong, .table = table.view(), .y = y.view()}).code(), kInvalid);
+        EXPECT_EQ(CheckIndices(wrong, 11).code(), kInvalid);
       }
     }
   }
@@ -218,7 +223,12 @@ TEST_F(RowsTest, Rope) {
     Storage x(device(), DType::kF32, rows, heads * dim, 7);
     const std::vector<float> before = Random(rows * heads * dim);
     x.Fill(before);
-    ASSERT_TRUE(Rope(device(), {.x = x.view(), .positions = positions, .inv_freq = inv_freq, .heads = heads}).ok());
+    const DeviceValues<int32_t> device_positions(device(), positions);
+    const DeviceFloats device_freq(device(), inv_freq);
+    ASSERT_TRUE(
+        Rope(device(),
+             {.x = x.view(), .positions = device_positions.array(), .inv_freq = device_freq.array(), .heads = heads})
+            .ok());
     Expect(x, DType::kF32, [&](int64_t r, int64_t c) {
       const int64_t i = c % dim % half;
       const int64_t first = r * heads * dim + c / dim * dim + i;
@@ -229,25 +239,61 @@ TEST_F(RowsTest, Rope) {
   }
 }
 
+TEST_F(RowsTest, SineTableIsSinesThenCosines) {
+  Storage table(device(), DType::kF32, 300, 8, 3);
+  ASSERT_TRUE(SineTable(device(), {.table = table.view()}).ok());
+  for (const int c : {0, 1, 69, 70, 299}) {
+    for (int k = 0; k < 4; ++k) {
+      const double angle = c * std::pow(10000.0, -k / 4.0);
+      EXPECT_NEAR(table.Get(c, k), std::sin(angle), 2e-5) << c << " " << k;
+      EXPECT_NEAR(table.Get(c, 4 + k), std::cos(angle), 2e-5) << c << " " << k;
+    }
+  }
+  EXPECT_TRUE(table.GapsUntouched());
+  Storage odd(device(), DType::kF32, 2, 7), half(device(), DType::kBF16, 2, 8);
+  EXPECT_EQ(SineTable(device(), {.table = odd.view()}).code(), kInvalid);
+  EXPECT_EQ(SineTable(device(), {.table = half.view()}).code(), kInvalid);
+}
+
+TEST_F(RowsTest, FindNonFiniteNamesTheGroups) {
+  Storage x(device(), DType::kF32, 12, 50, 3);
+  x.Fill(Random(600, 1e30f));
+  x.Set(3, 49, NAN);
+  x.Set(8, 0, -INFINITY);
+  DeviceBuffer found(device(), 6 * sizeof(int32_t));
+  ASSERT_TRUE(FindNonFinite(device(), {.x = x.view(), .group = 2, .found = {found.data(), 6}}).ok());
+  std::vector<int32_t> groups(6, -1);
+  found.Download(groups.data());
+  EXPECT_EQ(groups, (std::vector<int32_t>{0, 1, 0, 0, 1, 0}));
+  EXPECT_EQ(FindNonFinite(device(), {.x = x.view(), .group = 5, .found = {found.data(), 2}}).code(), kInvalid);
+  EXPECT_EQ(FindNonFinite(device(), {.x = x.view(), .group = 0, .found = {found.data(), 6}}).code(), kInvalid);
+  EXPECT_EQ(FindNonFinite(device(), {.x = x.view(), .group = 2, .found = {found.data(), 5}}).code(), kInvalid);
+}
+
 TEST_F(RowsTest, WrongArgumentsAreRefused) {
   Storage a(device(), DType::kF32, 2, 8), b(device(), DType::kF32, 2, 6), c(device(), DType::kF32, 3, 8),
       half(device(), DType::kBF16, 2, 8);
   const DeviceFloats gain(device(), std::vector<float>(8, 1.0f));
-  const std::vector<int32_t> two = {0, 1};
-  EXPECT_EQ(LayerNorm(device(), {.x = a.view(), .gain = gain.data(), .y = b.view()}).code(), kInvalid);
+  const DeviceValues<int32_t> two_values(device(), {0, 1});
+  const DeviceArray<const int32_t> two = two_values.array();
+  EXPECT_EQ(LayerNorm(device(), {.x = a.view(), .gain = gain.array(), .y = b.view()}).code(), kInvalid);
   EXPECT_EQ(LayerNorm(device(), {.x = a.view(), .y = a.view()}).code(), kInvalid);
-  EXPECT_EQ(RmsNorm(device(), {.x = half.view(), .gain = gain.data(), .y = a.view()}).code(), kInvalid);
-  EXPECT_EQ(RmsNorm(device(), {.x = a.view(), .gain = gain.data(), .eps = NAN, .y = a.view()}).code(), kInvalid);
+  EXPECT_EQ(RmsNorm(device(), {.x = half.view(), .gain = gain.array(), .y = a.view()}).code(), kInvalid);
+  EXPECT_EQ(RmsNorm(device(), {.x = a.view(), .gain = gain.array(), .eps = NAN, .y = a.view()}).code(), kInvalid);
   EXPECT_EQ(AddGathered(device(), {.index = two, .table = a.view(), .y = c.view()}).code(), kInvalid);
   EXPECT_EQ(AddGathered(device(), {.index = two, .table = a.view(), .y = half.view()}).code(), kInvalid);
   EXPECT_EQ(GeluTanh(device(), {.x = a.view(), .y = b.view()}).code(), kInvalid);
   EXPECT_EQ(SiluMul(device(), {.gate_up = a.view(), .y = b.view()}).code(), kInvalid);
   EXPECT_EQ(Convert(device(), {.x = a.view(), .y = c.view()}).code(), kInvalid);
   EXPECT_EQ(Rope(device(), {.x = a.view(), .positions = two, .inv_freq = {}, .heads = 1}).code(), kInvalid);
-  const std::vector<float> freq(2, 1.0f);
+  const DeviceFloats freq_values(device(), std::vector<float>(2, 1.0f));
+  const DeviceArray<const float> freq = freq_values.array();
   EXPECT_EQ(Rope(device(), {.x = a.view(), .positions = two, .inv_freq = freq, .heads = 3}).code(), kInvalid);
   const std::vector<int32_t> negative = {0, -1};
-  EXPECT_EQ(Rope(device(), {.x = a.view(), .positions = negative, .inv_freq = freq, .heads = 2}).code(), kInvalid);
+  EXPECT_EQ(CheckPositions(negative).code(), kInvalid);
+  EXPECT_EQ(Rope(device(), {.x = a.view(), .positions = {two.data, 1}, .inv_freq = freq, .heads = 2}).code(), kInvalid);
+  EXPECT_EQ(Rope(device(), {.x = a.view(), .positions = two, .inv_freq = freq, .heads = 2}).code(),
+            absl::StatusCode::kOk);
 }
 
 }  // namespace

@@ -10,11 +10,9 @@
 #include <omp.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
-#include <functional>
 #include <memory>
 #include <oneapi/dnnl/dnnl.hpp>
 #include <span>
@@ -22,6 +20,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "runtime/cpu/cpu_device.h"
 #include "runtime/device.h"
 #include "runtime/ops/attention.h"
 #include "runtime/ops/elementwise.h"
@@ -29,6 +28,7 @@
 #include "runtime/ops/norm.h"
 #include "runtime/ops/paged_attention.h"
 #include "runtime/ops/rope.h"
+#include "tools/bench/compare.h"
 
 namespace headroom::runtime {
 namespace {
@@ -37,33 +37,6 @@ void Require(const absl::Status& status) {
   if (status.ok()) return;
   std::fprintf(stderr, "headroom-ops-bench: %s\n", std::string(status.message()).c_str());
   std::exit(1);
-}
-
-double Seconds(const std::function<void()>& work) {
-  const auto start = std::chrono::steady_clock::now();
-  work();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-double Median(std::vector<double> values) {
-  std::nth_element(values.begin(), values.begin() + static_cast<int64_t>(values.size()) / 2, values.end());
-  return values[values.size() / 2];
-}
-
-// Medians of two pieces of work done in turn, and of their ratio b / a turn by turn.
-struct Pair {
-  double a, b, ratio;
-};
-Pair Compare(const std::function<void()>& a, const std::function<void()>& b, int repetitions) {
-  a();
-  b();
-  std::vector<double> times_a, times_b, ratios;
-  for (int i = 0; i < repetitions; ++i) {
-    times_a.push_back(Seconds(a));
-    times_b.push_back(Seconds(b));
-    ratios.push_back(times_b.back() / times_a.back());
-  }
-  return {Median(times_a), Median(times_b), Median(ratios)};
 }
 
 // 64-byte aligned memory of small random-looking values (as bf16 or as f32: exponents near 1).
@@ -80,13 +53,46 @@ class Buffer {
     }
   }
   std::byte* data() { return data_; }
-  float* F32() { return reinterpret_cast<float*>(data_); }
-  BFloat16Bits* BF16() { return reinterpret_cast<BFloat16Bits*>(data_); }
-  std::span<std::byte> span(int64_t bytes) { return {data_, static_cast<size_t>(bytes)}; }
 
  private:
   std::vector<std::byte> memory_;
   std::byte* data_;
+};
+
+// The same on the device.
+class DeviceBuffer {
+ public:
+  DeviceBuffer(Device& device, int64_t bytes) : memory_(device.memory()) {
+    Buffer values(bytes);
+    Write(std::span<const std::byte>(values.data(), static_cast<size_t>(bytes)));
+  }
+  template <typename T>
+  DeviceBuffer(Device& device, const std::vector<T>& values) : memory_(device.memory()) {
+    Write(std::as_bytes(std::span(values)));
+  }
+  ~DeviceBuffer() { memory_.Release(span_); }
+  DeviceBuffer(const DeviceBuffer&) = delete;
+  DeviceBuffer& operator=(const DeviceBuffer&) = delete;
+
+  DevicePtr data() const { return span_.data; }
+  DeviceSpan span() const { return span_; }
+  Matrix F32(int64_t rows, int64_t cols) const { return {span_.data, DType::kF32, rows, cols, cols}; }
+  Matrix BF16(int64_t rows, int64_t cols) const { return {span_.data, DType::kBF16, rows, cols, cols}; }
+  template <typename T>
+  DeviceArray<const T> Array() const {
+    return {span_.data, span_.bytes / static_cast<int64_t>(sizeof(T))};
+  }
+
+ private:
+  void Write(std::span<const std::byte> values) {
+    auto reserved = memory_.Reserve(std::max<int64_t>(64, static_cast<int64_t>(values.size())), {});
+    Require(reserved.status());
+    span_ = {reserved->data, static_cast<int64_t>(values.size())};
+    Require(memory_.Write(values, span_.data));
+  }
+
+  memory::DeviceMemory& memory_;
+  DeviceSpan span_;
 };
 
 // oneDNN alone on one product, with the weights already in the order that it asks for.
@@ -131,32 +137,30 @@ class OurLinear {
         n_(n),
         k_(k),
         accumulate_(accumulate),
-        weight_(n * k * 2),
-        bias_(n * 4),
-        has_bias_(bias) {
+        has_bias_(bias),
+        weight_(device, n * k * 2),
+        bias_(device, n * 4) {
     const auto bytes = PrepareLinear(
         device, {.n = n, .k = k, .dtype = DType::kBF16, .rows_max = m, .bias = bias, .accumulate = accumulate});
     Require(bytes.status());
-    scratch_bytes_ = *bytes;
-    scratch_ = std::make_unique<Buffer>(scratch_bytes_ + 64);
+    scratch_ = std::make_unique<DeviceBuffer>(device, *bytes);
   }
-  void Run(Buffer& x, Buffer& y) {
-    Require(Linear(device_, {.x = Matrix::BF16(x.BF16(), m_, k_),
-                             .weight = Matrix::BF16(weight_.BF16(), n_, k_),
-                             .bias = has_bias_ ? bias_.F32() : nullptr,
-                             .y = Matrix::F32(y.F32(), m_, n_),
+  void Run(const DeviceBuffer& x, const DeviceBuffer& y) {
+    Require(Linear(device_, {.x = x.BF16(m_, k_),
+                             .weight = weight_.BF16(n_, k_),
+                             .bias = has_bias_ ? bias_.Array<float>() : DeviceArray<const float>(),
+                             .y = y.F32(m_, n_),
                              .accumulate = accumulate_,
-                             .scratch = scratch_->span(scratch_bytes_)}));
+                             .scratch = scratch_->span()}));
+    Require(device_.Wait());
   }
 
  private:
   Device& device_;
   const int64_t m_, n_, k_;
-  const bool accumulate_;
-  Buffer weight_, bias_;
-  const bool has_bias_;
-  int64_t scratch_bytes_ = 0;
-  std::unique_ptr<Buffer> scratch_;
+  const bool accumulate_, has_bias_;
+  DeviceBuffer weight_, bias_;
+  std::unique_ptr<DeviceBuffer> scratch_;
 };
 
 struct Shape {
@@ -170,10 +174,11 @@ constexpr Shape kVisionShapes[] = {{"qkv", 3456, 1152}, {"out", 1152, 1152}, {"f
 
 void CompareLinear(Device& device, const char* part, const Shape& shape, int64_t m) {
   Buffer x(m * shape.k * 2), y(m * shape.n * 4);
+  const DeviceBuffer our_x(device, m * shape.k * 2), our_y(device, m * shape.n * 4);
   Yardstick bare(m, shape.n, shape.k, x, y);
   OurLinear ours(device, m, shape.n, shape.k, false, false);
   const double flops = 2.0 * static_cast<double>(m) * static_cast<double>(shape.n) * static_cast<double>(shape.k);
-  const Pair times = Compare([&] { ours.Run(x, y); }, [&] { bare.Run(); }, flops > 5e10 ? 3 : 7);
+  const Pair times = Compare([&] { ours.Run(our_x, our_y); }, [&] { bare.Run(); }, flops > 5e10 ? 3 : 7);
   std::printf("linear  %-8s %-8s M=%-5ld N=%-6ld K=%-6ld  ours %6.1f  oneDNN %6.1f GFLOP/s   ratio %.2f\n", part,
               shape.name, static_cast<long>(m), static_cast<long>(shape.n), static_cast<long>(shape.k),
               flops / times.a * 1e-9, flops / times.b * 1e-9, times.ratio);
@@ -192,13 +197,12 @@ class VisionLayer {
         out_(device, rows_, kWidth, kWidth, true, true),
         fc1_(device, rows_, kInner, kWidth, true, false),
         fc2_(device, rows_, kWidth, kInner, true, true),
-        x_(rows_ * kWidth * 4),
-        normed_(rows_ * kInner * 2),
-        wide_(rows_ * kInner * 4),
-        gain_(kWidth * 4),
-        scratch_(AttentionScratchBytes(kHeadDim, device.threads())) {
-    for (int64_t p = 0; p < pieces; ++p) segments_.push_back({p * kPatches, kPatches, p * kPatches, kPatches});
-  }
+        x_(device, rows_ * kWidth * 4),
+        normed_(device, rows_ * kInner * 2),
+        wide_(device, rows_ * kInner * 4),
+        gain_(device, kWidth * 4),
+        scratch_(device, AttentionScratchBytes(device, kHeadDim)),
+        segments_(device, Segments(pieces)) {}
 
   void Run() {
     Norm();
@@ -207,37 +211,41 @@ class VisionLayer {
     out_.Run(normed_, x_);
     Norm();
     fc1_.Run(normed_, wide_);
-    Require(GeluTanh(device_,
-                     {.x = Matrix::F32(wide_.F32(), rows_, kInner), .y = Matrix::BF16(normed_.BF16(), rows_, kInner)}));
+    Require(GeluTanh(device_, {.x = wide_.F32(rows_, kInner), .y = normed_.BF16(rows_, kInner)}));
     fc2_.Run(normed_, x_);
   }
   void RunAttention() {
-    const Matrix qkv = Matrix::F32(wide_.F32(), rows_, 3 * kWidth);
+    const Matrix qkv = wide_.F32(rows_, 3 * kWidth);
     Require(Attention(device_, {.q = qkv.ColRange(0, kWidth),
                                 .k = qkv.ColRange(kWidth, kWidth),
                                 .v = qkv.ColRange(2 * kWidth, kWidth),
-                                .segments = segments_,
+                                .segments = segments_.Array<AttentionSegment>(),
                                 .heads = kHeads,
                                 .head_dim = kHeadDim,
                                 .scale = 0.1178511f,
-                                .out = Matrix::BF16(normed_.BF16(), rows_, kWidth),
-                                .scratch = scratch_.span(AttentionScratchBytes(kHeadDim, device_.threads()))}));
+                                .out = normed_.BF16(rows_, kWidth),
+                                .scratch = scratch_.span()}));
+    Require(device_.Wait());
   }
   int64_t rows() const { return rows_; }
 
  private:
+  static std::vector<AttentionSegment> Segments(int64_t pieces) {
+    std::vector<AttentionSegment> segments;
+    for (int64_t p = 0; p < pieces; ++p) segments.push_back({p * kPatches, kPatches, p * kPatches, kPatches});
+    return segments;
+  }
   void Norm() {
-    Require(LayerNorm(device_, {.x = Matrix::F32(x_.F32(), rows_, kWidth),
-                                .gain = gain_.F32(),
-                                .bias = gain_.F32(),
-                                .y = Matrix::BF16(normed_.BF16(), rows_, kWidth)}));
+    Require(LayerNorm(device_, {.x = x_.F32(rows_, kWidth),
+                                .gain = gain_.Array<float>(),
+                                .bias = gain_.Array<float>(),
+                                .y = normed_.BF16(rows_, kWidth)}));
   }
 
   Device& device_;
   const int64_t rows_;
   OurLinear qkv_, out_, fc1_, fc2_;
-  Buffer x_, normed_, wide_, gain_, scratch_;
-  std::vector<AttentionSegment> segments_;
+  DeviceBuffer x_, normed_, wide_, gain_, scratch_, segments_;
 };
 
 // One prefill step of one sequence through a Qwen2-7B layer.
@@ -253,13 +261,17 @@ class DecoderLayer {
         o_(device, rows, kWidth, kWidth, false, true),
         gate_up_(device, rows, 2 * kInner, kWidth, false, false),
         down_(device, rows, kWidth, kInner, false, true),
-        x_(rows * kWidth * 4),
-        normed_(rows * kInner * 2),
-        wide_(rows * 2 * kInner * 4),
-        gain_(kWidth * 4),
-        cache_(2 * rows * kKvHeads * kHeadDim * 2),
-        scratch_(AttentionScratchBytes(kHeadDim, device.threads())),
-        inv_freq_(kHeadDim / 2, 0.01f) {
+        x_(device, rows * kWidth * 4),
+        normed_(device, rows * kInner * 2),
+        wide_(device, rows * 2 * kInner * 4),
+        gain_(device, kWidth * 4),
+        cache_(device, 2 * rows * kKvHeads * kHeadDim * 2),
+        scratch_(device, AttentionScratchBytes(device, kHeadDim)),
+        inv_freq_(device, std::vector<float>(kHeadDim / 2, 0.01f)),
+        positions_(device, UpTo<int32_t>(rows)),
+        slots_(device, UpTo<int64_t>(rows)),
+        blocks_(device, UpTo<int32_t>(rows / kBlock)),
+        sequence_(device, std::vector<PagedSequence>{{0, rows, rows}}) {
     const int64_t part = kKvHeads * kBlock * kHeadDim * 2;
     kv_ = {.base = cache_.data(),
            .block_bytes = 2 * part,
@@ -270,12 +282,6 @@ class DecoderLayer {
            .kv_heads = kKvHeads,
            .head_dim = kHeadDim,
            .block_size = kBlock};
-    for (int64_t i = 0; i < rows; ++i) {
-      positions_.push_back(static_cast<int32_t>(i));
-      slots_.push_back(i);
-    }
-    for (int64_t i = 0; i < kv_.blocks; ++i) blocks_.push_back(static_cast<int32_t>(i));
-    sequence_ = {0, rows, rows, blocks_};
   }
 
   void Run() {
@@ -285,44 +291,51 @@ class DecoderLayer {
     o_.Run(normed_, x_);
     Norm();
     gate_up_.Run(normed_, wide_);
-    Require(SiluMul(device_, {.gate_up = Matrix::F32(wide_.F32(), rows_, 2 * kInner),
-                              .y = Matrix::BF16(normed_.BF16(), rows_, kInner)}));
+    Require(SiluMul(device_, {.gate_up = wide_.F32(rows_, 2 * kInner), .y = normed_.BF16(rows_, kInner)}));
     down_.Run(normed_, x_);
   }
   void RunAttention() {
-    const Matrix qkv = Matrix::F32(wide_.F32(), rows_, kQkv);
+    const Matrix qkv = wide_.F32(rows_, kQkv);
     const Matrix q = qkv.ColRange(0, kWidth);
     const Matrix k = qkv.ColRange(kWidth, kKvHeads * kHeadDim);
     const Matrix v = qkv.ColRange(kWidth + kKvHeads * kHeadDim, kKvHeads * kHeadDim);
-    Require(Rope(device_, {.x = q, .positions = positions_, .inv_freq = inv_freq_, .heads = kHeads}));
-    Require(Rope(device_, {.x = k, .positions = positions_, .inv_freq = inv_freq_, .heads = kKvHeads}));
-    Require(PagedKvWrite(device_, {.k = k, .v = v, .slots = slots_, .kv = kv_}));
+    Require(Rope(
+        device_,
+        {.x = q, .positions = positions_.Array<int32_t>(), .inv_freq = inv_freq_.Array<float>(), .heads = kHeads}));
+    Require(Rope(
+        device_,
+        {.x = k, .positions = positions_.Array<int32_t>(), .inv_freq = inv_freq_.Array<float>(), .heads = kKvHeads}));
+    Require(PagedKvWrite(device_, {.k = k, .v = v, .slots = slots_.Array<int64_t>(), .kv = kv_}));
     Require(PagedAttention(device_, {.q = q,
-                                     .sequences = std::span<const PagedSequence>(&sequence_, 1),
+                                     .sequences = sequence_.Array<PagedSequence>(),
+                                     .block_tables = blocks_.Array<int32_t>(),
+                                     .table_size = kv_.blocks,
                                      .heads = kHeads,
                                      .kv = kv_,
                                      .scale = 0.0883883f,
-                                     .out = Matrix::BF16(normed_.BF16(), rows_, kWidth),
-                                     .scratch = scratch_.span(AttentionScratchBytes(kHeadDim, device_.threads()))}));
+                                     .out = normed_.BF16(rows_, kWidth),
+                                     .scratch = scratch_.span()}));
+    Require(device_.Wait());
   }
   int64_t rows() const { return rows_; }
 
  private:
+  template <typename T>
+  static std::vector<T> UpTo(int64_t count) {
+    std::vector<T> numbers;
+    for (int64_t i = 0; i < count; ++i) numbers.push_back(static_cast<T>(i));
+    return numbers;
+  }
   void Norm() {
-    Require(RmsNorm(device_, {.x = Matrix::F32(x_.F32(), rows_, kWidth),
-                              .gain = gain_.F32(),
-                              .y = Matrix::BF16(normed_.BF16(), rows_, kWidth)}));
+    Require(
+        RmsNorm(device_, {.x = x_.F32(rows_, kWidth), .gain = gain_.Array<float>(), .y = normed_.BF16(rows_, kWidth)}));
   }
 
   Device& device_;
   const int64_t rows_;
   OurLinear qkv_, o_, gate_up_, down_;
-  Buffer x_, normed_, wide_, gain_, cache_, scratch_;
-  std::vector<float> inv_freq_;
-  std::vector<int32_t> positions_, blocks_;
-  std::vector<int64_t> slots_;
+  DeviceBuffer x_, normed_, wide_, gain_, cache_, scratch_, inv_freq_, positions_, slots_, blocks_, sequence_;
   KvView kv_;
-  PagedSequence sequence_;
 };
 
 template <typename Layer>
@@ -348,13 +361,15 @@ void CompareLayer(Layer& layer, const char* name, std::span<const Shape> shapes,
 }
 
 void CompareDecode(Device& device, const Shape& shape, int64_t m) {
-  Buffer x(m * shape.k * 2), y(m * shape.n * 4), plain(shape.n * shape.k * 2);
+  const DeviceBuffer x(device, m * shape.k * 2), y(device, m * shape.n * 4);
+  Buffer plain(shape.n * shape.k * 2);
   OurLinear ours(device, m, shape.n, shape.k, false, false);
   const int64_t words = shape.n * shape.k * 2 / 8;
   const uint64_t* memory = reinterpret_cast<const uint64_t*>(plain.data());
   uint64_t sum = 0;
+  const int threads = cpu::CpuDevice::Of(device).threads();
   const auto read = [&] {
-#pragma omp parallel for reduction(+ : sum) num_threads(device.threads())
+#pragma omp parallel for reduction(+ : sum) num_threads(threads)
     for (int64_t i = 0; i < words; i += 8) {
       sum += memory[i] + memory[i + 1] + memory[i + 2] + memory[i + 3] + memory[i + 4] + memory[i + 5] + memory[i + 6] +
              memory[i + 7];
@@ -372,8 +387,8 @@ int Main() {
   auto created = Device::Create({});
   Require(created.status());
   Device& device = **created;
-  omp_set_num_threads(device.threads());
-  std::printf("isa %s, %d threads\n", IsaName(device.isa()), device.threads());
+  omp_set_num_threads(cpu::CpuDevice::Of(device).threads());
+  std::printf("%s\n", device.Describe().c_str());
   for (const Shape& shape : kVisionShapes) CompareLinear(device, "vision", shape, 1024);
   CompareLinear(device, "vision", kVisionShapes[0], 4096);
   for (const Shape& shape : kDecoderShapes) {

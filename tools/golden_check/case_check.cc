@@ -6,7 +6,6 @@
 #include <map>
 #include <span>
 
-#include "llm-worker/sampler.h"
 #include "model/sha256.h"
 #include "tools/golden_check/picture.h"
 #include "tools/golden_check/sequence_run.h"
@@ -240,13 +239,15 @@ absl::Status Checker::EncodeStep(size_t begin, size_t end) {
   for (size_t i = begin; i < end; ++i) {
     float* const rows = matrix.data() + next * values;
     vision_worker::WritePatchMatrix(pieces_[i], norm, rows);
-    inputs.push_back({pieces_[i].grid, runtime::ConstMatrix::F32(rows, pieces_[i].grid.patches(), values)});
+    inputs.push_back({pieces_[i].grid, runtime::HostMatrix::F32(rows, pieces_[i].grid.patches(), values)});
     first_patch.push_back(next);
     next += pieces_[i].grid.patches();
   }
-  HEADROOM_ASSIGN_OR_RETURN(const runtime::ConstMatrix out,
-                            model_.encoder->Encode(inputs, runtime::Matrix::F32(tap.data(), patches, width)));
-  embeddings_.insert(embeddings_.end(), out.F32(), out.F32() + out.rows * out.cols);
+  const size_t before = embeddings_.size();
+  embeddings_.resize(before + (end - begin) * static_cast<size_t>(model_.encoder->rows_per_piece() *
+                                                                  model_.encoder->embedding_width()));
+  HEADROOM_RETURN_IF_ERROR(
+      model_.encoder->Encode(inputs, {.embeddings = std::span(embeddings_).subspan(before), .tower = tap}).status());
   for (size_t row = 0; row < golden_.vision_rows.size(); ++row) {
     const auto [piece, patch] = golden_.vision_rows[row];
     if (piece < static_cast<int64_t>(begin) || piece >= static_cast<int64_t>(end)) continue;
@@ -272,7 +273,7 @@ absl::Status Checker::Prefill(SequenceRun& run, std::vector<float>& last_logits)
   std::vector<EmbeddingSpan> spans;
   for (size_t i = 0; i < golden_.image_bounds.size(); ++i) {
     const float* const from = embeddings_.data() + static_cast<int64_t>(i) * rows * width;
-    spans.push_back({golden_.image_bounds[i][0], runtime::ConstMatrix::F32(from, rows, width)});
+    spans.push_back({golden_.image_bounds[i][0], runtime::HostMatrix::F32(from, rows, width)});
   }
   const ExpectedTensor* prompt = golden_.Tensor("logits_prompt");
   const ExpectedTensor* logprobs = golden_.Tensor("prompt_logprobs");
@@ -318,11 +319,11 @@ absl::Status Checker::ForceGreedy(SequenceRun& run, const std::vector<float>& fi
 
 // The same number of tokens on our own path, over the cache entries of the forced one.
 absl::Status Checker::OwnGreedy(SequenceRun& run, std::vector<float> logits) {
-  llm_worker::Sampler sampler(model_.config.llm.vocab_size);
   const int64_t prompt = static_cast<int64_t>(golden_.prompt_ids.size());
   const size_t total = golden_.greedy_ids.size();
   for (size_t step = 0; step < total; ++step) {
-    HEADROOM_ASSIGN_OR_RETURN(const int32_t id, sampler.Sample(logits, {.temperature = 0}, {}, 0, step));
+    // The lowest id among the largest, as the device samples it.
+    const auto id = static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
     result_.own_ids.push_back(id);
     if (step + 1 == total) break;
     const int64_t position = prompt + static_cast<int64_t>(step);

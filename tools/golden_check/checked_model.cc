@@ -37,7 +37,7 @@ absl::StatusOr<CheckedModel> LoadCheckedModel(const model::ModelConfig& config, 
   m.config = config;
   HEADROOM_ASSIGN_OR_RETURN(const model::Checkpoint checkpoint, model::Checkpoint::Open(options.directory));
   HEADROOM_RETURN_IF_ERROR(model::CheckTensors(config, checkpoint).status());
-  HEADROOM_ASSIGN_OR_RETURN(m.device, runtime::Device::Create(options.device));
+  HEADROOM_ASSIGN_OR_RETURN(m.device, options.create_device(options.device));
 
   memory::PlanRequest request;
   request.compute = options.compute;
@@ -54,7 +54,7 @@ absl::StatusOr<CheckedModel> LoadCheckedModel(const model::ModelConfig& config, 
 
   m.ledger = std::make_unique<memory::Ledger>(m.plan.device_bytes);
   m.plan.Register(*m.ledger);
-  HEADROOM_ASSIGN_OR_RETURN(m.arena, memory::Arena::Create(m.plan.arena_bytes, *m.ledger));
+  HEADROOM_ASSIGN_OR_RETURN(m.arena, memory::Arena::Create(m.plan.arena_bytes, m.device->memory(), *m.ledger));
   if (config.vision.has_value()) {
     HEADROOM_ASSIGN_OR_RETURN(m.encoder, vision_worker::Encoder::Create(*m.device, config, m.plan, *m.arena));
     HEADROOM_RETURN_IF_ERROR(m.encoder->Load(checkpoint));

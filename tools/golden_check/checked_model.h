@@ -21,6 +21,7 @@ struct ModelOptions {
   std::string directory;
   DType compute = DType::kF32;
   runtime::DeviceOptions device;
+  runtime::CreateDevice create_device = runtime::Device::Create;
   int64_t max_model_len = 0;           // tokens of the longest case
   int64_t max_num_batched_tokens = 0;  // tokens of a step
   int64_t max_patches_per_step = 0;

@@ -53,6 +53,7 @@ ModelOptions SizeModel(const CheckOptions& options, const model::ModelConfig& co
   ModelOptions sized = {.directory = options.directory,
                         .compute = options.compute,
                         .device = options.device,
+                        .create_device = options.create_device,
                         .max_model_len = 1,
                         .max_num_batched_tokens = options.max_num_batched_tokens,
                         .max_patches_per_step = options.max_patches_per_step,
@@ -83,8 +84,8 @@ absl::StatusOr<bool> CheckTokenizer(const std::string& directory, const model::T
 
 std::string Title(const CheckOptions& options, const ModelOptions& sized, const CheckedModel& model) {
   std::string title = absl::StrCat(options.directory, ": ", model::ArchitectureName(model.config.architecture), ", ",
-                                   DTypeName(options.compute), ", ", runtime::IsaName(model.device->isa()), ", ",
-                                   model.device->threads(), " threads, ", sized.max_num_batched_tokens, " tokens");
+                                   DTypeName(options.compute), ", ", model.device->Describe(), ", ",
+                                   sized.max_num_batched_tokens, " tokens");
   if (model.encoder != nullptr) absl::StrAppend(&title, " or ", sized.max_patches_per_step, " patches");
   return title + " a step\n";
 }

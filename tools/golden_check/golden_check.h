@@ -17,6 +17,7 @@ struct CheckOptions {
   std::vector<std::string> cases;  // empty: all
   DType compute = DType::kF32;
   runtime::DeviceOptions device;
+  runtime::CreateDevice create_device = runtime::Device::Create;
   int64_t max_num_batched_tokens = 512;
   int64_t max_patches_per_step = 4096;  // raised to the largest piece
   int64_t block_size = 16;

@@ -45,9 +45,10 @@ absl::Status SequenceRun::Step(int64_t begin, std::span<const int32_t> ids, std:
   for (size_t done = 0; done < rows.size();) {
     const size_t group = std::min(rows.size() - done, static_cast<size_t>(decoder_.max_logit_rows()));
     const std::span<const int32_t> part = std::span<const int32_t>(rows).subspan(done, group);
-    HEADROOM_ASSIGN_OR_RETURN(const runtime::ConstMatrix logits, decoder_.Logits(part));
+    HEADROOM_ASSIGN_OR_RETURN(const std::vector<float> logits, decoder_.Logits(part));
+    const size_t vocab = logits.size() / group;
     for (size_t i = 0; i < group; ++i) {
-      sink(begin + part[i], {logits.RowRange(static_cast<int64_t>(i), 1).F32(), static_cast<size_t>(logits.cols)});
+      sink(begin + part[i], std::span(logits).subspan(i * vocab, vocab));
     }
     done += group;
   }

@@ -10,14 +10,14 @@
 
 #include "common/status.h"
 #include "llm-worker/decoder.h"
-#include "runtime/matrix.h"
+#include "runtime/host_matrix.h"
 
 namespace headroom::tools {
 
 // Positions [begin, begin + rows.rows) take these embeddings.
 struct EmbeddingSpan {
   int64_t begin = 0;
-  runtime::ConstMatrix rows;
+  runtime::HostMatrix rows;
 };
 
 class SequenceRun {

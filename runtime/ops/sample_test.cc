@@ -1,15 +1,17 @@
-#include "llm-worker/sampler.h"
+#include "runtime/ops/sample.h"
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <random>
 #include <set>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "runtime/testing.h"
 
-namespace headroom::llm_worker {
+namespace headroom::runtime {
 namespace {
 
 std::vector<float> RandomLogits(std::mt19937& random, int64_t vocab, float width) {
@@ -18,6 +20,51 @@ std::vector<float> RandomLogits(std::mt19937& random, int64_t vocab, float width
   for (float& x : logits) x = normal(random);
   return logits;
 }
+
+// Rows of logits of one vocabulary, sampled on the device one at a time.
+class Sampler {
+ public:
+  Sampler(Device& device, int64_t vocab)
+      : device_(device),
+        vocab_(vocab),
+        logits_(device, vocab * static_cast<int64_t>(sizeof(float))),
+        row_(device, sizeof(SampleRow)),
+        seen_(device, SeenWords(vocab) * static_cast<int64_t>(sizeof(uint32_t))),
+        token_(device, sizeof(int32_t)),
+        scratch_(device, SampleScratchBytes(vocab)) {}
+
+  // INTERNAL: a logit that is not finite.
+  absl::StatusOr<int32_t> Sample(const std::vector<float>& logits, const Sampling& sampling,
+                                 const std::vector<int32_t>& seen, uint32_t choice, uint64_t position) {
+    HEADROOM_RETURN_IF_ERROR(CheckSampling(sampling));
+    const SampleRow row = {.sampling = sampling, .position = position, .choice = choice};
+    std::vector<uint32_t> bits(static_cast<size_t>(SeenWords(vocab_)), 0);
+    for (const int32_t id : seen) bits[static_cast<size_t>(id / 32)] |= uint32_t{1} << (id % 32);
+    logits_.Upload(logits.data());
+    row_.Upload(&row);
+    seen_.Upload(bits.data());
+    HEADROOM_RETURN_IF_ERROR(runtime::Sample(device_, Args()));
+    int32_t token = 0;
+    token_.Download(&token);
+    if (token == kNotFinite) return absl::InternalError("not finite");
+    return token;
+  }
+
+  SampleArgs Args() const {
+    return {.logits = Matrix{logits_.data(), DType::kF32, 1, vocab_, vocab_},
+            .rows = {row_.data(), 1},
+            .seen = {seen_.data(), SeenWords(vocab_)},
+            .tokens = {token_.data(), 1},
+            .scratch = scratch_.span()};
+  }
+
+ private:
+  Device& device_;
+  const int64_t vocab_;
+  DeviceBuffer logits_, row_, seen_, token_, scratch_;
+};
+
+using SampleTest = OpTest;
 
 // Philox4x32-10 known answers from the authors' Random123 (kat_vectors): first two output words.
 TEST(NoiseTest, MatchesThePublishedVectors) {
@@ -96,10 +143,10 @@ std::vector<double> Reference(const std::vector<float>& logits, const Sampling& 
   return p;
 }
 
-TEST(SamplerTest, FollowsTheDistribution) {
+TEST_F(SampleTest, FollowsTheDistribution) {
   std::mt19937 random(20);
   const std::vector<float> logits = RandomLogits(random, 50, 2);
-  Sampler sampler(50);
+  Sampler sampler(device(), 50);
   const Sampling cases[] = {
       {.temperature = 1, .seed = 1},
       {.temperature = 0.5f, .seed = 2},
@@ -116,8 +163,8 @@ TEST(SamplerTest, FollowsTheDistribution) {
   }
 }
 
-TEST(SamplerTest, GreedyTakesTheLargestAndTheLowestIdAmongEquals) {
-  Sampler sampler(4);
+TEST_F(SampleTest, GreedyTakesTheLargestAndTheLowestIdAmongEquals) {
+  Sampler sampler(device(), 4);
   const std::vector<float> logits = {1, 3, 3, 2};
   EXPECT_EQ(sampler.Sample(logits, {.temperature = 0}, {}, 0, 0).value(), 1);
   EXPECT_EQ(sampler.Sample(logits, {.temperature = 1, .top_k = 1}, {}, 0, 0).value(), 1);
@@ -125,8 +172,8 @@ TEST(SamplerTest, GreedyTakesTheLargestAndTheLowestIdAmongEquals) {
   EXPECT_THAT(sampler.Sample(logits, {.temperature = 1e-30f}, {}, 0, 0).value(), testing::AnyOf(1, 2));
 }
 
-TEST(SamplerTest, RepetitionPenaltyDividesPositiveAndMultipliesNegativeOnce) {
-  Sampler sampler(3);
+TEST_F(SampleTest, RepetitionPenaltyDividesPositiveAndMultipliesNegativeOnce) {
+  Sampler sampler(device(), 3);
   const Sampling greedy = {.temperature = 0, .repetition_penalty = 2};
   // 4 → 2 once: still above 1.5; penalized twice it would be 1.
   EXPECT_EQ(sampler.Sample(std::vector<float>{4, 1.5f, 0}, greedy, std::vector<int32_t>{0, 0}, 0, 0).value(), 0);
@@ -137,10 +184,10 @@ TEST(SamplerTest, RepetitionPenaltyDividesPositiveAndMultipliesNegativeOnce) {
   EXPECT_EQ(sampler.Sample(std::vector<float>{4, 2.5f, 0}, greedy, {}, 0, 0).value(), 0);
 }
 
-TEST(SamplerTest, SameRequestSameAnswerWhateverWasSampledBetween) {
+TEST_F(SampleTest, SameRequestSameAnswerWhateverWasSampledBetween) {
   std::mt19937 random(3);
   const std::vector<float> logits = RandomLogits(random, 1000, 3), other = RandomLogits(random, 1000, 3);
-  Sampler alone(1000), busy(1000);
+  Sampler alone(device(), 1000), busy(device(), 1000);
   for (int position = 0; position < 200; ++position) {
     const Sampling sampling = {.temperature = 0.9f, .top_p = 0.95f, .top_k = 50, .seed = 77};
     const int32_t token = alone.Sample(logits, sampling, {}, 2, position).value();
@@ -151,8 +198,8 @@ TEST(SamplerTest, SameRequestSameAnswerWhateverWasSampledBetween) {
   }
 }
 
-TEST(SamplerTest, RefusesParametersPastTheirLimits) {
-  Sampler sampler(2);
+TEST_F(SampleTest, RefusesParametersPastTheirLimits) {
+  Sampler sampler(device(), 2);
   const std::vector<float> logits = {0, 1};
   const float nan = std::nanf(""), inf = std::numeric_limits<float>::infinity();
   const Sampling bad[] = {{.temperature = -0.1f},
@@ -171,14 +218,62 @@ TEST(SamplerTest, RefusesParametersPastTheirLimits) {
     EXPECT_EQ(sampler.Sample(logits, sampling, {}, 0, 0).status().code(), absl::StatusCode::kInvalidArgument);
   }
   EXPECT_TRUE(sampler.Sample(logits, {.temperature = 100, .top_p = 1, .top_k = 1000}, {}, 0, 0).ok());
-  const Sampling penalty = {.repetition_penalty = 1.2f};
-  EXPECT_FALSE(sampler.Sample(logits, penalty, std::vector<int32_t>{2}, 0, 0).ok());
-  EXPECT_FALSE(sampler.Sample(logits, penalty, std::vector<int32_t>{-1}, 0, 0).ok());
-  EXPECT_FALSE(sampler.Sample(std::vector<float>{1}, {}, {}, 0, 0).ok());
+  for (const auto& spoil : std::vector<std::function<void(SampleArgs&)>>{
+           [](SampleArgs& a) { a.logits.cols = 1, a.logits.dtype = DType::kBF16; },
+           [](SampleArgs& a) { a.rows.size = 2; }, [](SampleArgs& a) { a.seen.size = 0; },
+           [](SampleArgs& a) { a.tokens = {}; }, [](SampleArgs& a) { a.scratch.bytes -= 1; }}) {
+    SampleArgs args = sampler.Args();
+    ASSERT_TRUE(Sample(device(), args).ok());
+    spoil(args);
+    EXPECT_EQ(Sample(device(), args).code(), absl::StatusCode::kInvalidArgument);
+  }
 }
 
-TEST(SamplerTest, BrokenLogitsAreAnErrorNotAToken) {
-  Sampler sampler(3);
+// Each row has its own parameters, its own seen ids (in the second word of its bits) and its own noise.
+TEST_F(SampleTest, RowsOfOneCallAreSampledEachForItself) {
+  const int64_t vocab = 70, rows = 3;
+  Storage logits(device(), DType::kF32, rows, vocab, 5);
+  std::vector<SampleRow> how(rows);
+  std::vector<uint32_t> seen(static_cast<size_t>(rows * SeenWords(vocab)), 0);
+  std::vector<int32_t> want;
+  Sampler alone(device(), vocab);
+  for (int64_t r = 0; r < rows; ++r) {
+    std::vector<float> row = Random(vocab);
+    row[60] = 9.0f;
+    row[61] = 5.0f;
+    how[static_cast<size_t>(r)] = {
+        .sampling = {.temperature = r == 2 ? 1.0f : 0.0f, .repetition_penalty = 3, .seed = 9},
+        .position = static_cast<uint64_t>(r),
+        .choice = 1};
+    if (r == 1) seen[static_cast<size_t>(SeenWords(vocab)) + 1] = uint32_t{1} << (60 - 32);
+    for (int64_t c = 0; c < vocab; ++c) logits.Set(r, c, row[static_cast<size_t>(c)]);
+    const auto token =
+        alone.Sample(row, how[static_cast<size_t>(r)].sampling,
+                     r == 1 ? std::vector<int32_t>{60} : std::vector<int32_t>{}, 1, static_cast<uint64_t>(r));
+    ASSERT_TRUE(token.ok()) << token.status();
+    want.push_back(*token);
+  }
+  EXPECT_EQ(want[0], 60);
+  EXPECT_EQ(want[1], 61);
+  DeviceBuffer row_buffer(device(), static_cast<int64_t>(how.size() * sizeof(SampleRow))),
+      seen_buffer(device(), static_cast<int64_t>(seen.size() * sizeof(uint32_t))),
+      token_buffer(device(), rows * static_cast<int64_t>(sizeof(int32_t))),
+      scratch(device(), SampleScratchBytes(vocab));
+  row_buffer.Upload(how.data());
+  seen_buffer.Upload(seen.data());
+  ASSERT_TRUE(Sample(device(), {.logits = logits.view(),
+                                .rows = {row_buffer.data(), rows},
+                                .seen = {seen_buffer.data(), rows * SeenWords(vocab)},
+                                .tokens = {token_buffer.data(), rows},
+                                .scratch = scratch.span()})
+                  .ok());
+  std::vector<int32_t> got(rows);
+  token_buffer.Download(got.data());
+  EXPECT_EQ(got, want);
+}
+
+TEST_F(SampleTest, BrokenLogitsAreAnErrorNotAToken) {
+  Sampler sampler(device(), 3);
   for (const float bad :
        {std::nanf(""), std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity()}) {
     EXPECT_EQ(sampler.Sample(std::vector<float>{0, bad, 1}, {}, {}, 0, 0).status().code(), absl::StatusCode::kInternal);
@@ -193,4 +288,4 @@ TEST(SamplerTest, BrokenLogitsAreAnErrorNotAToken) {
 }
 
 }  // namespace
-}  // namespace headroom::llm_worker
+}  // namespace headroom::runtime

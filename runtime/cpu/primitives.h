@@ -10,11 +10,11 @@
 
 #include "common/dtype.h"
 #include "common/status.h"
-#include "runtime/device.h"
+#include "runtime/cpu/isa.h"
 
 namespace headroom::runtime::cpu {
 
-struct ProductShape {
+struct PrimitiveShape {
   int64_t rows = 0;
   int64_t n = 0;
   int64_t k = 0;
@@ -26,27 +26,27 @@ struct ProductShape {
   bool weight_is_kn = false;
 
   // NOLINTNEXTLINE(modernize-use-nullptr): clang-tidy 14 finds a null pointer in the generated code
-  auto operator<=>(const ProductShape&) const = default;
+  auto operator<=>(const PrimitiveShape&) const = default;
 };
 
-class Products {
+class Primitives {
  public:
-  explicit Products(int threads);
-  ~Products();
-  Products(const Products&) = delete;
-  Products& operator=(const Products&) = delete;
+  explicit Primitives(int threads);
+  ~Primitives();
+  Primitives(const Primitives&) = delete;
+  Primitives& operator=(const Primitives&) = delete;
 
   // False in a build without oneDNN (ThreadSanitizer); nothing else may be called then.
   static bool Available();
-  // See LimitLibraries.
+  // oneDNN uses nothing above `isa` in this process from now on. FAILED_PRECONDITION once it has computed.
   static absl::Status Limit(Isa isa);
 
   // Of the primitive, which is not built for it.
-  absl::StatusOr<int64_t> ScratchBytes(const ProductShape& shape);
+  absl::StatusOr<int64_t> ScratchBytes(const PrimitiveShape& shape);
   // Builds the primitive if it is new; returns its scratch bytes.
-  absl::StatusOr<int64_t> Prepare(const ProductShape& shape);
+  absl::StatusOr<int64_t> Prepare(const PrimitiveShape& shape);
   // INVALID_ARGUMENT when the scratch is too small; INTERNAL when oneDNN fails.
-  absl::Status Run(const ProductShape& shape, const void* x, const void* weight, const float* bias, float* y,
+  absl::Status Run(const PrimitiveShape& shape, const void* x, const void* weight, const float* bias, float* y,
                    std::span<std::byte> scratch);
 
  private:

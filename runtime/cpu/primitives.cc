@@ -1,4 +1,4 @@
-#include "runtime/cpu/onednn.h"
+#include "runtime/cpu/primitives.h"
 
 #include <omp.h>
 
@@ -15,8 +15,8 @@
 namespace headroom::runtime::cpu {
 namespace {
 
-struct Product {
-  dnnl::matmul primitive;
+struct Primitive {
+  dnnl::matmul matmul;
   dnnl::memory::desc x, weight, bias, y, scratch;
 };
 
@@ -25,7 +25,7 @@ dnnl::memory::data_type TypeOf(DType dtype) {
 }
 
 // What oneDNN would do; compiles nothing. The views that it works on go to `p`.
-dnnl::matmul::primitive_desc Describe(const ProductShape& s, const dnnl::engine& engine, Product& p) {
+dnnl::matmul::primitive_desc Describe(const PrimitiveShape& s, const dnnl::engine& engine, Primitive& p) {
   using dnnl::memory;
   p.x = memory::desc({s.rows, s.k}, TypeOf(s.dtype), memory::dims{s.x_row_stride, 1});
   p.y = memory::desc({s.rows, s.n}, memory::data_type::f32, memory::dims{s.y_row_stride, 1});
@@ -48,9 +48,9 @@ dnnl::matmul::primitive_desc Describe(const ProductShape& s, const dnnl::engine&
   return descriptor;
 }
 
-Product Build(const ProductShape& s, const dnnl::engine& engine) {
-  Product p;
-  p.primitive = dnnl::matmul(Describe(s, engine, p));
+Primitive Build(const PrimitiveShape& s, const dnnl::engine& engine) {
+  Primitive p;
+  p.matmul = dnnl::matmul(Describe(s, engine, p));
   return p;
 }
 
@@ -61,22 +61,22 @@ absl::Status FromError(const dnnl::error& error) {
 
 }  // namespace
 
-struct Products::State {
+struct Primitives::State {
   explicit State(int threads_in) : threads(threads_in), engine(dnnl::engine::kind::cpu, 0) {}
 
   // A pointer into a map stays valid while others are added.
-  absl::StatusOr<const Product*> Find(const ProductShape& shape) {
+  absl::StatusOr<const Primitive*> Find(const PrimitiveShape& shape) {
     {
       const std::shared_lock<std::shared_mutex> lock(mutex);
-      const auto found = products.find(shape);
-      if (found != products.end()) return &found->second;
+      const auto found = primitives.find(shape);
+      if (found != primitives.end()) return &found->second;
     }
     const std::unique_lock<std::shared_mutex> lock(mutex);
-    const auto found = products.find(shape);
-    if (found != products.end()) return &found->second;
+    const auto found = primitives.find(shape);
+    if (found != primitives.end()) return &found->second;
     BuiltWhileComputing("a matrix product");
     try {
-      return &products.emplace(shape, Build(shape, engine)).first->second;
+      return &primitives.emplace(shape, Build(shape, engine)).first->second;
     } catch (const dnnl::error& error) {
       return FromError(error);
     }
@@ -85,15 +85,15 @@ struct Products::State {
   const int threads;
   const dnnl::engine engine;
   std::shared_mutex mutex;
-  std::map<ProductShape, Product> products;
+  std::map<PrimitiveShape, Primitive> primitives;
 };
 
-Products::Products(int threads) : state_(std::make_unique<State>(threads)) {}
-Products::~Products() = default;
+Primitives::Primitives(int threads) : state_(std::make_unique<State>(threads)) {}
+Primitives::~Primitives() = default;
 
-bool Products::Available() { return true; }
+bool Primitives::Available() { return true; }
 
-absl::Status Products::Limit(Isa isa) {
+absl::Status Primitives::Limit(Isa isa) {
   dnnl::cpu_isa limit = dnnl::cpu_isa::all;
   switch (isa) {
     case Isa::kAvx2:
@@ -113,29 +113,29 @@ absl::Status Products::Limit(Isa isa) {
       absl::StrCat("oneDNN is in use already and cannot be limited to ", IsaName(isa), " any more"));
 }
 
-absl::StatusOr<int64_t> Products::ScratchBytes(const ProductShape& shape) {
+absl::StatusOr<int64_t> Primitives::ScratchBytes(const PrimitiveShape& shape) {
   omp_set_num_threads(state_->threads);
-  Product product;
+  Primitive primitive;
   try {
-    Describe(shape, state_->engine, product);
+    Describe(shape, state_->engine, primitive);
   } catch (const dnnl::error& error) {
     return FromError(error);
   }
-  return static_cast<int64_t>(product.scratch.get_size());
+  return static_cast<int64_t>(primitive.scratch.get_size());
 }
 
-absl::StatusOr<int64_t> Products::Prepare(const ProductShape& shape) {
+absl::StatusOr<int64_t> Primitives::Prepare(const PrimitiveShape& shape) {
   // oneDNN plans for the team of the thread that builds the primitive.
   omp_set_num_threads(state_->threads);
-  HEADROOM_ASSIGN_OR_RETURN(const Product* product, state_->Find(shape));
-  return static_cast<int64_t>(product->scratch.get_size());
+  HEADROOM_ASSIGN_OR_RETURN(const Primitive* primitive, state_->Find(shape));
+  return static_cast<int64_t>(primitive->scratch.get_size());
 }
 
-absl::Status Products::Run(const ProductShape& shape, const void* x, const void* weight, const float* bias, float* y,
-                           std::span<std::byte> scratch) {
+absl::Status Primitives::Run(const PrimitiveShape& shape, const void* x, const void* weight, const float* bias,
+                             float* y, std::span<std::byte> scratch) {
   omp_set_num_threads(state_->threads);
-  HEADROOM_ASSIGN_OR_RETURN(const Product* product, state_->Find(shape));
-  const size_t needed = product->scratch.get_size();
+  HEADROOM_ASSIGN_OR_RETURN(const Primitive* primitive, state_->Find(shape));
+  const size_t needed = primitive->scratch.get_size();
   if (scratch.size() < needed) {
     return absl::InvalidArgumentError(absl::StrCat("Linear: scratch has ", scratch.size(), " bytes, needed: ", needed));
   }
@@ -144,16 +144,16 @@ absl::Status Products::Run(const ProductShape& shape, const void* x, const void*
     dnnl::stream stream(state_->engine);
     std::unordered_map<int, dnnl::memory> arguments;
     arguments.reserve(5);
-    arguments.emplace(DNNL_ARG_SRC, dnnl::memory(product->x, state_->engine, const_cast<void*>(x)));
-    arguments.emplace(DNNL_ARG_WEIGHTS, dnnl::memory(product->weight, state_->engine, const_cast<void*>(weight)));
-    arguments.emplace(DNNL_ARG_DST, dnnl::memory(product->y, state_->engine, y));
+    arguments.emplace(DNNL_ARG_SRC, dnnl::memory(primitive->x, state_->engine, const_cast<void*>(x)));
+    arguments.emplace(DNNL_ARG_WEIGHTS, dnnl::memory(primitive->weight, state_->engine, const_cast<void*>(weight)));
+    arguments.emplace(DNNL_ARG_DST, dnnl::memory(primitive->y, state_->engine, y));
     if (shape.bias) {
-      arguments.emplace(DNNL_ARG_BIAS, dnnl::memory(product->bias, state_->engine, const_cast<float*>(bias)));
+      arguments.emplace(DNNL_ARG_BIAS, dnnl::memory(primitive->bias, state_->engine, const_cast<float*>(bias)));
     }
     if (needed > 0) {
-      arguments.emplace(DNNL_ARG_SCRATCHPAD, dnnl::memory(product->scratch, state_->engine, scratch.data()));
+      arguments.emplace(DNNL_ARG_SCRATCHPAD, dnnl::memory(primitive->scratch, state_->engine, scratch.data()));
     }
-    product->primitive.execute(stream, arguments);
+    primitive->matmul.execute(stream, arguments);
     stream.wait();
   } catch (const dnnl::error& error) {
     return FromError(error);

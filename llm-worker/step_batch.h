@@ -1,0 +1,45 @@
+// What the engine hands to the decoder for one step. Everything is host memory that stays as it is until the step is
+// done.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "llm-worker/kv/kv_pool.h"
+#include "runtime/host_matrix.h"
+#include "runtime/ops/sample.h"
+
+namespace headroom::llm_worker {
+
+// The next `rows` tokens of one sequence.
+struct StepSequence {
+  int64_t first_row = 0;            // in the step
+  int64_t rows = 0;                 // ≥ 1
+  int64_t cached = 0;               // tokens in the cache before this step: row i has position cached + i
+  std::span<const int32_t> blocks;  // block table, at least ceil((cached + rows) / block_size) blocks
+};
+
+// Rows of the step that are a picture's embeddings instead of token embeddings.
+struct EmbeddingRows {
+  int64_t first_row = 0;
+  runtime::HostMatrix rows;  // [n, hidden] f32 | bf16
+};
+
+// A row whose next token is wanted.
+struct RowSample {
+  int32_t row = 0;
+  runtime::SampleRow how = {};
+  // Ids that the repetition penalty applies to, SeenWords(vocabulary) words; may be empty where the penalty is 1.
+  std::span<const uint32_t> seen = {};
+};
+
+struct StepBatch {
+  std::vector<int32_t> token_ids;       // [T]; where embeddings go, any id of the vocabulary
+  std::vector<StepSequence> sequences;  // cover every row exactly once, in order of first_row
+  std::vector<EmbeddingRows> embeddings = {};
+  std::vector<BlockCopy> copies = {};   // before anything is written; at most max_num_seqs
+  std::vector<RowSample> samples = {};  // at most max_num_seqs
+};
+
+}  // namespace headroom::llm_worker

@@ -1,0 +1,129 @@
+#include "llm-worker/step_inputs.h"
+
+#include <algorithm>
+
+#include "runtime/ops/gather.h"
+#include "runtime/ops/paged_attention.h"
+#include "runtime/ops/rope.h"
+#include "worker/views.h"
+
+namespace headroom::llm_worker {
+
+StepInputs::StepInputs(const model::DecoderConfig& config, const memory::LlmStepLayout& layout,
+                       const memory::KvLayout& kv, int64_t kv_blocks)
+    : config_(config),
+      layout_(layout),
+      kv_(kv),
+      pool_({.blocks = kv_blocks, .block_size = kv.block_size()}),
+      memory_(static_cast<size_t>(layout.block_tables.offset + layout.block_tables.bytes())) {}
+
+template <typename T>
+std::span<T> StepInputs::Array(const memory::StepBuffer& buffer, size_t count) {
+  return worker::HostArrayOf<T>(memory_, buffer, static_cast<int64_t>(count));
+}
+
+absl::Status StepInputs::CheckRows(const StepBatch& batch) const {
+  const auto rows = static_cast<int64_t>(batch.token_ids.size());
+  if (rows < 1 || rows > layout_.limits.tokens) {
+    return absl::InvalidArgumentError(absl::StrCat("step of ", rows, " tokens, limit ", layout_.limits.tokens));
+  }
+  HEADROOM_RETURN_IF_ERROR(runtime::CheckIndices(batch.token_ids, config_.vocab_size));
+  for (const EmbeddingRows& e : batch.embeddings) {
+    if (e.first_row < 0 || e.rows.rows < 0 || e.first_row > rows - e.rows.rows || e.rows.cols != config_.hidden_size ||
+        (e.rows.dtype != DType::kF32 && e.rows.dtype != DType::kBF16)) {
+      return absl::InvalidArgumentError(absl::StrCat("embeddings ", e.rows.rows, " × ", e.rows.cols, " ",
+                                                     DTypeName(e.rows.dtype), " at row ", e.first_row, " in a step of ",
+                                                     rows, " × ", config_.hidden_size));
+    }
+  }
+  HEADROOM_RETURN_IF_ERROR(CheckCover(batch.sequences, rows));
+  if (static_cast<int64_t>(batch.copies.size()) > layout_.limits.sequences) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("copies of ", batch.copies.size(), " KV blocks, limit ", layout_.limits.sequences));
+  }
+  HEADROOM_RETURN_IF_ERROR(runtime::CheckCopies(batch.copies, pool_));
+  return CheckSamples(batch.samples, rows);
+}
+
+absl::Status StepInputs::CheckCover(std::span<const StepSequence> sequences, int64_t rows) const {
+  if (static_cast<int64_t>(sequences.size()) > layout_.limits.sequences) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("step of ", sequences.size(), " sequences, limit ", layout_.limits.sequences));
+  }
+  const int64_t tokens_max =
+      std::min(config_.max_position_embeddings, layout_.limits.blocks_per_sequence * kv_.block_size());
+  int64_t next_row = 0;
+  for (const StepSequence& s : sequences) {
+    if (s.first_row != next_row || s.rows < 1 || s.rows > rows - next_row) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("sequence of rows ", s.first_row, " + ", s.rows, " in a step of ", rows));
+    }
+    next_row += s.rows;
+    if (s.cached < 0 || s.cached > tokens_max - s.rows) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("sequence of ", s.cached, " + ", s.rows, " tokens, limit ", tokens_max));
+    }
+    if (kv_.BlocksFor(s.cached + s.rows) > static_cast<int64_t>(s.blocks.size())) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("sequence of ", s.cached + s.rows, " tokens in ", s.blocks.size(), " KV blocks"));
+    }
+  }
+  if (next_row == rows) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("sequences cover ", next_row, " of ", rows, " rows"));
+}
+
+absl::Status StepInputs::CheckSamples(std::span<const RowSample> samples, int64_t rows) const {
+  if (static_cast<int64_t>(samples.size()) > layout_.limits.sequences) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("samples of ", samples.size(), " rows, limit ", layout_.limits.sequences));
+  }
+  const auto words = static_cast<size_t>(runtime::SeenWords(config_.vocab_size));
+  for (const RowSample& sample : samples) {
+    if (sample.row < 0 || sample.row >= rows) {
+      return absl::InvalidArgumentError(absl::StrCat("sample of row ", sample.row, " in a step of ", rows));
+    }
+    HEADROOM_RETURN_IF_ERROR(runtime::CheckSampling(sample.how.sampling));
+    if (sample.how.sampling.repetition_penalty != 1.0f && sample.seen.size() != words) {
+      return absl::InvalidArgumentError(absl::StrCat("seen ids in ", sample.seen.size(), " words, want ", words));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status StepInputs::Build(const StepBatch& batch) {
+  used_ = 0;
+  HEADROOM_RETURN_IF_ERROR(CheckRows(batch));
+  const size_t rows = batch.token_ids.size(), count = batch.sequences.size();
+  const auto table_size = static_cast<size_t>(layout_.limits.blocks_per_sequence);
+  std::ranges::copy(batch.token_ids, Array<int32_t>(layout_.token_ids, rows).begin());
+  std::ranges::copy(batch.copies, Array<BlockCopy>(layout_.copies, batch.copies.size()).begin());
+  const auto samples = Array<runtime::SampleRow>(layout_.sample_rows, batch.samples.size());
+  for (size_t i = 0; i < samples.size(); ++i) samples[i] = batch.samples[i].how;
+
+  const auto positions = Array<int32_t>(layout_.positions, rows);
+  const auto slots = Array<int64_t>(layout_.slots, rows);
+  const auto sequences = Array<runtime::PagedSequence>(layout_.sequences, count);
+  const auto tables = Array<int32_t>(layout_.block_tables, count * table_size);
+  for (size_t n = 0; n < count; ++n) {
+    const StepSequence& s = batch.sequences[n];
+    const int64_t context = s.cached + s.rows;
+    sequences[n] = {.q_begin = s.first_row, .q_count = s.rows, .context_len = context};
+    const std::span<int32_t> table = tables.subspan(n * table_size, static_cast<size_t>(kv_.BlocksFor(context)));
+    std::copy_n(s.blocks.begin(), table.size(), table.begin());
+    for (int64_t i = 0; i < s.rows; ++i) {
+      const int64_t position = s.cached + i;
+      const auto row = static_cast<size_t>(s.first_row + i);
+      positions[row] = static_cast<int32_t>(position);
+      slots[row] = int64_t{table[static_cast<size_t>(position / kv_.block_size())]} * kv_.block_size() +
+                   position % kv_.block_size();
+    }
+  }
+  HEADROOM_RETURN_IF_ERROR(runtime::CheckSequences(sequences, tables, layout_.limits.blocks_per_sequence,
+                                                   static_cast<int64_t>(rows), pool_));
+  HEADROOM_RETURN_IF_ERROR(runtime::CheckSlots(slots, pool_));
+  HEADROOM_RETURN_IF_ERROR(runtime::CheckPositions(positions));
+  used_ = static_cast<size_t>(layout_.block_tables.offset) + tables.size_bytes();
+  return absl::OkStatus();
+}
+
+}  // namespace headroom::llm_worker
