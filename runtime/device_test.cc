@@ -3,11 +3,13 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <span>
 #include <string>
 #include <thread>
 #include <type_traits>
 #include <vector>
 
+#include "memory/device_address.h"
 #include "runtime/cpu/cpu_device.h"
 #include "runtime/cpu/processors.h"
 #include "runtime/ops/linear.h"
@@ -110,6 +112,45 @@ constexpr bool kOpaque = !Dereferenced<T> && !Indexed<T> && !Pointing<T> && !std
 static_assert(Dereferenced<int*> && Indexed<int*> && !kOpaque<float*>);
 static_assert(kOpaque<DevicePtr> && kOpaque<DeviceSpan> && kOpaque<DeviceArray<float>> && kOpaque<Matrix> &&
               kOpaque<ConstMatrix>);
+
+TEST(LateDeviceTest, WhatIsAskedForHappensWhenItIsWaitedFor) {
+  const auto device = CreateLateDevice({.threads = 1});
+  ASSERT_TRUE(device.ok()) << device.status();
+  DeviceBuffer buffer(**device, 4 * sizeof(float));
+  std::vector<float> up = {1, 2, 3, 4}, down(4, -1.0f);
+  ASSERT_TRUE((*device)->Upload(std::as_bytes(std::span(up)), buffer.data()).ok());
+  ASSERT_TRUE((*device)->Download(buffer.data(), std::as_writable_bytes(std::span(down))).ok());
+  EXPECT_EQ(down, std::vector<float>(4, -1.0f));
+  up[0] = 9;  // too early: the lane has not been here
+  ASSERT_TRUE((*device)->Wait().ok());
+  EXPECT_EQ(down, (std::vector<float>{9, 2, 3, 4}));
+}
+
+TEST(LateDeviceDeathTest, AddressesFaultOnTheHost) {
+  const auto device = CreateLateDevice({.threads = 1});
+  ASSERT_TRUE(device.ok()) << device.status();
+  const DeviceBuffer buffer(**device, 64);
+  const uint64_t at = memory::DeviceAddress::Of(buffer.data());
+  auto* const address = reinterpret_cast<volatile char*>(at);  // NOLINT(performance-no-int-to-ptr)
+  EXPECT_DEATH(static_cast<void>(*address), "");
+  EXPECT_DEATH(*address = 1, "");
+}
+
+TEST(LateDeviceTest, AnErrorComesWithTheWaitAndDropsWhatFollows) {
+  const auto device = CreateLateDevice({.threads = 1});
+  ASSERT_TRUE(device.ok()) << device.status();
+  const int64_t n = 64, k = 64, m = 40;
+  const auto bytes = PrepareLinear(**device, {.n = n, .k = k, .dtype = DType::kF32, .rows_max = m});
+  ASSERT_TRUE(bytes.ok()) << bytes.status();
+  if (*bytes == 0) GTEST_SKIP() << "this product needs no scratch, and fails for want of nothing else";
+  Storage x(**device, DType::kF32, m, k), w(**device, DType::kF32, n, k), y(**device, DType::kF32, m, n);
+  std::vector<float> down(1, -1.0f);
+  ASSERT_TRUE(Linear(**device, {.x = x.view(), .weight = w.view(), .y = y.view()}).ok());
+  ASSERT_TRUE((*device)->Download(y.view().data, std::as_writable_bytes(std::span(down))).ok());
+  EXPECT_EQ((*device)->Wait().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(down[0], -1.0f);
+  EXPECT_TRUE((*device)->Wait().ok()) << "the error was told";
+}
 
 }  // namespace
 }  // namespace headroom::runtime

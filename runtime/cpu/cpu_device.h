@@ -22,8 +22,7 @@ class CpuDevice : public Device {
 // INVALID_ARGUMENT: unknown isa, threads out of [0, 1024]. FAILED_PRECONDITION as FixIsaOfProcess.
 absl::StatusOr<std::unique_ptr<Device>> CreateDevice(const DeviceOptions& options);
 
-// A backend whose device addresses are `address_offset` below its own. Waits for: a test device
-// whose addresses fault.
+// A backend whose device addresses are `address_offset` below its own. For tests: the late device computes with it.
 absl::StatusOr<std::unique_ptr<runtime::Backend>> CreateBackend(const DeviceOptions& options, int64_t address_offset);
 
 // What oneDNN keeps for one primitive, of which there is one for each bucket above 8 rows ([K,N]: from one row on), at
