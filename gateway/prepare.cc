@@ -118,6 +118,7 @@ absl::StatusOr<PreparedRequest> Prepare(const v1::GenerateRequest& request, cons
   prepared.image_bytes = pricer.image_bytes();
   // One token of room at least: a prompt that leaves none can have no answer.
   HEADROOM_ASSIGN_OR_RETURN(model::Prompt prompt, model.prompts->Build(messages, limits.max_model_len - 1));
+  for (const int32_t id : prompt.ids) HEADROOM_RETURN_IF_ERROR(model.CheckHasRow(id));
   FillSpans(prompt, &prepared);
   const auto prompt_tokens = static_cast<int64_t>(prompt.ids.size());
   HEADROOM_ASSIGN_OR_RETURN(prepared.max_tokens, ResolveMaxTokens(request, prompt_tokens, config, limits));

@@ -6,6 +6,8 @@
 #include <iterator>
 #include <optional>
 
+#include "common/log.h"
+#include "common/status.h"
 #include "common/utf8.h"
 #include "model/checkpoint.h"
 #include "model/fingerprint.h"
@@ -33,14 +35,52 @@ std::vector<int32_t> StopIds(const model::ModelConfig& config, const model::Toke
   for (int64_t id : config.llm.eos_token_ids) ids.push_back(static_cast<int32_t>(id));
   for (const std::string& content : {chat.end_of_turn(), std::string("<|endoftext|>")}) {
     const auto id = tokenizer.TokenId(content);
-    if (id && tokenizer.IsAdded(*id)) ids.push_back(*id);
+    if (id && tokenizer.IsAdded(*id) && *id < config.llm.vocab_size) ids.push_back(*id);
   }
   std::sort(ids.begin(), ids.end());
   ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
   return ids;
 }
 
+// Tokens that were added without resizing the model, and nothing ever produces.
+void WarnOfTokensWithoutRow(const ServedModel& model) {
+  constexpr int32_t kNamedMax = 4;
+  const auto rows = static_cast<int32_t>(model.config.llm.vocab_size);
+  const int32_t ids = model.tokenizer->vocab_size();
+  if (ids <= rows) return;
+  std::string names;
+  for (int32_t id = rows; id < std::min(ids, rows + kNamedMax); ++id) {
+    absl::StrAppend(&names, names.empty() ? "'" : " '", CutText(std::string(model.tokenizer->TokenBytes(id)), 64), "'");
+  }
+  Log(LogLevel::kWarning, "gateway",
+      "the tokenizer has tokens beyond the model's vocabulary: prompts with one are refused")
+      .With("vocabulary", rows)
+      .With("tokens", ids - rows)
+      .With("first", names);
+}
+
+// Control tokens of the template and of pictures are in every prompt: without a row for them nothing can be served.
+absl::Status CheckControlTokens(const ServedModel& model) {
+  model::ChatMessage message;
+  if (model.config.vision) message.parts.emplace_back(model::ImagePart{.cols = 2, .rows = 1});
+  message.parts.emplace_back("a");
+  HEADROOM_ASSIGN_OR_RETURN(const model::Prompt prompt,
+                            model.prompts->Build({&message, 1}, model::Tokenizer::kTokenIdMax));
+  for (const int32_t id : prompt.ids) {
+    if (!model.tokenizer->IsAdded(id)) continue;
+    HEADROOM_RETURN_IF_ERROR(model.CheckHasRow(id));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
+
+absl::Status ServedModel::CheckHasRow(int32_t id) const {
+  if (id < config.llm.vocab_size) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("the prompt needs the token '",
+                                                 CutText(std::string(tokenizer->TokenBytes(id)), 64), "' (id ", id,
+                                                 "), and the model has a vocabulary of ", config.llm.vocab_size));
+}
 
 absl::StatusOr<std::unique_ptr<ServedModel>> ServedModel::Load(const std::string& directory) {
   auto model = std::make_unique<ServedModel>();
@@ -48,11 +88,7 @@ absl::StatusOr<std::unique_ptr<ServedModel>> ServedModel::Load(const std::string
   HEADROOM_ASSIGN_OR_RETURN(const model::Checkpoint checkpoint, model::Checkpoint::Open(directory));
   HEADROOM_ASSIGN_OR_RETURN(model->fingerprint, model::ModelFingerprint(directory, checkpoint));
   HEADROOM_ASSIGN_OR_RETURN(model->tokenizer, model::Tokenizer::FromFile(directory + "/tokenizer.json"));
-  if (model->tokenizer->vocab_size() > model->config.llm.vocab_size) {
-    return absl::InvalidArgumentError(absl::StrCat(directory, ": the tokenizer has ids up to ",
-                                                   model->tokenizer->vocab_size() - 1, ", the model a vocabulary of ",
-                                                   model->config.llm.vocab_size));
-  }
+  WarnOfTokensWithoutRow(*model);
   HEADROOM_ASSIGN_OR_RETURN(const std::string tokenizer_config, ReadSmallFile(directory + "/tokenizer_config.json"));
   HEADROOM_ASSIGN_OR_RETURN(model::ChatTemplate chat, model::ChatTemplate::FromTokenizerConfig(tokenizer_config));
   model->stop_ids = StopIds(model->config, *model->tokenizer, chat);
@@ -65,6 +101,7 @@ absl::StatusOr<std::unique_ptr<ServedModel>> ServedModel::Load(const std::string
   HEADROOM_ASSIGN_OR_RETURN(model::PromptBuilder prompts,
                             model::PromptBuilder::Create(model->tokenizer.get(), std::move(chat), std::move(images)));
   model->prompts = std::make_unique<model::PromptBuilder>(std::move(prompts));
+  HEADROOM_RETURN_IF_ERROR(CheckControlTokens(*model));
   const std::filesystem::path path = std::filesystem::path(directory).lexically_normal();
   model->name = path.has_filename() ? path.filename().string() : path.parent_path().filename().string();
   return model;

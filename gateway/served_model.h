@@ -19,6 +19,9 @@ class ServedModel {
   // Reads config, tokenizer and checkpoint headers of `directory`.
   static absl::StatusOr<std::unique_ptr<ServedModel>> Load(const std::string& directory);
 
+  // INVALID_ARGUMENT naming the token, for an id of the tokenizer that the model has no embedding for.
+  absl::Status CheckHasRow(int32_t id) const;
+
   std::string name;  // last part of the directory
   std::string fingerprint;
   model::ModelConfig config;

@@ -6,7 +6,9 @@
 #include <optional>
 #include <utility>
 
+#include "common/log.h"
 #include "common/status.h"
+#include "model/checkpoint_files.h"
 #include "model/convert.h"
 #include "model/files.h"
 #include "model/safetensors_header.h"
@@ -18,8 +20,6 @@ namespace {
 static_assert(std::endian::native == std::endian::little,
               "safetensors are little-endian, and are read without swapping");
 
-constexpr const char* kSingleFile = "model.safetensors";
-constexpr const char* kIndexFile = "model.safetensors.index.json";
 constexpr int64_t kPrefixBytes = 8;           // the header's length
 constexpr int64_t kStagingBytes = 256 << 10;  // of conversion
 
@@ -109,12 +109,17 @@ struct Checkpoint::State {
   int64_t total_bytes = 0;
   Sha256 hash;
   std::string digest;
+  int64_t passed_over = 0;  // tensors of which the index names another copy, or none
+  std::string first_passed_over;
 
-  absl::Status AddFile(const std::string& directory, const std::string& name, const CheckpointLimits& limits);
-  absl::Status CheckIndex(const std::map<std::string, std::string>& weight_map) const;
+  // `index`: tensor → file, or null where every tensor of the file counts.
+  absl::Status AddFile(const std::string& directory, const std::string& name,
+                       const std::map<std::string, std::string>* index, const CheckpointLimits& limits);
+  absl::Status CheckIndex(const std::map<std::string, std::string>& index);
 };
 
 absl::Status Checkpoint::State::AddFile(const std::string& directory, const std::string& name,
+                                        const std::map<std::string, std::string>* index,
                                         const CheckpointLimits& limits) {
   HEADROOM_ASSIGN_OR_RETURN(InputFile file, InputFile::Open(directory, name));
   HEADROOM_ASSIGN_OR_RETURN(const std::string header, ReadHeader(file, limits));
@@ -128,16 +133,25 @@ absl::Status Checkpoint::State::AddFile(const std::string& directory, const std:
   // From here on every offset lies inside the file.
   HEADROOM_RETURN_IF_ERROR(CheckCoverage(name, entries, file.bytes() - data_offset));
   for (size_t i = 0; i < entries.size(); ++i) {
+    if (index != nullptr) {
+      const auto named = index->find(entries[i].name);
+      if (named == index->end() || named->second != name) {
+        if (passed_over++ == 0) first_passed_over = absl::StrCat(entries[i].name, " of ", name);
+        continue;
+      }
+    }
     infos[i].shard = static_cast<int>(files.size());
     infos[i].file_offset = data_offset + entries[i].begin;
+    total_bytes += infos[i].bytes;
     if (!tensors.emplace(entries[i].name, std::move(infos[i])).second) {
-      return absl::InvalidArgumentError(absl::StrCat(name, ": tensor ", entries[i].name, " is in another file too"));
+      return absl::InvalidArgumentError(absl::StrCat(name, ": tensor ", entries[i].name,
+                                                     " is in another file too, and no ", kIndexFile,
+                                                     " tells which one counts"));
     }
   }
   if (static_cast<int64_t>(tensors.size()) > limits.tensors_max) {
     return absl::InvalidArgumentError(absl::StrCat(name, ": more than ", limits.tensors_max, " tensors"));
   }
-  total_bytes += file.bytes() - data_offset;
   hash.UpdateField(name);
   hash.UpdateField(std::to_string(file.bytes()));
   hash.UpdateField(header);
@@ -145,18 +159,21 @@ absl::Status Checkpoint::State::AddFile(const std::string& directory, const std:
   return absl::OkStatus();
 }
 
-absl::Status Checkpoint::State::CheckIndex(const std::map<std::string, std::string>& weight_map) const {
-  for (const auto& [name, shard] : weight_map) {
-    const auto found = tensors.find(name);
-    if (found == tensors.end() || files[found->second.shard].name() != shard) {
-      return absl::InvalidArgumentError(absl::StrCat(kIndexFile, ": tensor ", name, " is not in ", shard));
+// Every tensor that the index names is where it says; of others a line tells.
+absl::Status Checkpoint::State::CheckIndex(const std::map<std::string, std::string>& index) {
+  for (const auto& [name, file] : index) {
+    if (!tensors.contains(name)) {
+      return absl::InvalidArgumentError(absl::StrCat(kIndexFile, ": tensor ", name, " is not in ", file));
     }
   }
-  for (const auto& [name, info] : tensors) {
-    if (!weight_map.contains(name)) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(kIndexFile, ": does not name tensor ", name, " of ", files[info.shard].name()));
-    }
+  if (passed_over == 0) return absl::OkStatus();
+  Log(LogLevel::kWarning, "model", "tensors that the index does not name where they lie are not loaded")
+      .With("tensors", passed_over)
+      .With("first", first_passed_over);
+  // The same files mean another model under another index.
+  for (const auto& [name, file] : index) {
+    hash.UpdateField(name);
+    hash.UpdateField(file);
   }
   return absl::OkStatus();
 }
@@ -169,32 +186,14 @@ Checkpoint::~Checkpoint() = default;
 absl::StatusOr<Checkpoint> Checkpoint::Open(const std::string& directory, const CheckpointLimits& limits) {
   HEADROOM_RETURN_IF_ERROR(CheckDirectory(directory));
   auto state = std::make_unique<State>();
-  // As the reference does, the single file is taken where both forms are there.
-  absl::Status single = state->AddFile(directory, kSingleFile, limits);
-  if (absl::IsNotFound(single)) {
-    HEADROOM_ASSIGN_OR_RETURN(const std::optional<std::string> index,
-                              ReadFileIfPresent(directory, kIndexFile, limits.index_bytes_max));
-    if (!index) {
-      return absl::InvalidArgumentError(absl::StrCat("model directory: has no ", kSingleFile, " and no ", kIndexFile));
-    }
-    HEADROOM_ASSIGN_OR_RETURN(const auto weight_map, ParseSafetensorsIndex(kIndexFile, *index, limits));
-    std::vector<std::string> shards;
-    for (const auto& [name, shard] : weight_map) shards.push_back(shard);
-    std::sort(shards.begin(), shards.end());
-    shards.erase(std::unique(shards.begin(), shards.end()), shards.end());
-    if (static_cast<int64_t>(shards.size()) > limits.shards_max) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(kIndexFile, ": ", shards.size(), " shards, the limit is ", limits.shards_max));
-    }
-    for (const std::string& shard : shards) {
-      const absl::Status added = state->AddFile(directory, shard, limits);
-      if (absl::IsNotFound(added)) return absl::InvalidArgumentError(std::string(added.message()));
-      HEADROOM_RETURN_IF_ERROR(added);
-    }
-    HEADROOM_RETURN_IF_ERROR(state->CheckIndex(weight_map));
-  } else if (!single.ok()) {
-    return single;
+  HEADROOM_ASSIGN_OR_RETURN(const CheckpointFiles files, FindCheckpointFiles(directory, limits));
+  const auto* const index = files.index ? &*files.index : nullptr;
+  for (const std::string& name : files.names) {
+    const absl::Status added = state->AddFile(directory, name, index, limits);
+    if (absl::IsNotFound(added)) return absl::InvalidArgumentError(std::string(added.message()));
+    HEADROOM_RETURN_IF_ERROR(added);
   }
+  if (index != nullptr) HEADROOM_RETURN_IF_ERROR(state->CheckIndex(*index));
   state->digest = state->hash.Finish();
   return Checkpoint(std::move(state));
 }

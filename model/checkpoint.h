@@ -1,9 +1,10 @@
-// Weights on disk: model.safetensors, or model.safetensors.index.json with its shards.
+// Weights on disk: model.safetensors, or shards with or without model.safetensors.index.json (checkpoint_files.h). An
+// index decides which copy of a tensor counts; what it names nowhere is not loaded, and a line of the log says so.
 //
 // Open() reads and validates every header and no tensor data: header at most 100 MB, known dtypes, shape × dtype =
 // bytes without overflow, no hole, overlap, trailing byte, duplicate or zero-size tensor, everything inside the file,
-// shard names that are plain file names, and an index that names each tensor exactly where it is. Reading streams
-// through pread(2) into the caller's memory.
+// shard names that are plain file names, an index that names only what is there, and no tensor twice without one.
+// Reading streams through pread(2) into the caller's memory.
 #pragma once
 
 #include <cstddef>

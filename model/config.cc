@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "common/log.h"
 #include "common/status.h"
 #include "model/files.h"
 #include "model/json_fields.h"
@@ -96,6 +97,19 @@ absl::StatusOr<int64_t> ParseHeadDim(const JsonFields& fields, int64_t hidden, i
   return head_dim;
 }
 
+// Ids of tokens that end an answer. One that the model has no row for can never come: left out, with a line.
+absl::StatusOr<std::vector<int64_t>> ParseStopIds(const JsonFields& fields, int64_t vocab_size) {
+  HEADROOM_ASSIGN_OR_RETURN(std::vector<int64_t> ids, fields.IntOrInts("eos_token_id", 0, kVocabularyMax, kStopIdsMax));
+  std::erase_if(ids, [&](int64_t id) {
+    if (id < vocab_size) return false;
+    Log(LogLevel::kWarning, "model", "eos_token_id beyond the vocabulary ignored")
+        .With("id", id)
+        .With("vocabulary", vocab_size);
+    return true;
+  });
+  return ids;
+}
+
 absl::StatusOr<DecoderConfig> ParseDecoder(const JsonFields& fields, Architecture architecture) {
   DecoderConfig llm;
   HEADROOM_ASSIGN_OR_RETURN(llm.hidden_size, fields.Int("hidden_size", 2, kWidthMax));
@@ -115,7 +129,7 @@ absl::StatusOr<DecoderConfig> ParseDecoder(const JsonFields& fields, Architectur
                             fields.IntOr("max_position_embeddings", 1, kPositionsMax, class_positions));
   HEADROOM_ASSIGN_OR_RETURN(llm.vocab_size, fields.Int("vocab_size", 1, kVocabularyMax));
   HEADROOM_ASSIGN_OR_RETURN(llm.tie_word_embeddings, fields.BoolOr("tie_word_embeddings", false));
-  HEADROOM_ASSIGN_OR_RETURN(llm.eos_token_ids, fields.IntOrInts("eos_token_id", 0, llm.vocab_size - 1, kStopIdsMax));
+  HEADROOM_ASSIGN_OR_RETURN(llm.eos_token_ids, ParseStopIds(fields, llm.vocab_size));
   if (architecture == Architecture::kLlama) {
     HEADROOM_ASSIGN_OR_RETURN(llm.qkv_bias, fields.BoolOr("attention_bias", false));
     llm.output_bias = llm.qkv_bias;
@@ -243,29 +257,30 @@ absl::Status ParsePreprocessor(const JsonFields& fields, ModelConfig& config) {
   return absl::OkStatus();
 }
 
+// A default for sampling is no reason not to start: one that is of no use is left out, and a line says so.
 template <typename T>
-absl::Status SetIfPresent(const JsonFields& fields, const std::string& name, absl::StatusOr<T> value,
-                          std::optional<T>& target) {
-  HEADROOM_RETURN_IF_ERROR(value.status());
-  if (fields.Has(name)) target = *value;
-  return absl::OkStatus();
+void SetDefault(const JsonFields& fields, const std::string& name, const absl::StatusOr<T>& value,
+                std::optional<T>& target) {
+  if (!value.ok()) {
+    Log(LogLevel::kWarning, "model", "sampling default ignored").With("reason", std::string(value.status().message()));
+  } else if (fields.Has(name)) {
+    target = *value;
+  }
 }
 
 absl::Status ParseGeneration(const JsonFields& fields, ModelConfig& config) {
   GenerationDefaults& generation = config.generation;
-  HEADROOM_RETURN_IF_ERROR(
-      SetIfPresent(fields, "temperature", fields.NumberOr("temperature", 0, 100, 1), generation.temperature));
-  HEADROOM_RETURN_IF_ERROR(SetIfPresent(fields, "top_p", fields.NumberOr("top_p", 1e-6, 1, 1), generation.top_p));
-  HEADROOM_RETURN_IF_ERROR(
-      SetIfPresent(fields, "top_k", fields.IntOr("top_k", 0, kVocabularyMax, 0), generation.top_k));
-  HEADROOM_RETURN_IF_ERROR(SetIfPresent(fields, "repetition_penalty",
-                                        fields.NumberOr("repetition_penalty", 0.01, 100, 1),
-                                        generation.repetition_penalty));
-  HEADROOM_ASSIGN_OR_RETURN(const bool sample, fields.BoolOr("do_sample", true));
-  if (!sample) generation.temperature = 0;
+  SetDefault(fields, "temperature", fields.NumberOr("temperature", 0, 100, 1), generation.temperature);
+  SetDefault(fields, "top_p", fields.NumberOr("top_p", 1e-6, 1, 1), generation.top_p);
+  SetDefault(fields, "top_k", fields.IntOr("top_k", -1, kVocabularyMax, 0), generation.top_k);
+  if (generation.top_k == -1) generation.top_k = 0;
+  SetDefault(fields, "repetition_penalty", fields.NumberOr("repetition_penalty", 0.01, 100, 1),
+             generation.repetition_penalty);
+  std::optional<bool> sample;
+  SetDefault(fields, "do_sample", fields.BoolOr("do_sample", true), sample);
+  if (sample == false) generation.temperature = 0;
   std::vector<int64_t>& stops = config.llm.eos_token_ids;
-  HEADROOM_ASSIGN_OR_RETURN(const std::vector<int64_t> more,
-                            fields.IntOrInts("eos_token_id", 0, config.llm.vocab_size - 1, kStopIdsMax));
+  HEADROOM_ASSIGN_OR_RETURN(const std::vector<int64_t> more, ParseStopIds(fields, config.llm.vocab_size));
   stops.insert(stops.end(), more.begin(), more.end());
   return absl::OkStatus();
 }

@@ -62,11 +62,12 @@ struct ResamplerConfig {
   double layer_norm_eps = 1e-6;
 };
 
-// Sampling values of generation_config.json; absent there = absent here. `do_sample: false` there gives temperature 0.
+// Sampling values of generation_config.json; absent there, or of no use (a line of the log says so) = absent here.
+// `do_sample: false` there gives temperature 0.
 struct GenerationDefaults {
   std::optional<double> temperature;  // 0 to 100
   std::optional<double> top_p;        // (0, 1]
-  std::optional<int64_t> top_k;       // 0 = off
+  std::optional<int64_t> top_k;       // 0 = off, as -1 in the file
   std::optional<double> repetition_penalty;
 };
 

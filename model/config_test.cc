@@ -167,6 +167,23 @@ TEST(ModelConfig, GenerationDefaults) {
   EXPECT_EQ(greedy->generation.temperature, 0);
 }
 
+TEST(ModelConfig, DefaultsOfNoUseKeepNoModelFromStarting) {
+  const auto off = Parse(kPublished, "", R"({"top_k": -1, "temperature": 0.5})");
+  ASSERT_TRUE(off.ok()) << off.status();
+  EXPECT_EQ(off->generation.top_k, 0);
+  for (const char* text : {R"({"top_k": -2})", R"({"top_k": "40"})", R"({"top_p": 0})", R"({"top_p": 1.5})",
+                           R"({"temperature": -1})", R"({"repetition_penalty": 0})", R"({"do_sample": "yes"})"}) {
+    const auto config = Parse(kPublished, "", text);
+    ASSERT_TRUE(config.ok()) << text << ": " << config.status();
+    const GenerationDefaults& defaults = config->generation;
+    EXPECT_FALSE(defaults.top_k || defaults.top_p || defaults.temperature || defaults.repetition_penalty) << text;
+  }
+  // Ids that no row of the model can ever give.
+  const auto stops = Parse(kPublished, "", R"({"eos_token_id": [151666, 151643]})");
+  ASSERT_TRUE(stops.ok()) << stops.status();
+  EXPECT_THAT(stops->llm.eos_token_ids, ElementsAre(151645, 151643));
+}
+
 struct BadValue {
   const char* pointer;
   nlohmann::json value;
@@ -209,7 +226,7 @@ TEST(ModelConfig, EveryBadFieldIsNamed) {
       {"/quantization_config", {{"bits", 4}}, "quantization_config: not supported"},
       {"/layer_types", {"full_attention", "sliding_attention"}, "layer_types: not supported"},
       {"/tie_word_embeddings", 1, "tie_word_embeddings: must be true or false, is 1"},
-      {"/eos_token_id", 151666, "eos_token_id: 151666 is above the limit of 151665"},
+      {"/eos_token_id", 1 << 30, "eos_token_id: 1073741824 is above the limit"},
       {"/eos_token_id", "x", "eos_token_id: must be an integer"},
       {"/eos_token_id", std::vector<int>(65, 1), "eos_token_id: has 65 entries, the limit is 64"},
       {"/query_num", 0, "query_num: 0 is below"},
@@ -255,12 +272,8 @@ TEST(ModelConfig, BadPreprocessorAndGenerationFields) {
     EXPECT_THAT(std::string(config.status().message()), HasSubstr(std::string("preprocessor_config.json: ") + message));
   }
   const std::pair<const char*, const char*> generations[] = {
-      {R"({"temperature": -1})", "temperature: -1 is not between"},
-      {R"({"top_p": 2})", "top_p: 2 is not between"},
-      {R"({"top_k": -1})", "top_k: -1 is below"},
-      {R"({"repetition_penalty": 0})", "repetition_penalty: 0 is not"},
       {R"({"eos_token_id": [-1]})", "eos_token_id: -1 is below"},
-      {R"({"do_sample": "yes"})", "do_sample: must be true or false"}};
+      {R"({"eos_token_id": "x"})", "eos_token_id: must be an integer"}};
   for (const auto& [text, message] : generations) {
     const auto config = Parse(kPublished, "", text);
     ASSERT_FALSE(config.ok()) << text;

@@ -1,0 +1,82 @@
+"""Model directories as people have them, made from the demo model: each starts and answers as it does."""
+import json
+import shutil
+import struct
+
+import headroom_api as api
+import pytest
+from cluster import DEMO_MODEL, Cluster
+
+SHARDS = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
+
+
+def read_tensors(path):
+    """{name: (dtype, shape, bytes)} of a safetensors file."""
+    raw = path.read_bytes()
+    (size,) = struct.unpack("<Q", raw[:8])
+    header = json.loads(raw[8:8 + size])
+    header.pop("__metadata__", None)
+    data = raw[8 + size:]
+    return {name: (entry["dtype"], entry["shape"], data[slice(*entry["data_offsets"])]) for name, entry in header.items()}
+
+
+def write_tensors(path, tensors):
+    header, at = {}, 0
+    for name, (dtype, shape, data) in tensors.items():
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [at, at + len(data)]}
+        at += len(data)
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + b"".join(data for _, _, data in tensors.values()))
+
+
+def split(model):
+    """Two shards instead of the one file; which tensors lie where."""
+    whole = model / "model.safetensors"
+    tensors = read_tensors(whole)
+    whole.unlink()
+    names = list(tensors)
+    parts = [{name: tensors[name] for name in names[start::2]} for start in (0, 1)]
+    return parts, {name: shard for shard, part in zip(SHARDS, parts) for name in part}
+
+
+def shards_without_index(model):
+    parts, _ = split(model)
+    for shard, part in zip(SHARDS, parts):
+        write_tensors(model / shard, part)
+
+
+def index_over_an_old_copy(model):
+    """A tensor lies in both shards: zeros where the index does not look."""
+    parts, index = split(model)
+    name, (dtype, shape, data) = next(iter(parts[0].items()))
+    parts[1][name] = (dtype, shape, bytes(len(data)))
+    for shard, part in zip(SHARDS, parts):
+        write_tensors(model / shard, part)
+    (model / "model.safetensors.index.json").write_text(json.dumps({"weight_map": index}))
+
+
+def defaults_and_tokens_of_no_use(model):
+    """top_k −1 as other servers write "off", and a pad token that was added without resizing the model."""
+    generation = model / "generation_config.json"
+    generation.write_text(json.dumps({**json.loads(generation.read_text()), "top_k": -1, "repetition_penalty": 0}))
+    tokenizer = json.loads((model / "tokenizer.json").read_text())
+    rows = json.loads((model / "config.json").read_text())["vocab_size"]
+    tokenizer["added_tokens"].append({**tokenizer["added_tokens"][0], "id": rows, "content": "<pad>"})
+    (model / "tokenizer.json").write_text(json.dumps(tokenizer))
+
+
+@pytest.mark.parametrize("change", [shards_without_index, index_over_an_old_copy, defaults_and_tokens_of_no_use])
+def test_starts_and_answers(change, mode, tmp_path, samples):
+    model = tmp_path / "model"
+    shutil.copytree(DEMO_MODEL, model)
+    change(model)
+    cluster = Cluster(mode, tmp_path, model=model)
+    try:
+        cluster.start()
+        for sample in samples[:2]:
+            request = api.ask(sample["question"], images=[sample["image"]])
+            request.sampling.top_k = -1
+            assert api.gateway(cluster.address).Complete(request).text == sample["answer"]
+    finally:
+        statuses = cluster.stop()
+    assert set(statuses.values()) == {0}
