@@ -94,8 +94,11 @@ bool DeviceMemory::DeclareRegion(uint64_t address, uint64_t bytes, const std::st
   if (it == allocations_.begin()) return false;
   --it;
   if (address + bytes > it->second.end()) return false;
+  // Said again, with another name, it is the same region.
+  const auto before = ranges_.find(address);
+  const bool known = before != ranges_.end() && before->second.bytes == bytes;
   ranges_[address] = {address, bytes, name};
-  ForgetBytes(address, bytes);
+  if (!known) ForgetBytes(address, bytes);
   return true;
 }
 

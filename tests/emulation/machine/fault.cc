@@ -1,5 +1,9 @@
 #include "tests/emulation/machine/fault.h"
 
+#include <cxxabi.h>
+
+#include <cstdlib>
+
 #include "tests/emulation/machine/warp.h"
 
 namespace emulation {
@@ -40,6 +44,15 @@ std::string Triple(uint32_t x, uint32_t y, uint32_t z) {
   return "(" + std::to_string(x) + "," + std::to_string(y) + "," + std::to_string(z) + ")";
 }
 
+// What the C++ name of a kernel was before the compiler folded its parameters into it.
+std::string SourceForm(const std::string& name) {
+  int status = 0;
+  char* text = abi::__cxa_demangle(name.c_str(), nullptr, nullptr, &status);
+  std::string form = status == 0 && text != nullptr ? text : name;
+  free(text);
+  return form;
+}
+
 std::string SourceName(const Program& program, int number, int line) {
   const auto file = program.files.find(number);
   if (file == program.files.end()) return "unknown source";
@@ -60,7 +73,7 @@ void Fail(const Warp& warp, const Instruction& instruction, int lane, FaultKind 
   if (place.source.caller_line > 0)
     where += " inlined at " + SourceName(program, place.source.caller_file, place.source.caller_line);
   const Dim& block = warp.block->id;
-  throw Fault(kind, what + "; kernel " + warp.launch->kernel->name + ", " + where + ", block " +
+  throw Fault(kind, what + "; kernel " + SourceForm(warp.launch->kernel->name) + ", " + where + ", block " +
                         Triple(block.x, block.y, block.z) + ", thread " +
                         ThreadName(*warp.block, warp.index * kLanes + lane) + ", PTX line " +
                         std::to_string(place.ptx_line) + " (" + place.text + ")");

@@ -1,0 +1,54 @@
+// What the environment says of the emulated devices: EMULATED_GPU_… (README.md lists them).
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace emulation {
+
+// When an operation of a stream happens.
+enum class StreamOrder {
+  kEager,   // at once
+  kLate,    // when something demands it
+  kSeeded,  // a random number of operations after each call
+};
+
+// EMULATED_GPU_FAULTS: "malloc:3,launch:5": the third allocation fails, the fifth launch leaves a sticky error. Kinds:
+// malloc, hostalloc, launch, ecc (an uncorrectable error at that launch) and xid (the driver's word that the card fell
+// off its bus).
+struct Faults {
+  std::map<std::string, std::vector<uint64_t>> numbers;
+  bool Hits(const std::string& what, uint64_t count) const;
+};
+
+struct Settings {
+  int count = 1;                      // EMULATED_GPU_COUNT
+  uint64_t memory = 8ull << 30;       // EMULATED_GPU_MEMORY, bytes or with KiB, MiB, GiB
+  int capability = 80;                // EMULATED_GPU_CAPABILITY, "8.0"
+  int multiprocessors = 108;          // EMULATED_GPU_SMS
+  std::string name = "Emulated GPU";  // EMULATED_GPU_NAME: devices of one name and number are one card
+  std::string state;                // EMULATED_GPU_STATE: folder in which processes meet; empty: this process is alone
+  uint64_t context = 400ull << 20;  // EMULATED_GPU_CONTEXT: what a process takes before it asks for anything
+  uint64_t graph = 64ull << 10;     // EMULATED_GPU_GRAPH: an instantiated graph, and as much for each 16 of its nodes
+  uint64_t others = 0;              // EMULATED_GPU_OTHERS: what processes hold that nothing is known of
+  uint64_t slow = 0;                // EMULATED_GPU_SLOW: milliseconds that each operation of a stream takes at least
+  StreamOrder streams = StreamOrder::kEager;  // EMULATED_GPU_STREAMS: eager, late, seeded
+  uint64_t seed = 0;                          // EMULATED_GPU_SEED: of streams, blocks and warps
+  bool checked = true;       // EMULATED_GPU_CHECKS: 0 turns races, never-written reads and pending copies off
+  bool split_warps = false;  // EMULATED_GPU_SPLIT_WARPS
+  std::string coverage;      // EMULATED_GPU_COVERAGE: file to which executed source lines are written in lcov's format
+  std::string counters;      // EMULATED_GPU_COUNTERS: file for the counters of each kernel
+  bool lazy_modules = true;  // CUDA_MODULE_LOADING=EAGER turns it off
+  Faults faults;             // EMULATED_GPU_FAULTS
+};
+
+// Read once. Ends the process with a message when a value cannot be understood: a test must not run with settings that
+// it did not ask for.
+const Settings& GetSettings();
+
+// The same from any source of variables, for tests. Throws std::invalid_argument.
+Settings ReadSettings(const char* (*variable)(const char* name));
+
+}  // namespace emulation
