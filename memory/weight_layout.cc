@@ -72,7 +72,8 @@ absl::StatusOr<WeightLayout> WeightLayout::Make(const model::ModelConfig& config
   }
   WeightLayout layout;
   layout.compute_ = compute;
-  layout.rope_theta_ = config.llm.rope_theta;
+  layout.inverse_frequencies_ =
+      model::RopeInverseFrequencies(config.llm.rope_theta, config.llm.head_dim, config.llm.rope_scaling);
   layout.held_ = model::HeldTensors(config);
   for (const model::HeldTensor& held : layout.held_) {
     WeightRegion region{
@@ -107,21 +108,11 @@ absl::Status WeightLayout::Load(const model::Checkpoint& checkpoint, model::Weig
           LoadTensor(checkpoint, source, region.dtype, memory, destination, staging, &next, progress));
     }
     if (held.name != "llm.rope.inv_freq") continue;
-    const std::vector<float> frequencies = InverseFrequencies(region.cols);
-    HEADROOM_RETURN_IF_ERROR(memory.Write(std::as_bytes(std::span(frequencies)), destination.data + region.offset));
+    HEADROOM_RETURN_IF_ERROR(
+        memory.Write(std::as_bytes(std::span(inverse_frequencies_)), destination.data + region.offset));
   }
   checkpoint.DropCached();
   return absl::OkStatus();
-}
-
-std::vector<float> WeightLayout::InverseFrequencies(int64_t count) const {
-  // The reference computes theta ^ (2i / head_dim) in fp32 and takes the reciprocal in fp32.
-  std::vector<float> frequencies;
-  for (int64_t i = 0; i < count; ++i) {
-    const float exponent = static_cast<float>(2 * i) / static_cast<float>(2 * count);
-    frequencies.push_back(1.0f / static_cast<float>(std::pow(rope_theta_, static_cast<double>(exponent))));
-  }
-  return frequencies;
 }
 
 }  // namespace headroom::memory

@@ -55,10 +55,8 @@ class WeightLayout {
                     DeviceSpan destination, const LoadProgress& progress = {}) const;
 
  private:
-  std::vector<float> InverseFrequencies(int64_t count) const;
-
   DType compute_ = DType::kBF16;
-  double rope_theta_ = 0;
+  std::vector<float> inverse_frequencies_;  // llm.rope.inv_freq
   std::vector<model::HeldTensor> held_;
   std::map<std::string, WeightRegion> regions_;
   std::array<int64_t, model::kWeightParts> bytes_{};

@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "model/image/pieces.h"
 #include "model/image_markers.h"
+#include "model/rope.h"
 
 namespace headroom::model {
 
@@ -30,6 +31,7 @@ struct DecoderConfig {
   int64_t head_dim = 0;  // even; heads * head_dim need not equal hidden_size
   double rms_norm_eps = 1e-6;
   double rope_theta = 10000;
+  RopeScaling rope_scaling = {};
   int64_t max_position_embeddings = 0;
   int64_t vocab_size = 0;
   bool tie_word_embeddings = false;  // the head is the embedding table
@@ -84,7 +86,7 @@ struct ModelConfig {
   GenerationDefaults generation;
 };
 
-// INVALID_ARGUMENT names file, field, value and limit. What would change the arithmetic and is not built (rope_scaling,
+// INVALID_ARGUMENT names file, field, value and limit. What would change the arithmetic and is not built (yarn,
 // a sliding window in use, another activation, quantization, …) is an error "not supported: …", never skipped. Other
 // unknown keys are of no effect.
 absl::StatusOr<ModelConfig> LoadModelConfig(const std::string& directory);

@@ -132,6 +132,27 @@ TEST(ModelConfig, RopeThetaOfNewerFiles) {
   EXPECT_EQ(config->llm.rope_theta, 500000);
 }
 
+TEST(ModelConfig, RopeScaling) {
+  const nlohmann::json llama3 = {{"rope_type", "llama3"},  {"factor", 8.0},
+                                 {"low_freq_factor", 1.0}, {"high_freq_factor", 4.0},
+                                 {"rope_theta", 500000},   {"original_max_position_embeddings", 8192}};
+  for (const char* name : {"rope_scaling", "rope_parameters"}) {
+    const auto config = Parse(Text(Architecture::kLlama, {{name, llama3}}));
+    ASSERT_TRUE(config.ok()) << config.status();
+    EXPECT_EQ(config->llm.rope_scaling.type, RopeScaling::Type::kLlama3);
+    EXPECT_EQ(config->llm.rope_scaling.factor, 8);
+    EXPECT_EQ(config->llm.rope_scaling.original_positions, 8192);
+    EXPECT_EQ(config->llm.rope_theta, 500000);
+  }
+  const auto linear = Parse(Text(Architecture::kLlama, {{"rope_scaling", {{"type", "linear"}, {"factor", 2}}}}));
+  ASSERT_TRUE(linear.ok()) << linear.status();
+  EXPECT_EQ(linear->llm.rope_scaling.type, RopeScaling::Type::kLinear);
+  // Has no effect up to max_position_embeddings.
+  const auto dynamic = Parse(Text(Architecture::kLlama, {{"rope_scaling", {{"type", "dynamic"}, {"factor", 2}}}}));
+  ASSERT_TRUE(dynamic.ok()) << dynamic.status();
+  EXPECT_EQ(dynamic->llm.rope_scaling.type, RopeScaling::Type::kNone);
+}
+
 TEST(ModelConfig, SlidingWindowThatReachesNoLayerIsFine) {
   EXPECT_TRUE(Parse(Text(Architecture::kQwen2,
                          {{"use_sliding_window", true}, {"sliding_window", 64}, {"max_window_layers", 2}}))
@@ -216,8 +237,12 @@ TEST(ModelConfig, EveryBadFieldIsNamed) {
       {"/max_position_embeddings", true, "max_position_embeddings: must be an integer"},
       {"/rope_theta", 0, "rope_theta: 0 is not between"},
       {"/rope_theta", "1e6", "rope_theta: must be a number"},
-      {"/rope_scaling", {{"type", "linear"}, {"factor", 2}}, "rope_scaling: not supported"},
-      {"/rope_scaling", {{"rope_type", "llama3"}}, "rope_scaling: not supported"},
+      {"/rope_scaling", {{"type", "longrope"}, {"factor", 2}}, "rope_scaling: not supported"},
+      {"/rope_scaling", {{"rope_type", "llama3"}}, "rope_scaling.factor: is missing"},
+      {"/rope_scaling", {{"type", "linear"}, {"factor", 0.5}}, "rope_scaling.factor: 0.5 is not between"},
+      {"/rope_scaling",
+       {{"rope_type", "llama3"}, {"factor", 8}, {"low_freq_factor", 4}},
+       "rope_scaling.high_freq_factor: 4 must be above"},
       {"/rope_parameters", {{"rope_type", "yarn"}}, "rope_parameters: not supported"},
       {"/rms_norm_eps", -1e-6, "rms_norm_eps: -1e-06 is not between"},
       {"/hidden_act", "gelu", "hidden_act: not supported: \"gelu\" (only \"silu\")"},
