@@ -18,7 +18,7 @@ struct RopeScaling {
 };
 
 // The angle of position p in pair i of a head is p · rate[i], i < head_dim / 2: theta^(−2i / head_dim), then scaled. In
-// fp32 step by step, as the published code computes them (transformers, modeling_rope_utils).
+// fp32 step by step, as the published code (transformers) computes them.
 std::vector<float> RopeInverseFrequencies(double theta, int64_t head_dim, const RopeScaling& scaling);
 
 }  // namespace headroom::model
