@@ -1,0 +1,60 @@
+# What stands in for cuBLAS, cuBLASLt, NCCL and NVML, behind the headers of the toolkit; and programs that are linked with the real libraries and meet
+# these when they run. Included by CMakeLists.txt, where nvcc is there.
+set(library_tests cublas/cublas_test.cc cublas/multiply_test.cc nccl/nccl_test.cc nccl/reduce_test.cc nvml/nvml_test.cc)
+set(places ${cuda_root}/lib64 ${cuda_root}/lib)
+find_library(HEADROOM_CUBLAS NAMES cublas libcublas.so.13 PATHS ${places} NO_DEFAULT_PATH)
+find_library(HEADROOM_CUBLASLT NAMES cublasLt libcublasLt.so.13 PATHS ${places} NO_DEFAULT_PATH)
+find_library(HEADROOM_NCCL NAMES nccl libnccl.so.2 PATHS ${places} NO_DEFAULT_PATH)
+find_file(HEADROOM_CUBLAS_HEADER cublasLt.h PATHS ${HEADROOM_CUDA_INCLUDE} NO_DEFAULT_PATH)
+find_file(HEADROOM_NCCL_HEADER nccl.h PATHS ${HEADROOM_CUDA_INCLUDE} NO_DEFAULT_PATH)
+if(NOT HEADROOM_CUBLAS OR NOT HEADROOM_CUBLASLT OR NOT HEADROOM_NCCL OR NOT HEADROOM_CUBLAS_HEADER OR NOT HEADROOM_NCCL_HEADER)
+  foreach(file IN LISTS library_tests)
+    set_property(GLOBAL APPEND PROPERTY HEADROOM_TEST_FILES ${CMAKE_CURRENT_SOURCE_DIR}/${file})
+    string(REPLACE .cc "" name tests/emulation/${file})
+    add_test(NAME ${name} COMMAND sh -c "echo 'skipped: no cuBLAS and NCCL beside nvcc, only a whole toolkit has them'; exit 77")
+    set_tests_properties(${name} PROPERTIES LABELS unit SKIP_RETURN_CODE 77)
+  endforeach()
+  return()
+endif()
+
+# Arithmetic, which has unit tests, apart from what needs a device.
+headroom_library(emulation_arithmetic SOURCES cublas/elements.cc cublas/multiply.cc nccl/reduce.cc)
+headroom_library(emulation_products PUBLIC headroom::emulation_arithmetic SOURCES cublas/grouped.cc cublas/product.cc cublas/rules.cc cublas/session.cc)
+foreach(name emulation_arithmetic emulation_products)
+  emulation_own(headroom_${name})
+  target_include_directories(headroom_${name} SYSTEM PUBLIC ${HEADROOM_CUDA_INCLUDE})
+  target_compile_options(headroom_${name} PRIVATE -Wno-array-bounds -Wno-restrict)
+endforeach()
+set_property(SOURCE cublas/elements.cc cublas/multiply.cc APPEND PROPERTY COMPILE_OPTIONS -O3)
+set_property(SOURCE cublas/multiply.cc APPEND PROPERTY COMPILE_OPTIONS -ffp-contract=fast)
+set_source_files_properties(cublas/multiply.cc PROPERTIES SKIP_PRECOMPILE_HEADERS ON)
+
+emulation_library(cublas 13 MAP cublas/libcublas.map SOURCES cublas/api.cc DEPS headroom::emulation_products emulated_cudart)
+emulation_library(cublasLt 13 MAP cublas/libcublasLt.map DEPS headroom::emulation_products emulated_cudart SOURCES
+  cublas/lt_algorithms.cc cublas/lt_api.cc cublas/lt_descriptors.cc)
+emulation_library(nccl 2 MAP nccl/libnccl.map DEPS headroom::emulation_arithmetic emulated_cudart SOURCES
+  nccl/api.cc nccl/call_site.cc nccl/communicator.cc nccl/connection.cc nccl/endpoint.cc nccl/group.cc nccl/hub.cc nccl/message.cc nccl/settings.cc)
+emulation_library(nvidia-ml 1 MAP nvml/libnvidia-ml.map SOURCES nvml/api.cc nvml/events.cc DEPS emulated_cudart)
+
+# emulation_host_program(NAME library…): build/…/emulation/programs/NAME, without kernels, linked with the real libraries. With debug information:
+# messages name lines of it.
+function(emulation_host_program name)
+  set(target emulation_program_${name})
+  add_executable(${target} programs/${name}.cc)
+  headroom_compile_options(${target} TEST)
+  target_compile_options(${target} PRIVATE -g)
+  target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR})
+  target_include_directories(${target} SYSTEM PRIVATE ${HEADROOM_CUDA_INCLUDE})
+  target_link_libraries(${target} PRIVATE ${ARGN} ${HEADROOM_CUDART})
+  cmake_path(GET HEADROOM_CUDART PARENT_PATH folder)
+  target_link_options(${target} PRIVATE -Wl,-rpath-link,${folder})
+  set_target_properties(${target} PROPERTIES OUTPUT_NAME ${name} RUNTIME_OUTPUT_DIRECTORY ${emulation_dir}/programs SKIP_BUILD_RPATH ON)
+endfunction()
+emulation_host_program(matmul ${HEADROOM_CUBLASLT})
+emulation_host_program(gemm ${HEADROOM_CUBLAS})
+emulation_host_program(collectives ${HEADROOM_NCCL})
+emulation_program(cards programs/cards.cu)
+
+headroom_test(emulation_libraries SOURCES ${library_tests} programs/run_program.cc DEPS headroom::emulation_arithmetic)
+add_dependencies(headroom_test_emulation_libraries emulated_cudart emulated_cublas emulated_cublasLt emulated_nccl emulated_nvidia-ml
+  emulation_program_matmul emulation_program_gemm emulation_program_collectives emulation_program_cards)
