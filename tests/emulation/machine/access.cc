@@ -109,8 +109,15 @@ template <>
 void Resolve<Space::kGlobal>(Warp& w, const Instruction& i, WarpAccess& access) {
   const Span span = SpanOf(access);
   if (span.bits % access.bytes != 0) CheckAlignment(w, i, access);
-  if (!InRange(w.launch->range, span.low, span.high + access.bytes)) {
-    ForLanes(access.mask, [&](int lane) { ResolveGlobal(w, i, lane, access.address[lane], access.bytes); });
+  const uint64_t end = span.high + access.bytes;
+  if (!InRange(w.launch->range, span.low, end)) {
+    // As a rule all lanes are in one other range.
+    const DeviceMemory::Range found = w.launch->memory->RangeAt(span.low);
+    if (InRange(found, span.low, end)) {
+      w.launch->range = found;
+    } else {
+      ForLanes(access.mask, [&](int lane) { ResolveGlobal(w, i, lane, access.address[lane], access.bytes); });
+    }
   }
   for (int lane = 0; lane < kLanes; lane++)
     access.host[lane] = reinterpret_cast<uint8_t*>(access.address[lane] + w.launch->host_offset);

@@ -42,6 +42,21 @@ void Pack(Warp& w, const Instruction& i, Mask mask) {
            [&](int lane) { memcpy(Lanes<uint8_t>(w, i.dst) + lane * bytes, result.data() + lane * bytes, bytes); });
 }
 
+// The usual two halves, as a loop that becomes vector instructions.
+template <class Part, class Whole>
+void PackPair(Warp& w, const Instruction& i, Mask mask) {
+  const Part *low = Lanes<Part>(w, i.list[0]), *high = Lanes<Part>(w, i.list[1]);
+  Whole t[kLanes];
+  for (int lane = 0; lane < kLanes; lane++) t[lane] = low[lane] | Whole{high[lane]} << (8 * sizeof(Part));
+  Store(Lanes<Whole>(w, i.dst), t, mask);
+}
+
+Handler PackHandler(const Instruction& i) {
+  if (i.count == 2 && i.width == 2) return PackPair<uint16_t, uint32_t>;
+  if (i.count == 2 && i.width == 4) return PackPair<uint32_t, uint64_t>;
+  return Pack;
+}
+
 // %clock, %clock64, %globaltimer count the warp's instructions: monotone and deterministic.
 template <class T>
 void Clock(Warp& w, const Instruction& i, Mask mask) {
@@ -96,7 +111,7 @@ void DecodeMov(Decoder& d, Instruction& i) {
     } else {
       i.dst = d.Destination(to);
     }
-    i.run = unpack ? Unpack : Pack;
+    i.run = unpack ? Unpack : PackHandler(i);
   } else if (from.kind == Kind::kSymbol && (from.name == "%clock" || from.name == "%clock_hi" ||
                                             from.name == "%clock64" || from.name == "%globaltimer")) {
     i.dst = d.Destination(to);
