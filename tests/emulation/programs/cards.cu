@@ -2,6 +2,7 @@
 #include <cuda_runtime.h>
 #include <dlfcn.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -73,6 +74,7 @@ struct Other {
     if (pipe(orders) != 0 || pipe(answers) != 0) exit(1);
     pid = fork();
     if (pid != 0) return;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);  // a parent that fails leaves nobody behind
     void* memory = nullptr;
     char order = 0;
     while (read(orders[0], &order, 1) == 1) {
@@ -196,6 +198,7 @@ struct Listener {
     if (pipe(go) != 0) exit(1);
     child = fork();
     if (child == 0) {
+      prctl(PR_SET_PDEATHSIG, SIGKILL);  // a parent that fails leaves nobody behind
       char order = 0;
       if (read(go[0], &order, 1) != 1) _exit(1);
       char* memory = nullptr;

@@ -1,5 +1,7 @@
 // Ranks of NCCL: threads, processes, or devices of one thread.
 #include <nccl.h>
+#include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -155,6 +157,8 @@ void InProcesses(const std::function<void(Rank&)>& work, bool expect_success = t
     if (pipe(pipes[rank]) != 0) exit(1);
     const pid_t child = fork();  // nothing of CUDA was used yet
     if (child == 0) {
+      prctl(PR_SET_PDEATHSIG, SIGKILL);  // a parent that fails leaves nobody behind
+      prctl(PR_SET_PDEATHSIG, SIGKILL);  // a parent that fails leaves nobody behind
       ncclUniqueId id;
       if (read(pipes[rank][0], &id, sizeof id) != sizeof id) exit(1);
       Rank r{rank, nullptr, nullptr};
@@ -195,6 +199,7 @@ void EarlyEnd() {
   if (pipe(ready) != 0) exit(1);
   const pid_t child = fork();
   if (child == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);  // a parent that fails leaves nobody behind
     NCCL(ncclGetUniqueId(&id));
     if (write(ready[1], &id, sizeof id) != sizeof id) exit(1);
     Rank r{0, nullptr, nullptr};
