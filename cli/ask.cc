@@ -144,7 +144,7 @@ int Ask(const std::vector<std::string>& arguments) {
   Flags flags("headroom ask [flags] [PROMPT…]",
               "Asks a running cluster. Without PROMPT, or with -, the prompt is read from standard input.");
   flags.Address("gateway", &options.gateway, "address of the gateway");
-  flags.Repeated("image", &options.images, "picture (PNG, JPEG or WebP) that the question is about");
+  flags.Repeated("image", &options.images, "picture (PNG, JPEG, WebP, GIF or BMP) that the question is about");
   flags.Text("system", &options.system, "system message");
   flags.Switch("stream", &options.stream, "print the answer as it comes");
   flags.Switch("usage", &options.usage, "print tokens and times on standard error");

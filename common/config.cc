@@ -160,6 +160,9 @@ void GatewaySection::Declare(ConfigFields& fields) {
   fields.Integer("images_max", &images_max, 0, 4096, "images of a request");
   fields.Integer("image_pixels_max", &image_pixels_max, 1, 1024 * kMillion, "width x height of an image");
   fields.Integer("image_side_max", &image_side_max, 1, 65'535, "longer side of an image, in pixels");
+  fields.Choice("image_transparency", &image_transparency, {"white", "dropped"},
+                "transparent pixels: on white; or alpha is dropped and the colours under it show, as the published "
+                "preprocessor of MiniCPM-V has it");
   fields.Integer("deadline_ms_default", &deadline_ms_default, 1, 24 * kHourMs,
                  "deadline of a request that brings none");
   fields.Integer("queue_wait_ms_max", &queue_wait_ms_max, 1, 24 * kHourMs, "longest wait for admission");

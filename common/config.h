@@ -118,8 +118,9 @@ struct GatewaySection {
   int64_t grpc_bytes_max = kGrpcBytesMax;
   int64_t receive_bytes_max = int64_t{20} << 20;
   int64_t images_max = 32;
-  int64_t image_pixels_max = 40'000'000;
+  int64_t image_pixels_max = 64'000'000;
   int64_t image_side_max = 32'768;
+  std::string image_transparency = "white";
   int64_t deadline_ms_default = 600'000;
   int64_t queue_wait_ms_max = 60'000;
   int64_t unread_ms_max = 60'000;

@@ -6,7 +6,6 @@
 
 #include <algorithm>
 
-#include "absl/strings/ascii.h"
 #include "common/error_details.h"
 #include "common/random.h"
 #include "gateway/own_refusals.h"
@@ -15,9 +14,11 @@
 namespace headroom::gateway {
 namespace {
 
-// HMAC-SHA256 over hash of the bytes, slice limit and model. The key is this process's own, so keys of different
-// gateways never meet and a client that knows a picture cannot tell whether somebody else sent it.
-std::string CacheKey(const std::string& bytes, int32_t max_slice_nums, const std::string& fingerprint) {
+// HMAC-SHA256 over hash of the bytes, slice limit, what shows through transparent pixels, and model. The key is this
+// process's own, so keys of different gateways never meet and a client that knows a picture cannot tell whether
+// somebody else sent it.
+std::string CacheKey(const std::string& bytes, int32_t max_slice_nums, const std::string& transparency,
+                     const std::string& fingerprint) {
   static const std::string salt = [] {
     std::string random;
     for (int i = 0; i < 4; ++i) {
@@ -29,7 +30,7 @@ std::string CacheKey(const std::string& bytes, int32_t max_slice_nums, const std
   std::string message(SHA256_DIGEST_LENGTH, '\0');
   SHA256(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(),
          reinterpret_cast<unsigned char*>(message.data()));
-  message += absl::StrCat(max_slice_nums, " ", fingerprint);
+  message += absl::StrCat(max_slice_nums, " ", transparency, " ", fingerprint);
   std::string key(SHA256_DIGEST_LENGTH, '\0');
   unsigned int length = 0;
   HMAC(EVP_sha256(), salt.data(), static_cast<int>(salt.size()), reinterpret_cast<const unsigned char*>(message.data()),
@@ -54,21 +55,21 @@ absl::StatusOr<model::ImagePart> ImagePricer::Add(const std::string& bytes) {
   const model::PieceGeometry& geometry = priced->geometry;
   const auto pieces = static_cast<int64_t>(geometry.pieces.size());
   v1::PricedImage image;
-  image.set_format(absl::AsciiStrToLower(model::ImageFormatName(priced->header.format)));
+  image.set_format(model::ImageFormatKey(priced->header.format));
   image.set_width(priced->header.width);
   image.set_height(priced->header.height);
   image.set_size_bytes(static_cast<int64_t>(bytes.size()));
   image.set_max_slice_nums(slice_.max_slice_nums);
   image.set_pieces(pieces);
   image.set_patches(geometry.total_patches());
-  image.set_cache_key(CacheKey(bytes, slice_.max_slice_nums, model_.fingerprint));
+  image.set_drop_alpha(config_.image_transparency == "dropped");
+  image.set_cache_key(CacheKey(bytes, slice_.max_slice_nums, config_.image_transparency, model_.fingerprint));
   input_.images += 1;
   input_.pieces += pieces;
   input_.patches += geometry.total_patches();
   input_.largest_piece_patches = std::max(input_.largest_piece_patches, geometry.largest_piece_patches());
   input_.compressed_bytes += static_cast<int64_t>(bytes.size());
-  input_.decoded_bytes += model::DecodedHostBytes(priced->header.width, priced->header.height, geometry.total_patches(),
-                                                  geometry.patch_size);
+  input_.decoded_bytes += model::DecodedHostBytes(priced->header.format, geometry);
   image_bytes_.push_back(&bytes);
   images_.push_back(std::move(image));
   return model::ImagePart{.cols = geometry.grid_cols, .rows = geometry.grid_rows};

@@ -23,8 +23,8 @@ class ImagePricer {
   ImagePricer(const v1::GenerateRequest& request, const ServedModel& model, const GatewaySection& config,
               const ClusterLimits& limits);
 
-  // The next image in prompt order: its place in the prompt. `bytes` (PNG, JPEG or WebP) must outlive image_bytes().
-  // INVALID_ARGUMENT names the image by its number from 1.
+  // The next image in prompt order: its place in the prompt. `bytes` (PNG, JPEG, WebP, GIF or BMP) must outlive
+  // image_bytes(). INVALID_ARGUMENT names the image by its number from 1.
   absl::StatusOr<model::ImagePart> Add(const std::string& bytes);
 
   const std::vector<v1::PricedImage>& images() const { return images_; }

@@ -210,6 +210,16 @@ TEST_F(PrepareTest, CacheKeysTellPicturesAndLimitsApart) {
   EXPECT_EQ(key("small.png", 9), key("small.png", 9));
   EXPECT_NE(key("small.png", 9), key("small.png", 8));
   EXPECT_NE(key("small.png", 9), key("dot.png", 9));
+  const std::string on_white = key("n25.png", 9);
+  config_.image_transparency = "dropped";
+  EXPECT_NE(key("n25.png", 9), on_white);
+}
+
+TEST_F(PrepareTest, TransparencyGoesToTheWorker) {
+  const auto request = Ask("What?", "n25.png");
+  EXPECT_FALSE(Run(request)->images[0].drop_alpha());
+  config_.image_transparency = "dropped";
+  EXPECT_TRUE(Run(request)->images[0].drop_alpha());
 }
 
 TEST_F(PrepareTest, OverLongPrompt) {

@@ -106,7 +106,7 @@ absl::Status EncodeCall::CheckPrice(const admission::Resources& leg) const {
   for (const Image& image : images_) {
     need.patches += image.priced.patches();
     need.embedding_bytes += image.priced.pieces() * service_.options_.piece_bytes();
-    need.host_bytes += PricedHostBytes(image.priced, image.geometry.patch_size);
+    need.host_bytes += PricedHostBytes(image.priced, image.geometry);
   }
   if (const auto worst = admission::WorstShortfall(need, leg, leg, "")) {
     return absl::InvalidArgumentError("the grant is too small for these images: " + admission::Describe(*worst));
@@ -169,7 +169,7 @@ absl::Status EncodeCall::EncodeImage(size_t index, const std::string& bytes) {
   }
   const TimePoint begin = service_.parts_.clock.Now();
   const auto job = std::make_shared<ImageJob>();
-  HEADROOM_ASSIGN_OR_RETURN(job->pieces, service_.parts_.intake.MakePieces(bytes, header, geometry));
+  HEADROOM_ASSIGN_OR_RETURN(job->pieces, service_.parts_.intake.MakePieces(priced, bytes, header, geometry));
   service_.decode_seconds_.Observe(Seconds(service_.parts_.clock.Now() - begin));
   job->lease = holdings;
   HEADROOM_ASSIGN_OR_RETURN(job->pin, service_.parts_.store.Allocate(priced.cache_key(), priced.pieces()));

@@ -1,6 +1,5 @@
 #include "vision-worker/image_intake.h"
 
-#include "absl/strings/ascii.h"
 #include "model/image/host_bytes.h"
 
 namespace headroom::vision_worker {
@@ -12,8 +11,10 @@ absl::Status Differs(const char* what, const std::string& found, const std::stri
 
 }  // namespace
 
-int64_t PricedHostBytes(const v1::PricedImage& priced, int64_t patch_size) {
-  return priced.size_bytes() + model::DecodedHostBytes(priced.width(), priced.height(), priced.patches(), patch_size);
+int64_t PricedHostBytes(const v1::PricedImage& priced, const model::PieceGeometry& geometry) {
+  // A format that is not known is refused with its bytes.
+  const auto format = model::ImageFormatFromKey(priced.format()).value_or(model::ImageFormat::kPng);
+  return priced.size_bytes() + model::DecodedHostBytes(format, geometry);
 }
 
 absl::StatusOr<model::PieceGeometry> ImageIntake::CheckPriced(const v1::PricedImage& priced) const {
@@ -21,11 +22,12 @@ absl::StatusOr<model::PieceGeometry> ImageIntake::CheckPriced(const v1::PricedIm
   if (priced.width() < 1 || priced.height() < 1 || priced.width() > limits.side_max ||
       priced.height() > limits.side_max) {
     return absl::InvalidArgumentError(absl::StrCat("image of ", priced.width(), " × ", priced.height(),
-                                                   " pixels: a side has 1 to ", limits.side_max));
+                                                   " pixels: a side has 1 to ", limits.side_max,
+                                                   " (gateway.image_side_max)"));
   }
   if (priced.size_bytes() < 1 || priced.size_bytes() > limits.bytes_max) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("image of ", priced.size_bytes(), " bytes: 1 to ", limits.bytes_max));
+    return absl::InvalidArgumentError(absl::StrCat("image of ", priced.size_bytes(), " bytes: 1 to ", limits.bytes_max,
+                                                   " (gateway.receive_bytes_max)"));
   }
   model::SliceConfig slice = options_.slice;
   slice.max_slice_nums = priced.max_slice_nums();
@@ -48,7 +50,7 @@ absl::StatusOr<model::ImageHeader> ImageIntake::CheckBytes(const v1::PricedImage
     return Differs("bytes", absl::StrCat(bytes.size()), absl::StrCat(priced.size_bytes()));
   }
   HEADROOM_ASSIGN_OR_RETURN(const model::ImageHeader header, model::ProbeImage(bytes, options_.limits));
-  const std::string format = absl::AsciiStrToLower(model::ImageFormatName(header.format));  // png, jpeg, webp
+  const std::string format = model::ImageFormatKey(header.format);
   if (format != priced.format()) return Differs("format", format, priced.format());
   if (header.width != priced.width() || header.height != priced.height()) {
     return Differs("size", absl::StrCat(header.width, " × ", header.height),
@@ -57,10 +59,14 @@ absl::StatusOr<model::ImageHeader> ImageIntake::CheckBytes(const v1::PricedImage
   return header;
 }
 
-absl::StatusOr<std::vector<PiecePixels>> ImageIntake::MakePieces(const std::string& bytes,
+absl::StatusOr<std::vector<PiecePixels>> ImageIntake::MakePieces(const v1::PricedImage& priced,
+                                                                 const std::string& bytes,
                                                                  const model::ImageHeader& header,
                                                                  const model::PieceGeometry& geometry) const {
-  HEADROOM_ASSIGN_OR_RETURN(const RgbImage image, decode_(bytes, header));
+  const DecodeSpec spec{.header = header,
+                        .transparency = priced.drop_alpha() ? Transparency::kDropped : Transparency::kWhite,
+                        .shrink = model::DecodeShrink(header.format, geometry)};
+  HEADROOM_ASSIGN_OR_RETURN(const RgbImage image, decode_(bytes, spec));
   return CutPieces(image, geometry);
 }
 

@@ -10,6 +10,7 @@
 #include "model/image/header.h"
 #include "model/image/pieces.h"
 #include "vision-worker/image/cut.h"
+#include "vision-worker/image/decode_spec.h"
 #include "vision-worker/image/rgb_image.h"
 
 namespace headroom::vision_worker {
@@ -18,7 +19,7 @@ namespace headroom::vision_worker {
 class ImageIntake {
  public:
   // Pixels of an image whose header was probed: ImageSandbox::Decode.
-  using Decode = std::function<absl::StatusOr<RgbImage>(const std::string& bytes, const model::ImageHeader& header)>;
+  using Decode = std::function<absl::StatusOr<RgbImage>(const std::string& bytes, const DecodeSpec& spec)>;
 
   struct Options {
     model::SliceConfig slice;  // of the model; max_slice_nums comes with each image
@@ -34,8 +35,9 @@ class ImageIntake {
   // The bytes say of themselves what was priced. INVALID_ARGUMENT otherwise. Reads the header only.
   absl::StatusOr<model::ImageHeader> CheckBytes(const v1::PricedImage& priced, const std::string& bytes) const;
 
-  // Decodes, resizes and cuts. Blocks. Errors of ImageSandbox::Decode.
-  absl::StatusOr<std::vector<PiecePixels>> MakePieces(const std::string& bytes, const model::ImageHeader& header,
+  // Decodes, resizes and cuts what CheckPriced() and CheckBytes() let through. Blocks. Errors of ImageSandbox::Decode.
+  absl::StatusOr<std::vector<PiecePixels>> MakePieces(const v1::PricedImage& priced, const std::string& bytes,
+                                                      const model::ImageHeader& header,
                                                       const model::PieceGeometry& geometry) const;
 
  private:
@@ -44,6 +46,6 @@ class ImageIntake {
 };
 
 // Host memory that an image in flight holds by its price: compressed bytes, decoded pixels, pieces.
-int64_t PricedHostBytes(const v1::PricedImage& priced, int64_t patch_size);
+int64_t PricedHostBytes(const v1::PricedImage& priced, const model::PieceGeometry& geometry);
 
 }  // namespace headroom::vision_worker

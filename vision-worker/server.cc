@@ -166,9 +166,7 @@ VisionServer::VisionServer(const ClusterConfig& config, worker::WorkerDevice& de
           EndpointOptions(config, device), [&device] { return device.Ledger(); }, channels, metrics, SystemClock()),
       intake_(IntakeOptions(config, device),
               [this, wait = std::chrono::milliseconds(config.vision_worker.decode_timeout_ms)](
-                  const std::string& bytes, const model::ImageHeader& header) {
-                return sandbox_.Decode(bytes, header, wait);
-              }),
+                  const std::string& bytes, const DecodeSpec& spec) { return sandbox_.Decode(bytes, spec, wait); }),
       store_(device.arena().memory(), store, device.plan().piece_bytes, SystemRandom().Next() >> 1),
       batcher_(
           BatcherOptions(config, device),

@@ -22,6 +22,8 @@ namespace headroom::fuzz {
 namespace {
 
 using vision_worker::DecodeOutcome;
+using vision_worker::DecodeSpec;
+using vision_worker::Transparency;
 
 // Small pictures: large ones only take longer.
 constexpr model::ImageLimits kLimits = {.bytes_max = 1 << 20, .side_max = 4096, .pixels_max = 1 << 16};
@@ -55,16 +57,29 @@ std::string WithChecksums(std::string png) {
 }
 
 // Fills the buffer first, so that a pixel which the decoder leaves as it was shows.
-DecodeOutcome Decode(const model::ImageHeader& header, const std::string& bytes, uint8_t fill,
-                     std::vector<uint8_t>* pixels) {
-  pixels->assign(static_cast<size_t>(header.width) * header.height * 3, fill);
+DecodeOutcome Decode(const DecodeSpec& spec, const std::string& bytes, uint8_t fill, std::vector<uint8_t>* pixels) {
+  pixels->assign(static_cast<size_t>(spec.width()) * spec.height() * 3, fill);
   allocated = allocated_max = 0;
   const DecodeOutcome outcome =
-      vision_worker::DecodeImage(header.format, reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size(),
-                                 header.width, header.height, pixels->data());
+      vision_worker::DecodeImage(spec, reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size(), pixels->data());
   HEADROOM_CHECK(outcome <= vision_worker::kDecodeOutcomeLast);
-  HEADROOM_CHECK(allocated_max <= vision_worker::DecodeScratchBytesMax(header.width, header.height)) << allocated_max;
+  HEADROOM_CHECK(allocated_max <= vision_worker::DecodeScratchBytesMax(spec.header.width, spec.header.height))
+      << allocated_max;
   return outcome;
+}
+
+void CheckDecode(const DecodeSpec& spec, const std::string& bytes) {
+  std::vector<uint8_t> first;
+  std::vector<uint8_t> second;
+  const DecodeOutcome outcome = Decode(spec, bytes, 0x00, &first);
+  HEADROOM_CHECK(Decode(spec, bytes, 0xFF, &second) == outcome);
+  if (outcome != DecodeOutcome::kOk) return;
+  // Else one client would see what the buffer held before: another's picture.
+  HEADROOM_CHECK(first == second) << "the decoder left pixels as they were";
+  // The priced size is the only one that decodes.
+  DecodeSpec other = spec;
+  other.header.width += spec.shrink;
+  HEADROOM_CHECK(Decode(other, bytes, 0, &second) != DecodeOutcome::kOk);
 }
 
 void Run(const std::string& input) {
@@ -73,20 +88,15 @@ void Run(const std::string& input) {
   const auto header = model::ProbeImage(input, kLimits);
   if (!header.ok()) return;
   const std::string bytes = header->format == model::ImageFormat::kPng ? WithChecksums(input) : input;
-  std::vector<uint8_t> first;
-  std::vector<uint8_t> second;
-  const DecodeOutcome outcome = Decode(*header, bytes, 0x00, &first);
-  HEADROOM_CHECK(Decode(*header, bytes, 0xFF, &second) == outcome);
-  if (outcome != DecodeOutcome::kOk) return;
-  // Else one client would see what the buffer held before: another's picture.
-  HEADROOM_CHECK(first == second) << "the decoder left pixels as they were";
-  // The priced size is the only one that decodes.
-  model::ImageHeader other = *header;
-  other.width += 1;
-  HEADROOM_CHECK(Decode(other, bytes, 0, &second) != DecodeOutcome::kOk);
+  for (const Transparency transparency : {Transparency::kWhite, Transparency::kDropped}) {
+    CheckDecode({.header = *header, .transparency = transparency}, bytes);
+  }
+  if (header->format == model::ImageFormat::kJpeg) CheckDecode({.header = *header, .shrink = 4}, bytes);
 }
 
-std::vector<std::string> Seeds() { return TreeFiles("vision-worker/image/testdata", {".png", ".jpg", ".webp"}); }
+std::vector<std::string> Seeds() {
+  return TreeFiles("vision-worker/image/testdata", {".png", ".jpg", ".webp", ".gif", ".bmp"});
+}
 
 const Registration registration({"image_codec", Run, Seeds});
 

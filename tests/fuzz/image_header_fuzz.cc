@@ -37,8 +37,7 @@ void CheckPieces(const model::ImageHeader& header, const model::SliceConfig& con
   HEADROOM_CHECK(geometry->total_patches() <= pieces * geometry->largest_piece_patches());
   const int64_t pixel_bytes = geometry->total_patches() * 3 * config.patch_size * config.patch_size;
   HEADROOM_CHECK(pixel_bytes > 0);
-  HEADROOM_CHECK(model::DecodedHostBytes(header.width, header.height, geometry->total_patches(), config.patch_size) >
-                 pixel_bytes);
+  HEADROOM_CHECK(model::DecodedHostBytes(header.format, *geometry) > pixel_bytes);
   const int64_t largest = geometry->largest_piece_patches();
   HEADROOM_CHECK(model::CheckPiecePatches(*geometry, largest).ok());
   CheckClientError(model::CheckPiecePatches(*geometry, largest - 1));
@@ -62,7 +61,7 @@ void Run(const std::string& input) {
 
 // Nothing behind the first kilobyte of a picture's header is read.
 std::vector<std::string> Seeds() {
-  std::vector<std::string> seeds = TreeFiles("vision-worker/image/testdata", {".png", ".jpg", ".webp"});
+  std::vector<std::string> seeds = TreeFiles("vision-worker/image/testdata", {".png", ".jpg", ".webp", ".gif", ".bmp"});
   for (std::string& seed : seeds) seed.resize(std::min<size_t>(seed.size(), 1024));
   for (const char* other : {"GIF89a", "II*", "....ftypavif", "\xEF\xBB\xBF <svg>", "RIFF"}) seeds.emplace_back(other);
   return seeds;

@@ -49,13 +49,17 @@ absl::StatusOr<model::PieceGeometry> ProbePicture(const std::string& directory, 
 absl::StatusOr<Picture> LoadPicture(const std::string& directory, const std::string& path,
                                     const model::ModelConfig& config, std::optional<int> max_slice_nums) {
   HEADROOM_ASSIGN_OR_RETURN(File file, ReadPicture(directory, path, config, max_slice_nums));
-  vision_worker::RgbImage image{.width = file.header.width, .height = file.header.height, .pixels = nullptr};
+  // As the published preprocessor has it, which made the golden data.
+  const vision_worker::DecodeSpec spec{.header = file.header,
+                                       .transparency = vision_worker::Transparency::kDropped,
+                                       .shrink = model::DecodeShrink(file.header.format, file.geometry)};
+  vision_worker::RgbImage image{
+      .width = spec.width(), .height = spec.height(), .pixels = nullptr, .shrink = spec.shrink};
   const std::shared_ptr<uint8_t> pixels(new uint8_t[static_cast<size_t>(image.bytes())],
                                         std::default_delete<uint8_t[]>());
   // The services decode in a sandboxed process; a directory that somebody checks by hand needs none.
-  const vision_worker::DecodeOutcome outcome =
-      vision_worker::DecodeImage(file.header.format, reinterpret_cast<const uint8_t*>(file.bytes.data()),
-                                 file.bytes.size(), image.width, image.height, pixels.get());
+  const vision_worker::DecodeOutcome outcome = vision_worker::DecodeImage(
+      spec, reinterpret_cast<const uint8_t*>(file.bytes.data()), file.bytes.size(), pixels.get());
   if (outcome != vision_worker::DecodeOutcome::kOk) {
     return absl::InvalidArgumentError(absl::StrCat(path, ": the ", model::ImageFormatName(file.header.format),
                                                    " decoder refused it (outcome ", static_cast<int>(outcome), ")"));

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "common/status.h"
+#include "model/image/host_bytes.h"
 #include "vision-worker/image/resize.h"
 
 namespace headroom::vision_worker {
@@ -38,9 +39,11 @@ int64_t SheetBytes(const model::PieceGeometry& geometry) {
 }  // namespace
 
 absl::StatusOr<std::vector<PiecePixels>> CutPieces(const RgbImage& image, const model::PieceGeometry& geometry) {
-  if (image.width != geometry.image_width || image.height != geometry.image_height) {
+  if (image.width != model::ShrunkSide(geometry.image_width, image.shrink) ||
+      image.height != model::ShrunkSide(geometry.image_height, image.shrink)) {
     return absl::InvalidArgumentError(absl::StrCat("decoded image is ", image.width, "x", image.height, " pixels, not ",
-                                                   geometry.image_width, "x", geometry.image_height, " as priced"));
+                                                   geometry.image_width, "x", geometry.image_height, " as priced",
+                                                   image.shrink == 1 ? "" : absl::StrCat(" at 1/", image.shrink)));
   }
   std::vector<PiecePixels> pieces;
   pieces.reserve(geometry.pieces.size());

@@ -25,7 +25,7 @@ struct PixelNorm {
 };
 
 // All pieces in geometry order (overview, then slices row by row). INVALID_ARGUMENT when the picture is not of the
-// geometry's width × height. Thread-safe. Besides the picture it holds the result, the resized picture that
+// geometry's width × height at 1/shrink. Thread-safe. Besides the picture it holds the result, the resized picture that
 // slices are cut from, and the scratch of one resize (resize.h): below 24 MiB with the published slice_config.
 absl::StatusOr<std::vector<PiecePixels>> CutPieces(const RgbImage& image, const model::PieceGeometry& geometry);
 

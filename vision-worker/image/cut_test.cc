@@ -61,8 +61,8 @@ RgbImage Decode(const std::string& bytes) {
   auto* pixels = new uint8_t[size_t{3} * header->width * header->height];
   RgbImage image{header->width, header->height,
                  std::shared_ptr<const uint8_t>(pixels, std::default_delete<uint8_t[]>())};
-  EXPECT_EQ(DecodeImage(header->format, reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size(), header->width,
-                        header->height, pixels),
+  EXPECT_EQ(DecodeImage({.header = *header, .transparency = Transparency::kDropped},
+                        reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size(), pixels),
             DecodeOutcome::kOk);
   return image;
 }
@@ -172,8 +172,20 @@ TEST(CutTest, OtherSizeThanPricedIsRefused) {
             "decoded image is 60x40 pixels, not 60x41 as priced");
 }
 
+TEST(CutTest, ShrunkPicturesArePriced) {
+  absl::StatusOr<model::PieceGeometry> geometry = model::ComputePieces(60, 41, {});
+  ASSERT_TRUE(geometry.ok());
+  RgbImage small = Ramp(15, 11);  // 41 / 4, rounded up
+  small.shrink = 4;
+  EXPECT_TRUE(CutPieces(small, *geometry).ok());
+  small = Ramp(15, 10);
+  small.shrink = 4;
+  EXPECT_EQ(CutPieces(small, *geometry).status().message(),
+            "decoded image is 15x10 pixels, not 60x41 as priced at 1/4");
+}
+
 TEST(CutTest, PeakBytesAreBounded) {
-  for (auto [width, height] : {std::pair{4000, 3000}, {1, 1}, {32768, 1220}, {1220, 32768}, {6324, 6324}}) {
+  for (auto [width, height] : {std::pair{4000, 3000}, {1, 1}, {32768, 1953}, {1953, 32768}, {8000, 8000}}) {
     absl::StatusOr<model::PieceGeometry> geometry = model::ComputePieces(width, height, {});
     ASSERT_TRUE(geometry.ok());
     const RgbImage image = Ramp(width, height);

@@ -38,8 +38,20 @@ struct Options {
 constexpr size_t kCompressedBytesMax = size_t{1} << 30;
 constexpr int kSideMax = 65535;
 
-DecodeOutcome Decode(const DecodeRequest& request, int pixels_fd) {
-  const int64_t pixel_bytes = int64_t{3} * request.width * request.height;
+// False for what no worker of this build asks.
+bool ReadSpec(const DecodeRequest& request, DecodeSpec* spec) {
+  spec->header = {static_cast<model::ImageFormat>(request.format), request.width, request.height,
+                  static_cast<model::Orientation>(request.orientation)};
+  spec->transparency = static_cast<Transparency>(request.transparency);
+  spec->shrink = request.shrink;
+  const bool shrink_known = request.shrink == 1 || request.shrink == 2 || request.shrink == 4 || request.shrink == 8;
+  return request.width >= 1 && request.width <= kSideMax && request.height >= 1 && request.height <= kSideMax &&
+         request.size <= kCompressedBytesMax && request.orientation >= 1 && request.orientation <= 8 &&
+         spec->transparency <= kTransparencyLast && shrink_known;
+}
+
+DecodeOutcome Decode(const DecodeRequest& request, const DecodeSpec& spec, int pixels_fd) {
+  const int64_t pixel_bytes = int64_t{3} * spec.width() * spec.height();
   const auto size = static_cast<int64_t>(request.size);
   if (!LimitNewMemory(size + pixel_bytes + DecodeScratchBytesMax(request.width, request.height)))
     return DecodeOutcome::kNoMemory;
@@ -48,8 +60,7 @@ DecodeOutcome Decode(const DecodeRequest& request, int pixels_fd) {
   if (ReadAll(kSandboxSocketFd, bytes.get(), request.size, SteadyTime::max()) != IoResult::kOk) _exit(1);
   void* pixels = mmap(nullptr, static_cast<size_t>(pixel_bytes), PROT_READ | PROT_WRITE, MAP_SHARED, pixels_fd, 0);
   if (pixels == MAP_FAILED) return DecodeOutcome::kNoMemory;
-  return DecodeImage(static_cast<model::ImageFormat>(request.format), bytes.get(), request.size, request.width,
-                     request.height, static_cast<uint8_t*>(pixels));
+  return DecodeImage(spec, bytes.get(), request.size, static_cast<uint8_t*>(pixels));
 }
 
 [[noreturn]] void ServeOne() {
@@ -61,12 +72,10 @@ DecodeOutcome Decode(const DecodeRequest& request, int pixels_fd) {
     socket(AF_INET, SOCK_STREAM, 0);
     _exit(0);
   }
-  if (!pixels.valid() || request.width < 1 || request.width > kSideMax || request.height < 1 ||
-      request.height > kSideMax || request.size > kCompressedBytesMax) {
-    _exit(1);
-  }
+  DecodeSpec spec;
+  if (!pixels.valid() || !ReadSpec(request, &spec)) _exit(1);
   DecodeReply reply;
-  reply.outcome = static_cast<uint32_t>(Decode(request, pixels.get()));
+  reply.outcome = static_cast<uint32_t>(Decode(request, spec, pixels.get()));
   WriteAll(kSandboxSocketFd, &reply, sizeof(reply), SteadyTime::max());
   _exit(0);
 }

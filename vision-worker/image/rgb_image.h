@@ -11,6 +11,7 @@ struct RgbImage {
   int width = 0;
   int height = 0;
   std::shared_ptr<const uint8_t> pixels;  // height × width × 3 bytes
+  int shrink = 1;                         // decoded at 1/shrink of the picture's sides, rounded up
 
   int64_t bytes() const { return int64_t{width} * height * 3; }
 };

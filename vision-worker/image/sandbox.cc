@@ -73,8 +73,8 @@ UniqueFd CreatePixels(int64_t bytes) {
   return fd;
 }
 
-std::optional<RgbImage> MapPixels(const UniqueFd& fd, const model::ImageHeader& header) {
-  RgbImage image{header.width, header.height, nullptr};
+std::optional<RgbImage> MapPixels(const UniqueFd& fd, const DecodeSpec& spec) {
+  RgbImage image{spec.width(), spec.height(), nullptr, spec.shrink};
   const auto bytes = static_cast<size_t>(image.bytes());
   void* mapped = mmap(nullptr, bytes, PROT_READ, MAP_SHARED, fd.get(), 0);
   if (mapped == MAP_FAILED) return std::nullopt;
@@ -176,20 +176,23 @@ absl::Status ImageSandbox::Renew(size_t slot, int* old_signal) {
   return status;
 }
 
-ImageSandbox::Answer ImageSandbox::Serve(size_t slot, const std::string& bytes, const model::ImageHeader& header) {
+ImageSandbox::Answer ImageSandbox::Serve(size_t slot, const std::string& bytes, const DecodeSpec& spec) {
   auto crashed = [] { return Answer{Verdict::kCrashed, absl::InvalidArgumentError("image could not be decoded")}; };
   auto late = [this] {
     return Answer{Verdict::kTimedOut,
                   absl::InvalidArgumentError(
                       absl::StrCat("image could not be decoded: it takes longer than ", config_.decode_ms_max, " ms"))};
   };
-  UniqueFd pixels = CreatePixels(int64_t{3} * header.width * header.height);
+  UniqueFd pixels = CreatePixels(int64_t{3} * spec.width() * spec.height());
   if (!pixels.valid()) return {Verdict::kNotServed, absl::ResourceExhaustedError("no memory for the decoded image")};
 
   DecodeRequest request;
-  request.format = static_cast<uint32_t>(header.format);
-  request.width = header.width;
-  request.height = header.height;
+  request.format = static_cast<uint32_t>(spec.header.format);
+  request.width = spec.header.width;
+  request.height = spec.header.height;
+  request.orientation = static_cast<uint32_t>(spec.header.orientation);
+  request.transparency = static_cast<uint32_t>(spec.transparency);
+  request.shrink = spec.shrink;
   request.size = bytes.size();
   const SteadyTime deadline = After(std::chrono::milliseconds(config_.decode_ms_max));
   const int socket = processes_[slot].socket.get();
@@ -204,15 +207,15 @@ ImageSandbox::Answer ImageSandbox::Serve(size_t slot, const std::string& bytes, 
   }
   const auto outcome = static_cast<DecodeOutcome>(reply.outcome);
   if (outcome != DecodeOutcome::kOk) return {Verdict::kUndecodable, absl::InvalidArgumentError(Reason(outcome))};
-  std::optional<RgbImage> image = MapPixels(pixels, header);
+  std::optional<RgbImage> image = MapPixels(pixels, spec);
   if (!image) return {Verdict::kNotServed, absl::ResourceExhaustedError("no memory for the decoded image")};
   return {Verdict::kDecoded, *std::move(image)};
 }
 
-absl::StatusOr<RgbImage> ImageSandbox::Decode(const std::string& bytes, const model::ImageHeader& header,
+absl::StatusOr<RgbImage> ImageSandbox::Decode(const std::string& bytes, const DecodeSpec& spec,
                                               std::chrono::milliseconds wait_max) {
-  HEADROOM_RETURN_IF_ERROR(CheckRange("image width", header.width, 1, 65535));
-  HEADROOM_RETURN_IF_ERROR(CheckRange("image height", header.height, 1, 65535));
+  HEADROOM_RETURN_IF_ERROR(CheckRange("image width", spec.header.width, 1, 65535));
+  HEADROOM_RETURN_IF_ERROR(CheckRange("image height", spec.header.height, 1, 65535));
   absl::StatusOr<size_t> slot = TakeSlot(wait_max);
   if (!slot.ok()) {
     Count(Verdict::kNotServed);
@@ -225,14 +228,14 @@ absl::StatusOr<RgbImage> ImageSandbox::Decode(const std::string& bytes, const mo
     Log(LogLevel::kError, "vision-worker", "no image decoder").With("reason", std::string(ready.message()));
     return absl::UnavailableError("no image decoder is available");
   }
-  Answer answer = Serve(*slot, bytes, header);
+  Answer answer = Serve(*slot, bytes, spec);
   // The process ends before its pixels are looked at, so they cannot change any more.
   int signal_number = 0;
   absl::Status renewed = Renew(*slot, &signal_number);
   if (answer.verdict == Verdict::kCrashed && signal_number == 0 && renewed.ok()) {
     // No signal of its own: the spawner died and took its idle decoders along. Not the picture's doing, so once more
     // with a fresh one.
-    answer = Serve(*slot, bytes, header);
+    answer = Serve(*slot, bytes, spec);
     renewed = Renew(*slot, &signal_number);
   }
   if (!renewed.ok()) {
@@ -242,7 +245,7 @@ absl::StatusOr<RgbImage> ImageSandbox::Decode(const std::string& bytes, const mo
   Count(answer.verdict);
   if (answer.verdict == Verdict::kCrashed) {
     Log(LogLevel::kWarning, "vision-worker", "image decoder crashed")
-        .With("format", model::ImageFormatName(header.format))
+        .With("format", model::ImageFormatName(spec.header.format))
         .With("signal", signal_number)
         .With("bytes", bytes.size());
   }

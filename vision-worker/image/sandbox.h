@@ -17,7 +17,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "model/image/header.h"
+#include "vision-worker/image/decode_spec.h"
 #include "vision-worker/image/rgb_image.h"
 #include "vision-worker/image/spawner_link.h"
 
@@ -54,15 +54,14 @@ class ImageSandbox {
   ImageSandbox(const ImageSandbox&) = delete;
   ImageSandbox& operator=(const ImageSandbox&) = delete;
 
-  // Decodes to 8-bit RGB. `header` is ProbeImage's, whose limits the caller has checked. Blocks: at most wait_max in
-  // line (first come, first served), then at most decode_ms_max. Thread-safe.
+  // Decodes to 8-bit RGB as `spec` says; its header is ProbeImage's, whose limits the caller has checked. Blocks: at
+  // most wait_max in line (first come, first served), then at most decode_ms_max. Thread-safe.
   //   INVALID_ARGUMENT    the image could not be decoded (the reason from a closed list; also when the decoder crashed
   //                       or took too long)
   //   DEADLINE_EXCEEDED   no decoder became free within wait_max
   //   RESOURCE_EXHAUSTED  the line is full, or there is no memory for the pixels
   //   UNAVAILABLE         no decoder process can be made
-  absl::StatusOr<RgbImage> Decode(const std::string& bytes, const model::ImageHeader& header,
-                                  std::chrono::milliseconds wait_max);
+  absl::StatusOr<RgbImage> Decode(const std::string& bytes, const DecodeSpec& spec, std::chrono::milliseconds wait_max);
 
   SandboxStats stats() const;
   // Process ids of the decoders that are ready or at work. For tests: to end them from outside.
@@ -85,7 +84,7 @@ class ImageSandbox {
   absl::Status EnsureDecoder(size_t slot);
   // Ends the slot's process and puts a fresh one there. `old_signal` gets the signal that ended the old one.
   absl::Status Renew(size_t slot, int* old_signal);
-  Answer Serve(size_t slot, const std::string& bytes, const model::ImageHeader& header);
+  Answer Serve(size_t slot, const std::string& bytes, const DecodeSpec& spec);
   void Count(Verdict verdict);
 
   const SandboxConfig config_;

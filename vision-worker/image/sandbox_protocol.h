@@ -48,10 +48,12 @@ struct DecodeRequest {
   uint32_t magic = kMagic;
   DecoderTask task = DecoderTask::kDecode;
   uint32_t format = 0;  // model::ImageFormat
-  int32_t width = 0;
+  int32_t width = 0;    // as people see it, before it is shrunk
   int32_t height = 0;
-  uint32_t reserved = 0;  // Held for: no byte of a message is left unset.
-  uint64_t size = 0;      // compressed bytes that follow
+  uint32_t orientation = 0;   // model::Orientation
+  uint32_t transparency = 0;  // Transparency
+  int32_t shrink = 0;
+  uint64_t size = 0;  // compressed bytes that follow
 };
 
 struct DecodeReply {

@@ -50,7 +50,7 @@ std::unique_ptr<ImageSandbox> Start(const SandboxConfig& config) {
 absl::StatusOr<RgbImage> Decode(ImageSandbox& sandbox, const std::string& bytes) {
   absl::StatusOr<model::ImageHeader> header = model::ProbeImage(bytes, {});
   if (!header.ok()) return header.status();
-  return sandbox.Decode(bytes, *header, kPatience);
+  return sandbox.Decode(bytes, {.header = *header}, kPatience);
 }
 
 void ExpectWorks(ImageSandbox& sandbox) {
@@ -110,13 +110,37 @@ TEST(SandboxTest, PixelsEqualADirectDecode) {
     ASSERT_TRUE(image.ok()) << image.status();
     std::vector<uint8_t> want(image->bytes());
     absl::StatusOr<model::ImageHeader> header = model::ProbeImage(bytes, {});
-    ASSERT_EQ(DecodeImage(header->format, reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size(), image->width,
-                          image->height, want.data()),
-              DecodeOutcome::kOk);
+    ASSERT_EQ(
+        DecodeImage({.header = *header}, reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size(), want.data()),
+        DecodeOutcome::kOk);
     EXPECT_EQ(std::memcmp(image->pixels.get(), want.data(), want.size()), 0);
     ++count;
   }
   EXPECT_EQ(sandbox->stats().decoded, uint64_t(count));
+}
+
+TEST(SandboxTest, SpecsReachTheDecoder) {
+  std::unique_ptr<ImageSandbox> sandbox = Start(Config());
+  ASSERT_NE(sandbox, nullptr);
+  const auto expect_equal = [&](const std::string& name, Transparency transparency, int shrink) {
+    SCOPED_TRACE(name);
+    const std::string bytes = Picture(name);
+    const absl::StatusOr<model::ImageHeader> header = model::ProbeImage(bytes, {});
+    ASSERT_TRUE(header.ok()) << header.status();
+    const DecodeSpec spec{.header = *header, .transparency = transparency, .shrink = shrink};
+    const absl::StatusOr<RgbImage> image = sandbox->Decode(bytes, spec, kPatience);
+    ASSERT_TRUE(image.ok()) << image.status();
+    EXPECT_EQ(image->width, spec.width());
+    EXPECT_EQ(image->height, spec.height());
+    EXPECT_EQ(image->shrink, shrink);
+    std::vector<uint8_t> want(image->bytes());
+    ASSERT_EQ(DecodeImage(spec, reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size(), want.data()),
+              DecodeOutcome::kOk);
+    EXPECT_EQ(std::memcmp(image->pixels.get(), want.data(), want.size()), 0);
+  };
+  expect_equal("png_orientation8_alpha.png", Transparency::kWhite, 1);
+  expect_equal("png_orientation8_alpha.png", Transparency::kDropped, 1);
+  expect_equal("jpeg_orientation6.jpg", Transparency::kWhite, 4);
 }
 
 TEST(SandboxTest, PixelsOutliveTheSandbox) {
@@ -171,14 +195,15 @@ TEST(SandboxTest, UndecodableImagesGetAReason) {
   EXPECT_EQ(truncated.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(truncated.message(), "image could not be decoded: the data is truncated");
   model::ImageHeader other{model::ImageFormat::kPng, 12, 9};
-  EXPECT_EQ(sandbox->Decode(bytes, other, kPatience).status().message(),
+  EXPECT_EQ(sandbox->Decode(bytes, {.header = other}, kPatience).status().message(),
             "image could not be decoded: its size differs from its header");
   bytes[60] ^= 0x55;
   EXPECT_EQ(Decode(*sandbox, bytes).status().code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(sandbox->Decode("", other, kPatience).status().message(),
+  EXPECT_EQ(sandbox->Decode("", {.header = other}, kPatience).status().message(),
             "image could not be decoded: the data is truncated");
   other.width = 0;
-  EXPECT_EQ(sandbox->Decode(bytes, other, kPatience).status().message(), "image width: 0 is not between 1 and 65535");
+  EXPECT_EQ(sandbox->Decode(bytes, {.header = other}, kPatience).status().message(),
+            "image width: 0 is not between 1 and 65535");
   EXPECT_EQ(sandbox->stats().undecodable, 4u);
   EXPECT_EQ(sandbox->stats().crashed, 0u);
   ExpectWorks(*sandbox);
@@ -297,14 +322,14 @@ TEST(SandboxTest, TheLineIsBounded) {
   const std::string bytes = Picture("png_c2_d8.png");
   const model::ImageHeader header{model::ImageFormat::kPng, 11, 9};
   int pid = Freeze(*sandbox);
-  std::thread busy([&] { EXPECT_TRUE(sandbox->Decode(bytes, header, kPatience).ok()); });
+  std::thread busy([&] { EXPECT_TRUE(sandbox->Decode(bytes, {.header = header}, kPatience).ok()); });
   ASSERT_TRUE(Eventually([&] { return sandbox->stats().busy == 1; }));
-  absl::Status late = sandbox->Decode(bytes, header, milliseconds(3)).status();
+  absl::Status late = sandbox->Decode(bytes, {.header = header}, milliseconds(3)).status();
   EXPECT_EQ(late.code(), absl::StatusCode::kDeadlineExceeded);
   EXPECT_EQ(late.message(), "no image decoder became free within 3 ms");
-  std::thread waiting([&] { EXPECT_TRUE(sandbox->Decode(bytes, header, kPatience).ok()); });
+  std::thread waiting([&] { EXPECT_TRUE(sandbox->Decode(bytes, {.header = header}, kPatience).ok()); });
   ASSERT_TRUE(Eventually([&] { return sandbox->stats().waiting == 1; }));
-  absl::Status refused = sandbox->Decode(bytes, header, kPatience).status();
+  absl::Status refused = sandbox->Decode(bytes, {.header = header}, kPatience).status();
   EXPECT_EQ(refused.code(), absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(refused.message(), "image decoders are busy and 1 images wait: limit 1");
   kill(pid, SIGCONT);
@@ -321,10 +346,17 @@ TEST(SandboxTest, RandomMutationsFailAlone) {
   std::mt19937 random(seed);
   std::unique_ptr<ImageSandbox> sandbox = Start(Config(2));
   ASSERT_NE(sandbox, nullptr);
-  const std::string pictures[] = {Picture("png_c3_d4_interlaced.png"), Picture("jpeg_444_progressive.jpg"),
-                                  Picture("webp_alpha_lossy.webp"), Picture("webp_lossless.webp"),
-                                  Picture("jpeg_cmyk.jpg")};
-  for (int i = 0; i < 150; ++i) {
+  const std::string pictures[] = {Picture("png_c3_d4_interlaced.png"),
+                                  Picture("jpeg_444_progressive.jpg"),
+                                  Picture("webp_alpha_lossy.webp"),
+                                  Picture("webp_lossless.webp"),
+                                  Picture("jpeg_cmyk.jpg"),
+                                  Picture("gif_interlaced.gif"),
+                                  Picture("bmp_rle8.bmp"),
+                                  Picture("jpeg_420_arithmetic.jpg"),
+                                  Picture("webp_orientation6_alpha.webp"),
+                                  Picture("png_orientation8_alpha.png")};
+  for (int i = 0; i < 300; ++i) {
     std::string bytes = pictures[random() % std::size(pictures)];
     for (unsigned flips = 1 + random() % 6; flips > 0; --flips) bytes[random() % bytes.size()] = char(random());
     if (random() % 4 == 0) bytes.resize(random() % bytes.size());
@@ -356,8 +388,14 @@ TEST(SandboxTest, StartFailsClearly) {
 TEST(SandboxTest, HostBytesFollowFromLimits) {
   model::ImageLimits limits;
   int64_t one = ImageSandbox::HostBytesMax(Config(1), limits);
-  EXPECT_GT(one, limits.pixels_max * 13 + limits.bytes_max);
-  EXPECT_LT(one, limits.pixels_max * 14 + limits.bytes_max + (64 << 20));
+  // The picture, and 10 bytes of scratch for each of 40 million pixels.
+  EXPECT_GT(one, limits.pixels_max * 3 + 400'000'000 + limits.bytes_max);
+  EXPECT_LT(one, limits.pixels_max * 3 + 400'000'000 + limits.bytes_max + (64 << 20));
+  limits.pixels_max = 40'000'000;
+  EXPECT_GT(ImageSandbox::HostBytesMax(Config(1), limits), limits.pixels_max * 13 + limits.bytes_max);
+  limits.pixels_max = 256'000'000;
+  EXPECT_GT(ImageSandbox::HostBytesMax(Config(1), limits), limits.pixels_max * 9 + limits.bytes_max);
+  limits = {};
   EXPECT_GT(ImageSandbox::HostBytesMax(Config(2), limits), one);
 }
 

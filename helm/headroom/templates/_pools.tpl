@@ -37,7 +37,7 @@
 {{- /* gRPC's buffers; for vision the sandboxed decoders, a little above what `headroom plan` finds. */ -}}
 {{- $hostBytes := add $promised 268435456 -}}
 {{- if eq $pool.role "vision" -}}
-{{- $hostBytes = add $hostBytes (mul (get $settings "decoders" | default 1 | int64) (get .root.Values.gateway.settings "image_pixels_max" | default 40000000 | int64) 16) -}}
+{{- $hostBytes = add $hostBytes (mul (get $settings "decoders" | default 1 | int64) (get .root.Values.gateway.settings "image_pixels_max" | default 64000000 | int64) 16) -}}
 {{- end -}}
 {{- if $pool.hostMemory -}}
 {{- $hostBytes = include "headroom.bytes" $pool.hostMemory | int64 -}}
