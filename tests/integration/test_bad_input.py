@@ -59,8 +59,8 @@ BAD = {
     "truncated png data": lambda: image_request(png(100, 100)[:60]),
     "truncated jpeg": lambda: image_request(encoded("JPEG")[:100]),
     "truncated webp": lambda: image_request(encoded("WEBP")[:40]),
-    "gif": lambda: image_request(encoded("GIF")),
-    "bmp": lambda: image_request(encoded("BMP")),
+    "truncated gif": lambda: image_request(encoded("GIF")[:60]),
+    "truncated bmp": lambda: image_request(encoded("BMP")[:100]),
     "tiff": lambda: image_request(encoded("TIFF")),
     "svg": lambda: image_request(b"<svg xmlns='http://www.w3.org/2000/svg'/>"),
     "60000x60000 header": lambda: image_request(lying_png(60000, 60000)),
@@ -157,7 +157,7 @@ def test_message_that_is_not_ours(cluster, gateway, raw):
 
 
 def test_good_formats_are_read(gateway):
-    for image_format in ("PNG", "JPEG", "WEBP"):
+    for image_format in ("PNG", "JPEG", "WEBP", "GIF", "BMP"):
         _, finish = api.collect(gateway.Generate(image_request(encoded(image_format))))
         assert finish.usage.images == 1
 
