@@ -1,9 +1,12 @@
-#include <jerror.h>  // needs jpeglib.h before it
+// jpeglib.h needs <cstdio>, and jerror.h needs jpeglib.h.
+// clang-format off
+#include <cstdio>
 #include <jpeglib.h>
+#include <jerror.h>
+// clang-format on
 
 #include <algorithm>
 #include <csetjmp>
-#include <cstdio>
 
 #include "vision-worker/image/codec_formats.h"
 
@@ -163,8 +166,9 @@ void RunJpeg(JpegState* state) {
     FailJpeg(state, DecodeOutcome::kWrongSize);
   }
   ReadJpegRows(state);
-  jpeg_finish_decompress(info);
-  if (state->ended && !IsComplete(*state)) FailJpeg(state, DecodeOutcome::kTruncated);
+  const bool complete = IsComplete(*state);  // jpeg_finish_decompress frees what tells
+  jpeg_finish_decompress(info);              // reads up to the end marker, which may be missing
+  if (state->ended && !complete) FailJpeg(state, DecodeOutcome::kTruncated);
 }
 
 }  // namespace
