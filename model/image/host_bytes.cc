@@ -5,7 +5,7 @@
 namespace headroom::model {
 namespace {
 
-// As Pillow's thumbnail() holds it by default (reducing_gap): from there on the result hardly differs.
+// As Pillow holds it by default when it makes small copies: from there on the result hardly differs.
 constexpr int64_t kGap = 2;
 
 }  // namespace

@@ -1,4 +1,4 @@
-// jpeglib.h needs <cstdio>, and jerror.h needs jpeglib.h.
+// The library leaves it to its user to include <cstdio> first, and its errors last.
 // clang-format off
 #include <cstdio>
 #include <jpeglib.h>
