@@ -9,7 +9,7 @@
 namespace headroom::model {
 namespace {
 
-// Offsets in the file; the sizes are those of the structures BITMAPCOREHEADER to BITMAPV5HEADER.
+// Offsets in the file; the sizes are those of the structures of each version of the format.
 constexpr size_t kInfo = 14;
 constexpr uint32_t kCoreBytes = 12;
 constexpr uint32_t kInfoBytes[] = {40, 52, 56, 64, 108, 124};
@@ -17,7 +17,8 @@ constexpr uint32_t kInfoBytes[] = {40, 52, 56, 64, 108, 124};
 constexpr std::array<uint32_t, 4> k555 = {0x7C00, 0x03E0, 0x001F, 0};
 constexpr std::array<uint32_t, 4> k888 = {0xFF0000, 0x00FF00, 0x0000FF, 0};
 
-enum Compression : uint32_t { kRgb = 0, kRle8 = 1, kRle4 = 2, kBitFields = 3, kAlphaBitFields = 6 };
+// How pixels are written.
+enum : uint32_t { kRgb = 0, kRle8 = 1, kRle4 = 2, kBitFields = 3, kAlphaBitFields = 6 };
 
 bool IsContiguous(uint32_t mask) {
   return mask == 0 || std::has_single_bit((mask >> std::countr_zero(mask)) + 1U) ||

@@ -7,7 +7,7 @@ namespace {
 
 constexpr uint32_t kOrientationTag = 0x0112;
 
-// TIFF 6.0, section 2, and its supplement: bytes of a value by its type, 0 for a type that does not exist.
+// Types of TIFF 6 and its supplement: bytes of a value by its type, 0 for a type that does not exist.
 uint32_t UnitBytes(uint32_t type) {
   constexpr uint8_t kBytes[] = {0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4};
   if (type == 16) return 8;

@@ -21,7 +21,7 @@ enum class Orientation {
 // Orientations from kTransposed on exchange width and height.
 inline bool SwapsSides(Orientation orientation) { return orientation >= Orientation::kTransposed; }
 
-// What the metadata of one file says, in the order of Pillow's getexif(): the first EXIF block, and XMP only where that
+// What the metadata of one file says, in the order in which Pillow looks: the first EXIF block, and XMP only where that
 // block has no such tag. Anything broken is no turn, never an error.
 class OrientationTags {
  public:
