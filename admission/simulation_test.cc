@@ -481,8 +481,8 @@ class World {
     CheckNobodysGrants();
   }
 
-  // A grant is promised to a request, or its Void is on the way, or it was used and the worker could not say so: no other
-  // waits for its expiry.
+  // A grant is promised to a request, or its Void is on the way, or it was used and the worker could not say so: no
+  // other waits for its expiry.
   void CheckNobodysGrants() {
     if (faults_.gateways_vanish || faults_.replays || faults_.messages_lost) return;
     const size_t owned = requests_.size() + voids_under_way_;

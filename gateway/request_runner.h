@@ -31,8 +31,8 @@
 
 namespace headroom::gateway {
 
-// A ceiling, not a measurement: each of 10,000 that wait takes about 5 KiB of heap here (request_runner_test), and up to
-// 47 KB with the calls of gRPC (tools/bench/gateway_load.py; docs/memory.md).
+// A ceiling, not a measurement: each of 10,000 that wait takes about 5 KiB of heap here (request_runner_test), and up
+// to 47 KB with the calls of gRPC (tools/bench/gateway_load.py; docs/memory.md).
 inline constexpr int64_t kRequestBytes = int64_t{64} << 10;
 
 // Threads that requests share. Made before, and gone after, what requests use.

@@ -268,8 +268,8 @@ TEST(DecoderTest, SamplesFromTheLogitsOfItsRows) {
   EXPECT_EQ(tokens->back(), second);
 }
 
-// A fork holds the blocks of its parent too; when both go on, whoever writes first to the block that is not full does so
-// in a copy, and the other in the block itself.
+// A fork holds the blocks of its parent too; when both go on, whoever writes first to the block that is not full does
+// so in a copy, and the other in the block itself.
 TEST(DecoderTest, AForkGoesOnInCopiesOfWhatItWritesTo) {
   absl::StatusOr<TestModel> m = Load("qwen2", DType::kF32);
   ASSERT_TRUE(m.ok()) << m.status();

@@ -11,7 +11,7 @@ from PIL import Image
 
 import checkpoint
 from forward import Decoder, Eyes, bf16, exact
-from picture import Slicing, digest, strip, write_random
+from picture import Slicing, as_seen, digest, strip, write_random
 from prompt import Words, random_text
 
 # Where the rounding of the published code alone stays below this, the case may leave its error out: golden_check then allows 0.02.
@@ -164,7 +164,7 @@ class Model:
                     texts.append(part["text"])
                     continue
                 with Image.open(self.folder / part["image"]) as picture:
-                    cells, cut = slicing.cut(picture.convert("RGB"))
+                    cells, cut = slicing.cut(as_seen(picture))
                 index = pictures if self.preprocessor["use_image_id"] else None
                 texts.append(self.words.picture(index, cells, self.config["query_num"]))
                 pieces += cut

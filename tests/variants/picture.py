@@ -7,7 +7,15 @@ import hashlib
 import math
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
+
+
+def as_seen(picture):
+    """RGB of an opened file as people see it: turned as its EXIF says, grey of 16 bits by the high byte, alpha dropped."""
+    picture = ImageOps.exif_transpose(picture)
+    if picture.mode.startswith("I"):
+        picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
+    return picture.convert("RGB")
 
 
 def snap(length, unit):
@@ -127,7 +135,7 @@ def write_random(rng, folder, name, area):
         options = {"format": "JPEG", "quality": int(rng.integers(30, 100)), "progressive": bool(rng.random() < 0.5)}
         if kind == "JPEG":
             options["subsampling"] = int(rng.integers(3))
-        if rng.random() < 0.3:  # an orientation, which nobody applies
+        if rng.random() < 0.3:  # an orientation, as phones write it
             exif = Image.Exif()
             exif[0x0112] = int(rng.integers(2, 9))
             options["exif"] = exif
