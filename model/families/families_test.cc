@@ -195,7 +195,7 @@ TEST(Families, LlamaLikeAgreesWithTheEngine) {
         const auto served = CardFrom(config);
         ASSERT_TRUE(served.ok()) << served.status();
         ASSERT_TRUE(served->served.has_value());
-        config["rope_scaling"] = {{"type", "linear"}, {"factor", 2.0}};
+        config["rope_scaling"] = {{"rope_type", "yarn"}, {"factor", 2.0}};
         const auto planned = CardFrom(config);
         ASSERT_TRUE(planned.ok()) << planned.status();
         ASSERT_FALSE(planned->served.has_value());
