@@ -22,7 +22,7 @@ int ReadGifBytes(GifFileType* gif, GifByteType* to, int count) {
   auto* source = static_cast<GifSource*>(gif->UserData);
   const size_t wanted = count < 0 ? 0 : static_cast<size_t>(count);
   const size_t given = std::min(wanted, source->size - source->at);
-  std::memcpy(to, source->bytes + source->at, given);
+  if (given > 0) std::memcpy(to, source->bytes + source->at, given);
   source->at += given;
   if (given == wanted) return count;
   source->ended = true;
