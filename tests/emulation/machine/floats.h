@@ -18,6 +18,21 @@ inline float ToFloat(Bf16 x) { return std::bit_cast<float>(uint32_t{x.bits} << 1
 inline float ToFloat(F16 x) { return static_cast<float>(std::bit_cast<_Float16>(x.bits)); }
 inline float ToFloat(float x) { return x; }
 
+// The smaller and the larger of two numbers, as min and max of PTX have it: -0 is below +0, and one NaN gives the other
+// operand; with kNan one NaN is enough.
+template <bool kNan, class T>
+T Smaller(T a, T b) {
+  if (a != a) return kNan ? a : b;
+  if (b != b) return kNan ? b : a;
+  return a < b || (a == b && std::signbit(a)) ? a : b;
+}
+template <bool kNan, class T>
+T Larger(T a, T b) {
+  if (a != a) return kNan ? a : b;
+  if (b != b) return kNan ? b : a;
+  return a > b || (a == b && std::signbit(b)) ? a : b;
+}
+
 // A float whose last bit says that digits were cut off: rounding it again to fewer digits gives what rounding `x` at
 // once would have given.
 inline float RoundToOdd(double x) {

@@ -2,6 +2,7 @@
 // differ, within PTX's bounds.
 #include <cmath>
 
+#include "tests/emulation/machine/floats.h"
 #include "tests/emulation/machine/lanes.h"
 #include "tests/emulation/machine/ops.h"
 
@@ -60,23 +61,18 @@ struct Fma {
     return std::fma(a, b, c);
   }
 };
-// One NaN gives the other operand, -0 is below +0. kNan: .NaN, where one NaN is enough.
 template <bool kNan>
 struct Min {
   template <class T>
   T operator()(T a, T b) const {
-    if (a != a) return kNan ? a : b;
-    if (b != b) return kNan ? b : a;
-    return a < b || (a == b && std::signbit(a)) ? a : b;
+    return Smaller<kNan>(a, b);
   }
 };
 template <bool kNan>
 struct Max {
   template <class T>
   T operator()(T a, T b) const {
-    if (a != a) return kNan ? a : b;
-    if (b != b) return kNan ? b : a;
-    return a > b || (a == b && std::signbit(b)) ? a : b;
+    return Larger<kNan>(a, b);
   }
 };
 struct Neg {

@@ -23,19 +23,11 @@ struct Fma {
 };
 template <bool kNan>
 struct Min {
-  float operator()(float a, float b, float) const {
-    if (a != a) return kNan ? a : b;
-    if (b != b) return kNan ? b : a;
-    return a < b || (a == b && std::signbit(a)) ? a : b;
-  }
+  float operator()(float a, float b, float) const { return Smaller<kNan>(a, b); }
 };
 template <bool kNan>
 struct Max {
-  float operator()(float a, float b, float) const {
-    if (a != a) return kNan ? a : b;
-    if (b != b) return kNan ? b : a;
-    return a > b || (a == b && std::signbit(b)) ? a : b;
-  }
+  float operator()(float a, float b, float) const { return Larger<kNan>(a, b); }
 };
 struct Neg {
   float operator()(float a, float, float) const { return -a; }

@@ -19,21 +19,30 @@ Variables With(Variables more) {
   return variables;
 }
 
-class NcclPrograms : public testing::TestWithParam<const char*> {};
+struct RankCase {
+  const char *program, *name;
+};
+
+class NcclPrograms : public testing::TestWithParam<RankCase> {};
 
 TEST_P(NcclPrograms, PassInEveryOrderOfTheStreams) {
   for (const std::string order : {"eager", "late", "seeded"}) {
-    const ProgramResult result = RunProgram("collectives", GetParam(), With({{"EMULATED_GPU_STREAMS", order}}));
+    const ProgramResult result =
+        RunProgram(GetParam().program, GetParam().name, With({{"EMULATED_GPU_STREAMS", order}}));
     EXPECT_EQ(result.status, 0) << order << ": " << result.output;
     EXPECT_THAT(result.output, HasSubstr("passed")) << order;
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Cases, NcclPrograms,
-                         testing::Values("threads", "processes", "early_end", "one_thread", "others_go_on", "captured",
-                                         "captured_one_thread", "two_streams", "arguments", "same_device",
-                                         "not_blocking", "no_memory"),
-                         [](const auto& test) { return std::string(test.param); });
+INSTANTIATE_TEST_SUITE_P(
+    Cases, NcclPrograms,
+    testing::Values(RankCase{"collectives", "threads"}, RankCase{"collectives", "processes"},
+                    RankCase{"collectives", "early_end"}, RankCase{"collectives", "one_thread"},
+                    RankCase{"collectives", "others_go_on"}, RankCase{"collectives", "two_streams"},
+                    RankCase{"collective_graphs", "captured"}, RankCase{"collective_graphs", "captured_one_thread"},
+                    RankCase{"communicators", "arguments"}, RankCase{"communicators", "same_device"},
+                    RankCase{"communicators", "not_blocking"}, RankCase{"communicators", "no_memory"}),
+    [](const auto& test) { return std::string(test.param.name); });
 
 struct Disagreement {
   std::string what, first, second;
@@ -44,12 +53,12 @@ class NcclMismatch : public testing::TestWithParam<Disagreement> {};
 TEST_P(NcclMismatch, EndsTheProcessWithBothCallSites) {
   for (const std::string order : {"eager", "late"}) {
     const ProgramResult result =
-        RunProgram("collectives", "mismatch_" + GetParam().what, With({{"EMULATED_GPU_STREAMS", order}}));
+        RunProgram("collective_faults", "mismatch_" + GetParam().what, With({{"EMULATED_GPU_STREAMS", order}}));
     EXPECT_EQ(result.status, 128 + SIGABRT) << result.output;
     // Both ranks, what each wanted, and the lines of this program that asked for it.
-    EXPECT_THAT(result.output,
-                AllOf(HasSubstr("disagree"), ContainsRegex(GetParam().first + "[^\n]* at [^\n]*collectives.cc:[0-9]+"),
-                      ContainsRegex(GetParam().second + "[^\n]* at [^\n]*collectives.cc:[0-9]+")));
+    EXPECT_THAT(result.output, AllOf(HasSubstr("disagree"),
+                                     ContainsRegex(GetParam().first + "[^\n]* at [^\n]*collective_faults.cc:[0-9]+"),
+                                     ContainsRegex(GetParam().second + "[^\n]* at [^\n]*collective_faults.cc:[0-9]+")));
   }
 }
 
@@ -72,7 +81,7 @@ TEST(NcclUsage, OneThreadForSeveralRanksIsToldBothCallSites) {
 }
 
 TEST(NcclUsage, AGraphDoesNotOutliveItsCommunicator) {
-  const ProgramResult result = RunProgram("collectives", "launched_after_destroy", With({}));
+  const ProgramResult result = RunProgram("collective_graphs", "launched_after_destroy", With({}));
   EXPECT_THAT(result.output, AllOf(HasSubstr("a graph was launched whose communicator was destroyed"),
                                    HasSubstr("cudaErrorLaunchFailure")));
 }
@@ -80,7 +89,7 @@ TEST(NcclUsage, AGraphDoesNotOutliveItsCommunicator) {
 TEST(NcclMemory, IsTakenFromTheDeviceWhenPeersConnect) {
   for (const std::string connect : {"1", "0"}) {
     const ProgramResult result = RunProgram(
-        "collectives", "memory",
+        "communicators", "memory",
         With({{"NCCL_MAX_NCHANNELS", "2"}, {"NCCL_BUFFSIZE", "1048576"}, {"NCCL_RUNTIME_CONNECT", connect}}));
     EXPECT_EQ(result.status, 0) << result.output;
   }
@@ -95,7 +104,7 @@ TEST_P(NcclFaults, ReachTheOthers) {
   if (name == "stuck_on_demand") more = {{"EMULATED_NCCL_FAULTS", "stuck:1:2"}};
   for (const std::string order : {"eager", "late"}) {
     more["EMULATED_GPU_STREAMS"] = order;
-    const ProgramResult result = RunProgram("collectives", name, With(more));
+    const ProgramResult result = RunProgram("collective_faults", name, With(more));
     EXPECT_EQ(result.status, 0) << order << ": " << result.output;
   }
 }

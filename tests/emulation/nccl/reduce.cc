@@ -58,7 +58,11 @@ S Combine(S a, S b, ncclRedOp_t op) {
     if (op == ncclSum || op == ncclAvg) return a + b;
     if (op == ncclProd) return a * b;
   }
-  return op == ncclMax ? std::max(a, b) : std::min(a, b);
+  if constexpr (std::is_floating_point_v<S>) {
+    return op == ncclMax ? Larger<false>(a, b) : Smaller<false>(a, b);
+  } else {
+    return op == ncclMax ? std::max(a, b) : std::min(a, b);
+  }
 }
 
 template <class T>

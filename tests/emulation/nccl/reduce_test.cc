@@ -95,6 +95,23 @@ TEST(Reduce, BFloat16IsAddedInF32AndRoundedOnce) {
   EXPECT_EQ(ToFloat(Bf16{bits}), 258.0F);
 }
 
+TEST(Reduce, OneNanGivesTheOtherOperandAndMinusZeroIsTheSmaller) {
+  const float nan = NAN, one = 1, zero = 0, minus_zero = -0.0F;
+  const auto reduce = [](const float& a, const float& b, ncclRedOp_t op) {
+    float result = 0;
+    memcpy(&result,
+           Reduce({reinterpret_cast<const char*>(&a), reinterpret_cast<const char*>(&b)}, 1, ncclFloat, op).data(),
+           sizeof result);
+    return result;
+  };
+  for (const ncclRedOp_t op : {ncclMax, ncclMin}) {
+    EXPECT_EQ(reduce(nan, one, op), 1);
+    EXPECT_EQ(reduce(one, nan, op), 1);
+    EXPECT_EQ(std::signbit(reduce(zero, minus_zero, op)), op == ncclMin);
+    EXPECT_EQ(std::signbit(reduce(minus_zero, zero, op)), op == ncclMin);
+  }
+}
+
 TEST(Reduce, IntegersWrap) {
   const int8_t a = 100, b = 100;
   const std::string sum =
