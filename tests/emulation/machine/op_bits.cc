@@ -155,6 +155,25 @@ struct Shf {
   }
 };
 
+// `count` ones from bit `position` on. What wraps at 32, or is clamped to it, are both.
+template <bool kWrap>
+struct Bmsk {
+  uint32_t operator()(uint32_t position, uint32_t count) const {
+    const uint32_t from = kWrap ? position & 31 : std::min(position, 32u),
+                   n = kWrap ? count & 31 : std::min(count, 32u);
+    return static_cast<uint32_t>(((uint64_t{1} << n) - 1) << from);
+  }
+};
+
+// The low `count` bits with zeros, or copies of their highest, above them.
+template <class T, bool kWrap>
+struct Szext {
+  T operator()(T a, uint32_t count) const {
+    const uint32_t n = kWrap ? count & 31 : std::min(count, 32u);
+    return n == 0 ? T{0} : static_cast<T>(static_cast<T>(static_cast<uint32_t>(a) << (32 - n)) >> (32 - n));
+  }
+};
+
 template <class T>
 struct Bfe {
   T operator()(T a, uint32_t b, uint32_t c) const {
@@ -246,6 +265,24 @@ void DecodeShf(Decoder& d, Instruction& i) {
     i.run = wrap ? Ternary<uint32_t, uint32_t, uint32_t, uint32_t, Shf<false, true>>
                  : Ternary<uint32_t, uint32_t, uint32_t, uint32_t, Shf<false, false>>;
   }
+}
+
+void DecodeBmsk(Decoder& d, Instruction& i) {
+  i.dst = d.Destination(d.operand(0));
+  i.a = d.Source(d.operand(1), 4);
+  i.b = d.Source(d.operand(2), 4);
+  i.run = d.Has("wrap") ? Binary<uint32_t, uint32_t, uint32_t, Bmsk<true>>
+                        : Binary<uint32_t, uint32_t, uint32_t, Bmsk<false>>;
+}
+
+void DecodeSzext(Decoder& d, Instruction& i) {
+  i.dst = d.Destination(d.operand(0));
+  i.a = d.Source(d.operand(1), 4);
+  i.b = d.Source(d.operand(2), 4);
+  const auto select = [&]<class T>() {
+    return d.Has("wrap") ? Binary<T, T, uint32_t, Szext<T, true>> : Binary<T, T, uint32_t, Szext<T, false>>;
+  };
+  i.run = d.TypeAt() == ptx::Type::kS32 ? select.operator()<int32_t>() : select.operator()<uint32_t>();
 }
 
 // bfe D, A, POSITION, LENGTH and bfi D, A, INTO, POSITION, LENGTH

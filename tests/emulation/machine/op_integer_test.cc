@@ -218,6 +218,28 @@ OPCODE_TEST(bfi) {
   Check<uint64_t, uint64_t, uint64_t, uint32_t, uint32_t>("bfi.b64", InsertField<uint64_t>);
 }
 
+OPCODE_TEST(bmsk) {
+  const auto ones = [](uint32_t position, uint32_t count) {
+    uint32_t r = 0;
+    for (uint64_t k = position; k < uint64_t{position} + count && k < 32; k++) r |= 1u << k;
+    return r;
+  };
+  Check<uint32_t, uint32_t, uint32_t>("bmsk.clamp.b32", ones);
+  Check<uint32_t, uint32_t, uint32_t>("bmsk.wrap.b32", [=](uint32_t a, uint32_t b) { return ones(a & 31, b & 31); });
+}
+
+OPCODE_TEST(szext) {
+  const auto low = [](uint32_t a, uint32_t count, bool sign) {
+    uint32_t r = 0;
+    for (uint32_t k = 0; k < 32 && count > 0; k++) r |= (k < count || sign ? a >> std::min(k, count - 1) & 1 : 0) << k;
+    return r;
+  };
+  Check<uint32_t, uint32_t, uint32_t>("szext.clamp.u32", [=](uint32_t a, uint32_t b) { return low(a, b, false); });
+  Check<uint32_t, uint32_t, uint32_t>("szext.wrap.u32", [=](uint32_t a, uint32_t b) { return low(a, b & 31, false); });
+  Check<uint32_t, uint32_t, uint32_t>("szext.clamp.s32", [=](uint32_t a, uint32_t b) { return low(a, b, true); });
+  Check<uint32_t, uint32_t, uint32_t>("szext.wrap.s32", [=](uint32_t a, uint32_t b) { return low(a, b & 31, true); });
+}
+
 OPCODE_TEST(lop3) {
   for (const int table : {0x00, 0x80, 0x96, 0xe8, 0xca, 0xfe, 0x1b, 0xff}) {
     const auto reference = [=](uint32_t a, uint32_t b, uint32_t c) {

@@ -42,6 +42,7 @@ constexpr Opcode kOpcodes[] = {
     {"bfe", DecodeBitField},
     {"bfi", DecodeBitField},
     {"bfind", DecodeArithmetic},
+    {"bmsk", DecodeBmsk},
     {"brev", DecodeArithmetic},
     {"clz", DecodeArithmetic},
     {"cnot", DecodeArithmetic},
@@ -53,6 +54,7 @@ constexpr Opcode kOpcodes[] = {
     {"shf", DecodeShf},
     {"shl", DecodeArithmetic},
     {"shr", DecodeArithmetic},
+    {"szext", DecodeSzext},
     {"xor", DecodeArithmetic},
     // Comparison and selection
     {"selp", DecodeSelp},

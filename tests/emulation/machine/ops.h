@@ -24,6 +24,8 @@ void DecodeLop3(Decoder& d, Instruction& i);
 void DecodePrmt(Decoder& d, Instruction& i);
 void DecodeShf(Decoder& d, Instruction& i);
 void DecodeBitField(Decoder& d, Instruction& i);
+void DecodeBmsk(Decoder& d, Instruction& i);
+void DecodeSzext(Decoder& d, Instruction& i);
 // op_dot.cc
 void DecodeDot(Decoder& d, Instruction& i);
 // op_compare.cc
