@@ -1,4 +1,4 @@
-// A stream, and buffers that go to the device and come back in its order: nothing is waited for before results are read.
+// A stream, and buffers that go to the device and come back in its order: nothing is waited for but results.
 #pragma once
 
 #include <cstring>
