@@ -126,6 +126,9 @@ function(headroom_binary name)
   headroom_setup(${target})
   headroom_check_layers(${target} ${ARG_DEPS})
   target_link_libraries(${target} PRIVATE ${ARG_DEPS})
+  if(TARGET headroom_cuda)
+    add_dependencies(${target} headroom_cuda)  # opened when it runs
+  endif()
 endfunction()
 
 # headroom_test(NAME [SOURCES a_test.cc… x.cc…] [CONCURRENT b_test.cc…] [COMPUTES c_test.cc…] DEPS dep… [DEVICES device…] [GUARDED])
@@ -134,7 +137,7 @@ endfunction()
 # heavy libraries that the others do not, or must not be guarded.
 #   CONCURRENT  files with tests that ThreadSanitizer runs as well; such a build compiles no others
 #   COMPUTES    files with tests that compute much themselves: optimised like what they test
-#   DEVICES     one entry for each device, runtime/ops/linear_test@cpu/avx2, which finds its name in HEADROOM_TEST_DEVICE
+#   DEVICES     one entry for each device, runtime/ops/linear_test@cpu/avx2, which finds its name in HEADROOM_TEST_DEVICE. `cuda` is an emulated card
 #   GUARDED     ends when a thread that computes allocates (common/testing/allocation_guard.h)
 function(headroom_test name)
   cmake_parse_arguments(ARG "GUARDED" "" "SOURCES;CONCURRENT;COMPUTES;DEPS;DEVICES" ${ARGN})
@@ -179,12 +182,23 @@ function(headroom_test name)
     endif()
     if(ARG_DEVICES)
       foreach(device IN LISTS ARG_DEVICES)
-        headroom_test_entry(${target} ${file} "@${device}" "${labels}" HEADROOM_TEST_DEVICE=${device})
+        if(device STREQUAL "cuda")
+          headroom_cuda_test_entry(${target} ${file} "${labels}")
+        else()
+          headroom_test_entry(${target} ${file} "@${device}" "${labels}" HEADROOM_TEST_DEVICE=${device})
+        endif()
       endforeach()
     else()
       headroom_test_entry(${target} ${file} "" "${labels}")
     endif()
   endforeach()
+endfunction()
+
+# headroom_cuda_test_entry(TARGET FILE LABELS): FILE on an emulated card.
+function(headroom_cuda_test_entry target file labels)
+  file(RELATIVE_PATH path ${PROJECT_SOURCE_DIR} ${CMAKE_CURRENT_SOURCE_DIR}/${file})
+  string(REGEX REPLACE "\\.cc$" "@cuda" name ${path})
+  headroom_emulated_test(${name} ${target} ${path} "${labels}" HEADROOM_TEST_DEVICE=cuda OMP_WAIT_POLICY=passive)
 endfunction()
 
 # headroom_test_entry(TARGET FILE SUFFIX LABELS [VARIABLE=VALUE…]): the CTest entry of one file of a program.

@@ -6,7 +6,7 @@
 #include <cstdlib>
 
 #include "runtime/cpu/cpu_device.h"
-#include "runtime/cuda/cuda_backend.h"
+#include "runtime/cuda/plugin.h"
 
 namespace headroom::runtime {
 

@@ -1,5 +1,6 @@
 #include "runtime/device.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -18,6 +19,8 @@
 namespace headroom::runtime {
 namespace {
 
+using ::testing::AnyOf, ::testing::HasSubstr;
+
 TEST(DeviceTest, TakesTheFastestInstructionSetAndRefusesAnother) {
   using cpu::Isa, cpu::IsaName;
   const auto present = cpu::DetectIsa();
@@ -35,11 +38,19 @@ TEST(DeviceTest, TakesTheFastestInstructionSetAndRefusesAnother) {
 }
 
 TEST(DeviceTest, RefusesWhatItDoesNotKnow) {
-  EXPECT_EQ(Device::Create({.kind = "cuda"}).status().code(), absl::StatusCode::kUnimplemented);
   EXPECT_EQ(Device::Create({.kind = "tpu"}).status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(Device::Create({.isa = "sse2"}).status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(Device::Create({.threads = -1}).status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(Device::Create({.threads = 1025}).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+// With or without the backend: no machine that runs this test has a card, or it has one and the device works.
+TEST(DeviceTest, CudaSaysWhatIsMissing) {
+  const auto device = Device::Create({.kind = "cuda"});
+  if (device.ok()) GTEST_SKIP() << "there is a card: " << (*device)->Describe();
+  EXPECT_THAT(device.status().code(), AnyOf(absl::StatusCode::kUnimplemented, absl::StatusCode::kFailedPrecondition));
+  EXPECT_THAT(std::string(device.status().message()),
+              AnyOf(HasSubstr("has no CUDA backend"), HasSubstr("libraries do not load"), HasSubstr("no card")));
 }
 
 TEST(ProcessorsTest, ReadsTheQuotaOfAControlGroup) {

@@ -1,13 +1,7 @@
 # What stands in for cuBLAS, cuBLASLt, NCCL and NVML, behind the headers of the toolkit; and programs that are linked with the real libraries and meet
 # these when they run. Included by CMakeLists.txt, where nvcc is there.
 set(library_tests cublas/cublas_test.cc cublas/multiply_test.cc nccl/nccl_test.cc nccl/reduce_test.cc nvml/nvml_test.cc)
-set(places ${cuda_root}/lib64 ${cuda_root}/lib)
-find_library(HEADROOM_CUBLAS NAMES cublas libcublas.so.13 PATHS ${places} NO_DEFAULT_PATH)
-find_library(HEADROOM_CUBLASLT NAMES cublasLt libcublasLt.so.13 PATHS ${places} NO_DEFAULT_PATH)
-find_library(HEADROOM_NCCL NAMES nccl libnccl.so.2 PATHS ${places} NO_DEFAULT_PATH)
-find_file(HEADROOM_CUBLAS_HEADER cublasLt.h PATHS ${HEADROOM_CUDA_INCLUDE} NO_DEFAULT_PATH)
-find_file(HEADROOM_NCCL_HEADER nccl.h PATHS ${HEADROOM_CUDA_INCLUDE} NO_DEFAULT_PATH)
-if(NOT HEADROOM_CUBLAS OR NOT HEADROOM_CUBLASLT OR NOT HEADROOM_NCCL OR NOT HEADROOM_CUBLAS_HEADER OR NOT HEADROOM_NCCL_HEADER)
+if(NOT HEADROOM_EMULATED_LIBRARIES)
   foreach(file IN LISTS library_tests)
     set_property(GLOBAL APPEND PROPERTY HEADROOM_TEST_FILES ${CMAKE_CURRENT_SOURCE_DIR}/${file})
     string(REPLACE .cc "" name tests/emulation/${file})

@@ -45,7 +45,7 @@ def check(tree):
     if not table:
         return [Finding(DOCUMENT, 1, 'table of libraries', 'not found: | library | headers | only in |')]
     findings, used = [], set()
-    for path in tree.named('.cc', '.h'):
+    for path in tree.named('.cc', '.h', '.cu', '.cuh'):
         text = tree.read(path)
         for match in INCLUDE.finditer(text):
             for number, library, headers, places in table:

@@ -52,14 +52,14 @@ class _References:
         self.words |= {word for path in tree.paths for word in WORD.findall(path)}
         self.words |= {word for path in tree.paths if path.endswith('.json') for word in WORD.findall(tree.read(path))}
         self.words |= {word for name in self.build.targets | self.build.tests for word in WORD.findall(name)}
-        self.namespaces = {name for path in tree.named('.cc', '.h') for names in re.findall(r'^namespace headroom((?:::\w+)+)', tree.read(path), re.M)
+        self.namespaces = {name for path in tree.named('.cc', '.h', '.cu', '.cuh') for names in re.findall(r'^namespace headroom((?:::\w+)+)', tree.read(path), re.M)
                            for name in names.split('::')}
         self.members = self._members()
         self.findings = {}  # by place and last part of the name: the first check that sees a lie reports it
 
     def _members(self):
         """Class or enum → names of its members, where all of them are known: it has no base outside of the tree."""
-        files = [self.tree.cpp(path) for path in self.tree.named('.cc', '.h')]
+        files = [self.tree.cpp(path) for path in self.tree.named('.cc', '.h', '.cu', '.cuh')]
         members, bases = {}, {}
         for file in files:
             for declared in file.declarations:

@@ -56,7 +56,7 @@ class Tree:
     @functools.lru_cache(maxsize=None)
     def language(self, path):
         name = path.rsplit('/', 1)[-1]
-        if name.endswith(('.cc', '.h', '.proto')):
+        if name.endswith(('.cc', '.h', '.cu', '.cuh', '.proto')):
             return 'c'
         if name.endswith('.md'):
             return 'document'
@@ -79,7 +79,9 @@ class Tree:
 
     @functools.lru_cache(maxsize=None)
     def cpp(self, path):
-        return File(path, self.read(path))
+        # What is CUDA's beside C++ is in the way of a declaration, and says nothing to the checks.
+        return File(path, re.sub(r'\b__(?:global|device|shared)__\b|\b__launch_bounds__\([^)]*\)', '', self.read(path)) if path.endswith(('.cu', '.cuh'))
+                    else self.read(path))
 
     def comments(self):
         return [text for path in self.texts() for text in self.split(path)[0]]

@@ -29,7 +29,7 @@ def check(tree):
 class _Unused:
     def __init__(self, tree):
         self.tree = tree
-        self.files = {path: tree.cpp(path) for path in tree.named('.cc', '.h')}
+        self.files = {path: tree.cpp(path) for path in tree.named('.cc', '.h', '.cu', '.cuh')}
         self.sees = {}  # path → the files that it includes, and itself
         self.uses = collections.defaultdict(list)  # name → [(path, Use)]
         self.types = collections.defaultdict(set)  # name → the files that declare it
@@ -87,7 +87,7 @@ class _Unused:
             return False
         if declared.owner and self.destructors.intersection(declared.types):
             return False  # held for what its end does
-        if path.endswith('.cc') and not declared.owner:  # the definition of what a header declares
+        if path.endswith(('.cc', '.cu')) and not declared.owner:  # the definition of what a header declares
             return not any(other.name == declared.name and not other.owner
                            for header in self.sees[path] if header.endswith('.h') for other in self.files[header].declarations)
         return True

@@ -71,7 +71,7 @@ def _shell(tree):
 
 
 def _protocol(tree):
-    words = {word for path in tree.named('.cc', '.h', '.py') for word in re.findall(r'\w+', tree.split(path)[1])}
+    words = {word for path in tree.named('.cc', '.h', '.cu', '.cuh', '.py') for word in re.findall(r'\w+', tree.split(path)[1])}
     endings = {word[at:] for word in words if word.isupper() or '_' in word for at in range(len(word)) if at == 0 or word[at - 1] == '_'}
     findings = []
     named = collections.Counter(word for path in tree.named('.proto') for word in re.findall(r'\w+', tree.split(path)[1]))

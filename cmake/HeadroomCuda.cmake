@@ -1,0 +1,98 @@
+# The CUDA toolkit, and kernels compiled with it. CMake's own CUDA language is not used: 3.25 knows no C++20 for it, and a machine without nvcc must
+# configure, too. Sets HEADROOM_CUDA_TOOLKIT (whether nvcc, its headers and cudart are there), HEADROOM_CUDA_BUILT (whether the backend is
+# built) and HEADROOM_EMULATED_LIBRARIES (whether there is what stands in for the toolkit's).
+set(HEADROOM_CUDA AUTO CACHE STRING "Build the CUDA backend: ON, OFF, or AUTO (when a CUDA 13 toolkit with cuBLASLt is found)")
+set(HEADROOM_CUDA_ARCHITECTURES ptx CACHE STRING
+  "What kernels are compiled to: ptx (compute_80 alone, compiled by the driver at start) or ship (machine code of every served card, and PTX)")
+
+find_program(HEADROOM_NVCC nvcc PATHS /usr/local/cuda/bin)
+if(NOT HEADROOM_NVCC)
+  file(GLOB HEADROOM_NVCC ${PROJECT_SOURCE_DIR}/build/venv/lib/python3*/site-packages/nvidia/cu13/bin/nvcc)
+endif()
+set(HEADROOM_CUDA_TOOLKIT FALSE)
+if(HEADROOM_NVCC)
+  file(REAL_PATH ${HEADROOM_NVCC} nvcc_path)
+  cmake_path(GET nvcc_path PARENT_PATH nvcc_bin)
+  cmake_path(GET nvcc_bin PARENT_PATH cuda_root)
+  set(cuda_places ${cuda_root}/lib64 ${cuda_root}/lib)
+  find_path(HEADROOM_CUDA_INCLUDE cuda_runtime_api.h PATHS ${cuda_root}/include NO_DEFAULT_PATH)
+  find_library(HEADROOM_CUDART NAMES cudart libcudart.so.13 PATHS ${cuda_places} NO_DEFAULT_PATH)
+  find_library(HEADROOM_CUBLASLT NAMES cublasLt libcublasLt.so.13 PATHS ${cuda_places} NO_DEFAULT_PATH)
+  find_file(HEADROOM_CUBLASLT_HEADER cublasLt.h PATHS ${HEADROOM_CUDA_INCLUDE} NO_DEFAULT_PATH)
+  find_library(HEADROOM_CUBLAS NAMES cublas libcublas.so.13 PATHS ${cuda_places} NO_DEFAULT_PATH)
+  find_library(HEADROOM_NCCL NAMES nccl libnccl.so.2 PATHS ${cuda_places} NO_DEFAULT_PATH)
+  find_file(HEADROOM_NCCL_HEADER nccl.h PATHS ${HEADROOM_CUDA_INCLUDE} NO_DEFAULT_PATH)
+  if(HEADROOM_CUDA_INCLUDE AND HEADROOM_CUDART)
+    set(HEADROOM_CUDA_TOOLKIT TRUE)
+  endif()
+endif()
+# Whether tests/emulation makes all of its libraries.
+set(HEADROOM_EMULATED_LIBRARIES FALSE)
+if(HEADROOM_CUDA_TOOLKIT AND HEADROOM_CUBLAS AND HEADROOM_CUBLASLT AND HEADROOM_CUBLASLT_HEADER AND HEADROOM_NCCL AND HEADROOM_NCCL_HEADER
+    AND NOT HEADROOM_SANITIZE)
+  set(HEADROOM_EMULATED_LIBRARIES TRUE)
+endif()
+
+set(HEADROOM_CUDA_BUILT FALSE)
+if(NOT HEADROOM_CUDA)
+  set(why_not "HEADROOM_CUDA is ${HEADROOM_CUDA}")
+elseif(HEADROOM_SANITIZE)
+  set(why_not "what nvcc makes is the same in a sanitizer's build")
+elseif(NOT HEADROOM_CUDA_TOOLKIT)
+  set(why_not "no nvcc with its headers and libcudart")
+elseif(NOT HEADROOM_CUBLASLT OR NOT HEADROOM_CUBLASLT_HEADER)
+  set(why_not "no cuBLASLt beside ${HEADROOM_NVCC}")
+else()
+  set(HEADROOM_CUDA_BUILT TRUE)
+endif()
+if(HEADROOM_CUDA_BUILT)
+  message(STATUS "CUDA backend: built with ${HEADROOM_NVCC} for ${HEADROOM_CUDA_ARCHITECTURES}")
+elseif(HEADROOM_CUDA AND NOT HEADROOM_CUDA STREQUAL "AUTO")
+  message(FATAL_ERROR "CUDA backend: ${why_not}")
+else()
+  message(STATUS "CUDA backend: left out, ${why_not}")
+endif()
+
+# PTX is always there, uncompressed: it is what newer cards and the emulation (tests/emulation) take.
+set(HEADROOM_NVCC_FLAGS -std=c++20 -O3 -lineinfo --compress-mode=none -Werror=all-warnings -Xcompiler=-fPIC,-fvisibility=hidden,-Wall,-Wextra)
+if(HEADROOM_CUDA_ARCHITECTURES STREQUAL "ship")
+  foreach(architecture 80 86 89 90 100 120)
+    list(APPEND HEADROOM_NVCC_FLAGS -gencode arch=compute_${architecture},code=sm_${architecture})
+  endforeach()
+  list(APPEND HEADROOM_NVCC_FLAGS -gencode arch=compute_120,code=compute_120)
+endif()
+list(APPEND HEADROOM_NVCC_FLAGS -gencode arch=compute_80,code=compute_80)
+
+# headroom_cuda_objects(VARIABLE a.cu…): VARIABLE names the objects. ccache knows nvcc.
+function(headroom_cuda_objects variable)
+  set(objects)
+  foreach(file IN LISTS ARGN)
+    set(source ${CMAKE_CURRENT_SOURCE_DIR}/${file})
+    set(object ${CMAKE_CURRENT_BINARY_DIR}/${file}.o)
+    cmake_path(GET object PARENT_PATH folder)
+    file(MAKE_DIRECTORY ${folder})
+    add_custom_command(OUTPUT ${object} DEPENDS ${source} DEPFILE ${object}.d VERBATIM COMMENT "nvcc ${file}"
+      COMMAND ${CMAKE_CXX_COMPILER_LAUNCHER} ${HEADROOM_NVCC} ${HEADROOM_NVCC_FLAGS} -ccbin ${CMAKE_CXX_COMPILER}
+        -I${PROJECT_SOURCE_DIR} -MD -MT ${object} -MF ${object}.d -c ${source} -o ${object})
+    list(APPEND objects ${object})
+  endforeach()
+  set_source_files_properties(${objects} PROPERTIES EXTERNAL_OBJECT TRUE GENERATED TRUE)
+  set(${variable} ${objects} PARENT_SCOPE)
+endfunction()
+
+# headroom_emulated_test(NAME TARGET FILE LABELS [VARIABLE=VALUE…]): the CTest entry of one file of a program that computes on an emulated card, late and
+# checked (tests/emulation/README.md). The program is the one that a real card runs.
+function(headroom_emulated_test name target file labels)
+  if(HEADROOM_SANITIZE)
+    return()
+  endif()
+  if(NOT HEADROOM_CUDA_BUILT OR NOT HEADROOM_EMULATED_LIBRARIES)
+    add_test(NAME ${name} COMMAND sh -c "echo 'skipped: no CUDA 13 toolkit with cuBLASLt, cuBLAS and NCCL'; exit 77")
+    set_tests_properties(${name} PROPERTIES LABELS "${labels}" SKIP_RETURN_CODE 77)
+    return()
+  endif()
+  add_test(NAME ${name} COMMAND ${target} --file=${file})
+  set_tests_properties(${name} PROPERTIES LABELS "${labels}" TIMEOUT 900 SKIP_RETURN_CODE 77
+    ENVIRONMENT "LD_LIBRARY_PATH=${PROJECT_BINARY_DIR}/emulation/lib;EMULATED_GPU_MEMORY=1GiB;EMULATED_GPU_STREAMS=late;${ARGN}")
+  add_dependencies(${target} headroom_cuda emulated_cudart emulated_cublasLt)
+endfunction()

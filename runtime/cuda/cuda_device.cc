@@ -1,0 +1,69 @@
+#include "runtime/cuda/cuda_device.h"
+
+#include <cuda_runtime_api.h>
+
+#include <string>
+#include <utility>
+
+#include "runtime/cuda/cuda_backend.h"
+#include "runtime/cuda/cuda_lane.h"
+#include "runtime/cuda/cuda_memory.h"
+#include "runtime/cuda/cuda_status.h"
+
+namespace headroom::runtime::cuda {
+namespace {
+
+constexpr int kCapabilityMin = 8;  // major: bf16 products and cp.async
+
+class Cuda : public Device {
+ public:
+  Cuda(const cudaDeviceProp& card, std::unique_ptr<CudaMemory> memory, std::unique_ptr<CudaLane> lane)
+      : description_(absl::StrCat(card.name, ", compute capability ", card.major, ".", card.minor, ", ",
+                                  card.multiProcessorCount, " multiprocessors")),
+        memory_(std::move(memory)),
+        lane_(std::move(lane)),
+        backend_(*lane_, card.multiProcessorCount) {}
+
+  std::string Describe() const override { return description_; }
+  memory::DeviceMemory& memory() override { return *memory_; }
+  absl::Status Upload(std::span<const std::byte> from, DevicePtr to) override { return lane_->Upload(from, to); }
+  absl::Status Download(DevicePtr from, std::span<std::byte> to) override { return lane_->Download(from, to); }
+  absl::Status Wait() override { return lane_->Wait(); }
+  runtime::Backend& backend() override { return backend_; }
+
+ private:
+  const std::string description_;
+  const std::unique_ptr<CudaMemory> memory_;
+  const std::unique_ptr<CudaLane> lane_;
+  CudaBackend backend_;
+};
+
+absl::StatusOr<cudaDeviceProp> FindCard() {
+  int count = 0;
+  if (const cudaError_t error = cudaGetDeviceCount(&count); error != cudaSuccess || count < 1) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("device.kind is cuda, and this machine has no card that can be used: ",
+                     error != cudaSuccess ? cudaGetErrorString(error) : "no card is visible (CUDA_VISIBLE_DEVICES)"));
+  }
+  cudaDeviceProp card{};
+  HEADROOM_RETURN_IF_ERROR(CudaStatus(cudaGetDeviceProperties(&card, 0), "asking for the card's properties"));
+  if (card.major < kCapabilityMin) {
+    return absl::FailedPreconditionError(absl::StrCat(card.name, " has compute capability ", card.major, ".",
+                                                      card.minor, ", at least ", kCapabilityMin, ".0 is needed"));
+  }
+  return card;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Device>> CreateCudaDevice(const DeviceOptions&) {
+  HEADROOM_ASSIGN_OR_RETURN(const cudaDeviceProp card, FindCard());
+  // A thread that waits sleeps: it burns no core that another role needs.
+  HEADROOM_RETURN_IF_ERROR(
+      CudaStatus(cudaInitDevice(0, cudaDeviceScheduleBlockingSync, cudaInitDeviceFlagsAreValid), "opening the card"));
+  HEADROOM_ASSIGN_OR_RETURN(std::unique_ptr<CudaMemory> memory, CudaMemory::Create());
+  HEADROOM_ASSIGN_OR_RETURN(std::unique_ptr<CudaLane> lane, CudaLane::Create());
+  return std::make_unique<Cuda>(card, std::move(memory), std::move(lane));
+}
+
+}  // namespace headroom::runtime::cuda
