@@ -15,6 +15,11 @@ int64_t QueryWidth(const model::DecoderConfig& config) { return config.heads * c
 int64_t KeyWidth(const model::DecoderConfig& config) { return config.kv_heads * config.head_dim; }
 int64_t QkvWidth(const model::DecoderConfig& config) { return QueryWidth(config) + 2 * KeyWidth(config); }
 
+float ScoreScale(const model::DecoderConfig& config) {
+  const auto turned = static_cast<float>(config.rope.scaling.attention_factor);
+  return turned * turned / std::sqrt(static_cast<float>(config.head_dim));
+}
+
 // Every product of a step.
 std::vector<LinearSpec> LinearSpecs(const model::DecoderConfig& c, DType compute, int64_t tokens, int64_t logit_rows) {
   LinearSpec qkv = {.n = QkvWidth(c), .k = c.hidden_size, .dtype = compute, .rows_max = tokens, .bias = c.qkv_bias};
@@ -207,7 +212,7 @@ void Decoder::Attend(runtime::Step& step, const Layer& layer, int64_t index, int
        .table_size = table_size,
        .heads = config_.heads,
        .kv = cache,
-       .scale = 1.0f / std::sqrt(static_cast<float>(config_.head_dim)),
+       .scale = ScoreScale(config_),
        .out = attended,
        .scratch = worker::BytesOf(workspace_, layout_.attention_scratch)});
   step.Linear(

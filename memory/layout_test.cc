@@ -224,7 +224,7 @@ TEST(WeightLayout, LoadsTheGoldenCheckpoints) {
     const auto checkpoint = model::Checkpoint::Open(Golden(name));
     ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
     for (const DType compute : {DType::kF32, DType::kBF16}) {
-      const auto layout = WeightLayout::Make(config, compute);
+      const auto layout = WeightLayout::Make(config, compute, config.llm.max_position_embeddings);
       ASSERT_TRUE(layout.ok()) << layout.status();
       for (const model::WeightPart part : {model::WeightPart::kVision, model::WeightPart::kResampler,
                                            model::WeightPart::kLlm, model::WeightPart::kHead}) {
@@ -262,7 +262,7 @@ TEST(WeightLayout, LoadsTheGoldenCheckpoints) {
         for (int64_t i = 0; i < frequencies.cols; ++i) {
           float value = 0;
           std::memcpy(&value, memory.data() + frequencies.offset + 4 * i, 4);
-          EXPECT_NEAR(value, std::pow(config.llm.rope_theta, -2.0 * i / config.llm.head_dim), value * 1e-6);
+          EXPECT_NEAR(value, std::pow(config.llm.rope.theta, -2.0 * i / config.llm.head_dim), value * 1e-6);
         }
       }
     }
@@ -279,7 +279,7 @@ class BigEmbeddings : public ::testing::Test {
     model::testing::WriteRandomModel(directory_, text);
     const auto config = model::LoadModelConfig(directory_.path());
     HEADROOM_CHECK(config.ok()) << config.status().ToString();
-    layout_ = *WeightLayout::Make(*config, DType::kBF16);
+    layout_ = *WeightLayout::Make(*config, DType::kBF16, config->llm.max_position_embeddings);
     checkpoint_ = *model::Checkpoint::Open(directory_.path());
     reserved_ = *device_.Reserve(layout_.Bytes(model::WeightPart::kLlm), {});
     memory_.resize(static_cast<size_t>(reserved_.bytes));
@@ -333,13 +333,37 @@ TEST_F(BigEmbeddings, FileThatEndsEarlierThanItSaidIsAnError) {
   EXPECT_NE(status.message(), "");
 }
 
+// Long RoPE has other rates for servers of longer sequences than its first context.
+TEST(WeightLayout, RotaryRatesFollowTheLongestSequenceServed) {
+  model::ModelConfig config = GoldenConfig("llama");
+  const auto pairs = static_cast<size_t>(config.llm.head_dim / 2);
+  config.llm.rope.scaling = {.type = model::RopeScaling::Type::kLongRope,
+                             .original_positions = 512,
+                             .short_factors = std::vector<double>(pairs, 1),
+                             .long_factors = std::vector<double>(pairs, 4)};
+  const auto checkpoint = model::Checkpoint::Open(Golden("llama"));
+  ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
+  for (const int64_t positions : {512, 513}) {
+    const auto layout = WeightLayout::Make(config, DType::kF32, positions);
+    ASSERT_TRUE(layout.ok());
+    testing::FakeMemory memory;
+    const auto reserved = memory.Reserve(layout->Bytes(model::WeightPart::kLlm), {});
+    ASSERT_TRUE(layout->Load(*checkpoint, model::WeightPart::kLlm, memory, *reserved).ok());
+    float rate = 0;
+    const DevicePtr first = reserved->data + (*layout)["llm.rope.inv_freq"].offset;
+    ASSERT_TRUE(memory.Read(first, std::as_writable_bytes(std::span(&rate, 1))).ok());
+    EXPECT_EQ(rate, positions == 512 ? 1.0f : 0.25f);
+    memory.Release(*reserved);
+  }
+}
+
 TEST(WeightLayout, TiedHeadTakesNothing) {
-  const auto layout = WeightLayout::Make(GoldenConfig("qwen2"), DType::kBF16);
+  const auto layout = WeightLayout::Make(GoldenConfig("qwen2"), DType::kBF16, 2048);
   ASSERT_TRUE(layout.ok());
   EXPECT_EQ(layout->Bytes(model::WeightPart::kHead), 0);
   EXPECT_EQ(layout->Bytes(model::WeightPart::kVision), 0);
   EXPECT_FALSE(layout->Has("llm.head.weight"));
-  EXPECT_FALSE(WeightLayout::Make(GoldenConfig("qwen2"), DType::kI32).ok());
+  EXPECT_FALSE(WeightLayout::Make(GoldenConfig("qwen2"), DType::kI32, 2048).ok());
 }
 
 }  // namespace

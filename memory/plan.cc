@@ -306,7 +306,8 @@ absl::StatusOr<Plan> Assemble(const PlanBasis& basis, const Sizing& sizing) {
   plan.arena_bytes += padding;
   plan.lines[static_cast<int>(Component::kHeadroom)].bytes = plan.device_bytes - total - padding;
   if (plan.plan_only.empty()) {
-    HEADROOM_ASSIGN_OR_RETURN(plan.weights, WeightLayout::Make(*basis.card.served, request.compute));
+    HEADROOM_ASSIGN_OR_RETURN(plan.weights,
+                              WeightLayout::Make(*basis.card.served, request.compute, plan.knobs.max_model_len));
   }
   Describe(basis, plan);
   return plan;

@@ -47,7 +47,7 @@ TEST(PlanCard, WeightsAreThoseOfTheWorkersLayout) {
     const auto config = model::LoadModelConfig(SourceDir() + "/tests/golden/" + name);
     ASSERT_TRUE(config.ok()) << config.status();
     for (const DType compute : {DType::kF32, DType::kBF16}) {
-      const auto layout = WeightLayout::Make(*config, compute);
+      const auto layout = WeightLayout::Make(*config, compute, config->llm.max_position_embeddings);
       const auto bytes = RankWeightBytes(model::CardOf(*config), compute, std::nullopt, 1);
       ASSERT_TRUE(layout.ok() && bytes.ok());
       for (int part = 0; part < model::kWeightParts; ++part)

@@ -65,15 +65,14 @@ absl::Status LoadTensor(const model::Checkpoint& checkpoint, const model::Expect
 
 }  // namespace
 
-absl::StatusOr<WeightLayout> WeightLayout::Make(const model::ModelConfig& config, DType compute) {
+absl::StatusOr<WeightLayout> WeightLayout::Make(const model::ModelConfig& config, DType compute, int64_t positions) {
   if (compute != DType::kF32 && compute != DType::kBF16) {
     return absl::InvalidArgumentError(
         absl::StrCat("weights: not supported: ", DTypeName(compute), " (only fp32, bf16)"));
   }
   WeightLayout layout;
   layout.compute_ = compute;
-  layout.inverse_frequencies_ =
-      model::RopeInverseFrequencies(config.llm.rope_theta, config.llm.head_dim, config.llm.rope_scaling);
+  layout.inverse_frequencies_ = model::RopeInverseFrequencies(config.llm.rope, config.llm.head_dim, positions);
   layout.held_ = model::HeldTensors(config);
   for (const model::HeldTensor& held : layout.held_) {
     WeightRegion region{

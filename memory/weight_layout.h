@@ -38,8 +38,8 @@ struct WeightRegion {
 
 class WeightLayout {
  public:
-  // compute: kF32 or kBF16.
-  static absl::StatusOr<WeightLayout> Make(const model::ModelConfig& config, DType compute);
+  // compute: kF32 or kBF16. positions: the longest sequence that will be served (max_model_len).
+  static absl::StatusOr<WeightLayout> Make(const model::ModelConfig& config, DType compute, int64_t positions);
   WeightLayout() = default;
 
   // Names as in model/weights.h. Aborts when there is none: which names exist follows from the config.

@@ -70,47 +70,6 @@ absl::Status CheckDecoderIsPlain(const JsonFields& fields, int64_t layers) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<RopeScaling> ParseRopeScaling(const JsonFields& fields, const std::string& name,
-                                             const JsonFields& object, int64_t positions) {
-  constexpr double kFactorMax = 1e6;
-  HEADROOM_ASSIGN_OR_RETURN(const std::string old_type, object.StringOr("type", "default"));
-  HEADROOM_ASSIGN_OR_RETURN(const std::string type, object.StringOr("rope_type", old_type));
-  RopeScaling scaling;
-  // "dynamic" begins beyond max_position_embeddings, where nothing is served.
-  if (type == "dynamic" || (type == "default" && !object.Has("factor"))) return scaling;
-  HEADROOM_ASSIGN_OR_RETURN(scaling.factor, object.NumberOr("factor", 1, kFactorMax, 0));
-  if (type == "linear") {
-    scaling.type = RopeScaling::Type::kLinear;
-  } else if (type == "llama3") {
-    scaling.type = RopeScaling::Type::kLlama3;
-    HEADROOM_ASSIGN_OR_RETURN(scaling.low_freq_factor, object.NumberOr("low_freq_factor", 1e-3, kFactorMax, 1));
-    HEADROOM_ASSIGN_OR_RETURN(scaling.high_freq_factor, object.NumberOr("high_freq_factor", 1e-3, kFactorMax, 4));
-    HEADROOM_ASSIGN_OR_RETURN(scaling.original_positions,
-                              object.IntOr("original_max_position_embeddings", 1, kPositionsMax, positions));
-    if (scaling.high_freq_factor <= scaling.low_freq_factor) {
-      return object.Error("high_freq_factor", absl::StrCat(scaling.high_freq_factor, " must be above low_freq_factor ",
-                                                           scaling.low_freq_factor));
-    }
-  } else {
-    return NotSupported(fields, name, "null, or the types linear, dynamic and llama3");
-  }
-  if (!object.Has("factor")) return object.Error("factor", "is missing");
-  return scaling;
-}
-
-// rope_theta stands at the top, or (newer files) in rope_parameters beside rope_type.
-absl::Status ParseRope(const JsonFields& fields, DecoderConfig& llm) {
-  constexpr double kMin = 1, kMax = 1e12;
-  HEADROOM_ASSIGN_OR_RETURN(llm.rope_theta, fields.NumberOr("rope_theta", kMin, kMax, 10000));
-  for (const char* name : {"rope_scaling", "rope_parameters"}) {
-    HEADROOM_ASSIGN_OR_RETURN(const auto object, fields.Object(name));
-    if (!object) continue;
-    HEADROOM_ASSIGN_OR_RETURN(llm.rope_scaling, ParseRopeScaling(fields, name, *object, llm.max_position_embeddings));
-    HEADROOM_ASSIGN_OR_RETURN(llm.rope_theta, object->NumberOr("rope_theta", kMin, kMax, llm.rope_theta));
-  }
-  return absl::OkStatus();
-}
-
 absl::StatusOr<int64_t> ParseHeadDim(const JsonFields& fields, int64_t hidden, int64_t heads) {
   if (!fields.Has("head_dim") && hidden % heads != 0) {
     return fields.Error("hidden_size", absl::StrCat(hidden, " is not a multiple of num_attention_heads ", heads,
@@ -152,7 +111,8 @@ absl::StatusOr<DecoderConfig> ParseDecoder(const JsonFields& fields, Architectur
   const int64_t class_positions = architecture == Architecture::kLlama ? 2048 : 32768;
   HEADROOM_ASSIGN_OR_RETURN(llm.max_position_embeddings,
                             fields.IntOr("max_position_embeddings", 1, kPositionsMax, class_positions));
-  HEADROOM_RETURN_IF_ERROR(ParseRope(fields, llm));
+  HEADROOM_ASSIGN_OR_RETURN(llm.rope, ParseRope(fields, llm.max_position_embeddings, llm.head_dim));
+  llm.max_position_embeddings = RopePositions(llm.rope.scaling, llm.max_position_embeddings);
   HEADROOM_ASSIGN_OR_RETURN(llm.vocab_size, fields.Int("vocab_size", 1, kVocabularyMax));
   HEADROOM_ASSIGN_OR_RETURN(llm.tie_word_embeddings, fields.BoolOr("tie_word_embeddings", false));
   HEADROOM_ASSIGN_OR_RETURN(llm.eos_token_ids, ParseStopIds(fields, llm.vocab_size));

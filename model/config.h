@@ -30,9 +30,8 @@ struct DecoderConfig {
   int64_t kv_heads = 0;  // divides heads; query head j reads key head j / (heads / kv_heads)
   int64_t head_dim = 0;  // even; heads * head_dim need not equal hidden_size
   double rms_norm_eps = 1e-6;
-  double rope_theta = 10000;
-  RopeScaling rope_scaling = {};
-  int64_t max_position_embeddings = 0;
+  Rope rope = {};
+  int64_t max_position_embeddings = 0;  // or more, where rope's scaling was made for more
   int64_t vocab_size = 0;
   bool tie_word_embeddings = false;  // the head is the embedding table
   bool qkv_bias = false;

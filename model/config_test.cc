@@ -60,7 +60,7 @@ TEST(ModelConfig, ReadsThePublishedFile) {
   EXPECT_EQ(config->llm.hidden_size, 3584);
   EXPECT_EQ(config->llm.head_dim, 128);
   EXPECT_EQ(config->llm.kv_heads, 4);
-  EXPECT_EQ(config->llm.rope_theta, 1e6);
+  EXPECT_EQ(config->llm.rope.theta, 1e6);
   EXPECT_TRUE(config->llm.qkv_bias);
   EXPECT_FALSE(config->llm.output_bias);
   EXPECT_THAT(config->llm.eos_token_ids, ElementsAre(151645));
@@ -91,7 +91,7 @@ TEST(ModelConfig, ClassDefaultsApplyWhereTheFileIsSilent) {
   const auto llama = Parse(Text(Architecture::kLlama, {{"num_key_value_heads", nullptr}, {"rope_scaling", nullptr}}));
   ASSERT_TRUE(llama.ok()) << llama.status();
   EXPECT_EQ(llama->llm.kv_heads, 4);
-  EXPECT_EQ(llama->llm.rope_theta, 10000);
+  EXPECT_EQ(llama->llm.rope.theta, 10000);
   EXPECT_FALSE(llama->llm.tie_word_embeddings);
 }
 
@@ -129,7 +129,7 @@ TEST(ModelConfig, RopeThetaOfNewerFiles) {
   const auto config =
       Parse(Text(Architecture::kLlama, {{"rope_parameters", {{"rope_type", "default"}, {"rope_theta", 500000}}}}));
   ASSERT_TRUE(config.ok()) << config.status();
-  EXPECT_EQ(config->llm.rope_theta, 500000);
+  EXPECT_EQ(config->llm.rope.theta, 500000);
 }
 
 TEST(ModelConfig, RopeScaling) {
@@ -139,18 +139,56 @@ TEST(ModelConfig, RopeScaling) {
   for (const char* name : {"rope_scaling", "rope_parameters"}) {
     const auto config = Parse(Text(Architecture::kLlama, {{name, llama3}}));
     ASSERT_TRUE(config.ok()) << config.status();
-    EXPECT_EQ(config->llm.rope_scaling.type, RopeScaling::Type::kLlama3);
-    EXPECT_EQ(config->llm.rope_scaling.factor, 8);
-    EXPECT_EQ(config->llm.rope_scaling.original_positions, 8192);
-    EXPECT_EQ(config->llm.rope_theta, 500000);
+    EXPECT_EQ(config->llm.rope.scaling.type, RopeScaling::Type::kLlama3);
+    EXPECT_EQ(config->llm.rope.scaling.factor, 8);
+    EXPECT_EQ(config->llm.rope.scaling.original_positions, 8192);
+    EXPECT_EQ(config->llm.rope.theta, 500000);
   }
   const auto linear = Parse(Text(Architecture::kLlama, {{"rope_scaling", {{"type", "linear"}, {"factor", 2}}}}));
   ASSERT_TRUE(linear.ok()) << linear.status();
-  EXPECT_EQ(linear->llm.rope_scaling.type, RopeScaling::Type::kLinear);
+  EXPECT_EQ(linear->llm.rope.scaling.type, RopeScaling::Type::kLinear);
   // Has no effect up to max_position_embeddings.
   const auto dynamic = Parse(Text(Architecture::kLlama, {{"rope_scaling", {{"type", "dynamic"}, {"factor", 2}}}}));
   ASSERT_TRUE(dynamic.ok()) << dynamic.status();
-  EXPECT_EQ(dynamic->llm.rope_scaling.type, RopeScaling::Type::kNone);
+  EXPECT_EQ(dynamic->llm.rope.scaling.type, RopeScaling::Type::kNone);
+}
+
+// As people put it into a Qwen2.5: four times the positions that the file claims.
+TEST(ModelConfig, YarnServesTheContextItWasMadeFor) {
+  const nlohmann::json yarn = {{"type", "yarn"}, {"factor", 4.0}, {"original_max_position_embeddings", 32768}};
+  const auto config = Parse(Text(Architecture::kQwen2, {{"rope_scaling", yarn}, {"max_position_embeddings", 32768}}));
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->llm.rope.scaling.type, RopeScaling::Type::kYarn);
+  EXPECT_EQ(config->llm.max_position_embeddings, 131072);
+  EXPECT_NEAR(config->llm.rope.scaling.attention_factor, 1.138629436, 1e-9);
+}
+
+TEST(ModelConfig, YarnWithWeightsOfItsOwn) {
+  const nlohmann::json yarn = {
+      {"rope_type", "yarn"}, {"mscale", 1.0}, {"mscale_all_dim", 0.5}, {"original_max_position_embeddings", 4096}};
+  const auto config =
+      Parse(Text(Architecture::kLlama, {{"rope_parameters", yarn}, {"max_position_embeddings", 163840}}));
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->llm.rope.scaling.factor, 40);
+  EXPECT_EQ(config->llm.max_position_embeddings, 163840);
+  EXPECT_NEAR(config->llm.rope.scaling.attention_factor, 1.15572199, 1e-8);
+}
+
+TEST(ModelConfig, LongRope) {
+  const std::vector<double> ones(24, 1.0), twos(24, 2.0);
+  for (const char* type : {"longrope", "su"}) {
+    const auto config = Parse(
+        Text(Architecture::kLlama, {{"rope_scaling", {{"type", type}, {"short_factor", ones}, {"long_factor", twos}}},
+                                    {"original_max_position_embeddings", 4096},
+                                    {"max_position_embeddings", 131072}}));
+    ASSERT_TRUE(config.ok()) << config.status();
+    EXPECT_EQ(config->llm.rope.scaling.type, RopeScaling::Type::kLongRope);
+    EXPECT_EQ(config->llm.rope.scaling.factor, 32);
+    EXPECT_EQ(config->llm.rope.scaling.original_positions, 4096);
+    EXPECT_EQ(config->llm.rope.scaling.long_factors, twos);
+    EXPECT_EQ(config->llm.max_position_embeddings, 131072);
+    EXPECT_NEAR(config->llm.rope.scaling.attention_factor, 1.19023807, 1e-8);
+  }
 }
 
 TEST(ModelConfig, SlidingWindowThatReachesNoLayerIsFine) {
@@ -237,13 +275,21 @@ TEST(ModelConfig, EveryBadFieldIsNamed) {
       {"/max_position_embeddings", true, "max_position_embeddings: must be an integer"},
       {"/rope_theta", 0, "rope_theta: 0 is not between"},
       {"/rope_theta", "1e6", "rope_theta: must be a number"},
-      {"/rope_scaling", {{"type", "longrope"}, {"factor", 2}}, "rope_scaling: not supported"},
+      {"/rope_scaling", {{"type", "ntk"}, {"factor", 2}}, "rope_scaling: not supported"},
+      {"/rope_scaling", {{"type", "longrope"}, {"factor", 2}}, "rope_scaling.short_factor: has 0 entries, want"},
+      {"/rope_scaling", {{"type", "longrope"}, {"short_factor", {0}}}, "rope_scaling.short_factor: 0 is not between"},
+      {"/rope_scaling",
+       {{"type", "linear"}, {"partial_rotary_factor", 0.5}},
+       "rope_scaling.partial_rotary_factor: not supported"},
+      {"/rope_scaling",
+       {{"type", "yarn"}, {"factor", 2}, {"beta_slow", 64}},
+       "rope_scaling.beta_fast: 32 must not be below"},
       {"/rope_scaling", {{"rope_type", "llama3"}}, "rope_scaling.factor: is missing"},
       {"/rope_scaling", {{"type", "linear"}, {"factor", 0.5}}, "rope_scaling.factor: 0.5 is not between"},
       {"/rope_scaling",
        {{"rope_type", "llama3"}, {"factor", 8}, {"low_freq_factor", 4}},
        "rope_scaling.high_freq_factor: 4 must be above"},
-      {"/rope_parameters", {{"rope_type", "yarn"}}, "rope_parameters: not supported"},
+      {"/rope_parameters", {{"rope_type", "yarn"}}, "rope_parameters.factor: is missing"},
       {"/rms_norm_eps", -1e-6, "rms_norm_eps: -1e-06 is not between"},
       {"/hidden_act", "gelu", "hidden_act: not supported: \"gelu\" (only \"silu\")"},
       {"/mlp_bias", true, "mlp_bias: not supported: true"},

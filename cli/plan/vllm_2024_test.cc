@@ -35,7 +35,7 @@ model::ModelConfig MiniCpm25() {
                 .kv_heads = 8,
                 .head_dim = 128,
                 .rms_norm_eps = 1e-5,
-                .rope_theta = 500000,
+                .rope = {.theta = 500000},
                 .max_position_embeddings = 8192,
                 .vocab_size = 128256,
                 .tie_word_embeddings = false,

@@ -195,7 +195,7 @@ TEST(Families, LlamaLikeAgreesWithTheEngine) {
         const auto served = CardFrom(config);
         ASSERT_TRUE(served.ok()) << served.status();
         ASSERT_TRUE(served->served.has_value());
-        config["rope_scaling"] = {{"rope_type", "yarn"}, {"factor", 2.0}};
+        config["rope_scaling"] = {{"rope_type", "ntk"}, {"factor", 2.0}};
         const auto planned = CardFrom(config);
         ASSERT_TRUE(planned.ok()) << planned.status();
         ASSERT_FALSE(planned->served.has_value());
@@ -244,7 +244,7 @@ TEST(Families, UnservedFeaturesOfALlamaAreNamed) {
   config["partial_rotary_factor"] = 0.5;
   config["use_sliding_window"] = true;
   config["sliding_window"] = 128;
-  config["rope_scaling"] = {{"rope_type", "yarn"}, {"factor", 4.0}};
+  config["rope_scaling"] = {{"rope_type", "ntk"}, {"factor", 4.0}};
   config["quantization_config"] = {{"quant_method", "gptq"}, {"bits", 4}, {"group_size", 128}};
   const auto card = CardFrom(config);
   ASSERT_TRUE(card.ok()) << card.status();
