@@ -13,6 +13,7 @@ import checkpoint
 from forward import Decoder, Eyes, bf16, exact
 from picture import Slicing, as_seen, digest, strip, write_random
 from prompt import Words, random_text
+from rope import random_scaling
 
 # Where the rounding of the published code alone stays below this, the case may leave its error out: golden_check then allows 0.02.
 GENTLE = 0.009
@@ -57,6 +58,12 @@ def decoder_config(rng, architecture):
         del config["num_key_value_heads"]  # the class default: as many as there are heads
         if architecture != "LlamaForCausalLM":
             config["num_key_value_heads"] = config["num_attention_heads"]
+    head = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
+    scaling = random_scaling(rng, head, config["max_position_embeddings"])
+    if scaling and rng.random() < 0.5:
+        config["rope_parameters"] = scaling | {"rope_theta": config["rope_theta"]}  # as newer files have it
+    elif scaling:
+        config["rope_scaling"] = scaling
     for key, default in CLASS_DEFAULTS.items():
         if config[key] == default and rng.random() < 0.5:
             del config[key]

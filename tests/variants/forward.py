@@ -7,6 +7,8 @@ import math
 
 import numpy as np
 
+from rope import rates_and_factor
+
 F32 = np.float32
 RESAMPLER_HEAD = 128
 RESAMPLER_EPS = 1e-6
@@ -81,9 +83,9 @@ class Decoder(Layers):
 
     def rotate(self, x, first):
         half = self.size // 2
-        rates = F32(1) / F32(self.config.get("rope_theta", 1e4)) ** (np.arange(0, self.size, 2, dtype=F32) / F32(self.size))
-        angles = np.arange(first, first + x.shape[1], dtype=F32)[:, None] * rates
-        cos, sin = self.r(np.cos(angles).astype(np.float64)), self.r(np.sin(angles).astype(np.float64))
+        rates, factor = rates_and_factor(self.config, self.size)
+        angles = np.arange(first, first + x.shape[1], dtype=F32)[:, None] * rates.astype(F32)
+        cos, sin = self.r(factor * np.cos(angles).astype(np.float64)), self.r(factor * np.sin(angles).astype(np.float64))
         left, right = x[..., :half], x[..., half:]
         cross = np.concatenate([self.r(-right * sin), self.r(left * sin)], -1)
         return self.r(self.r(x * np.concatenate([cos, cos], -1)) + cross)

@@ -74,7 +74,7 @@ SPOILS = {
     "greedy ids": lambda d: edit_json(d / "expected/case0.json", other_greedy_id),
     "expected numbers": lambda d: flip_bit(d / "expected/case0.safetensors", from_end=1, bit=6),
     "mean of the pixels": lambda d: edit_json(d / "preprocessor_config.json", other_norm),
-    "rotation": lambda d: edit_json(d / "config.json", lambda config: config.update(rope_theta=2 * config.get("rope_theta", 1e4))),
+    "rotation": lambda d: edit_json(d / "config.json", lambda config: config.update(rope_theta=2 * config.get("rope_theta", 1e4), rope_parameters=None)),
     "norm epsilon": lambda d: edit_json(d / "config.json", lambda config: config.update(rms_norm_eps=0.01)),
     "tokenizer": lambda d: edit_json(d / "tokenizer.json", lambda file: file["model"]["merges"].clear()),
 }
