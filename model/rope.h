@@ -1,5 +1,5 @@
 // The rates of rotary positions, with the scalings that let a model see further than it was first trained to. The
-// arithmetic is that of transformers 5 (modeling_rope_utils.py), which older files agree with.
+// arithmetic is that of transformers 5, which older files agree with.
 #pragma once
 
 #include <cstdint>

@@ -40,7 +40,7 @@ TEST(RopeTest, LinearDividesAll) {
   for (size_t i = 0; i < plain.size(); ++i) EXPECT_EQ(scaled[i], plain[i] / 4);
 }
 
-// Figures of transformers 5.0 (modeling_rope_utils.py), run with numpy in place of torch; heads of 32.
+// Figures of transformers 5.0, run with numpy in place of torch; heads of 32.
 struct Published {
   const char* what;
   Rope rope;
