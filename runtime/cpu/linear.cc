@@ -5,9 +5,12 @@
 #include "common/arith.h"
 #include "runtime/cpu/cpu_backend.h"
 #include "runtime/cpu/cpu_device.h"
+#include "runtime/row_bucket.h"
 
 namespace headroom::runtime::cpu {
 namespace {
+
+static_assert(kGemvRowsMax <= kRowsOfTheirOwn);
 
 // LinearArgs as the kernels take it.
 struct HostLinear {
@@ -26,14 +29,6 @@ HostLinear OnHost(const Context& context, const LinearArgs& args) {
           .accumulate = args.accumulate,
           .weight_is_kn = args.weight_is_kn,
           .scratch = {context.host.Bytes(args.scratch.data), static_cast<size_t>(args.scratch.bytes)}};
-}
-
-// Multiples of 8 from 9 rows on, up to 64; then eight buckets per power of two (waste below 12.5 %).
-constexpr int64_t RowBucket(int64_t rows) {
-  if (rows <= kGemvRowsMax) return rows;
-  int64_t step = 8;
-  while (step * 16 < rows && step < (int64_t{1} << 40)) step *= 2;
-  return RoundUp(rows, step);
 }
 
 // Own product for any M: W goes tile by tile through a cache-sized f32 copy.

@@ -14,27 +14,27 @@ class CudaBackend : public Backend {
   CudaBackend(CudaLane& lane, int multiprocessors) : lane_(lane), grid_{lane.stream(), multiprocessors} {}
 
   // rows.cc
+  absl::Status Run(const LayerNormArgs& args) override;
+  absl::Status Run(const RmsNormArgs& args) override;
   absl::Status Run(const GeluTanhArgs& args) override;
   absl::Status Run(const SiluMulArgs& args) override;
   absl::Status Run(const ConvertArgs& args) override;
   absl::Status Run(const FindNonFiniteArgs& args) override;
+  absl::Status Run(const EmbeddingGatherArgs& args) override;
+  absl::Status Run(const AddGatheredArgs& args) override;
+  absl::Status Run(const SineTableArgs& args) override;
+  absl::Status Run(const RopeArgs& args) override;
+  absl::Status Run(const PagedKvWriteArgs& args) override;
+  absl::Status Run(const CopyKvBlocksArgs& args) override;
 
   // missing.cc
   int64_t LinearRows(int64_t rows) const override;
   absl::StatusOr<int64_t> PrepareLinear(const LinearSpec& spec) override;
   absl::StatusOr<LinearNeeds> DescribeLinear(const LinearSpec& spec) override;
   absl::Status Run(const LinearArgs& args) override;
-  absl::Status Run(const LayerNormArgs& args) override;
-  absl::Status Run(const RmsNormArgs& args) override;
-  absl::Status Run(const EmbeddingGatherArgs& args) override;
-  absl::Status Run(const AddGatheredArgs& args) override;
-  absl::Status Run(const SineTableArgs& args) override;
-  absl::Status Run(const RopeArgs& args) override;
   int64_t AttentionScratchBytes(int64_t head_dim) const override;
   absl::Status Run(const AttentionArgs& args) override;
   absl::Status Run(const PagedAttentionArgs& args) override;
-  absl::Status Run(const PagedKvWriteArgs& args) override;
-  absl::Status Run(const CopyKvBlocksArgs& args) override;
   absl::Status Run(const SampleArgs& args) override;
 
  private:

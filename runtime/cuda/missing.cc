@@ -15,16 +15,8 @@ int64_t CudaBackend::AttentionScratchBytes(int64_t) const { return 0; }
 absl::StatusOr<int64_t> CudaBackend::PrepareLinear(const LinearSpec&) { return Missing("Linear"); }
 absl::StatusOr<LinearNeeds> CudaBackend::DescribeLinear(const LinearSpec&) { return Missing("Linear"); }
 absl::Status CudaBackend::Run(const LinearArgs&) { return Missing("Linear"); }
-absl::Status CudaBackend::Run(const LayerNormArgs&) { return Missing("LayerNorm"); }
-absl::Status CudaBackend::Run(const RmsNormArgs&) { return Missing("RmsNorm"); }
-absl::Status CudaBackend::Run(const EmbeddingGatherArgs&) { return Missing("EmbeddingGather"); }
-absl::Status CudaBackend::Run(const AddGatheredArgs&) { return Missing("AddGathered"); }
-absl::Status CudaBackend::Run(const SineTableArgs&) { return Missing("SineTable"); }
-absl::Status CudaBackend::Run(const RopeArgs&) { return Missing("Rope"); }
 absl::Status CudaBackend::Run(const AttentionArgs&) { return Missing("Attention"); }
 absl::Status CudaBackend::Run(const PagedAttentionArgs&) { return Missing("PagedAttention"); }
-absl::Status CudaBackend::Run(const PagedKvWriteArgs&) { return Missing("PagedKvWrite"); }
-absl::Status CudaBackend::Run(const CopyKvBlocksArgs&) { return Missing("CopyKvBlocks"); }
 absl::Status CudaBackend::Run(const SampleArgs&) { return Missing("Sample"); }
 
 }  // namespace headroom::runtime::cuda

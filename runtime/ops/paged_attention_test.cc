@@ -257,32 +257,5 @@ TEST_F(PagedAttentionTest, WrongArgumentsAreRefused) {
             kInvalid);
 }
 
-TEST_F(PagedAttentionTest, BlocksAreCopiedWhole) {
-  constexpr int64_t kBlockBytes = 200, kBlocks = 5;
-  std::vector<std::byte> pool(kBlockBytes * kBlocks);
-  for (size_t i = 0; i < pool.size(); ++i) pool[i] = static_cast<std::byte>(i % 251);
-  DeviceBuffer buffer(device(), kBlockBytes * kBlocks);
-  buffer.Upload(pool.data());
-  const std::vector<BlockCopy> copies = {{0, 3}, {0, 1}, {4, 2}};
-  const KvView kv = {.blocks = kBlocks, .block_size = 1};
-  ASSERT_TRUE(CheckCopies(copies, kv).ok());
-  const DeviceValues<BlockCopy> on_device(device(), copies);
-  ASSERT_TRUE(
-      CopyKvBlocks(device(), {.copies = on_device.array(), .pool = buffer.data(), .block_bytes = kBlockBytes}).ok());
-  std::vector<std::byte> got(pool.size());
-  buffer.Download(got.data());
-  const auto block = [](const std::vector<std::byte>& from, int64_t i) {
-    return std::vector<std::byte>(from.begin() + i * kBlockBytes, from.begin() + (i + 1) * kBlockBytes);
-  };
-  for (const auto& [to, from] : std::vector<std::pair<int64_t, int64_t>>{{0, 0}, {1, 0}, {2, 4}, {3, 0}, {4, 4}}) {
-    EXPECT_EQ(block(got, to), block(pool, from)) << to;
-  }
-  constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
-  EXPECT_EQ(CheckCopies(std::vector<BlockCopy>{{0, 5}}, kv).code(), kInvalid);
-  EXPECT_EQ(CheckCopies(std::vector<BlockCopy>{{-1, 0}}, kv).code(), kInvalid);
-  EXPECT_EQ(CopyKvBlocks(device(), {.copies = on_device.array(), .pool = {}, .block_bytes = kBlockBytes}).code(),
-            kInvalid);
-}
-
 }  // namespace
 }  // namespace headroom::runtime

@@ -149,6 +149,59 @@ TEST_F(RowsTest, SiluMul) {
   }
 }
 
+// A device may take several values at a time where columns and strides allow it: the results are those of rows that lie
+// at odd places.
+TEST_F(RowsTest, StridesDoNotMatter) {
+  for (const int64_t d : {4, 100, 1152, 3584}) {
+    for (const DType dtype : {DType::kF32, DType::kBF16}) {
+      SCOPED_TRACE(absl::StrCat("d=", d, " ", DTypeName(dtype)));
+      const std::vector<float> values = Random(6 * d), table_values = Random(4 * d);
+      const DeviceFloats gain(device(), Random(d)), bias(device(), Random(d));
+      const DeviceValues<int32_t> index(device(), {3, 0, 2, 2, 1, 0});
+      std::vector<Storage> results;
+      for (const int64_t gap : {3, 4}) {
+        Storage x(device(), DType::kF32, 6, d, gap), gate_up(device(), DType::kF32, 3, 2 * d, gap),
+            table(device(), dtype, 4, d, gap);
+        x.Fill(values);
+        gate_up.Fill(values);
+        table.Fill(table_values);
+        const auto result = [&](DType type, const auto& operation) {
+          results.emplace_back(device(), type, 6, d, gap);
+          results.back().Fill(values);
+          const absl::Status status = operation(results.back().view());
+          EXPECT_TRUE(status.ok()) << status;
+          EXPECT_TRUE(results.back().GapsUntouched());
+        };
+        result(dtype, [&](const Matrix& y) {
+          return LayerNorm(device(), {.x = x.view(), .gain = gain.array(), .bias = bias.array(), .y = y});
+        });
+        result(dtype,
+               [&](const Matrix& y) { return LayerNorm(device(), {.x = x.view(), .gain = gain.array(), .y = y}); });
+        result(dtype,
+               [&](const Matrix& y) { return RmsNorm(device(), {.x = x.view(), .gain = gain.array(), .y = y}); });
+        result(dtype, [&](const Matrix& y) { return GeluTanh(device(), {.x = x.view(), .y = y}); });
+        result(dtype,
+               [&](const Matrix& y) { return SiluMul(device(), {.gate_up = gate_up.view(), .y = y.RowRange(2, 3)}); });
+        result(dtype, [&](const Matrix& y) { return Convert(device(), {.x = x.view(), .y = y}); });
+        result(DType::kF32, [&](const Matrix& y) {
+          return EmbeddingGather(device(), {.ids = index.array(), .table = table.view(), .y = y});
+        });
+        result(DType::kF32, [&](const Matrix& y) {
+          return AddGathered(device(), {.index = index.array(), .table = table.view(), .y = y});
+        });
+      }
+      const size_t operations = results.size() / 2;
+      for (size_t i = 0; i < operations; ++i) {
+        std::vector<double> want;
+        for (int64_t r = 0; r < 6; ++r) {
+          for (int64_t c = 0; c < d; ++c) want.push_back(results[i].Get(r, c));
+        }
+        EXPECT_LT(RelativeError(results[operations + i], want), Tolerance(dtype)) << "operation " << i;
+      }
+    }
+  }
+}
+
 TEST_F(RowsTest, AddGathered) {
   for (const int64_t d : kWidths) {
     for (const DType dtype : {DType::kF32, DType::kBF16}) {

@@ -59,6 +59,9 @@ __device__ inline void Store(Bf16* p, const Values<kCount>& v) {
   }
 }
 
+// Whether four f32 from there on are one access. Null is.
+inline bool AlignedForFour(const float* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; }
+
 // Whether all rows can be accessed four values at a time.
 template <typename Rows>
 inline bool ByFour(const Rows& rows) {
