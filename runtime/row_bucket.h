@@ -1,5 +1,5 @@
-// Numbers of rows that products are built for, the same on every device: up to 8 rows each its own, multiples of 8 up to
-// 64, then eight buckets per power of two (waste below 12.5 %).
+// Numbers of rows that products are built for, the same on every device: up to 8 rows each its own, multiples of 8 up
+// to 64, then eight buckets per power of two (waste below 12.5 %).
 #pragma once
 
 #include <cstdint>

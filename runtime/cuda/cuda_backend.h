@@ -6,12 +6,20 @@
 #include "runtime/backend.h"
 #include "runtime/cuda/cuda_lane.h"
 #include "runtime/cuda/kernels/grid.h"
+#include "runtime/cuda/products.h"
 
 namespace headroom::runtime::cuda {
 
 class CudaBackend : public Backend {
  public:
-  CudaBackend(CudaLane& lane, int multiprocessors) : lane_(lane), grid_{lane.stream(), multiprocessors} {}
+  CudaBackend(CudaLane& lane, Products& products, int multiprocessors)
+      : lane_(lane), products_(products), grid_{lane.stream(), multiprocessors} {}
+
+  // linear.cc
+  int64_t LinearRows(int64_t rows) const override;
+  absl::StatusOr<int64_t> PrepareLinear(const LinearSpec& spec) override;
+  absl::StatusOr<LinearNeeds> DescribeLinear(const LinearSpec& spec) override;
+  absl::Status Run(const LinearArgs& args) override;
 
   // rows.cc
   absl::Status Run(const LayerNormArgs& args) override;
@@ -28,10 +36,6 @@ class CudaBackend : public Backend {
   absl::Status Run(const CopyKvBlocksArgs& args) override;
 
   // missing.cc
-  int64_t LinearRows(int64_t rows) const override;
-  absl::StatusOr<int64_t> PrepareLinear(const LinearSpec& spec) override;
-  absl::StatusOr<LinearNeeds> DescribeLinear(const LinearSpec& spec) override;
-  absl::Status Run(const LinearArgs& args) override;
   int64_t AttentionScratchBytes(int64_t head_dim) const override;
   absl::Status Run(const AttentionArgs& args) override;
   absl::Status Run(const PagedAttentionArgs& args) override;
@@ -39,6 +43,7 @@ class CudaBackend : public Backend {
 
  private:
   CudaLane& lane_;
+  Products& products_;
   const Grid grid_;
 };
 

@@ -9,6 +9,7 @@
 #include "runtime/cuda/cuda_lane.h"
 #include "runtime/cuda/cuda_memory.h"
 #include "runtime/cuda/cuda_status.h"
+#include "runtime/cuda/products.h"
 
 namespace headroom::runtime::cuda {
 namespace {
@@ -17,12 +18,14 @@ constexpr int kCapabilityMin = 8;  // major: bf16 products and cp.async
 
 class Cuda : public Device {
  public:
-  Cuda(const cudaDeviceProp& card, std::unique_ptr<CudaMemory> memory, std::unique_ptr<CudaLane> lane)
+  Cuda(const cudaDeviceProp& card, std::unique_ptr<CudaMemory> memory, std::unique_ptr<CudaLane> lane,
+       std::unique_ptr<Products> products)
       : description_(absl::StrCat(card.name, ", compute capability ", card.major, ".", card.minor, ", ",
                                   card.multiProcessorCount, " multiprocessors")),
         memory_(std::move(memory)),
         lane_(std::move(lane)),
-        backend_(*lane_, card.multiProcessorCount) {}
+        products_(std::move(products)),
+        backend_(*lane_, *products_, card.multiProcessorCount) {}
 
   std::string Describe() const override { return description_; }
   memory::DeviceMemory& memory() override { return *memory_; }
@@ -35,6 +38,7 @@ class Cuda : public Device {
   const std::string description_;
   const std::unique_ptr<CudaMemory> memory_;
   const std::unique_ptr<CudaLane> lane_;
+  const std::unique_ptr<Products> products_;
   CudaBackend backend_;
 };
 
@@ -63,7 +67,8 @@ absl::StatusOr<std::unique_ptr<Device>> CreateCudaDevice(const DeviceOptions&) {
       CudaStatus(cudaInitDevice(0, cudaDeviceScheduleBlockingSync, cudaInitDeviceFlagsAreValid), "opening the card"));
   HEADROOM_ASSIGN_OR_RETURN(std::unique_ptr<CudaMemory> memory, CudaMemory::Create());
   HEADROOM_ASSIGN_OR_RETURN(std::unique_ptr<CudaLane> lane, CudaLane::Create());
-  return std::make_unique<Cuda>(card, std::move(memory), std::move(lane));
+  HEADROOM_ASSIGN_OR_RETURN(std::unique_ptr<Products> products, Products::Create(10 * card.major + card.minor));
+  return std::make_unique<Cuda>(card, std::move(memory), std::move(lane), std::move(products));
 }
 
 }  // namespace headroom::runtime::cuda

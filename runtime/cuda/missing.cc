@@ -10,11 +10,7 @@ absl::Status Missing(const char* operation) {
 
 }  // namespace
 
-int64_t CudaBackend::LinearRows(int64_t rows) const { return rows; }
 int64_t CudaBackend::AttentionScratchBytes(int64_t) const { return 0; }
-absl::StatusOr<int64_t> CudaBackend::PrepareLinear(const LinearSpec&) { return Missing("Linear"); }
-absl::StatusOr<LinearNeeds> CudaBackend::DescribeLinear(const LinearSpec&) { return Missing("Linear"); }
-absl::Status CudaBackend::Run(const LinearArgs&) { return Missing("Linear"); }
 absl::Status CudaBackend::Run(const AttentionArgs&) { return Missing("Attention"); }
 absl::Status CudaBackend::Run(const PagedAttentionArgs&) { return Missing("PagedAttention"); }
 absl::Status CudaBackend::Run(const SampleArgs&) { return Missing("Sample"); }

@@ -75,6 +75,13 @@ TEST_F(LinearTest, AgreesWithDoubleOnModelLikeShapes) {
     Check({1, 512, 3584, dtype, true, false, false});
     Check({8, 1152, 4304, dtype, true, true, false});
     Check({70, 304, 1152, dtype, true, true, false});
+    for (const bool bias : {false, true}) {
+      for (const bool accumulate : {false, true}) {
+        for (const bool kn : {false, true}) {
+          for (const int64_t m : {3, 9, 72}) Check({m, 64, 136, dtype, bias, accumulate, kn});
+        }
+      }
+    }
   }
 }
 

@@ -11,9 +11,9 @@ struct SinCos {
   float sin, cos;
 };
 
-// Of any f32 angle. CUDA's own sine would do, but for a table in local memory: a stack frame, reserved for every thread that the
-// card can hold. So the angle is brought to [−π/4, π/4] in f64, which is exact enough up to 2^31, and Taylor's polynomials
-// do the rest, within an ulp or so of f32.
+// Of any f32 angle. CUDA's own sine would do, but for a table in local memory: a stack frame, reserved for every thread
+// that the card can hold. So the angle is brought to [−π/4, π/4] in f64, which is exact enough up to 2^31, and Taylor's
+// polynomials do the rest, within an ulp or so of f32.
 __device__ SinCos SinCosOf(float angle) {
   const double turns = rint(angle * 0.63661977236758134308);  // quarter turns: 2/π
   const double rest = fma(-turns, 6.123233995736766036e-17, fma(-turns, 1.5707963267948966192, double{angle}));

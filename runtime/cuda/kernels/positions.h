@@ -1,4 +1,5 @@
-// Rotary embedding and sine tables (runtime/ops/rope.h, runtime/ops/positions.h). Each returns what its launch answered.
+// Rotary embedding and sine tables (runtime/ops/rope.h, runtime/ops/positions.h). Each returns what its launch
+// answered.
 #pragma once
 
 #include "runtime/cuda/kernels/grid.h"
