@@ -1,5 +1,5 @@
-// Products through cuBLASLt. What is computed row-major, y [M,N] = x · Wᵀ, is the same bytes as column-major yᵀ = W · xᵀ:
-// m = N, n = M, the first operand W, transposed ([N,K]) or as it lies ([K,N]), the second xᵀ as it lies.
+// Products through cuBLASLt. What is computed row-major, y [M,N] = x · Wᵀ, is the same bytes as column-major yᵀ = W ·
+// xᵀ: m = N, n = M, the first operand W, transposed ([N,K]) or as it lies ([K,N]), the second xᵀ as it lies.
 #pragma once
 
 #include <cublasLt.h>

@@ -6,7 +6,8 @@ namespace {
 
 constexpr int kTile = 16;
 
-// A block computes tiles of kTile × kTile, a thread one value of each. For odd shapes: made to be right, not to be fast.
+// A block computes tiles of kTile × kTile, a thread one value of each. For odd shapes: made to be right, not to be
+// fast.
 template <typename In>
 __global__ void __launch_bounds__(kTile* kTile)
     Product(const In* x, int64_t x_stride, const In* weight, int64_t n_stride, int64_t k_stride, const float* bias,
