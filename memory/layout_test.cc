@@ -286,7 +286,7 @@ class BigEmbeddings : public ::testing::Test {
   }
   ~BigEmbeddings() override { device_.Release(reserved_); }
   absl::Status Load(const LoadProgress& progress) {
-    const absl::Status status = layout_.Load(*checkpoint_, model::WeightPart::kLlm, device_, reserved_, progress);
+    absl::Status status = layout_.Load(*checkpoint_, model::WeightPart::kLlm, device_, reserved_, progress);
     HEADROOM_CHECK(device_.Read(reserved_.data, memory_).ok());
     return status;
   }
