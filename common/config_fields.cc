@@ -59,10 +59,14 @@ void ConfigFields::OptionalAddress(const std::string& name, std::string* value, 
 void ConfigFields::AddAddress(const std::string& name, std::string* value, bool optional, const std::string& help) {
   const std::string bounds = optional ? "HOST:PORT or empty" : "HOST:PORT";
   fields_.push_back({name, "address", *value, bounds, help, [=](const ConfigScalar& scalar) {
-                       if (!(optional && scalar.text.empty()) && !IsAddress(scalar.text)) {
-                         return Bad(scalar, name, bounds + " with a port up to 65535");
+                       value->clear();
+                       if (optional && scalar.text.empty()) return absl::OkStatus();
+                       auto address = NormalAddress(scalar.text);
+                       if (!address.ok()) {
+                         return Bad(scalar, name,
+                                    absl::StrCat(address.status().message(), optional ? ", or empty" : ""));
                        }
-                       *value = scalar.text;
+                       *value = *std::move(address);
                        return absl::OkStatus();
                      }});
 }

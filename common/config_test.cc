@@ -79,13 +79,25 @@ INSTANTIATE_TEST_SUITE_P(
         BadCase{"gateway:\n  listen: 127.0.0.1:99999\n", "a.yaml:2: listen: wanted HOST:PORT"},
         BadCase{"gateway:\n  listen: \"\"\n", "listen: wanted HOST:PORT"},
         BadCase{"gateway:\n  scheduler: somewhere\n", "scheduler: wanted HOST:PORT"},
-        BadCase{"gateway:\n  metrics_listen: 7710\n", "metrics_listen: wanted HOST:PORT or empty"}));
+        BadCase{"gateway:\n  metrics_listen: 7710\n",
+                "metrics_listen: wanted HOST:PORT with a port up to 65535, or empty"}));
+
+// A chart writes [$(POD_IP)]:7702 and does not know of which family a pod's address will be.
+TEST(ConfigTest, BracketsOfAddresses) {
+  const auto config = ParseConfig("", "a.yaml", {"gateway.listen=[10.0.0.7]:7700", "gateway.metrics_listen=[::]:7710"});
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->gateway.listen, "10.0.0.7:7700");
+  EXPECT_EQ(config->gateway.metrics_listen, "[::]:7710");
+  EXPECT_THAT(ParseConfig("", "a.yaml", {"gateway.listen=::1:7702"}).status().message(),
+              HasSubstr("an IPv6 address in brackets as in [::1]:7700, got '::1:7702'"));
+}
 
 TEST(ConfigTest, Addresses) {
   for (const char* good : {"127.0.0.1:0", "[::1]:65535", "scheduler:7701", "dns:///scheduler:7701", "unix:/run/x"}) {
     EXPECT_TRUE(ParseConfig("", "a.yaml", {absl::StrCat("gateway.listen=", good)}).ok()) << good;
   }
-  for (const char* bad : {"", ":1", "host", "host:", "host:65536", "host:-1", "host:1x", "unix:"}) {
+  for (const char* bad :
+       {"", ":1", "host", "host:", "host:65536", "host:-1", "host:1x", "unix:", "dns:///host", "[]:1"}) {
     EXPECT_FALSE(ParseConfig("", "a.yaml", {absl::StrCat("gateway.listen=", bad)}).ok()) << bad;
   }
   EXPECT_TRUE(ParseConfig("", "a.yaml", {"gateway.metrics_listen="}).ok());

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cmath>
 
+#include "absl/strings/str_cat.h"
 #include "common/address.h"
 
 namespace headroom {
@@ -30,10 +31,12 @@ void Flags::Text(const std::string& name, std::string* value, const std::string&
 
 void Flags::Address(const std::string& name, std::string* value, const std::string& help) {
   flags_.push_back({name, help + " (default " + *value + ")", true, [name, value](const std::string& text) {
-                      if (!IsAddress(text)) {
-                        return absl::InvalidArgumentError("--" + name + " wants HOST:PORT, got '" + text + "'");
+                      auto address = NormalAddress(text);
+                      if (!address.ok()) {
+                        return absl::InvalidArgumentError(
+                            absl::StrCat("--", name, " wants ", address.status().message(), ", got '", text, "'"));
                       }
-                      *value = text;
+                      *value = *std::move(address);
                       return absl::OkStatus();
                     }});
 }

@@ -324,8 +324,7 @@ std::string MetricReference() {
       "Written by `headroom metrics`; a test compares. Every service answers on its `metrics_listen` address, path "
       "`/metrics`; `headroom up` shows all of them on the gateway's.\n"
       "Histograms have the usual `_bucket`, `_sum` and `_count`. Open labels take one value for each thing named, so "
-      "their number is bounded by the configuration, never by what clients send.\n"
-      "`exposer_*` beside them are of the exposition library (prometheus-cpp) about itself.\n\n"
+      "their number is bounded by the configuration, never by what clients send.\n\n"
       "| name | type | unit | labels | service | meaning |\n| --- | --- | --- | --- | --- | --- |\n";
   std::map<std::string, std::string> long_sets;
   for (const MetricDefinition& metric : MetricCatalogue()) {

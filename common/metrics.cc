@@ -116,8 +116,14 @@ struct Metrics::Impl {
   const std::vector<MetricDefinition>& catalogue;
   std::shared_ptr<prometheus::Registry> registry = std::make_shared<prometheus::Registry>();
   std::shared_ptr<SnapshotCollectors> snapshots = std::make_shared<SnapshotCollectors>(catalogue);
-  std::unique_ptr<MetricsServer> server;
   std::shared_ptr<void> process;
+  std::unique_ptr<MetricsServer> server;  // gone before what it shows
+
+  std::string Render() const {
+    std::vector<prometheus::MetricFamily> families = registry->Collect();
+    for (prometheus::MetricFamily& family : snapshots->Collect()) families.push_back(std::move(family));
+    return prometheus::TextSerializer().Serialize(families);
+  }
 };
 
 void Counter::Increment(double by) { counter_->Increment(by); }
@@ -132,9 +138,7 @@ absl::StatusOr<std::unique_ptr<Metrics>> Metrics::Create(const std::string& list
                                                          const std::vector<MetricDefinition>& catalogue) {
   auto impl = std::make_unique<Impl>(catalogue);
   if (!listen.empty()) {
-    HEADROOM_ASSIGN_OR_RETURN(impl->server, MetricsServer::Start(listen));
-    impl->server->Show(impl->registry);
-    impl->server->Show(impl->snapshots);
+    HEADROOM_ASSIGN_OR_RETURN(impl->server, MetricsServer::Start(listen, [raw = impl.get()] { return raw->Render(); }));
   }
   std::unique_ptr<Metrics> metrics(new Metrics(std::move(impl)));
   if (FindMetric(catalogue, "headroom_build_info") == nullptr) return metrics;
@@ -171,11 +175,7 @@ std::shared_ptr<void> Metrics::AddCollector(std::function<std::vector<MetricSamp
   return std::shared_ptr<void>(nullptr, [snapshots, position](void*) { snapshots->Remove(position); });
 }
 
-std::string Metrics::Render() const {
-  std::vector<prometheus::MetricFamily> families = impl_->registry->Collect();
-  for (prometheus::MetricFamily& family : impl_->snapshots->Collect()) families.push_back(std::move(family));
-  return prometheus::TextSerializer().Serialize(families);
-}
+std::string Metrics::Render() const { return impl_->Render(); }
 
 int Metrics::port() const { return impl_->server == nullptr ? 0 : impl_->server->port(); }
 

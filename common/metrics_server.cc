@@ -1,86 +1,170 @@
 #include "common/metrics_server.h"
 
-#include <CivetServer.h>
-#include <netdb.h>
-#include <prometheus/exposer.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ip/v6_only.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/beast/core.hpp>
+#include <boost/beast/http.hpp>
 #include <chrono>
-#include <cstring>
-#include <stop_token>
+#include <list>
 #include <thread>
 #include <utility>
-#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/address.h"
 
 namespace headroom {
 namespace {
 
-constexpr std::chrono::milliseconds kKnockPeriod(5);
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+namespace http = boost::beast::http;
+using asio::ip::tcp;
+using boost::system::error_code;
 
-// prometheus-cpp answers GET only, and civetweb everything else with 404. HEAD gets the headers of GET without
-// Content-Length, which only a scrape could tell (RFC 9110, 9.3.2). 0: not ours, civetweb goes on.
-int AnswerHead(mg_connection* connection) {
-  const mg_request_info* request = mg_get_request_info(connection);
-  if (strcmp(request->request_method, "HEAD") != 0 || strcmp(request->local_uri, "/metrics") != 0) return 0;
-  mg_printf(connection, "HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n");
-  return 200;
-}
+// A scraper that stops in the middle of its request, or of reading its answer, holds a connection for so long only.
+constexpr std::chrono::seconds kExchangeMax(5);
+constexpr std::chrono::minutes kIdleMax(2);
+constexpr std::chrono::milliseconds kAcceptPause(100);
+constexpr size_t kConnectionsMax = 64;  // beyond them, the oldest one goes
+constexpr size_t kHeaderBytesMax = 8192;
 
-// Connects and leaves again. `host`: as in "HOST:PORT", an IPv6 one in brackets.
-void Knock(std::string host, int port) {
-  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
-  addrinfo hints = {};
-  hints.ai_flags = AI_NUMERICSERV;
-  hints.ai_socktype = SOCK_STREAM;
-  addrinfo* found = nullptr;
-  if (getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found) != 0) return;
-  const int connection = socket(found->ai_family, found->ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  if (connection >= 0) {
-    // The attempt is all that matters.
-    [[maybe_unused]] const int connected = connect(connection, found->ai_addr, found->ai_addrlen);
-    close(connection);
-  }
-  freeaddrinfo(found);
+// As an operation ends: its error in `error`.
+auto Into(error_code& error) { return asio::redirect_error(asio::use_awaitable, error); }
+
+http::message_generator AnswerTo(const http::request<http::empty_body>& request, const std::string& text) {
+  const bool head = request.method() == http::verb::head;
+  const bool known = request.target() == "/metrics";
+  const bool allowed = head || request.method() == http::verb::get;
+  http::response<http::string_body> response(!known    ? http::status::not_found
+                                             : allowed ? http::status::ok
+                                                       : http::status::method_not_allowed,
+                                             request.version());
+  response.keep_alive(request.keep_alive());
+  response.set(http::field::content_type, "text/plain; version=0.0.4; charset=utf-8");
+  if (!allowed) response.set(http::field::allow, "GET, HEAD");
+  if (known && allowed) response.body() = text;
+  response.prepare_payload();
+  if (!head) return response;
+  // The length of what GET would bring, and nothing of it.
+  http::response<http::empty_body> headers(std::move(response.base()));
+  return headers;
 }
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<MetricsServer>> MetricsServer::Start(const std::string& listen) {
-  CivetCallbacks callbacks;
-  callbacks.begin_request = AnswerHead;
-  try {
-    // A scraper that stops in the middle of its request holds a thread for so long only.
-    auto exposer = std::make_unique<prometheus::Exposer>(
-        std::vector<std::string>{"listening_ports", listen, "num_threads", "4", "request_timeout_ms", "1000"},
-        &callbacks);
-    return std::unique_ptr<MetricsServer>(new MetricsServer(listen.substr(0, listen.rfind(':')), std::move(exposer)));
-  } catch (const std::exception&) {
-    return absl::UnavailableError("cannot serve metrics on " + listen + ": address in use or not valid");
+class MetricsServer::Impl {
+ public:
+  explicit Impl(std::function<std::string()> render) : render_(std::move(render)) {}
+  ~Impl() {
+    context_.stop();
+    if (thread_.joinable()) thread_.join();
   }
-}
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
 
-MetricsServer::MetricsServer(std::string host, std::unique_ptr<prometheus::Exposer> exposer)
-    : host_(std::move(host)), exposer_(std::move(exposer)) {}
-
-// Civetweb's listener looks whether it shall stop when a connection comes, and else every 2 s: so one comes.
-MetricsServer::~MetricsServer() {
-  const std::jthread knocking([host = host_, port = port()](const std::stop_token& stop) {
-    while (!stop.stop_requested()) {
-      Knock(host, port);
-      std::this_thread::sleep_for(kKnockPeriod);
+  error_code Bind(const HostPort& address) {
+    error_code error;
+    tcp::resolver resolver(context_);
+    const auto found = resolver.resolve(address.host, std::to_string(address.port),
+                                        tcp::resolver::passive | tcp::resolver::numeric_service, error);
+    if (error) return error;
+    error = Listen(found.begin()->endpoint());
+    // A kernel without IPv6 has all of its addresses in the other family.
+    if (error == asio::error::address_family_not_supported && address.host == "::") {
+      error = Listen(tcp::endpoint(tcp::v4(), address.port));
     }
-  });
-  exposer_.reset();
+    return error;
+  }
+
+  void Run() {
+    asio::co_spawn(context_, Accept(), asio::detached);
+    thread_ = std::thread([this] { context_.run(); });
+  }
+
+  int port() const { return port_; }
+
+ private:
+  using Connections = std::list<beast::tcp_stream>;
+
+  error_code Listen(const tcp::endpoint& endpoint) {
+    error_code error;
+    if (acceptor_.is_open()) acceptor_.close(error);
+    if (acceptor_.open(endpoint.protocol(), error)) return error;
+    if (endpoint.protocol() == tcp::v6()) acceptor_.set_option(asio::ip::v6_only(false), error);
+    acceptor_.set_option(asio::socket_base::reuse_address(true), error);
+    if (acceptor_.bind(endpoint, error) || acceptor_.listen(asio::socket_base::max_listen_connections, error)) {
+      return error;
+    }
+    port_ = acceptor_.local_endpoint(error).port();
+    return error;
+  }
+
+  asio::awaitable<void> Accept() {
+    while (true) {
+      error_code error;
+      tcp::socket socket = co_await acceptor_.async_accept(Into(error));
+      if (error) {  // no descriptor is left: give others the time to close theirs
+        co_await asio::steady_timer(context_, kAcceptPause).async_wait(Into(error));
+        continue;
+      }
+      if (connections_.size() >= kConnectionsMax) connections_.front().close();
+      connections_.emplace_back(std::move(socket));
+      asio::co_spawn(context_, Serve(std::prev(connections_.end())), asio::detached);
+    }
+  }
+
+  asio::awaitable<void> Serve(Connections::iterator connection) {
+    beast::tcp_stream& stream = *connection;
+    beast::flat_buffer buffer(kHeaderBytesMax);
+    error_code error;
+    for (bool more = true, first = true; more && !error; first = false) {
+      stream.expires_after(first ? std::chrono::seconds(kExchangeMax) : std::chrono::seconds(kIdleMax));
+      http::request_parser<http::empty_body> parser;
+      parser.header_limit(kHeaderBytesMax);
+      co_await http::async_read(stream, buffer, parser, Into(error));
+      if (error) break;
+      stream.expires_after(kExchangeMax);
+      http::message_generator answer = AnswerTo(parser.get(), render_());
+      more = answer.keep_alive();
+      co_await beast::async_write(stream, std::move(answer), Into(error));
+    }
+    stream.socket().shutdown(tcp::socket::shutdown_send, error);
+    connections_.erase(connection);
+  }
+
+  const std::function<std::string()> render_;
+  asio::io_context context_{1};
+  tcp::acceptor acceptor_{context_};
+  Connections connections_;  // used on the thread alone
+  int port_ = 0;
+  std::thread thread_;
+};
+
+MetricsServer::MetricsServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+MetricsServer::~MetricsServer() = default;
+
+absl::StatusOr<std::unique_ptr<MetricsServer>> MetricsServer::Start(const std::string& listen,
+                                                                    std::function<std::string()> render) {
+  const absl::StatusOr<HostPort> address = SplitAddress(listen);
+  if (!address.ok()) {
+    return absl::UnavailableError(
+        absl::StrCat("cannot serve metrics on ", listen, ": wanted ", address.status().message()));
+  }
+  auto impl = std::make_unique<Impl>(std::move(render));
+  if (const error_code error = impl->Bind(*address)) {
+    return absl::UnavailableError(absl::StrCat("cannot serve metrics on ", listen, ": ", error.message()));
+  }
+  impl->Run();
+  return std::unique_ptr<MetricsServer>(new MetricsServer(std::move(impl)));
 }
 
-void MetricsServer::Show(const std::weak_ptr<prometheus::Collectable>& collectable) {
-  exposer_->RegisterCollectable(collectable);
-}
-
-int MetricsServer::port() const {
-  const std::vector<int> ports = exposer_->GetListeningPorts();
-  return ports.empty() ? 0 : ports.front();
-}
+int MetricsServer::port() const { return impl_->port(); }
 
 }  // namespace headroom

@@ -1,35 +1,33 @@
-// The HTTP server of one process's metrics: prometheus-cpp's exposer on civetweb, with what the two lack. Knows nothing
-// of what it serves.
+// The HTTP server of one process's metrics, on a thread of its own. Knows nothing of what it serves.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
 #include "common/status.h"
 
-namespace prometheus {
-class Collectable;
-class Exposer;
-}  // namespace prometheus
-
 namespace headroom {
 
-// Thread-safe after Start.
 class MetricsServer {
  public:
-  // Answers GET and HEAD of /metrics on `listen` (host:port, port 0 takes a free one). UNAVAILABLE when it cannot bind.
-  static absl::StatusOr<std::unique_ptr<MetricsServer>> Start(const std::string& listen);
+  // Answers GET and HEAD of /metrics on `listen` (common/address.h; port 0 takes a free one; [::] is every address of
+  // both families) with what `render` returns, which is called on the server's thread, one call at a time.
+  // UNAVAILABLE when it cannot bind, with the reason.
+  static absl::StatusOr<std::unique_ptr<MetricsServer>> Start(const std::string& listen,
+                                                              std::function<std::string()> render);
+  // Waits for a call of `render` that runs.
   ~MetricsServer();
+  MetricsServer(const MetricsServer&) = delete;
+  MetricsServer& operator=(const MetricsServer&) = delete;
 
-  // Shown from here on for as long as it lives.
-  void Show(const std::weak_ptr<prometheus::Collectable>& collectable);
   int port() const;
 
  private:
-  MetricsServer(std::string host, std::unique_ptr<prometheus::Exposer> exposer);
+  class Impl;
+  explicit MetricsServer(std::unique_ptr<Impl> impl);
 
-  const std::string host_;
-  std::unique_ptr<prometheus::Exposer> exposer_;
+  std::unique_ptr<Impl> impl_;
 };
 
 }  // namespace headroom

@@ -204,22 +204,23 @@ std::string Ask(int port, const std::string& method, const std::string& path) {
   return Connection(port, method + " " + path + " HTTP/1.0\r\n\r\n").Answer();
 }
 
-// Each thread of the server is given half a request; what comes after them is answered all the same.
+// More halves of requests than the server keeps connections; what comes after them is answered all the same.
 TEST(MetricsTest, HalfRequestsDoNotBlockScrapes) {
   auto metrics = Metrics::Create("127.0.0.1:0", TestCatalogue());
   ASSERT_TRUE(metrics.ok()) << metrics.status();
   const int port = (*metrics)->port();
   std::list<Connection> halves;
-  for (int i = 0; i < 8; ++i) halves.emplace_back(port, i % 2 == 0 ? "GET /metr" : "HEAD /metr");
+  for (int i = 0; i < 100; ++i) halves.emplace_back(port, i % 2 == 0 ? "GET /metr" : "HEAD /metr");
   EXPECT_THAT(Ask(port, "GET", "/metrics").substr(0, 12), HasSubstr("200"));
 }
 
 TEST(MetricsTest, HeadIsGetWithoutTheBody) {
   auto metrics = Metrics::Create("127.0.0.1:0", TestCatalogue());
   ASSERT_TRUE(metrics.ok()) << metrics.status();
+  (*metrics)->AddCounter("headroom_test_total").Increment();
   const int port = (*metrics)->port();
   const std::string get = Ask(port, "GET", "/metrics"), head = Ask(port, "HEAD", "/metrics");
-  for (const char* line : {"200 OK\r\n", "\r\nContent-Type: text/plain; charset=utf-8\r\n"}) {
+  for (const char* line : {"200 OK\r\n", "\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n"}) {
     EXPECT_THAT(get, HasSubstr(line));
     EXPECT_THAT(head, HasSubstr(line));
   }
@@ -228,6 +229,61 @@ TEST(MetricsTest, HeadIsGetWithoutTheBody) {
   EXPECT_EQ(head.find("\r\n\r\n"), head.size() - 4);
   for (const char* method : {"GET", "HEAD"})
     EXPECT_THAT(Ask(port, method, "/elsewhere").substr(0, 12), HasSubstr("404"));
+}
+
+TEST(MetricsTest, OneConnectionServesManyScrapes) {
+  auto metrics = Metrics::Create("127.0.0.1:0", TestCatalogue());
+  ASSERT_TRUE(metrics.ok()) << metrics.status();
+  const std::string get = "GET /metrics HTTP/1.1\r\nHost: h\r\n";
+  const std::string answers = Connection((*metrics)->port(), get + "\r\n" + get + "Connection: close\r\n\r\n").Answer();
+  EXPECT_THAT(answers.substr(answers.find("\r\n\r\n")), HasSubstr("HTTP/1.1 200 OK"));
+}
+
+TEST(MetricsTest, RefusesWhatNoScrapeIs) {
+  auto metrics = Metrics::Create("127.0.0.1:0", TestCatalogue());
+  ASSERT_TRUE(metrics.ok()) << metrics.status();
+  const int port = (*metrics)->port();
+  EXPECT_THAT(Ask(port, "POST", "/metrics"), HasSubstr("405"));
+  EXPECT_EQ(Ask(port, "GET", "/" + std::string(100'000, 'x')), "");
+  EXPECT_EQ(Ask(port, "\x16\x03\x01", "?"), "");
+  EXPECT_THAT(Ask(port, "GET", "/metrics"), HasSubstr("200 OK"));
+}
+
+bool MachineHasIpv6() {
+  const int probe = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in6 address = {};
+  address.sin6_family = AF_INET6;
+  address.sin6_addr = in6addr_loopback;
+  const bool has = probe >= 0 && bind(probe, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+  if (probe >= 0) close(probe);
+  return has;
+}
+
+std::string AskIpv6(int port) {
+  const int connection = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in6 address = {};
+  address.sin6_family = AF_INET6;
+  address.sin6_addr = in6addr_loopback;
+  address.sin6_port = htons(static_cast<uint16_t>(port));
+  EXPECT_EQ(connect(connection, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+  const std::string request = "GET /metrics HTTP/1.0\r\n\r\n";
+  EXPECT_EQ(write(connection, request.data(), request.size()), static_cast<ssize_t>(request.size()));
+  std::string answer(12, ' ');
+  EXPECT_EQ(recv(connection, answer.data(), answer.size(), MSG_WAITALL), static_cast<ssize_t>(answer.size()));
+  close(connection);
+  return answer;
+}
+
+// [::] is every address of both families, also where the machine has but one.
+TEST(MetricsTest, EveryFamily) {
+  auto metrics = Metrics::Create("[::]:0", TestCatalogue());
+  ASSERT_TRUE(metrics.ok()) << metrics.status();
+  EXPECT_THAT(Ask((*metrics)->port(), "GET", "/metrics"), HasSubstr("200 OK"));
+  if (!MachineHasIpv6()) GTEST_SKIP() << "no IPv6 here";
+  EXPECT_EQ(AskIpv6((*metrics)->port()), "HTTP/1.0 200");
+  auto loopback = Metrics::Create("[::1]:0", TestCatalogue());
+  ASSERT_TRUE(loopback.ok()) << loopback.status();
+  EXPECT_EQ(AskIpv6((*loopback)->port()), "HTTP/1.0 200");
 }
 
 TEST(MetricsTest, CountsFromManyThreads) {
