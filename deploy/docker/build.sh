@@ -17,7 +17,7 @@ build_packages="g++ cmake ninja-build ccache mold pkg-config binutils
   libgrpc++-dev protobuf-compiler-grpc libprotobuf-dev protobuf-compiler libabsl-dev libyaml-cpp-dev prometheus-cpp-dev libdnnl-dev
   nlohmann-json3-dev libicu-dev libpcre2-dev libpng-dev libjpeg62-turbo-dev libwebp-dev libgif-dev libboost1.81-dev libseccomp-dev libssl-dev"
 
-runtime_packages="libstdc++6 libgomp1 libgrpc++1.51 libprotobuf32 libabsl20220623 libyaml-cpp0.7 libprometheus-cpp-core1.0 libprometheus-cpp-pull1.0
+runtime_packages="libstdc++6 libgomp1 libgrpc++1.51 libprotobuf32 libabsl20220623 libyaml-cpp0.7 libprometheus-cpp-core1.0
   libdnnl2 libicu72 libpcre2-8-0 libpng16-16 libjpeg62-turbo libwebp7 libwebpdemux2 libgif7 libseccomp2 libssl3"
 
 install() {

@@ -36,7 +36,7 @@ class Pod:
 
     def start(self, objects, claims, names):
         """claims: {claim: folder}; names: {text: replacement} for Services."""
-        replaced = dict(names) | {"0.0.0.0": self.address}
+        replaced = dict(names) | {"[::]": self.address}
         for mount in self.container["volumeMounts"]:
             volume = next(volume for volume in self.spec["volumes"] if volume["name"] == mount["name"])
             if "persistentVolumeClaim" in volume:

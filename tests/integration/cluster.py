@@ -147,8 +147,9 @@ class Cluster:
 
     SERVICES = ("scheduler", "vision-worker", "llm-worker", "gateway")
 
-    def __init__(self, mode, log_dir, model=DEMO_MODEL, settings=(), environment=None, prefix=()):
+    def __init__(self, mode, log_dir, model=DEMO_MODEL, settings=(), environment=None, prefix=(), host="127.0.0.1"):
         self.mode = mode
+        self.host = host  # as in HOST:PORT
         self.log_dir = log_dir
         self.model = model
         self.ports = {name: free_port() for name in self.SERVICES}
@@ -160,15 +161,15 @@ class Cluster:
 
     @property
     def address(self):
-        return f"127.0.0.1:{self.ports['gateway']}"
+        return f"{self.host}:{self.ports['gateway']}"
 
     def flags(self):
-        scheduler = f"127.0.0.1:{self.ports['scheduler']}"
+        scheduler = f"{self.host}:{self.ports['scheduler']}"
         sections = {"gateway": "gateway", "scheduler": "scheduler", "vision-worker": "vision_worker", "llm-worker": "llm_worker"}
         settings = [f"model.path={self.model}", "log.level=info"]
         for name, section in sections.items():
-            settings.append(f"{section}.listen=127.0.0.1:{self.ports[name]}")
-            settings.append(f"{section}.metrics_listen=127.0.0.1:{self.metrics_ports[name]}")
+            settings.append(f"{section}.listen={self.host}:{self.ports[name]}")
+            settings.append(f"{section}.metrics_listen={self.host}:{self.metrics_ports[name]}")
             if name != "scheduler":
                 settings.append(f"{section}.scheduler={scheduler}")
         flags = ["--config", str(ROOT / "deploy" / "demo.yaml")]

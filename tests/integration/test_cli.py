@@ -53,6 +53,7 @@ def test_ask_two_images(cluster, samples):
     (["--timeout", "-1", "What?"], "--timeout must be"),
     (["--gateway", "nonsense", "What?"], "wants HOST:PORT"),
     (["--gateway", "", "What?"], "wants HOST:PORT"),
+    (["--gateway", "::1:7700", "What?"], "an IPv6 address in brackets as in [::1]:7700"),
     ([], "nothing to ask"),
 ])
 def test_ask_errors(cluster, arguments, words):

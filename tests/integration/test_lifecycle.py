@@ -1,6 +1,8 @@
 """Interruption, start, drain, loss and return of services. The model never ends an answer by itself (cluster.make_endless_model)."""
+import socket
 import subprocess
 import threading
+import urllib.request
 
 import grpc
 import headroom_api as api
@@ -131,6 +133,25 @@ def test_nothing_listens_after_the_end(own_cluster):
     with pytest.raises(grpc.RpcError) as error:
         api.gateway(cluster.address).GetStatus(api.gateway_pb2.GetStatusRequest(), timeout=5)
     assert error.value.code() == grpc.StatusCode.UNAVAILABLE
+
+
+def machine_has_ipv6():
+    with socket.socket(socket.AF_INET6) as probe:
+        try:
+            probe.bind(("::1", 0))
+        except OSError:
+            return False
+    return True
+
+
+@pytest.mark.skipif(not machine_has_ipv6(), reason="this machine has no IPv6")
+def test_a_cluster_on_ipv6_alone(own_cluster):
+    cluster = own_cluster(host="[::1]")
+    assert api.gateway(cluster.address).Complete(PICTURE, timeout=60).finish.usage.completion_tokens == 8
+    for name in cluster.SERVICES:
+        with urllib.request.urlopen(f"http://[::1]:{cluster.metrics_port(name)}/metrics", timeout=30) as answer:
+            assert b"headroom_build_info" in answer.read()
+    assert set(cluster.stop().values()) == {0}
 
 
 def test_reflection_is_off_unless_asked_for(own_cluster):

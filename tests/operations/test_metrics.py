@@ -165,7 +165,7 @@ def test_the_load_was_seen(observed):
 
 def test_promtool_finds_nothing_to_blame(observed):
     for service, scrape in last_scrapes(observed):
-        check = subprocess.run(["promtool", "check", "metrics"], input=ours, capture_output=True, text=True)
+        check = subprocess.run(["promtool", "check", "metrics"], input=scrape.text, capture_output=True, text=True)
         assert check.returncode == 0, f"{service}: {check.stdout}{check.stderr}"
 
 
