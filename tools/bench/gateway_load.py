@@ -24,6 +24,8 @@ CALLS_OF_A_CONNECTION = 1_000
 OPENING_AT_ONCE = 256
 # Of the worker while requests wait: some hold the room, fresh ones pass through the rest.
 SLOTS = 64
+# Opened and counted first, so that what the many cost can be told from what the few cost that stream all the while.
+FIRST = 16
 
 
 def process_figures(pid):
@@ -32,6 +34,13 @@ def process_figures(pid):
     fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     cpu_s = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
     return int(status["VmRSS"].split()[0]) * 1024, cpu_s, int(status["Threads"])
+
+
+async def cpu_percent(pid, seconds):
+    """Of one core, over so many seconds from now."""
+    before = process_figures(pid)[1]
+    await asyncio.sleep(seconds)
+    return round(100 * (process_figures(pid)[1] - before) / seconds, 2)
 
 
 def quantile(values, share):
@@ -108,7 +117,7 @@ async def until(condition, what, patience_s=600):
 
 
 async def measure(api, cluster, label, count, max_tokens, reached, fresh, idle_s):
-    """Opens `count` streams, waits until `reached(load, status)`, and says what they cost."""
+    """Opens `count` streams, waits until `reached(load, status, how many)`, and says what they cost."""
     pid = cluster.processes["gateway"].popen.pid
     load = Load(api, cluster.address, count)
     beside = grpc.aio.insecure_channel(cluster.address, options=[("grpc.use_local_subchannel_pool", 1)])
@@ -116,17 +125,18 @@ async def measure(api, cluster, label, count, max_tokens, reached, fresh, idle_s
     say(f"{label}: alone", **milliseconds(await fresh_requests(api, stub, fresh)))
     bytes_before, _, threads_before = process_figures(pid)
     say(f"{label}: before", rss_mib=bytes_before >> 20, threads=threads_before)
+    await load.open(FIRST, max_tokens)
+    await until(lambda: reached(load, cluster.status(), FIRST), f"the first {FIRST}; failed: {load.failed}")
+    say(f"{label}: {FIRST} of them", started=load.started, cpu_percent=await cpu_percent(pid, idle_s))
     begin = time.monotonic()
-    await load.open(count, max_tokens)
-    await until(lambda: reached(load, cluster.status()), f"{label}; failed: {load.failed}")
+    await load.open(count - FIRST, max_tokens)
+    await until(lambda: reached(load, cluster.status(), count), f"{label}; failed: {load.failed}")
     opened_s = time.monotonic() - begin
     status = cluster.status()
-    bytes_during, cpu_before, threads = process_figures(pid)
-    await asyncio.sleep(idle_s)
-    _, cpu_after, _ = process_figures(pid)
+    bytes_during, _, threads = process_figures(pid)
     say(f"{label}: during", requests=status.requests_running, started=load.started, opened_s=round(opened_s, 1), rss_mib=bytes_during >> 20,
         bytes_each=(bytes_during - bytes_before) // count, charged_each=status.host_bytes_used // max(1, status.requests_running),
-        threads=threads, cpu_percent=round(100 * (cpu_after - cpu_before) / idle_s, 2))
+        threads=threads, cpu_percent=await cpu_percent(pid, idle_s))
     say(f"{label}: fresh beside them", **milliseconds(await fresh_requests(api, stub, fresh)))
     say(f"{label}: after those", requests=cluster.status().requests_running, ended=load.ended, failed=load.failed)
     await load.close()
@@ -167,12 +177,12 @@ def main():
         if given.waiting:
             # Room for very few of the longest sequences beside slots for short ones.
             run("waiting", [f"knobs.max_num_seqs={SLOTS}", "knobs.max_model_len=8192", "device.memory=140MiB"], given.waiting, 8_000,
-                lambda _, status: status.cluster.queue_entries + SLOTS >= given.waiting)
+                lambda load, status, opened: status.cluster.queue_entries + load.started >= opened)
         if given.streaming:
             tokens, seqs = 400, given.streaming + 16
             run("streaming", [f"knobs.max_num_seqs={seqs}", f"knobs.max_num_batched_tokens={max(1_024, 2 * seqs)}",
                               "knobs.max_model_len=480", "device.memory=3GiB", f"llm_worker.waiting_requests_max={seqs}"],
-                given.streaming, tokens, lambda load, _: load.started == given.streaming)
+                given.streaming, tokens, lambda load, _, opened: load.started == opened)
 
 
 if __name__ == "__main__":
