@@ -63,16 +63,17 @@ if(HEADROOM_CUDA_ARCHITECTURES STREQUAL "ship")
 endif()
 list(APPEND HEADROOM_NVCC_FLAGS -gencode arch=compute_80,code=compute_80)
 
-# headroom_cuda_objects(VARIABLE a.cu…): VARIABLE names the objects. ccache knows nvcc.
+# headroom_cuda_objects(VARIABLE a.cu…): VARIABLE names the objects. ccache knows nvcc. A source's property HEADROOM_NVCC_OPTIONS is added to its command.
 function(headroom_cuda_objects variable)
   set(objects)
   foreach(file IN LISTS ARGN)
     set(source ${CMAKE_CURRENT_SOURCE_DIR}/${file})
     set(object ${CMAKE_CURRENT_BINARY_DIR}/${file}.o)
+    get_property(options SOURCE ${file} PROPERTY HEADROOM_NVCC_OPTIONS)
     cmake_path(GET object PARENT_PATH folder)
     file(MAKE_DIRECTORY ${folder})
     add_custom_command(OUTPUT ${object} DEPENDS ${source} DEPFILE ${object}.d VERBATIM COMMENT "nvcc ${file}"
-      COMMAND ${CMAKE_CXX_COMPILER_LAUNCHER} ${HEADROOM_NVCC} ${HEADROOM_NVCC_FLAGS} -ccbin ${CMAKE_CXX_COMPILER}
+      COMMAND ${CMAKE_CXX_COMPILER_LAUNCHER} ${HEADROOM_NVCC} ${HEADROOM_NVCC_FLAGS} ${options} -ccbin ${CMAKE_CXX_COMPILER}
         -I${PROJECT_SOURCE_DIR} -MD -MT ${object} -MF ${object}.d -c ${source} -o ${object})
     list(APPEND objects ${object})
   endforeach()

@@ -4,81 +4,88 @@
 #include <span>
 
 #include "runtime/cpu/cpu_backend.h"
+#include "runtime/ops/sample_math.h"
 
 namespace headroom::runtime::cpu {
 namespace {
 
-struct Candidate {
-  float logit;
-  int32_t id;
-};
-static_assert(sizeof(Candidate) == SampleScratchBytes(1));
+// Candidates are keys (CandidateKey); the penalized logit of an id is computed where it is needed.
+static_assert(sizeof(uint64_t) == SampleScratchBytes(1));
 
-bool Less(const Candidate& a, const Candidate& b) { return a.logit < b.logit || (a.logit == b.logit && a.id > b.id); }
+class Row {
+ public:
+  Row(const float* logits, int64_t vocab_size, const SampleRow& how, const uint32_t* seen)
+      : logits_(logits),
+        vocab_size_(vocab_size),
+        how_(how),
+        seen_(seen),
+        penalty_(how.sampling.repetition_penalty),
+        unit_bits_(UnitBits(vocab_size)) {}
 
-// Fills `candidates` with every id and its penalized logit; false when one is not finite.
-bool Collect(const float* logits, float penalty, const uint32_t* seen, std::span<Candidate> candidates) {
-  for (size_t i = 0; i < candidates.size(); ++i) {
-    if (!std::isfinite(logits[i])) return false;
-    candidates[i] = {logits[i], static_cast<int32_t>(i)};
+  int32_t Sample(std::span<uint64_t> keys) {
+    for (int64_t id = 0; id < vocab_size_; ++id) {
+      if (!std::isfinite(logits_[id])) return kNotFinite;
+      keys[static_cast<size_t>(id)] = CandidateKey(Logit(id), id);
+    }
+    const uint64_t best = *std::max_element(keys.begin(), keys.end());
+    if (how_.sampling.temperature == 0.0f) return static_cast<int32_t>(IdOfKey(best));
+    largest_ = Logit(IdOfKey(best));
+    const int32_t top_k = how_.sampling.top_k;
+    if (top_k > 0 && top_k < vocab_size_) {
+      std::nth_element(keys.begin(), keys.begin() + top_k - 1, keys.end(), std::greater<>());
+      keys = keys.first(static_cast<size_t>(top_k));
+    }
+    uint64_t total = 0;
+    for (const uint64_t key : keys) total += WeightOf(key);
+    if (how_.sampling.top_p < 1.0f) total = KeepTopP(WantedWeight(how_.sampling.top_p, total), keys);
+    return Draw(DrawnWeight(Noise(how_.sampling.seed, how_.choice, how_.position), total),
+                *std::min_element(keys.begin(), keys.end()));
   }
-  if (penalty == 1.0f) return true;
-  for (Candidate& candidate : candidates) {
-    if ((seen[candidate.id / 32] >> (candidate.id % 32) & 1) == 0) continue;
-    // The limit on the penalty keeps finite logits of any sane model finite; the clamp keeps the others so.
-    const float logit = candidate.logit;
-    candidate.logit = std::clamp(logit > 0 ? logit / penalty : logit * penalty, -3e38f, 3e38f);
+
+ private:
+  float Logit(int64_t id) const {
+    const float logit = logits_[id];
+    if (penalty_ == 1.0f || (seen_[id / 32] >> (id % 32) & 1) == 0) return logit;
+    return Penalized(logit, penalty_);
   }
-  return true;
-}
+  uint64_t WeightOf(uint64_t key) const {
+    return Weight(Logit(IdOfKey(key)), largest_, how_.sampling.temperature, unit_bits_);
+  }
 
-std::span<Candidate> KeepTopK(std::span<Candidate> candidates, int32_t top_k) {
-  if (top_k == 0 || top_k >= static_cast<int64_t>(candidates.size())) return candidates;
-  const auto greater = [](const Candidate& a, const Candidate& b) { return Less(b, a); };
-  std::nth_element(candidates.begin(), candidates.begin() + top_k, candidates.end(), greater);
-  candidates = candidates.first(static_cast<size_t>(top_k));
-  // nth_element leaves an order that the standard does not fix; the sums below must not depend on it.
-  std::sort(candidates.begin(), candidates.end(), [](const Candidate& a, const Candidate& b) { return a.id < b.id; });
-  return candidates;
-}
-
-int32_t Draw(std::span<Candidate> candidates, float temperature, float top_p, double noise) {
-  const double largest = std::max_element(candidates.begin(), candidates.end(), Less)->logit;
-  const auto weight = [&](const Candidate& c) { return std::exp((c.logit - largest) / temperature); };
-  double total = 0;
-  for (const Candidate& c : candidates) total += weight(c);
-
-  auto begin = candidates.begin(), end = candidates.end();
-  if (top_p < 1.0f) {
-    // A heap gives the most likely first without sorting the tail, which is most of the vocabulary.
-    std::make_heap(begin, end, Less);
-    const double wanted = top_p * total;
-    double kept = 0;
-    auto heap_end = end;
+  // Leaves the fewest keys that weigh `wanted`; what they weigh. A heap gives the most likely first without sorting the
+  // tail, which is most of the vocabulary.
+  uint64_t KeepTopP(uint64_t wanted, std::span<uint64_t>& keys) const {
+    std::make_heap(keys.begin(), keys.end());
+    auto end = keys.end();
+    uint64_t kept = 0;
     do {
-      std::pop_heap(begin, heap_end, Less);
-      kept += weight(*--heap_end);
-    } while (kept < wanted && heap_end != begin);
-    begin = heap_end;
-    total = kept;
+      std::pop_heap(keys.begin(), end);
+      kept += WeightOf(*--end);
+    } while (kept < wanted && end != keys.begin());
+    keys = keys.last(static_cast<size_t>(keys.end() - end));
+    return kept;
   }
 
-  double left = noise * total;
-  for (auto c = begin; c != end; ++c) {
-    left -= weight(*c);
-    if (left < 0) return c->id;
+  // By id, over the candidates that are not below `least`.
+  int32_t Draw(uint64_t target, uint64_t least) const {
+    uint64_t sum = 0;
+    for (int64_t id = 0; id < vocab_size_; ++id) {
+      const uint64_t key = CandidateKey(Logit(id), id);
+      if (key < least) continue;
+      sum += WeightOf(key);
+      if (sum > target) return static_cast<int32_t>(id);
+    }
+    return kNotFinite;  // not reached: the target is below the sum
   }
-  // Rounding of the running sum may leave a crumb: it belongs to the most likely token.
-  return std::max_element(begin, end, Less)->id;
-}
 
-int32_t SampleOne(const float* logits, const SampleRow& row, const uint32_t* seen, std::span<Candidate> candidates) {
-  const Sampling& sampling = row.sampling;
-  if (!Collect(logits, sampling.repetition_penalty, seen, candidates)) return kNotFinite;
-  if (sampling.temperature == 0.0f) return std::max_element(candidates.begin(), candidates.end(), Less)->id;
-  return Draw(KeepTopK(candidates, sampling.top_k), sampling.temperature, sampling.top_p,
-              Noise(sampling.seed, row.choice, row.position));
-}
+  const float* logits_;
+  int64_t vocab_size_;
+  const SampleRow& how_;
+  const uint32_t* seen_;
+  float penalty_;
+  int unit_bits_;
+  float largest_ = 0;
+};
 
 }  // namespace
 
@@ -87,10 +94,11 @@ absl::Status CpuBackend::Run(const SampleArgs& args) {
   const SampleRow* rows = context_.host.Array(args.rows);
   const uint32_t* seen = context_.host.Array(args.seen);
   int32_t* tokens = context_.host.Array(args.tokens);
-  const std::span<Candidate> candidates(reinterpret_cast<Candidate*>(context_.host.Bytes(args.scratch.data)),
-                                        static_cast<size_t>(logits.cols));
+  const std::span<uint64_t> keys(reinterpret_cast<uint64_t*>(context_.host.Bytes(args.scratch.data)),
+                                 static_cast<size_t>(logits.cols));
   for (int64_t i = 0; i < logits.rows; ++i) {
-    tokens[i] = SampleOne(logits.F32() + i * logits.row_stride, rows[i], seen + i * SeenWords(logits.cols), candidates);
+    Row row(logits.F32() + i * logits.row_stride, logits.cols, rows[i], seen + i * SeenWords(logits.cols));
+    tokens[i] = row.Sample(keys);
   }
   return absl::OkStatus();
 }

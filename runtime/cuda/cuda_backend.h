@@ -35,11 +35,13 @@ class CudaBackend : public Backend {
   absl::Status Run(const PagedKvWriteArgs& args) override;
   absl::Status Run(const CopyKvBlocksArgs& args) override;
 
+  // sample.cc
+  absl::Status Run(const SampleArgs& args) override;
+
   // missing.cc
   int64_t AttentionScratchBytes(int64_t head_dim) const override;
   absl::Status Run(const AttentionArgs& args) override;
   absl::Status Run(const PagedAttentionArgs& args) override;
-  absl::Status Run(const SampleArgs& args) override;
 
  private:
   CudaLane& lane_;

@@ -13,6 +13,5 @@ absl::Status Missing(const char* operation) {
 int64_t CudaBackend::AttentionScratchBytes(int64_t) const { return 0; }
 absl::Status CudaBackend::Run(const AttentionArgs&) { return Missing("Attention"); }
 absl::Status CudaBackend::Run(const PagedAttentionArgs&) { return Missing("PagedAttention"); }
-absl::Status CudaBackend::Run(const SampleArgs&) { return Missing("Sample"); }
 
 }  // namespace headroom::runtime::cuda

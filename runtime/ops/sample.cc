@@ -1,7 +1,5 @@
 #include "runtime/ops/sample.h"
 
-#include <array>
-
 #include "runtime/backend.h"
 #include "runtime/ops/check.h"
 
@@ -29,21 +27,6 @@ absl::Status CheckSampling(const Sampling& sampling) {
                                                    " is not above 0 and at most ", kRepetitionPenaltyMax));
   }
   return absl::OkStatus();
-}
-
-double Noise(uint64_t seed, uint32_t choice, uint64_t position) {
-  std::array<uint32_t, 4> x = {static_cast<uint32_t>(position), static_cast<uint32_t>(position >> 32), choice, 0};
-  uint32_t key_low = static_cast<uint32_t>(seed), key_high = static_cast<uint32_t>(seed >> 32);
-  for (int round = 0; round < 10; ++round) {
-    const uint64_t a = uint64_t{0xD2511F53} * x[0];
-    const uint64_t b = uint64_t{0xCD9E8D57} * x[2];
-    x = {static_cast<uint32_t>(b >> 32) ^ x[1] ^ key_low, static_cast<uint32_t>(b),
-         static_cast<uint32_t>(a >> 32) ^ x[3] ^ key_high, static_cast<uint32_t>(a)};
-    key_low += 0x9E3779B9;
-    key_high += 0xBB67AE85;
-  }
-  const uint64_t bits = (uint64_t{x[1]} << 32 | x[0]) >> 11;
-  return static_cast<double>(bits) * 0x1p-53;
 }
 
 absl::Status Sample(Device& device, const SampleArgs& args) {

@@ -6,10 +6,10 @@
 //   temperature t: logits are divided by t. 0 means greedy: the largest logit, the lowest id among equals.
 //   top_k: the k largest logits stay (among equals the lower ids); 0 means all.
 //   top_p: of those, the smallest set of most likely tokens whose probability reaches top_p stays; at least one.
-//   draw: inverse of the cumulative distribution at the noise below.
+//   draw: inverse of the cumulative distribution, by id, at noise that is a pure function of (seed, choice, position).
 //
-// The noise is a pure function of (seed, choice, position), see Noise(): a request gives the same answer whoever shares
-// its batch, on any device that computes the same logits, and when it moves to another worker in the middle.
+// sample_math.h has the noise and the weights, the same bits on every device: a request gives the same answer whoever
+// shares its batch, on any device that computes the same logits, and when it moves to another worker in the middle.
 #pragma once
 
 #include <cstdint>
@@ -30,10 +30,6 @@ struct Sampling {
 
 // INVALID_ARGUMENT with the value and the limit; NaN is never within a limit.
 absl::Status CheckSampling(const Sampling& sampling);
-
-// Uniform in [0, 1), 53 bits: the first two words of Philox4x32-10 (Salmon, Moraes, Dror, Shaw: Parallel random
-// numbers: as easy as 1, 2, 3; SC 2011) with key = seed and counter = (position low, position high, choice, 0).
-double Noise(uint64_t seed, uint32_t choice, uint64_t position);
 
 // One row.
 struct SampleRow {
