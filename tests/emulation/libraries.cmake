@@ -30,25 +30,11 @@ emulation_library(nccl 2 MAP nccl/libnccl.map DEPS headroom::emulation_arithmeti
   nccl/api.cc nccl/call_site.cc nccl/communicator.cc nccl/connection.cc nccl/endpoint.cc nccl/group.cc nccl/hub.cc nccl/message.cc nccl/settings.cc)
 emulation_library(nvidia-ml 1 MAP nvml/libnvidia-ml.map SOURCES nvml/api.cc nvml/events.cc DEPS emulated_cudart)
 
-# emulation_host_program(NAME library…): build/…/emulation/programs/NAME, without kernels, linked with the real libraries. With debug information:
-# messages name lines of it.
-function(emulation_host_program name)
-  set(target emulation_program_${name})
-  add_executable(${target} programs/${name}.cc)
-  headroom_compile_options(${target} TEST)
-  target_compile_options(${target} PRIVATE -g)
-  target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR})
-  target_include_directories(${target} SYSTEM PRIVATE ${HEADROOM_CUDA_INCLUDE})
-  target_link_libraries(${target} PRIVATE ${ARGN} ${HEADROOM_CUDART})
-  cmake_path(GET HEADROOM_CUDART PARENT_PATH folder)
-  target_link_options(${target} PRIVATE -Wl,-rpath-link,${folder})
-  set_target_properties(${target} PROPERTIES OUTPUT_NAME ${name} RUNTIME_OUTPUT_DIRECTORY ${emulation_dir}/programs SKIP_BUILD_RPATH ON)
-endfunction()
-emulation_host_program(matmul ${HEADROOM_CUBLASLT})
-emulation_host_program(gemm ${HEADROOM_CUBLAS})
+emulation_host_program(matmul LIBRARIES ${HEADROOM_CUBLASLT})
+emulation_host_program(gemm LIBRARIES ${HEADROOM_CUBLAS})
 set(rank_programs collectives collective_graphs collective_faults communicators)
 foreach(name IN LISTS rank_programs)
-  emulation_host_program(${name} ${HEADROOM_NCCL})
+  emulation_host_program(${name} LIBRARIES ${HEADROOM_NCCL})
 endforeach()
 emulation_program(cards programs/cards.cu)
 

@@ -1,6 +1,7 @@
 // The kernels as nvcc compiles them, for several architectures, in several orders, against references in double.
 #include <gmock/gmock.h>
 
+#include "tests/emulation/kernels/machine_device.h"
 #include "tests/emulation/kernels/workloads.h"
 
 namespace emulation {
@@ -14,28 +15,26 @@ struct Setting {
 
 class Kernels : public testing::TestWithParam<Setting> {
  public:
-  TestDevice& Device(const std::string& file) {
+  double Error(const std::string& file, const std::string& kernel) {
     device_.options.seed = GetParam().seed;
     device_.options.split_warps = GetParam().split_warps;
     device_.options.checked = GetParam().checked;
     device_.options.count = true;
     device_.Load(KernelPtx(file, GetParam().architecture));
-    return device_;
+    MachineDevice machine(device_);
+    return WorkloadOf(kernel).run(machine, kernel, {});
   }
 
  private:
   TestDevice device_;
 };
 
-TEST_P(Kernels, RowNorm) { EXPECT_LT(RunRowNorm(Device("row_norm"), "RowNorm").error, kErrorMax); }
-TEST_P(Kernels, PagedAttention) {
-  EXPECT_LT(RunPagedAttention(Device("paged_attention"), "PagedAttention").error, kErrorMax);
-}
-TEST_P(Kernels, FlashAttention) {
-  EXPECT_LT(RunFlashAttention(Device("flash_attention"), "FlashAttention").error, kErrorMax);
-}
-TEST_P(Kernels, SumByLastBlock) { EXPECT_EQ(RunSumByLastBlock(Device("features"), "SumByLastBlock").error, 0); }
-TEST_P(Kernels, Histogram) { EXPECT_EQ(RunHistogram(Device("features"), "Histogram").error, 0); }
+TEST_P(Kernels, RowNorm) { EXPECT_LT(Error("row_norm", "RowNorm"), kErrorMax); }
+TEST_P(Kernels, PagedAttention) { EXPECT_LT(Error("paged_attention", "PagedAttention"), kErrorMax); }
+TEST_P(Kernels, FlashAttention) { EXPECT_LT(Error("flash_attention", "FlashAttention"), kErrorMax); }
+TEST_P(Kernels, SumByLastBlock) { EXPECT_EQ(Error("features", "SumByLastBlock"), 0); }
+TEST_P(Kernels, Histogram) { EXPECT_EQ(Error("features", "Histogram"), 0); }
+TEST_P(Kernels, Calls) { EXPECT_EQ(Error("features", "Calls"), 0); }
 
 INSTANTIATE_TEST_SUITE_P(Settings, Kernels,
                          testing::Values(Setting{80, 0, false, false}, Setting{80, 7, true, true},
@@ -46,23 +45,11 @@ INSTANTIATE_TEST_SUITE_P(Settings, Kernels,
                                   (setting.param.checked ? "_checked" : "");
                          });
 
-int CollatzSteps(int n) {
-  int steps = 0;
-  for (; n != 1; n = n % 2 == 0 ? n / 2 : 3 * n + 1) steps++;
-  return steps;
-}
-
-TEST(Features, CallsPointersTablesAndLocalArrays) {
+TEST(Features, VariablesOfTheModuleAreCountedIn) {
   TestDevice device;
   const Program& program = device.Load(KernelPtx("features"));
-  const uint64_t out = device.Allocate(50 * sizeof(int));
-  device.RunPacked("Calls", {1}, {64}, Pack(out, 50));
-  const std::vector<int> got = device.Download<int>(out, 50);
-  constexpr int kWeights[] = {2, 3, 5, 7};
-  for (int i = 0; i < 50; i++) {
-    const int k = i * 5 % 8;
-    EXPECT_EQ(got[i], CollatzSteps(i + 1) * 1000 + ((i + k) % 2 == 0 ? 2 * k : k * k) * kWeights[k % 4]) << i;
-  }
+  MachineDevice machine(device);
+  EXPECT_EQ(RunCalls(machine, "Calls"), 0);
   EXPECT_EQ(device.Download<int>(program.variables.at("call_count").address, 1)[0], 50);
 }
 
@@ -96,11 +83,12 @@ TEST(Counters, OfTheKernels) {
   TestDevice device;
   device.options.count = true;
   device.Load(KernelPtx("flash_attention"));
-  const Counters flash = RunFlashAttention(device, "FlashAttention").counters;
-  EXPECT_EQ(flash.matrix_waves, flash.matrix_requests);
+  MachineDevice flash(device), norm(device);
+  RunFlashAttention(flash, "FlashAttention");
+  EXPECT_EQ(flash.counters.matrix_waves, flash.counters.matrix_requests);
   device.Load(KernelPtx("row_norm"));
-  const Counters norm = RunRowNorm(device, "RowNorm").counters;
-  EXPECT_EQ(norm.global_sectors, norm.global_ideal_sectors);
+  RunRowNorm(norm, "RowNorm");
+  EXPECT_EQ(norm.counters.global_sectors, norm.counters.global_ideal_sectors);
 }
 
 // Equal in every run and in every order: what tests may hold against limits.
@@ -111,9 +99,10 @@ TEST(Counters, DoNotDependOnTheOrder) {
     device.options.count = true;
     device.options.seed = seed;
     device.Load(KernelPtx("flash_attention"));
-    const Counters counters = RunFlashAttention(device, "FlashAttention").counters;
-    instructions.push_back(counters.warp_instructions);
-    sectors.push_back(counters.global_sectors);
+    MachineDevice machine(device);
+    RunFlashAttention(machine, "FlashAttention");
+    instructions.push_back(machine.counters.warp_instructions);
+    sectors.push_back(machine.counters.global_sectors);
   }
   EXPECT_THAT(instructions, testing::Each(instructions[0]));
   EXPECT_THAT(sectors, testing::Each(sectors[0]));

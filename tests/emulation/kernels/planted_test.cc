@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "common/testing/paths.h"
+#include "tests/emulation/kernels/machine_device.h"
 #include "tests/emulation/kernels/workloads.h"
 
 namespace emulation {
@@ -34,7 +35,8 @@ std::string Find(TestDevice& device, const PlantedBug& bug, std::string& message
   for (const uint64_t seed : {0, 1, 2, 3}) {
     device.options.seed = seed;
     try {
-      const double error = RunWorkload(device, bug.workload, bug.kernel).error;
+      MachineDevice machine(device);
+      const double error = WorkloadOf(bug.workload).run(machine, bug.kernel, {});
       if (error > kErrorMax) {
         message = "error " + std::to_string(error);
         return "numbers";

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "tests/emulation/kernels/workloads.h"
+#include "tests/emulation/kernels/machine_device.h"
 
 namespace emulation {
 namespace {
@@ -34,7 +34,8 @@ LaunchArguments RowNormArguments(TestDevice& device) {
   return {
       {kRows},
       {256},
-      Pack(Zeros(device, bytes), Zeros(device, kHidden * sizeof(uint16_t)), Zeros(device, bytes), int{kHidden}, 1e-6F)};
+      Pack(Zeros(device, bytes), Zeros(device, kHidden * sizeof(uint16_t)), Zeros(device, bytes), int{kHidden}, 1e-6F)
+          .block};
 }
 
 LaunchArguments PagedAttentionArguments(TestDevice& device) {
@@ -48,7 +49,8 @@ LaunchArguments PagedAttentionArguments(TestDevice& device) {
   return {{kKvHeads, kSequences},
           {128},
           Pack(q, cache[0], cache[1], table, lengths, out, int{kHeads}, int{kKvHeads}, int{kBlockSize}, int{kBlocks},
-               0.125F),
+               0.125F)
+              .block,
           kHeads / kKvHeads * kLength * sizeof(float)};
 }
 
@@ -58,8 +60,9 @@ LaunchArguments FlashAttentionArguments(TestDevice& device) {
                  out = Zeros(device, size_t{kRows} * kHeads * kHeadBytes);
   const uint64_t k = Zeros(device, size_t{kKeys} * kKvHeads * kHeadBytes),
                  v = Zeros(device, size_t{kKeys} * kKvHeads * kHeadBytes);
-  return {
-      {kRows / 64, kHeads}, {128}, Pack(q, k, v, out, int{kRows}, int{kKeys}, int{kHeads}, int{kKvHeads}, 0, 0.125F)};
+  return {{kRows / 64, kHeads},
+          {128},
+          Pack(q, k, v, out, int{kRows}, int{kKeys}, int{kHeads}, int{kKvHeads}, 0, 0.125F).block};
 }
 
 constexpr Work kWorks[] = {{"row_norm", "RowNorm", RowNormArguments},

@@ -54,6 +54,7 @@ class Decoder {
   [[noreturn]] void Fail(const std::string& what) const;
 
   const ptx::Function& source() const { return source_; }
+  bool InKernel() const { return function_.entry; }
   bool IsDefined(int function) const { return module_.functions[function].defined; }
   Program& program() { return program_; }
 

@@ -178,11 +178,13 @@ void DecodeLd(Decoder& d, Instruction& i) {
     return;
   }
   d.Address(from, i);
-  if (d.Has("param")) i.value += static_cast<int64_t>(kParameterWindow);
   i.run = ForSize(bytes, [&]<int kBytes>() -> Handler {
     if (d.Has("global") || d.Has("const")) return Load<Space::kGlobal, kBytes>;
     if (IsShared(d)) return Load<Space::kShared, kBytes>;
-    if (d.Has("local")) return Load<Space::kLocal, kBytes>;
+    // By a register that holds a parameter's address: of a kernel a generic one (Decoder::Source), of a function its
+    // place in local memory.
+    const bool own = !d.InKernel() && (d.Has("param") || d.Has("param::func"));
+    if (d.Has("local") || own) return Load<Space::kLocal, kBytes>;
     return d.Has("shared::cluster") ? nullptr : Load<Space::kGeneric, kBytes>;
   });
 }

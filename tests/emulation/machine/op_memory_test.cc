@@ -145,6 +145,24 @@ HINT_TEST(pmevent, "pmevent 3;")
 HINT_TEST(griddepcontrol, "griddepcontrol.wait;")
 HINT_TEST(nanosleep, "nanosleep.u32 100;")
 
+// As nvcc reads a struct that is __grid_constant__, and a large one of a function.
+TEST(Parameters, AreReadThroughTheirAddress) {
+  TestDevice device;
+  device.Load(
+      ".version 8.7\n.target sm_80\n.address_size 64\n"
+      ".func (.param .b32 result) second(.param .align 4 .b8 pair[8]) {\n.reg .b64 %d<2>;\n.reg .b32 %r<2>;\n"
+      "mov.b64 %d0, pair;\nld.param.u32 %r0, [%d0+4];\nst.param.b32 [result], %r0;\nret;\n}\n"
+      ".visible .entry K(.param .u64 out, .param .align 8 .b8 values[24]) {\n.reg .b64 %d<5>;\n.reg .b32 %r<5>;\n"
+      "ld.param.u64 %d0, [out];\nmov.b64 %d1, values;\nld.param.v2.u32 {%r0, %r1}, [%d1+8];\n"
+      "cvta.param.u64 %d2, %d1;\nld.u32 %r2, [%d2+16];\n"
+      "{ .param .align 4 .b8 a[8]; st.param.b32 [a], %r0; st.param.b32 [a+4], %r1; .param .b32 x; "
+      "call.uni (x), second, (a); ld.param.b32 %r3, [x]; }\n"
+      "st.global.v4.u32 [%d0], {%r0, %r1, %r2, %r3};\nret;\n}\n");
+  const uint64_t out = device.Allocate(16);
+  device.Run("K", {1}, {32}, {out, 0, 4ull << 32 | 3, 5});
+  EXPECT_EQ(device.Download<uint32_t>(out, 4), (std::vector<uint32_t>{3, 4, 5, 4}));
+}
+
 TEST(ModuleVariables, AreInitialisedAndPointToEachOther) {
   TestDevice device;
   device.Load(

@@ -13,19 +13,20 @@ const Program& TestDevice::Load(const std::string& ptx) {
 
 Counters TestDevice::Run(const std::string& name, Dim grid, Dim block, const std::vector<uint64_t>& arguments,
                          uint32_t dynamic_shared) {
-  std::vector<uint8_t> parameters(arguments.size() * sizeof(uint64_t));
-  memcpy(parameters.data(), arguments.data(), parameters.size());
-  return RunPacked(name, grid, block, parameters, dynamic_shared);
+  Packed packed;
+  packed.block.resize(arguments.size() * sizeof(uint64_t));
+  memcpy(packed.block.data(), arguments.data(), packed.block.size());
+  return RunPacked(name, grid, block, packed, dynamic_shared);
 }
 
-Counters TestDevice::RunPacked(const std::string& name, Dim grid, Dim block, std::vector<uint8_t> parameters,
+Counters TestDevice::RunPacked(const std::string& name, Dim grid, Dim block, const Packed& packed,
                                uint32_t dynamic_shared) {
   const Function* kernel = program_->Kernel(name);
   if (kernel == nullptr) throw std::runtime_error("no kernel " + name);
   LaunchArguments arguments;
   arguments.grid = grid;
   arguments.block = block;
-  arguments.parameters = std::move(parameters);
+  arguments.parameters = packed.block;
   arguments.parameters.resize(kernel->parameter_bytes);
   arguments.dynamic_shared = dynamic_shared;
   arguments.cooperative = cooperative;

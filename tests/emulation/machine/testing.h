@@ -12,6 +12,7 @@
 #include "tests/emulation/machine/device_memory.h"
 #include "tests/emulation/machine/fault.h"
 #include "tests/emulation/machine/launch.h"
+#include "tests/emulation/machine/pack.h"
 #include "tests/emulation/machine/program.h"
 
 namespace emulation {
@@ -40,7 +41,7 @@ class TestDevice {
   Counters Run(const std::string& name, Dim grid, Dim block, const std::vector<uint64_t>& arguments,
                uint32_t dynamic_shared = 0);
   // The same with a parameter block as the kernel declares it.
-  Counters RunPacked(const std::string& name, Dim grid, Dim block, std::vector<uint8_t> parameters,
+  Counters RunPacked(const std::string& name, Dim grid, Dim block, const Packed& arguments,
                      uint32_t dynamic_shared = 0);
   // Runs, expects a fault, and returns its message; "" when there was none.
   std::string Fault(const std::string& name, Dim grid, Dim block, const std::vector<uint64_t>& arguments,
@@ -59,20 +60,6 @@ class TestDevice {
 // Head and frame of a module with one kernel K of `parameters` 64-bit parameters p0, p1, …; `body` has %tid in %t, and
 // each pK in %pK.
 std::string KernelText(int parameters, const std::string& body);
-
-// A parameter block of values that are each aligned to their size.
-template <class... T>
-std::vector<uint8_t> Pack(T... values) {
-  std::vector<uint8_t> block;
-  const auto add = [&](auto value) {
-    block.resize((block.size() + sizeof value - 1) / sizeof value * sizeof value);
-    const size_t at = block.size();
-    block.resize(at + sizeof value);
-    memcpy(block.data() + at, &value, sizeof value);
-  };
-  (add(values), ...);
-  return block;
-}
 
 // Opcodes that have a test: OPCODE_TEST(add) {…} must execute the opcode it names.
 class OpcodeTest : public testing::Test {

@@ -16,15 +16,19 @@ std::string CommandLine(const std::string& program, const std::string& argument,
   return line + " '" + folder + "/programs/" + program + "' " + argument;
 }
 
-ProgramResult RunProgram(const std::string& program, const std::string& argument, const Variables& variables) {
-  FILE* pipe = popen((CommandLine(program, argument, variables) + " 2>&1").c_str(), "r");
-  if (pipe == nullptr) throw std::runtime_error("cannot start " + program);
+ProgramResult RunShell(const std::string& command) {
+  FILE* pipe = popen((command + " 2>&1").c_str(), "r");
+  if (pipe == nullptr) throw std::runtime_error("cannot start " + command);
   ProgramResult result;
   char buffer[4096];
   for (size_t n; (n = fread(buffer, 1, sizeof buffer, pipe)) > 0;) result.output.append(buffer, n);
   const int status = pclose(pipe);
   result.status = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
   return result;
+}
+
+ProgramResult RunProgram(const std::string& program, const std::string& argument, const Variables& variables) {
+  return RunShell(CommandLine(program, argument, variables));
 }
 
 }  // namespace emulation

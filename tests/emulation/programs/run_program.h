@@ -13,6 +13,8 @@ struct ProgramResult {
 
 using Variables = std::map<std::string, std::string>;
 
+// A command of the shell.
+ProgramResult RunShell(const std::string& command);
 // The program of build/…/emulation/programs with LD_LIBRARY_PATH set to the emulated libraries.
 ProgramResult RunProgram(const std::string& program, const std::string& argument, const Variables& variables = {});
 // The command line of it, for tests that start several at once.
