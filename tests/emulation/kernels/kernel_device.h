@@ -12,8 +12,8 @@
 
 namespace emulation {
 
-// How far two devices' results x and y may be apart: |x - y| <= relative · |x| + absolute. Zeros: the same bits, which is
-// what PTX promises where no approximate instruction and no mma is involved.
+// How far two devices' results x and y may be apart: |x - y| <= relative · |x| + absolute. Zeros: the same bits, which
+// is what PTX promises where no approximate instruction and no mma is involved.
 struct Closeness {
   double relative = 0, absolute = 0;
 };

@@ -1,5 +1,5 @@
 // Each kernel of this folder with inputs that make every line of it matter, and its reference in double. Used by the
-// tests of the kernels and of the planted bugs, by the measurement of speed, and by `record`, which runs on a card, too.
+// tests of the kernels and of the planted bugs, and by `record`, which runs on a card, too.
 #pragma once
 
 #include <string>

@@ -1,6 +1,6 @@
 // Runs the workloads of tests/emulation/kernels on whatever card libcudart has, and stores what every kernel computes:
-// once on a card, once on the emulated one, and kernels/compare.py tells the difference. Links libcudart the ordinary way;
-// which one it meets is LD_LIBRARY_PATH's matter.
+// once on a card, once on the emulated one, and kernels/compare.py tells the difference. Links libcudart the ordinary
+// way; which one it meets is LD_LIBRARY_PATH's matter.
 //
 //     record FOLDER [KERNEL=OTHER…]    OTHER of this program in the place of KERNEL: planted bugs, to see them found
 #include <cuda_runtime.h>
@@ -21,6 +21,9 @@ using emulation::Inputs;
 using emulation::Packed;
 
 constexpr Inputs kInputs[] = {{1, 0}, {1, 1}, {3, 2}};
+
+// NOLINTNEXTLINE(performance-no-int-to-ptr): the workloads know addresses, libcudart pointers
+void* Pointer(uint64_t address) { return reinterpret_cast<void*>(address); }
 
 class Card : public emulation::KernelDevice {
  public:
@@ -63,11 +66,11 @@ class Card : public emulation::KernelDevice {
  protected:
   // Copies are of pageable memory, which a stream waits for.
   void Write(uint64_t to, const void* from, size_t bytes) override {
-    OK(cudaMemcpyAsync(reinterpret_cast<void*>(to), from, bytes, cudaMemcpyHostToDevice, stream_));
+    OK(cudaMemcpyAsync(Pointer(to), from, bytes, cudaMemcpyHostToDevice, stream_));
     OK(cudaStreamSynchronize(stream_));
   }
   void Read(uint64_t from, void* to, size_t bytes, const char* type, Closeness closeness) override {
-    OK(cudaMemcpyAsync(to, reinterpret_cast<const void*>(from), bytes, cudaMemcpyDeviceToHost, stream_));
+    OK(cudaMemcpyAsync(to, Pointer(from), bytes, cudaMemcpyDeviceToHost, stream_));
     OK(cudaStreamSynchronize(stream_));
     const std::string file = workload_ + "." + std::to_string(output_) + ".bin";
     std::ofstream(folder_ + "/" + file, std::ios::binary)

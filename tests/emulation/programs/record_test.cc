@@ -1,5 +1,5 @@
-// The harness for hardware, tried with an emulated card on both sides: what `record` stores does not depend on the order of
-// streams, blocks and warps, and a planted bug on one side is found by kernels/compare.py.
+// The harness for hardware, tried with an emulated card on both sides: what `record` stores does not depend on the
+// order of streams, blocks and warps, and a planted bug on one side is found by kernels/compare.py.
 #include <gmock/gmock.h>
 
 #include <cstdlib>
