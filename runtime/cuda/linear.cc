@@ -1,4 +1,4 @@
-// The matrix product: cuBLASLt's, and an own one for shapes and places that it does not document.
+// The matrix product: cuBLASLt's, and an own one for places that it does not take.
 #include <algorithm>
 
 #include "runtime/cuda/cuda_backend.h"
@@ -38,36 +38,33 @@ ProductShape ShapeOf(const LinearArgs& args) {
 int64_t CudaBackend::LinearRows(int64_t rows) const { return RowBucket(rows); }
 
 absl::StatusOr<LinearNeeds> CudaBackend::DescribeLinear(const LinearSpec& spec) {
-  const bool by_library = spec.rows_max > 0 && ShapeOf(spec, 1).Documented();
-  return LinearNeeds{.scratch_bytes = by_library ? products_.workspace_bytes() : 0, .library_bytes = 0};
+  return LinearNeeds{.scratch_bytes = spec.rows_max > 0 ? products_.workspace_bytes() : 0, .library_bytes = 0};
 }
 
 absl::StatusOr<int64_t> CudaBackend::PrepareLinear(const LinearSpec& spec) {
-  HEADROOM_ASSIGN_OR_RETURN(const LinearNeeds needs, DescribeLinear(spec));
-  if (needs.scratch_bytes == 0) return 0;
   for (int64_t rows = 1; rows <= RowBucket(spec.rows_max); rows = RowBucket(rows + 1)) {
     HEADROOM_RETURN_IF_ERROR(products_.Prepare(ShapeOf(spec, rows)));
   }
+  HEADROOM_ASSIGN_OR_RETURN(const LinearNeeds needs, DescribeLinear(spec));
   return needs.scratch_bytes;
 }
 
 absl::Status CudaBackend::Run(const LinearArgs& args) {
-  const ProductShape shape = ShapeOf(args);
-  const ProductPointers pointers = {.x = PointerTo<const void>(args.x.data),
-                                    .weight = PointerTo<const void>(args.weight.data),
-                                    .bias = PointerTo(args.bias),
-                                    .y = PointerTo<float>(args.y.data),
-                                    .workspace = PointerTo<void>(args.scratch.data)};
-  if (!shape.Documented() || !pointers.Aligned()) {
-    return lane_.Launched("Linear", LaunchProduct(grid_, In(args.x), In(args.weight), args.weight_is_kn, pointers.bias,
-                                                  args.accumulate, Out(args.y)));
-  }
   if (args.scratch.bytes < products_.workspace_bytes()) {
     return absl::InvalidArgumentError(
         absl::StrCat("Linear: scratch has ", args.scratch.bytes, " bytes, needed: ", products_.workspace_bytes()));
   }
-  HEADROOM_RETURN_IF_ERROR(lane_.Launched("Linear", cudaSuccess));
-  return products_.Run(shape, pointers, lane_.stream());
+  const float* const bias = PointerTo(args.bias);
+  HEADROOM_ASSIGN_OR_RETURN(const bool computed, products_.Run(ShapeOf(args),
+                                                               {.x = PointerTo<const void>(args.x.data),
+                                                                .weight = PointerTo<const void>(args.weight.data),
+                                                                .bias = bias,
+                                                                .y = PointerTo<float>(args.y.data),
+                                                                .workspace = PointerTo<void>(args.scratch.data)},
+                                                               lane_.stream()));
+  return lane_.Launched("Linear", computed ? cudaSuccess
+                                           : LaunchProduct(grid_, In(args.x), In(args.weight), args.weight_is_kn, bias,
+                                                           args.accumulate, Out(args.y)));
 }
 
 }  // namespace headroom::runtime::cuda

@@ -1,5 +1,6 @@
 #include "runtime/cuda/products.h"
 
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -54,24 +55,27 @@ absl::Status Make(Layout& layout, cudaDataType type, int64_t rows, int64_t cols,
       "describing a matrix");
 }
 
-bool IsMultiple(const void* p) { return reinterpret_cast<uintptr_t>(p) % Products::kAlignment == 0; }
+constexpr int64_t kAlignment = 16;  // bytes; what an algorithm may ask for
+
+// How far apart rows lie decides what their addresses are multiples of, up to kAlignment.
+int64_t AlignmentOf(int64_t row_stride, DType dtype) {
+  int64_t alignment = SizeOf(dtype);
+  while (alignment < kAlignment && row_stride * SizeOf(dtype) % (2 * alignment) == 0) alignment *= 2;
+  return alignment;
+}
+
+bool IsMultiple(const void* p, int64_t bytes) {
+  return reinterpret_cast<uintptr_t>(p) % static_cast<uintptr_t>(bytes) == 0;
+}
 
 }  // namespace
-
-bool ProductShape::Documented() const {
-  const auto whole = [](int64_t elements, DType type) { return elements * SizeOf(type) % Products::kAlignment == 0; };
-  return whole(x_row_stride, dtype) && whole(weight_is_kn ? n : k, dtype) && whole(y_row_stride, DType::kF32);
-}
-
-bool ProductPointers::Aligned() const {
-  return IsMultiple(x) && IsMultiple(weight) && IsMultiple(bias) && IsMultiple(y);
-}
 
 // A product that is described to the library, and how it will compute it. Column-major: see products.h.
 struct Products::Plan {
   Operation operation;
   Layout weight, x, y;
-  cublasLtMatmulAlgo_t algorithm{};
+  int64_t weight_alignment = 0, x_alignment = 0, y_alignment = 0;
+  std::optional<cublasLtMatmulAlgo_t> algorithm;  // none: not for such rows
 
   absl::Status Describe(const ProductShape& shape) {
     const cudaDataType type = TypeOf(shape.dtype);
@@ -84,6 +88,9 @@ struct Products::Plan {
     }
     const int64_t weight_rows = shape.weight_is_kn ? shape.n : shape.k;
     const int64_t weight_cols = shape.weight_is_kn ? shape.k : shape.n;
+    weight_alignment = AlignmentOf(weight_rows, shape.dtype);
+    x_alignment = AlignmentOf(shape.x_row_stride, shape.dtype);
+    y_alignment = AlignmentOf(shape.y_row_stride, DType::kF32);
     HEADROOM_RETURN_IF_ERROR(Make(weight, type, weight_rows, weight_cols, weight_rows));
     HEADROOM_RETURN_IF_ERROR(Make(x, type, shape.k, shape.rows, shape.x_row_stride));
     return Make(y, CUDA_R_32F, shape.n, shape.rows, shape.y_row_stride);
@@ -93,19 +100,27 @@ struct Products::Plan {
     Preference preference;
     HEADROOM_RETURN_IF_ERROR(BlasStatus(cublasLtMatmulPreferenceCreate(preference.put()), "describing a preference"));
     HEADROOM_RETURN_IF_ERROR(Set(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, uint64_t(workspace_bytes)));
-    for (const auto matrix : {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
-                              CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES}) {
-      HEADROOM_RETURN_IF_ERROR(Set(preference, matrix, uint32_t{Products::kAlignment}));
+    for (const auto& [matrix, bytes] : {std::pair(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, weight_alignment),
+                                        std::pair(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, x_alignment),
+                                        std::pair(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, y_alignment),
+                                        std::pair(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, y_alignment)}) {
+      HEADROOM_RETURN_IF_ERROR(Set(preference, matrix, static_cast<uint32_t>(bytes)));
     }
     cublasLtMatmulHeuristicResult_t best{};
     int found = 0;
-    HEADROOM_RETURN_IF_ERROR(
-        BlasStatus(cublasLtMatmulAlgoGetHeuristic(handle, operation.get(), weight.get(), x.get(), y.get(), y.get(),
-                                                  preference.get(), 1, &best, &found),
-                   "choosing an algorithm"));
-    if (found == 0) return absl::InternalError("cuda: cuBLASLt has no algorithm for a product");
+    const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(handle, operation.get(), weight.get(), x.get(),
+                                                                 y.get(), y.get(), preference.get(), 1, &best, &found);
+    if (status == CUBLAS_STATUS_NOT_SUPPORTED || (status == CUBLAS_STATUS_SUCCESS && found == 0)) {
+      return absl::OkStatus();
+    }
+    HEADROOM_RETURN_IF_ERROR(BlasStatus(status, "choosing an algorithm"));
     algorithm = best.algo;
     return absl::OkStatus();
+  }
+
+  bool Takes(const ProductPointers& p) const {
+    return algorithm.has_value() && IsMultiple(p.weight, weight_alignment) && IsMultiple(p.x, x_alignment) &&
+           IsMultiple(p.y, y_alignment) && IsMultiple(p.bias, kAlignment);
   }
 };
 
@@ -136,18 +151,20 @@ absl::Status Products::Prepare(const ProductShape& shape) {
   return Find(shape).status();
 }
 
-absl::Status Products::Run(const ProductShape& shape, const ProductPointers& pointers, cudaStream_t stream) {
+absl::StatusOr<bool> Products::Run(const ProductShape& shape, const ProductPointers& pointers, cudaStream_t stream) {
   const std::lock_guard lock(mutex_);
   HEADROOM_ASSIGN_OR_RETURN(const Plan* const plan, Find(shape));
+  if (!plan->Takes(pointers)) return false;
   if (shape.bias) {
     HEADROOM_RETURN_IF_ERROR(Set(plan->operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, pointers.bias));
   }
   const float one = 1.0f, before = shape.accumulate ? 1.0f : 0.0f;
-  return BlasStatus(
-      cublasLtMatmul(handle_, plan->operation.get(), &one, pointers.weight, plan->weight.get(), pointers.x,
-                     plan->x.get(), &before, pointers.y, plan->y.get(), pointers.y, plan->y.get(), &plan->algorithm,
-                     pointers.workspace, static_cast<size_t>(workspace_bytes_), stream),
-      "computing a product");
+  HEADROOM_RETURN_IF_ERROR(
+      BlasStatus(cublasLtMatmul(handle_, plan->operation.get(), &one, pointers.weight, plan->weight.get(), pointers.x,
+                                plan->x.get(), &before, pointers.y, plan->y.get(), pointers.y, plan->y.get(),
+                                &*plan->algorithm, pointers.workspace, static_cast<size_t>(workspace_bytes_), stream),
+                 "computing a product"));
+  return true;
 }
 
 }  // namespace headroom::runtime::cuda

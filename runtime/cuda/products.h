@@ -28,9 +28,6 @@ struct ProductShape {
   bool accumulate = false;
   bool weight_is_kn = false;
   auto operator<=>(const ProductShape&) const = default;
-
-  // Whether cuBLASLt documents it: rows that begin at multiples of 16 bytes.
-  bool Documented() const;
 };
 
 struct ProductPointers {
@@ -39,15 +36,11 @@ struct ProductPointers {
   const float* bias = nullptr;
   float* y = nullptr;
   void* workspace = nullptr;  // workspace_bytes()
-  // Whether each is a multiple of kAlignment.
-  bool Aligned() const;
 };
 
 // Thread-safe.
 class Products {
  public:
-  static constexpr int64_t kAlignment = 16;  // of pointers and rows, bytes
-
   // `capability`: of the card, 90 for 9.0.
   static absl::StatusOr<std::unique_ptr<Products>> Create(int capability);
   ~Products();
@@ -55,10 +48,11 @@ class Products {
   // What every product gets to work in. NVIDIA's advice for cuBLAS.
   int64_t workspace_bytes() const { return workspace_bytes_; }
 
-  // Chooses the algorithm, which stays. INTERNAL when the library has none.
+  // Chooses the algorithm, which stays.
   absl::Status Prepare(const ProductShape& shape);
-  // Chooses the algorithm first where that was not done.
-  absl::Status Run(const ProductShape& shape, const ProductPointers& pointers, cudaStream_t stream);
+  // Chooses the algorithm first where that was not done. False, and nothing done, when the library has none for rows or
+  // pointers at such places: it documents multiples of 16 bytes, and takes some of the others.
+  absl::StatusOr<bool> Run(const ProductShape& shape, const ProductPointers& pointers, cudaStream_t stream);
 
  private:
   struct Plan;

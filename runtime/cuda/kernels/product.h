@@ -1,5 +1,4 @@
-// Products that cuBLASLt does not document (rows that are no multiple of 16 bytes apart), and what its epilogue cannot
-// do. Each returns what its launch answered.
+// Products that cuBLASLt does not take. Returns what its launch answered.
 #pragma once
 
 #include "runtime/cuda/kernels/grid.h"
