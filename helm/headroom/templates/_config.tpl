@@ -1,3 +1,33 @@
+{{/* A value as the configuration file wants it: numbers come from YAML as floats and must not be written as such. */}}
+{{- define "headroom.scalar" -}}
+{{- if kindIs "string" . }}{{ quote . }}{{ else if kindIs "bool" . }}{{ . }}{{ else if eq (floor .) (float64 .) }}{{ int64 . }}{{ else }}{{ . }}{{ end -}}
+{{- end -}}
+
+{{/* A section of the configuration file from a map. */}}
+{{- define "headroom.section" -}}
+{{- range $key, $value := . }}
+{{ $key }}: {{ include "headroom.scalar" $value }}
+{{- end }}
+{{- end -}}
+
+{{/* Settings with what the chart itself counts with filled in, and amounts of memory in bytes: (root, section, settings, key for messages, defaults) */}}
+{{- define "headroom.settings" -}}
+{{- $given := . -}}
+{{- $settings := merge (deepCopy (default dict .settings)) .defaults -}}
+{{- range $name, $limits := .root.Files.Get "files/bytes.yaml" | fromYaml | dig .section dict -}}
+{{- if hasKey $settings $name -}}
+{{- $bytes := dict "value" (get $settings $name) "key" (printf "%s.%s" $given.key $name) "min" (first $limits) "max" (last $limits) -}}
+{{- $_ := set $settings $name (include "headroom.bytes" $bytes | int64) -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $settings -}}
+{{- end -}}
+
+{{- define "headroom.gatewaySettings" -}}
+{{- include "headroom.settings" (dict "root" . "section" "gateway" "settings" .Values.gateway.settings "key" "gateway.settings"
+      "defaults" (dict "host_bytes_max" "1GiB")) -}}
+{{- end -}}
+
 {{/* The configuration file of a service: what all read, then sections of its own: (root, drainSeconds, sections {name: map}) */}}
 {{- define "headroom.config" -}}
 {{- $root := .root -}}
@@ -29,7 +59,7 @@ dtype: {{ .Values.model.dtype }}
 {{- $own := merge (dict "scheduler" (include "headroom.schedulerAddress" $root)) $pool.settings -}}
 {{- $sections := dict "model" (include "headroom.modelSection" $root | fromYaml) "device" $device "knobs" $pool.knobs $pool.section $own -}}
 {{- if eq $pool.role "vision" -}}
-{{- $_ := set $sections "gateway" (pick $root.Values.gateway.settings "receive_bytes_max" "image_pixels_max" "image_side_max") -}}
+{{- $_ := set $sections "gateway" (pick (include "headroom.gatewaySettings" $root | fromYaml) "receive_bytes_max" "image_pixels_max" "image_side_max") -}}
 {{- end -}}
 {{- include "headroom.config" (dict "root" $root "drainSeconds" $pool.drainSeconds "sections" $sections) -}}
 {{- end -}}

@@ -36,7 +36,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 
 {{- define "headroom.modelPath" -}}
-{{- printf "/models/%s" .Values.model.directory | trimSuffix "/" -}}
+{{- printf "/models/%s" (default "" .Values.model.directory) | trimSuffix "/" -}}
 {{- end -}}
 
 {{/* (root, backend) */}}

@@ -1,9 +1,12 @@
 {{/* Pod Security "restricted", and volumes that a new group need not walk through. */}}
 {{- define "headroom.podSecurity" -}}
 runAsNonRoot: true
-runAsUser: {{ int64 .Values.security.runAsUser }}
-runAsGroup: {{ int64 .Values.security.runAsGroup }}
-fsGroup: {{ int64 .Values.security.fsGroup }}
+{{- $ids := default dict .Values.security }}
+{{- range $key := list "runAsUser" "runAsGroup" "fsGroup" }}
+{{- with get $ids $key }}
+{{ $key }}: {{ int64 . }}
+{{- end }}
+{{- end }}
 fsGroupChangePolicy: OnRootMismatch
 seccompProfile:
   type: RuntimeDefault
@@ -18,22 +21,23 @@ capabilities:
 
 {{/* nodeSelector and its like: (scheduling, tolerations) */}}
 {{- define "headroom.scheduling" -}}
-{{- with .scheduling.nodeSelector }}
+{{- $scheduling := default dict .scheduling }}
+{{- with $scheduling.nodeSelector }}
 nodeSelector:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with concat .tolerations .scheduling.tolerations }}
+{{- with concat .tolerations (default list $scheduling.tolerations) }}
 tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .scheduling.affinity }}
+{{- with $scheduling.affinity }}
 affinity:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .scheduling.priorityClassName }}
+{{- with $scheduling.priorityClassName }}
 priorityClassName: {{ . }}
 {{- end }}
-{{- with .scheduling.runtimeClassName }}
+{{- with $scheduling.runtimeClassName }}
 runtimeClassName: {{ . }}
 {{- end }}
 {{- end -}}

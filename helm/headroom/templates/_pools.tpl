@@ -30,22 +30,25 @@
 {{- if and (eq $pool.backend "cpu") (ne $pool.device.resourceName "nvidia.com/gpu") -}}
 {{- fail (printf "%s.device.resourceName: only for backend cuda" $key) -}}
 {{- end -}}
-{{- $settings := mergeOverwrite (dict "host_bytes_max" "1GiB") $pool.settings -}}
+{{- $settings := include "headroom.settings" (dict "root" .root "section" $pool.section "settings" $pool.settings "key" (printf "%s.settings" $key)
+      "defaults" (dict "host_bytes_max" "1GiB")) | fromYaml -}}
 {{- $deviceBytes := 0 -}}
-{{- if $pool.device.memory -}}{{- $deviceBytes = include "headroom.bytes" $pool.device.memory | int64 -}}{{- end -}}
-{{- $promised := include "headroom.bytes" $settings.host_bytes_max | int64 -}}
+{{- if $pool.device.memory -}}
+{{- $deviceBytes = include "headroom.bytes" (dict "value" $pool.device.memory "key" (printf "%s.device.memory" $key) "min" 16777216) | int64 -}}
+{{- end -}}
+{{- $promised := int64 $settings.host_bytes_max -}}
 {{- /* gRPC's buffers; for vision the sandboxed decoders, a little above what `headroom plan` finds. */ -}}
 {{- $hostBytes := add $promised 268435456 -}}
 {{- if eq $pool.role "vision" -}}
-{{- $hostBytes = add $hostBytes (mul (get $settings "decoders" | default 1 | int64) (get .root.Values.gateway.settings "image_pixels_max" | default 64000000 | int64) 16) -}}
+{{- $hostBytes = add $hostBytes (mul (get $settings "decoders" | default 1 | int64) (dig "image_pixels_max" 0 (default dict .root.Values.gateway.settings) | default 64000000 | int64) 16) -}}
 {{- end -}}
 {{- if $pool.hostMemory -}}
-{{- $hostBytes = include "headroom.bytes" $pool.hostMemory | int64 -}}
+{{- $hostBytes = include "headroom.bytes" (dict "value" $pool.hostMemory "key" (printf "%s.hostMemory" $key)) | int64 -}}
 {{- if lt $hostBytes $promised -}}
 {{- fail (printf "%s.hostMemory: %d bytes, below settings.host_bytes_max of %d" $key $hostBytes $promised) -}}
 {{- end -}}
 {{- end -}}
-{{- $plan := get .root.Values.plans $pool.name -}}
+{{- $plan := get (default dict .root.Values.plans) $pool.name -}}
 {{- if $plan -}}
 {{- include "headroom.checkPlan" (dict "pool" $pool "plan" $plan "deviceBytes" $deviceBytes "hostBytes" $hostBytes) -}}
 {{- if not $pool.device.memory -}}{{- $deviceBytes = int64 $plan.deviceBytes -}}{{- end -}}
@@ -54,9 +57,6 @@
 {{- end -}}
 {{- if not $deviceBytes -}}
 {{- fail (printf "%s.device.memory: not set, and plans.%s does not say it" $key $pool.name) -}}
-{{- end -}}
-{{- if or (lt $deviceBytes 16777216) (gt $deviceBytes 70368744177664) -}}
-{{- fail (printf "%s.device.memory: %d bytes; from 16MiB to 64TiB" $key $deviceBytes) -}}
 {{- end -}}
 {{- $_ := set $pool "settings" $settings -}}
 {{- $_ := set $pool "deviceBytes" $deviceBytes -}}
@@ -94,6 +94,9 @@
 
 {{/* What no schema can say. */}}
 {{- define "headroom.check" -}}
+{{- if eq (toString .Values.enabled) "false" -}}
+{{- fail "enabled: false is for a chart above that names this one with `condition`; here it would install everything" -}}
+{{- end -}}
 {{- if not (or .Values.model.claim.name .Values.model.claim.create) -}}
 {{- fail "model.claim.name: name the PersistentVolumeClaim that holds the model, or set model.claim.create" -}}
 {{- end -}}

@@ -1,0 +1,154 @@
+"""Values that people of Kubernetes write, after public reports of other charts (cases/ says which), and the classes that they stand for."""
+import copy
+import re
+
+import helm_python as helm
+import pytest
+import yaml
+from chart import CHART, HERE, NAMESPACE, RELEASE, named, objects_of, of_kind, pod_template, render, value_set
+from test_bad_values import overlay
+from test_render import every_valid, restricted_violations
+
+CASES = sorted(path.stem for path in (HERE / "cases").glob("*.yaml"))
+DEFAULTS = yaml.safe_load((CHART / "values.yaml").read_text())
+
+
+def case(name):
+    return yaml.safe_load((HERE / "cases" / f"{name}.yaml").read_text())
+
+
+def minimal(values):
+    return overlay(copy.deepcopy(value_set("minimal")), values)
+
+
+def pods_of(objects):
+    """{kind/name: pod spec}"""
+    return {f"{one['kind']}/{one['metadata']['name'].removeprefix(RELEASE + '-headroom-')}": pod_template(one)[1] for one in objects if pod_template(one)}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_reported_values_install(name):
+    objects = render(case(name))
+    every_valid(objects)
+    for pod, spec in pods_of(objects).items():
+        assert restricted_violations(spec) == [], pod
+
+
+IDS = ("runAsUser", "runAsGroup", "fsGroup")
+
+
+@pytest.mark.parametrize("unset", [(), ("runAsUser",), ("runAsGroup", "fsGroup"), IDS])
+def test_unset_users_are_left_to_the_cluster(unset):
+    """In every pod, Jobs and tests included: no 0, which is root and which the kubelet refuses beside runAsNonRoot."""
+    values = value_set("download") | {"security": {key: None for key in unset}}
+    contexts = [spec["securityContext"] for spec in pods_of(render(values)).values()]
+    assert len(contexts) >= 10
+    for context in contexts:
+        assert {key: context.get(key) for key in IDS} == {key: None if key in unset else 65532 for key in IDS}
+        assert not set(unset) & set(context) and context["runAsNonRoot"] is True
+
+
+def umbrella(folder, values, dependency=""):
+    """The chart below another one, with the other's values for it."""
+    (folder / "charts").mkdir(parents=True)
+    (folder / "charts" / "headroom").symlink_to(CHART)
+    (folder / "Chart.yaml").write_text("{apiVersion: v2, name: umbrella, version: 1.0.0" + dependency + "}\n")
+    with helm.Chart.load(folder) as chart:
+        return objects_of(chart.render({"headroom": values}, name=RELEASE, namespace=NAMESPACE))
+
+
+def test_unset_users_below_another_chart(tmp_path):
+    for spec in pods_of(umbrella(tmp_path, minimal({"security": None}))).values():
+        assert not set(IDS) & set(spec["securityContext"])
+
+
+def test_enabled_is_helms(tmp_path):
+    condition = ", dependencies: [{name: headroom, version: 0.1.0, condition: headroom.enabled}]"
+    values = case("enabled")
+    on, off = umbrella(tmp_path / "on", values, condition), umbrella(tmp_path / "off", values | {"enabled": False}, condition)
+    del values["enabled"]
+    assert on == umbrella(tmp_path / "without", values) and len(on) > 10
+    assert off == []
+
+
+def leaves(node, path=()):
+    for key, value in node.items():
+        if isinstance(value, dict) and value:
+            yield from leaves(value, path + (key,))
+        yield path + (key,), value
+
+
+def at(path, value):
+    for key in reversed(path):
+        value = {key: value}
+    return value
+
+
+EMPTY = [path for path, value in leaves(DEFAULTS) if value in ("", {}, []) and not isinstance(value, bool)]
+FULL = [path for path, value in leaves(DEFAULTS) if value not in ("", {}, []) or isinstance(value, bool)]
+# What may be null although it has a default: nothing is then a meaning of its own.
+UNSETTABLE = {("enabled",), ("visionPools",), ("security",), *(("security", key) for key in IDS), ("networkPolicy", "clients"), ("networkPolicy", "monitoring"),
+              ("monitoring", "dashboards", "labels"), ("monitoring", "dashboards", "labels", "grafana_dashboard"),
+              ("gateway", "scheduling"), ("scheduler", "scheduling")}
+
+
+def test_null_is_empty_where_empty_is_allowed():
+    values = {}
+    for path in EMPTY:
+        if path != ("model", "claim", "name"):
+            overlay(values, at(path, None))
+    assert render(minimal(values)) == render(value_set("minimal"))
+    assert len(EMPTY) > 30
+
+
+@pytest.mark.parametrize("path", [path for path in FULL if path not in UNSETTABLE], ids=".".join)
+def test_null_is_refused_where_something_must_be(path):
+    """It deletes the default; a template would make 0, "" or false of it."""
+    with pytest.raises(helm.HelmError) as error:
+        render(minimal(at(path, None)))
+    assert f"missing property '{path[-1]}'" in str(error.value)
+    assert len(path) == 1 or f"at '/{'/'.join(path[:-1])}'" in str(error.value)
+
+
+@pytest.mark.parametrize("path", sorted(UNSETTABLE), ids=".".join)
+def test_null_where_nothing_has_a_meaning(path):
+    every_valid(render(minimal(at(path, None))))
+
+
+def plan_memory(value):
+    """Bytes that a pod gets for a value of planCheck.memory, rounded up to MiB by the chart."""
+    job = named(render(minimal({"planCheck": {"memory": value}})), "Job", f"{RELEASE}-headroom-plan")
+    text = job["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]["memory"]
+    return int(re.fullmatch(r"([0-9]+)Mi", text)[1]) << 20
+
+
+@pytest.mark.parametrize("value, wanted", [
+    (1 << 30, 1 << 30), (str(1 << 30), 1 << 30), ("512MiB", 512 << 20), ("512 MiB", 512 << 20), ("512Mi", 512 << 20), ("2Gi", 2 << 30),
+    ("1.5Gi", 1536 << 20), ("1.5GiB", 1536 << 20), ("0.25Ti", 1 << 38), ("1048576Ki", 1 << 30), ("1.1Gi", 1127 << 20), ("2G", 1908 << 20), ("500M", 477 << 20),
+    ("3000k", 3 << 20), ("64Ti", 1 << 46), ("1", 1 << 20)])
+def test_memory_as_people_write_it(value, wanted):
+    assert plan_memory(value) == wanted
+
+
+@pytest.mark.parametrize("value, wanted", [(0.5, "500m"), ("0.5", "500m"), ("500m", "500m"), (2, "2"), ("2", "2"), (2.0, "2"), ("2000m", "2"), ("1500m", "1500m"),
+                                           (1.25, "1250m"), (0.001, "1m"), (1024, "1024")])
+def test_cpu_as_people_write_it(value, wanted):
+    objects = render(minimal({"gateway": {"cpu": value}}))
+    requests = pods_of(objects)["Deployment/gateway"]["containers"][0]["resources"]["requests"]
+    assert str(requests["cpu"]) == wanted
+
+
+def test_services_read_bytes():
+    """Services know fewer ways to write an amount than the chart does: they get bytes."""
+    settings = {"gateway": {"settings": {"receive_bytes_max": "0.5Gi", "host_bytes_max": "3G"}}, "scheduler": {"settings": {"history_bytes_max": "64Ki"}}}
+    objects = render(minimal(settings))
+
+    def config(name):
+        return yaml.safe_load(named(objects, "ConfigMap", f"{RELEASE}-headroom-{name}")["data"]["headroom.yaml"])
+
+    gateway = config("gateway")["gateway"]
+    assert (gateway["receive_bytes_max"], gateway["host_bytes_max"]) == (1 << 29, 3 * 10**9)
+    assert config("vision")["gateway"] == {"receive_bytes_max": 1 << 29}
+    assert config("scheduler")["scheduler"]["history_bytes_max"] == 1 << 16
+    limit = pods_of(objects)["Deployment/gateway"]["containers"][0]["resources"]["limits"]["memory"]
+    assert int(limit.removesuffix("Mi")) << 20 >= 3 * 10**9 + (768 << 20)
