@@ -89,7 +89,7 @@ FULL = [path for path, value in leaves(DEFAULTS) if value not in ("", {}, []) or
 # What may be null although it has a default: nothing is then a meaning of its own.
 UNSETTABLE = {("enabled",), ("visionPools",), ("security",), *(("security", key) for key in IDS), ("networkPolicy", "clients"), ("networkPolicy", "monitoring"),
               ("monitoring", "dashboards", "labels"), ("monitoring", "dashboards", "labels", "grafana_dashboard"),
-              ("gateway", "scheduling"), ("scheduler", "scheduling")}
+              ("gateway", "scheduling"), ("scheduler", "scheduling"), ("gateway", "service", "nodePort")}
 
 
 def test_null_is_empty_where_empty_is_allowed():
@@ -152,3 +152,83 @@ def test_services_read_bytes():
     assert config("scheduler")["scheduler"]["history_bytes_max"] == 1 << 16
     limit = pods_of(objects)["Deployment/gateway"]["containers"][0]["resources"]["limits"]["memory"]
     assert int(limit.removesuffix("Mi")) << 20 >= 3 * 10**9 + (768 << 20)
+
+
+SCHEDULING = ("nodeSelector", "tolerations", "affinity", "priorityClassName", "runtimeClassName")
+
+
+def scheduling_of(spec):
+    return {key: spec[key] for key in SCHEDULING if key in spec}
+
+
+def test_every_pod_can_run_where_all_nodes_are_tainted():
+    """Jobs before the install and the pods of `helm test` as well."""
+    values = case("tainted-nodes")
+    wanted = values["gateway"]["scheduling"]
+    pods = pods_of(render(overlay(value_set("download"), values)))
+    assert {"Job/plan", "Job/download", "Pod/test-ask", "Deployment/vision"} < set(pods)
+    for pod, spec in pods.items():
+        assert scheduling_of(spec) == wanted, pod
+
+
+NODES = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{"matchExpressions": [{"key": "zone", "operator": "In", "values": ["a"]}]}]}}
+APART = {"requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": {"a": "b"}}}]}
+ON_GPUS = {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
+
+
+def with_scheduling(**own):
+    values = value_set("download")
+    pool = {"cpu": 4, "device": {"memory": "24GiB"}}
+    values["llmPools"] = [
+        pool | {"name": "first", "backend": "cuda", "scheduling": {"nodeSelector": {"gpu": "l4"}, "affinity": {"nodeAffinity": NODES, "podAntiAffinity": APART},
+                                                                   "tolerations": [{"key": "team", "operator": "Exists"}], "priorityClassName": "serving"}},
+        pool | {"name": "second", "scheduling": {"nodeSelector": {"gpu": "none"}}}]
+    values["gateway"] = {"scheduling": {"nodeSelector": {"pool": "edge"}, "affinity": {"podAntiAffinity": APART}}}
+    overlay(values, {"model": {"download": {"scheduling": own}}, "planCheck": {"scheduling": own}, "tests": {"scheduling": own}})
+    objects = render(values)
+    every_valid(objects)
+    pods = {name: scheduling_of(spec) for name, spec in pods_of(objects).items()}
+    assert pods["Deployment/first"]["affinity"] == {"nodeAffinity": NODES, "podAntiAffinity": APART}
+    assert pods["Job/plan"] == pods["Job/download"] and pods["Pod/test-idle"] == pods["Pod/test-ask"]
+    return pods["Job/plan"], pods["Pod/test-ask"]
+
+
+def test_jobs_go_where_the_first_llm_pool_is():
+    """Its nodes, their taints included; not its distance from other pods, which are there while an upgrade's Job runs. Test pods: the gateway's."""
+    job, test = with_scheduling()
+    assert job == {"nodeSelector": {"gpu": "l4"}, "affinity": {"nodeAffinity": NODES}, "tolerations": [ON_GPUS, {"key": "team", "operator": "Exists"}],
+                   "priorityClassName": "serving"}
+    assert test == {"nodeSelector": {"pool": "edge"}}
+
+
+def test_own_scheduling_wins_by_key():
+    job, test = with_scheduling(nodeSelector={"jobs": "here"}, tolerations=[])
+    assert job == {"nodeSelector": {"jobs": "here"}, "affinity": {"nodeAffinity": NODES}, "priorityClassName": "serving"}
+    assert test == {"nodeSelector": {"jobs": "here"}}
+    job, test = with_scheduling(nodeSelector={}, affinity={"podAffinity": APART})
+    assert job == {"affinity": {"podAffinity": APART}, "tolerations": [ON_GPUS, {"key": "team", "operator": "Exists"}], "priorityClassName": "serving"}
+    assert test == {"affinity": {"podAffinity": APART}}
+
+
+@pytest.mark.parametrize("kind, fields", [
+    ("LoadBalancer", {"loadBalancerSourceRanges": ["10.0.0.0/8", "fd00::/8"], "loadBalancerClass": "service.k8s.aws/nlb", "externalTrafficPolicy": "Local"}),
+    ("NodePort", {"externalTrafficPolicy": "Cluster"}),
+    ("ClusterIP", {"ipFamilyPolicy": "RequireDualStack", "ipFamilies": ["IPv6", "IPv4"]}),
+    ("ClusterIP", {"ipFamilies": ["IPv6"]}),
+    ("ClusterIP", {"ipFamilyPolicy": "PreferDualStack"})])
+def test_fields_of_the_service(kind, fields):
+    objects = render(minimal({"gateway": {"service": {"type": kind, "headless": True, "labels": {"team": "vision"}} | fields}}))
+    every_valid(objects)
+    service, headless = (named(objects, "Service", f"{RELEASE}-headroom-{name}") for name in ("gateway", "gateway-headless"))
+    assert {key: service["spec"].get(key) for key in fields} == fields
+    assert {key: headless["spec"].get(key) for key in fields} == {key: value if key.startswith("ip") else None for key, value in fields.items()}
+    for one in (service, headless):
+        assert one["metadata"]["labels"]["team"] == "vision" and "team" not in one["spec"]["selector"]
+
+
+def test_node_port():
+    values = {"gateway": {"service": {"type": "NodePort", "nodePort": 30770}}}
+    port, = named(render(minimal(values)), "Service", f"{RELEASE}-headroom-gateway")["spec"]["ports"]
+    assert port["nodePort"] == 30770 and port["port"] == 7700
+    values["gateway"]["service"]["nodePort"] = 0
+    assert "nodePort" not in named(render(minimal(values)), "Service", f"{RELEASE}-headroom-gateway")["spec"]["ports"][0]

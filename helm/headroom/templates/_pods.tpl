@@ -19,14 +19,18 @@ capabilities:
   drop: [ALL]
 {{- end -}}
 
-{{/* nodeSelector and its like: (scheduling, tolerations) */}}
+{{/* nodeSelector and its like: (scheduling, backend). Nodes with GPUs are often tainted by the resource's name. */}}
 {{- define "headroom.scheduling" -}}
 {{- $scheduling := default dict .scheduling }}
 {{- with $scheduling.nodeSelector }}
 nodeSelector:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with concat .tolerations (default list $scheduling.tolerations) }}
+{{- $tolerations := default list $scheduling.tolerations }}
+{{- if eq (default "cpu" .backend) "cuda" }}
+{{- $tolerations = prepend $tolerations (dict "key" "nvidia.com/gpu" "operator" "Exists" "effect" "NoSchedule") }}
+{{- end }}
+{{- with $tolerations }}
 tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -40,6 +44,25 @@ priorityClassName: {{ . }}
 {{- with $scheduling.runtimeClassName }}
 runtimeClassName: {{ . }}
 {{- end }}
+{{- end -}}
+
+{{/* Of a pod that runs where others do, unless its own keys say otherwise: (own, others, backend of the others). Only nodes count, not which pods are
+     there: a Job before an upgrade would wait for the very pods that are about to be replaced. */}}
+{{- define "headroom.schedulingWith" -}}
+{{- $scheduling := deepCopy (default dict .others) -}}
+{{- $_ := set $scheduling "affinity" (pick (default dict $scheduling.affinity) "nodeAffinity") -}}
+{{- $backend := .backend -}}
+{{- range $key, $value := .own -}}
+{{- $_ := set $scheduling $key $value -}}
+{{- if eq $key "tolerations" -}}{{- $backend = "cpu" -}}{{- end -}}
+{{- end -}}
+{{- include "headroom.scheduling" (dict "scheduling" $scheduling "backend" $backend) -}}
+{{- end -}}
+
+{{/* Of a Job that mounts the model: where the first llm pool is, whose volume may be bound to a zone or a node: (root, own) */}}
+{{- define "headroom.schedulingOfJob" -}}
+{{- $pool := (include "headroom.pools" .root | fromYaml).pools | first -}}
+{{- include "headroom.schedulingWith" (dict "own" .own "others" $pool.scheduling "backend" $pool.backend) -}}
 {{- end -}}
 
 {{/* Room for preStop and the drain, half of it again and ten seconds: a drain that is over ends the pod, so a long grace costs nothing. */}}
@@ -123,11 +146,7 @@ spec:
       terminationGracePeriodSeconds: {{ $grace }}
       securityContext:
         {{- include "headroom.podSecurity" $root | nindent 8 }}
-      {{- $tolerations := list }}
-      {{- if $cuda }}
-      {{- $tolerations = append $tolerations (dict "key" "nvidia.com/gpu" "operator" "Exists" "effect" "NoSchedule") }}
-      {{- end }}
-      {{- with include "headroom.scheduling" (dict "scheduling" .scheduling "tolerations" $tolerations) | trim }}
+      {{- with include "headroom.scheduling" (pick . "scheduling" "backend") | trim }}
       {{- . | nindent 6 }}
       {{- end }}
       {{- if gt (int .replicas) 1 }}

@@ -91,37 +91,3 @@
 {{- end -}}
 {{- end -}}
 {{- end -}}
-
-{{/* What no schema can say. */}}
-{{- define "headroom.check" -}}
-{{- if eq (toString .Values.enabled) "false" -}}
-{{- fail "enabled: false is for a chart above that names this one with `condition`; here it would install everything" -}}
-{{- end -}}
-{{- if not (or .Values.model.claim.name .Values.model.claim.create) -}}
-{{- fail "model.claim.name: name the PersistentVolumeClaim that holds the model, or set model.claim.create" -}}
-{{- end -}}
-{{- if .Values.model.download.enabled -}}
-{{- if not .Values.model.download.image -}}{{- fail "model.download.image: required for a download: a shell, curl and sha256sum" -}}{{- end -}}
-{{- if not .Values.model.download.files -}}{{- fail "model.download.files: nothing to download" -}}{{- end -}}
-{{- $paths := dict -}}
-{{- range $index, $file := .Values.model.download.files -}}
-{{- if hasKey $paths $file.path -}}{{- fail (printf "model.download.files[%d].path: %s stands twice" $index $file.path) -}}{{- end -}}
-{{- $_ := set $paths $file.path true -}}
-{{- end -}}
-{{- end -}}
-{{- $pools := (include "headroom.pools" . | fromYaml).pools -}}
-{{- $names := dict -}}
-{{- range $pools -}}
-{{- if hasKey $names .name -}}{{- fail (printf "%s.name: %s is the name of another pool" .key .name) -}}{{- end -}}
-{{- $_ := set $names .name true -}}
-{{- end -}}
-{{- range $name, $plan := .Values.plans -}}
-{{- if not (hasKey $names $name) -}}{{- fail (printf "plans.%s: there is no pool of this name" $name) -}}{{- end -}}
-{{- end -}}
-{{- $first := index $pools 0 -}}
-{{- range $pools -}}
-{{- if and (eq .role "llm") (ne (get .knobs "block_size" | default 16 | int) (get $first.knobs "block_size" | default 16 | int)) -}}
-{{- fail (printf "%s.knobs.block_size: all llm pools must have the same, %s has %d" .key $first.name (get $first.knobs "block_size" | default 16 | int)) -}}
-{{- end -}}
-{{- end -}}
-{{- end -}}
