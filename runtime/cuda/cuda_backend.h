@@ -15,6 +15,11 @@ class CudaBackend : public Backend {
   CudaBackend(CudaLane& lane, Products& products, int multiprocessors)
       : lane_(lane), products_(products), grid_{lane.stream(), multiprocessors} {}
 
+  // attention.cc
+  int64_t AttentionScratchBytes(int64_t head_dim) const override;
+  absl::Status Run(const AttentionArgs& args) override;
+  absl::Status Run(const PagedAttentionArgs& args) override;
+
   // linear.cc
   int64_t LinearRows(int64_t rows) const override;
   absl::StatusOr<int64_t> PrepareLinear(const LinearSpec& spec) override;
@@ -37,11 +42,6 @@ class CudaBackend : public Backend {
 
   // sample.cc
   absl::Status Run(const SampleArgs& args) override;
-
-  // missing.cc
-  int64_t AttentionScratchBytes(int64_t head_dim) const override;
-  absl::Status Run(const AttentionArgs& args) override;
-  absl::Status Run(const PagedAttentionArgs& args) override;
 
  private:
   CudaLane& lane_;

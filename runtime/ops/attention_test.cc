@@ -9,6 +9,7 @@ struct Shape {
   int64_t heads, dim;
   std::vector<AttentionSegment> segments;
   int64_t queries, keys, outputs;
+  bool packed = false;  // rows lie one behind the other: every head at a multiple of its size
 };
 
 class AttentionTest : public OpTest {
@@ -16,9 +17,10 @@ class AttentionTest : public OpTest {
   void Check(const Shape& s, DType dtype, float scale) {
     SCOPED_TRACE(absl::StrCat("heads=", s.heads, " dim=", s.dim, " ", DTypeName(dtype), " scale=", scale));
     const int64_t cols = s.heads * s.dim;
-    Storage q(device(), DType::kF32, s.queries, cols, 5), k(device(), DType::kF32, s.keys, cols, 2),
-        v(device(), DType::kF32, s.keys, cols, 9);
-    Storage out(device(), dtype, s.outputs, cols, 4);
+    const auto gap = [&](int64_t elements) { return s.packed ? 0 : elements; };
+    Storage q(device(), DType::kF32, s.queries, cols, gap(5)), k(device(), DType::kF32, s.keys, cols, gap(2)),
+        v(device(), DType::kF32, s.keys, cols, gap(9));
+    Storage out(device(), dtype, s.outputs, cols, gap(4));
     q.Fill(Random(s.queries * cols));
     k.Fill(Random(s.keys * cols));
     v.Fill(Random(s.keys * cols));
@@ -80,6 +82,43 @@ TEST_F(AttentionTest, OneSegmentOfEachSize) {
   }
 }
 
+// Of families that are served and planned, and of the tests' models: devices may have kernels of their own for them.
+TEST_F(AttentionTest, HeadSizesOfModels) {
+  const std::vector<AttentionSegment> segments = {{0, 1, 0, 1, 0},    {1, 17, 1, 33, 1},    {0, 16, 30, 64, 18},
+                                                  {3, 8, 5, 65, 34},  {18, 33, 94, 31, 42}, {51, 129, 10, 130, 75},
+                                                  {180, 0, 0, 0, 80}, {180, 1, 0, 140, 205}};
+  std::vector<AttentionSegment> many;
+  for (int64_t i = 0; i < 141; ++i) many.push_back({i, i % 3 == 0 ? 1 : 0, i % 80, 1 + i % 50});
+  for (const int64_t dim : {32, 64, 72, 80, 96, 128}) {
+    Check({1, dim, many, 141, 140, 141}, DType::kBF16, 0.11f);
+    for (const bool packed : {false, true}) {
+      // Row 204 of the output belongs to no segment.
+      Check({3, dim, segments, 181, 140, 206, packed}, DType::kBF16, 0.11f);
+    }
+    Check({1, dim, {{0, 20, 0, 40}}, 20, 40, 20, true}, DType::kF32, 0.11f);
+  }
+}
+
+TEST_F(AttentionTest, HeadsOfAnySize) {
+  for (const int64_t dim : {1, 2, 3, 31, 33, 40, 100, 112, 160, 255, 256, 384, 511, 512}) {
+    for (const DType dtype : {DType::kF32, DType::kBF16}) {
+      Check({2, dim, {{0, 5, 0, 37}, {5, 17, 3, 32}}, 22, 37, 22, dim % 2 == 0}, dtype, 0.07f);
+    }
+  }
+}
+
+TEST_F(AttentionTest, ManyShortSegments) {
+  Shape shape = {2, 64, {}, 0, 0, 0};
+  for (int i = 0; i < 75; ++i) {
+    const int64_t queries = i % 11 == 3 ? 0 : RandomInt(1, 9), keys = RandomInt(1, 12);
+    shape.segments.push_back({shape.queries, queries, shape.keys, keys});
+    shape.queries += queries + i % 2;  // a row between segments stays as it is
+    shape.keys += keys;
+  }
+  shape.outputs = shape.queries;
+  for (const DType dtype : {DType::kF32, DType::kBF16}) Check(shape, dtype, 0.2f);
+}
+
 TEST_F(AttentionTest, LongSegmentsCrossBlocksAndUnits) {
   for (const DType dtype : {DType::kF32, DType::kBF16}) {
     Check({3, 72, {{0, 300, 0, 300}}, 300, 300, 300}, dtype, 0.1f);
@@ -103,6 +142,7 @@ TEST_F(AttentionTest, SharpScoresStayFinite) {
   // Scores of some hundreds: the weights of all keys but one vanish.
   Check({1, 64, {{0, 20, 0, 200}}, 20, 200, 20}, DType::kF32, 20.0f);
   Check({1, 64, {{0, 20, 0, 200}}, 20, 200, 20}, DType::kF32, -1.0f);
+  Check({1, 64, {{0, 20, 0, 200}}, 20, 200, 20}, DType::kBF16, -0.2f);
 }
 
 TEST_F(AttentionTest, WrongArgumentsAreRefused) {

@@ -17,6 +17,7 @@ struct Shape {
   int64_t heads, kv_heads, dim, block_size;
   DType cache, out;
   std::vector<Sequence> sequences;
+  bool packed = false;  // rows of q and out lie one behind the other: every head at a multiple of its size
 };
 
 class PagedAttentionTest : public OpTest {
@@ -28,7 +29,8 @@ class PagedAttentionTest : public OpTest {
                               " cache=", DTypeName(s.cache), " out=", DTypeName(s.out)));
     Layout(s);
     const float scale = 1.0f / std::sqrt(static_cast<float>(s.dim));
-    Storage q(device(), DType::kF32, rows_, s.heads * s.dim, 3), out(device(), s.out, rows_ + 1, s.heads * s.dim, 1);
+    Storage q(device(), DType::kF32, rows_, s.heads * s.dim, s.packed ? 0 : 3);
+    Storage out(device(), s.out, rows_ + 1, s.heads * s.dim, s.packed ? 0 : 1);
     q.Fill(Random(rows_ * s.heads * s.dim));
     std::vector<double> want;
     int64_t row = 0;
@@ -191,6 +193,71 @@ TEST_F(PagedAttentionTest, ContextsThatCrossBlockBorders) {
 TEST_F(PagedAttentionTest, GroupsOfSevenOverManyUnits) {
   Check({28, 4, 128, 16, kF32, kF32, {{90, 90}}});
   Check({28, 4, 128, 16, kBF16, kBF16, {{90, 200}}});
+}
+
+// Steps that decode alone, prefill alone, and do both, for the head sizes of families that are served and planned.
+TEST_F(PagedAttentionTest, HeadSizesOfModels) {
+  const std::vector<Sequence> decode = {{1, 1}, {1, 63}, {1, 130}, {0, 9}, {1, 64}};
+  const std::vector<Sequence> prefill = {{19, 19}, {40, 75}};
+  const std::vector<Sequence> mixed = {{1, 200}, {21, 90}, {2, 70}, {0, 0}, {1, 8}};
+  std::vector<Sequence> many;
+  for (int i = 0; i < 141; ++i) many.push_back({i % 47 == 9 ? 40 : i % 3 == 0 ? 1 : 0, 40 + i % 9});
+  int turn = 0;
+  for (const int64_t dim : {32, 64, 72, 80, 96, 128}) {
+    for (const int64_t group : {1, 7, 16}) {
+      const bool packed = ++turn % 2 == 0;
+      const int64_t block_size = 8 << turn % 3;
+      Check({2 * group, 2, dim, block_size, kBF16, kBF16, decode, packed});
+      Check({group, 1, dim, block_size, kBF16, kBF16, mixed, packed});
+      Check({group, 1, dim, block_size, kBF16, kBF16, prefill, packed});
+      if (group == 7) continue;
+      Check({group, 1, dim, block_size, kBF16, kBF16, {{1, 2200}}, !packed});
+      Check({group, 1, dim, block_size, kBF16, kBF16, many, !packed});
+    }
+  }
+}
+
+TEST_F(PagedAttentionTest, GroupsOfAnySize) {
+  for (const int64_t group : {1, 2, 3, 8, 9, 15, 17, 33}) {
+    Check({group, 1, 64, 16, kBF16, kBF16, {{1, 150}, {1, 20}, {1, 65}}, true});
+    Check({group, 1, 64, 16, kBF16, kBF16, {{3, 100}, {1, 20}, {9, 65}}});
+  }
+}
+
+// Contexts that a device may split between many units, beside short ones.
+TEST_F(PagedAttentionTest, LongContextsBesideShortOnes) {
+  for (const int64_t block_size : {8, 16, 32}) {
+    Check({7, 1, 32, block_size, kBF16, kBF16, {{1, 5000}}, true});
+    Check({14, 2, 64, block_size, kBF16, kBF16, {{1, 3}, {1, 2500}, {1, 1}, {1, 400}}, true});
+  }
+  Check({28, 4, 128, 16, kBF16, kBF16, {{1, 1200}, {1, 129}}, true});
+  Check({16, 1, 32, 16, kBF16, kBF16, {{1, 1500}, {2, 1700}}});
+}
+
+// As many rows as sequences, but not one of each: several rows of one see different numbers of keys.
+TEST_F(PagedAttentionTest, RowsOfOneSequenceInAStepOfManySequences) {
+  Check({7, 1, 64, 16, kBF16, kBF16, {{4, 700}, {0, 5}, {0, 0}, {1, 20}, {1, 3}, {0, 1}}});
+  Check({2, 2, 32, 8, kBF16, kBF16, {{0, 0}, {20, 30}, {0, 0}, {0, 12}, {10, 300}}, true});
+}
+
+TEST_F(PagedAttentionTest, ManySequences) {
+  for (const int64_t long_ones : {0, 3}) {
+    Shape s = {4, 2, 32, 8, kBF16, kBF16, {}};
+    for (int i = 0; i < 170; ++i) {
+      const int64_t context = RandomInt(1, 100);
+      s.sequences.push_back({i < long_ones ? context : i % 9 == 4 ? 0 : 1, context});
+    }
+    std::shuffle(s.sequences.begin(), s.sequences.end(), random_);
+    Check(s);
+  }
+}
+
+TEST_F(PagedAttentionTest, HeadsOfAnySize) {
+  for (const int64_t dim : {1, 3, 8, 31, 33, 100, 112, 160, 256, 511, 512}) {
+    for (const DType out : {kF32, kBF16}) {
+      for (const DType cache : {kF32, kBF16}) Check({3, 1, dim, 16, cache, out, {{1, 40}, {3, 17}}, dim % 2 == 0});
+    }
+  }
 }
 
 TEST_F(PagedAttentionTest, RandomBatches) {

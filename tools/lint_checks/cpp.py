@@ -208,6 +208,8 @@ class _Parser:
         if self.is_name(i + 1) and self.text(i + 2) == '=':
             self.declare(i + 1, 'type', owner)
             inside = self.text(i + 1) + '::'
+            # What is used of it is used of what it stands for.
+            self.file.bases.setdefault(self.text(i + 1), set()).update(self.text(at) for at in range(i + 3, end) if self.is_name(at))
         return self.used(begin, end, inside)
 
     def enumeration(self, begin, i, owner):

@@ -222,6 +222,12 @@ class Planted(unittest.TestCase):
                                'store/shelf.cc': ('return !Old(book)', 'book.pages = 3;\n  return !Old(book)')})
         self.assertEqual([line.split(': ')[1] for line in found], ['variable `Book::pages`'])
 
+    def test_an_alias_is_what_it_stands_for(self):
+        size = 'struct Size {\n  static constexpr int kWide = 3;\n};\nusing Own = Size;\nint main() { return Own::kWide; }\n'
+        self.assertEqual(self.findings({'edge/size.cc': size}), [])
+        found = self.findings({'edge/size.cc': size.replace('kWide; }', 'kTall; }')})
+        self.assertEqual([line.split(': ')[1] for line in found], ['variable `Size::kWide`'])
+
     def test_another_class_with_the_name_hides_nothing_that_cannot_see_it(self):
         other = 'struct Lamp {\n  int watts = 0;\n};\nint main() { return Lamp{}.watts; }\n'
         found = self.findings({'edge/lamp.cc': other, 'store/shelf.h': ('  std::string title;', '  std::string title;\n  int watts = 0;')})

@@ -10,7 +10,7 @@ namespace headroom::runtime::cuda {
 
 struct Grid {
   cudaStream_t stream = nullptr;
-  int multiprocessors = 1;  // Waits for: decode attention, which splits keys over them
+  int multiprocessors = 1;
 };
 
 // Row-major numbers on the card (runtime/matrix.h as kernels take it).
