@@ -131,26 +131,28 @@ function(headroom_binary name)
   endif()
 endfunction()
 
-# headroom_test(NAME [SOURCES a_test.cc… x.cc…] [CONCURRENT b_test.cc…] [COMPUTES c_test.cc…] DEPS dep… [DEVICES device…] [GUARDED])
+# headroom_test(NAME [SOURCES a_test.cc… x.cc…] [CONCURRENT b_test.cc…] [COMPUTES c_test.cc…] [VARIANTS d_test.cc…] DEPS dep… [DEVICES device…] [GUARDED])
 # makes one GoogleTest program, headroom_test_NAME, of several files, and a CTest entry for each *_test.cc, named by its path:
 # llm-worker/engine_test. Linking costs more than compiling a test: one program for a folder, another where some of its tests need
 # heavy libraries that the others do not, or must not be guarded.
 #   CONCURRENT  files with tests that ThreadSanitizer runs as well; such a build compiles no others
+#   VARIANTS    files whose entries the caller makes, each with variables of its own
 #   COMPUTES    files with tests that compute much themselves: optimised like what they test
 #   DEVICES     one entry for each device, runtime/ops/linear_test@cpu/avx2, which finds its name in HEADROOM_TEST_DEVICE. `cuda` is an emulated card
 #   GUARDED     ends when a thread that computes allocates (common/testing/allocation_guard.h)
 function(headroom_test name)
-  cmake_parse_arguments(ARG "GUARDED" "" "SOURCES;CONCURRENT;COMPUTES;DEPS;DEVICES" ${ARGN})
+  cmake_parse_arguments(ARG "GUARDED" "" "SOURCES;CONCURRENT;COMPUTES;VARIANTS;DEPS;DEVICES" ${ARGN})
   if(ARG_COMPUTES)
     set_source_files_properties(${ARG_COMPUTES} PROPERTIES
       COMPILE_OPTIONS $<$<NOT:$<CONFIG:Debug>>:-O2> SKIP_PRECOMPILE_HEADERS ON)
   endif()
   list(APPEND ARG_SOURCES ${ARG_COMPUTES})
-  foreach(file IN LISTS ARG_SOURCES ARG_CONCURRENT)
+  foreach(file IN LISTS ARG_SOURCES ARG_CONCURRENT ARG_VARIANTS)
     set_property(GLOBAL APPEND PROPERTY HEADROOM_TEST_FILES ${CMAKE_CURRENT_SOURCE_DIR}/${file})
   endforeach()
   if(HEADROOM_SANITIZE STREQUAL "thread")
     list(FILTER ARG_SOURCES EXCLUDE REGEX "_test\\.cc$")
+    set(ARG_VARIANTS)
   endif()
   set(files ${ARG_SOURCES} ${ARG_CONCURRENT})
   list(FILTER files INCLUDE REGEX "_test\\.cc$")
@@ -158,7 +160,7 @@ function(headroom_test name)
     return()
   endif()
   set(target headroom_test_${name})
-  add_executable(${target} ${ARG_SOURCES} ${ARG_CONCURRENT})
+  add_executable(${target} ${ARG_SOURCES} ${ARG_CONCURRENT} ${ARG_VARIANTS})
   set_target_properties(${target} PROPERTIES
     OUTPUT_NAME ${name} RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
   headroom_setup(${target} TEST)
@@ -183,7 +185,7 @@ function(headroom_test name)
     if(ARG_DEVICES)
       foreach(device IN LISTS ARG_DEVICES)
         if(device STREQUAL "cuda")
-          headroom_cuda_test_entry(${target} ${file} "${labels}")
+          headroom_cuda_test_entry(${target} ${file} "${labels}" "")
         else()
           headroom_test_entry(${target} ${file} "@${device}" "${labels}" HEADROOM_TEST_DEVICE=${device})
         endif()
@@ -194,11 +196,11 @@ function(headroom_test name)
   endforeach()
 endfunction()
 
-# headroom_cuda_test_entry(TARGET FILE LABELS): FILE on an emulated card.
-function(headroom_cuda_test_entry target file labels)
+# headroom_cuda_test_entry(TARGET FILE LABELS SUFFIX [VARIABLE=VALUE…]): FILE on an emulated card.
+function(headroom_cuda_test_entry target file labels suffix)
   file(RELATIVE_PATH path ${PROJECT_SOURCE_DIR} ${CMAKE_CURRENT_SOURCE_DIR}/${file})
-  string(REGEX REPLACE "\\.cc$" "@cuda" name ${path})
-  headroom_emulated_test(${name} ${target} ${path} "${labels}" HEADROOM_TEST_DEVICE=cuda OMP_WAIT_POLICY=passive)
+  string(REGEX REPLACE "\\.cc$" "@cuda${suffix}" name ${path})
+  headroom_emulated_test(${name} ${target} ${path} "${labels}" HEADROOM_TEST_DEVICE=cuda OMP_WAIT_POLICY=passive ${ARGN})
 endfunction()
 
 # headroom_test_entry(TARGET FILE SUFFIX LABELS [VARIABLE=VALUE…]): the CTest entry of one file of a program.

@@ -25,6 +25,7 @@
 #include "common/compute_thread.h"
 #include "common/status.h"
 #include "memory/device_memory.h"
+#include "runtime/device_monitor.h"
 
 namespace headroom::runtime {
 
@@ -67,6 +68,9 @@ class Device {
   virtual absl::Status Download(memory::DevicePtr from, std::span<std::byte> to) = 0;
   // Until all that was called before is done. The first error among it, once.
   virtual absl::Status Wait() = 0;
+
+  // Null where nobody else uses the device, or nobody can tell.
+  virtual DeviceMonitor* monitor() { return nullptr; }
 
   // One compute lane per device: hold it for a whole step.
   Lane EnterLane() { return Lane(lane_); }

@@ -9,6 +9,7 @@
 #include "runtime/cuda/cuda_lane.h"
 #include "runtime/cuda/cuda_memory.h"
 #include "runtime/cuda/cuda_status.h"
+#include "runtime/cuda/nvml.h"
 #include "runtime/cuda/products.h"
 
 namespace headroom::runtime::cuda {
@@ -18,10 +19,11 @@ constexpr int kCapabilityMin = 8;  // major: bf16 products and cp.async
 
 class Cuda : public Device {
  public:
-  Cuda(const cudaDeviceProp& card, std::unique_ptr<CudaMemory> memory, std::unique_ptr<CudaLane> lane,
-       std::unique_ptr<Products> products)
+  Cuda(const cudaDeviceProp& card, std::unique_ptr<NvmlMonitor> monitor, std::unique_ptr<CudaMemory> memory,
+       std::unique_ptr<CudaLane> lane, std::unique_ptr<Products> products)
       : description_(absl::StrCat(card.name, ", compute capability ", card.major, ".", card.minor, ", ",
                                   card.multiProcessorCount, " multiprocessors")),
+        monitor_(std::move(monitor)),
         memory_(std::move(memory)),
         lane_(std::move(lane)),
         products_(std::move(products)),
@@ -32,10 +34,12 @@ class Cuda : public Device {
   absl::Status Upload(std::span<const std::byte> from, DevicePtr to) override { return lane_->Upload(from, to); }
   absl::Status Download(DevicePtr from, std::span<std::byte> to) override { return lane_->Download(from, to); }
   absl::Status Wait() override { return lane_->Wait(); }
+  DeviceMonitor* monitor() override { return monitor_.get(); }
   runtime::Backend& backend() override { return backend_; }
 
  private:
   const std::string description_;
+  const std::unique_ptr<NvmlMonitor> monitor_;
   const std::unique_ptr<CudaMemory> memory_;
   const std::unique_ptr<CudaLane> lane_;
   const std::unique_ptr<Products> products_;
@@ -62,13 +66,20 @@ absl::StatusOr<cudaDeviceProp> FindCard() {
 
 absl::StatusOr<std::unique_ptr<Device>> CreateCudaDevice(const DeviceOptions&) {
   HEADROOM_ASSIGN_OR_RETURN(const cudaDeviceProp card, FindCard());
+  // Without NVML (in some containers) nobody tells of others, and the rest works.
+  absl::StatusOr<std::unique_ptr<NvmlMonitor>> found = NvmlMonitor::Create(card.uuid);
+  std::unique_ptr<NvmlMonitor> monitor = found.ok() ? *std::move(found) : nullptr;
   // A thread that waits sleeps: it burns no core that another role needs.
   HEADROOM_RETURN_IF_ERROR(
       CudaStatus(cudaInitDevice(0, cudaDeviceScheduleBlockingSync, cudaInitDeviceFlagsAreValid), "opening the card"));
-  HEADROOM_ASSIGN_OR_RETURN(std::unique_ptr<CudaMemory> memory, CudaMemory::Create());
+  HEADROOM_ASSIGN_OR_RETURN(std::unique_ptr<CudaMemory> memory,
+                            CudaMemory::Create([raw = monitor.get()](int64_t bytes) {
+                              if (raw != nullptr) raw->CountReserved(bytes);
+                            }));
   HEADROOM_ASSIGN_OR_RETURN(std::unique_ptr<CudaLane> lane, CudaLane::Create());
   HEADROOM_ASSIGN_OR_RETURN(std::unique_ptr<Products> products, Products::Create(10 * card.major + card.minor));
-  return std::make_unique<Cuda>(card, std::move(memory), std::move(lane), std::move(products));
+  if (monitor != nullptr) HEADROOM_RETURN_IF_ERROR(monitor->CountOpening());
+  return std::make_unique<Cuda>(card, std::move(monitor), std::move(memory), std::move(lane), std::move(products));
 }
 
 }  // namespace headroom::runtime::cuda

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 namespace headroom::runtime::cuda {
 namespace {
@@ -10,8 +11,9 @@ constexpr int64_t kBufferBytes = int64_t{4} << 20;
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<CudaMemory>> CudaMemory::Create() {
+absl::StatusOr<std::unique_ptr<CudaMemory>> CudaMemory::Create(std::function<void(int64_t bytes)> reserved) {
   std::unique_ptr<CudaMemory> memory(new CudaMemory());
+  memory->reserved_ = std::move(reserved);
   HEADROOM_RETURN_IF_ERROR(
       CudaStatus(cudaStreamCreateWithFlags(&memory->stream_, cudaStreamNonBlocking), "creating a stream"));
   for (Buffer& buffer : memory->buffers_) {
@@ -48,10 +50,14 @@ absl::StatusOr<memory::DeviceSpan> CudaMemory::Reserve(int64_t bytes, const std:
     static_cast<void>(cudaFree(data));
     return zeroed;
   }
+  reserved_(bytes);
   return memory::DeviceSpan{memory::DeviceAddress::Make(reinterpret_cast<uint64_t>(data)), bytes};
 }
 
-void CudaMemory::Release(memory::DeviceSpan memory) { static_cast<void>(cudaFree(PointerTo<void>(memory.data))); }
+void CudaMemory::Release(memory::DeviceSpan memory) {
+  static_cast<void>(cudaFree(PointerTo<void>(memory.data)));
+  reserved_(-memory.bytes);
+}
 
 absl::Status CudaMemory::CopyIn(std::span<const std::byte> from, std::byte* to) {
   for (size_t i = 0; !from.empty(); i = 1 - i) {

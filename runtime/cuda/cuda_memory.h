@@ -3,6 +3,7 @@
 
 #include <cuda_runtime_api.h>
 
+#include <functional>
 #include <memory>
 #include <mutex>
 
@@ -25,7 +26,8 @@ T* PointerTo(const memory::DeviceArray<T>& array) {
 
 class CudaMemory : public memory::DeviceMemory {
  public:
-  static absl::StatusOr<std::unique_ptr<CudaMemory>> Create();
+  // `reserved` hears of every reservation, negative when it is given back.
+  static absl::StatusOr<std::unique_ptr<CudaMemory>> Create(std::function<void(int64_t bytes)> reserved);
   ~CudaMemory() override;
 
   // INVALID_ARGUMENT on bytes below 1; RESOURCE_EXHAUSTED, with what is free, when the card has less; CANCELLED.
@@ -44,6 +46,7 @@ class CudaMemory : public memory::DeviceMemory {
   absl::Status CopyIn(std::span<const std::byte> from, std::byte* to);
   absl::Status CopyOut(const std::byte* from, std::span<std::byte> to);
 
+  std::function<void(int64_t bytes)> reserved_;
   std::mutex mutex_;  // of the copies
   cudaStream_t stream_ = nullptr;
   Buffer buffers_[2];

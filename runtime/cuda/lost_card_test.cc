@@ -31,6 +31,9 @@ TEST(LostCardTest, TheErrorNamesTheOperationsAndStays) {
     EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
     EXPECT_THAT(std::string(status.message()), HasSubstr("2 operations from GeluTanh to Convert"));
   }
+  // The driver tells of it as well, as of any program that does such a thing; the card itself is well.
+  ASSERT_NE(device.monitor(), nullptr);
+  EXPECT_EQ(device.monitor()->WaitForFault(std::chrono::milliseconds(10)), "");
 }
 
 }  // namespace

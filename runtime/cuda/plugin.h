@@ -12,7 +12,7 @@ namespace headroom::runtime::cuda {
 
 // What program and library must agree on: version and sizes of everything that passes between them.
 struct Interface {
-  int64_t version = 1;
+  int64_t version = 2;
   int64_t sizes = sizeof(Device) + sizeof(Backend) + sizeof(DeviceOptions) + sizeof(LinearArgs) + sizeof(LinearSpec) +
                   sizeof(LayerNormArgs) + sizeof(RmsNormArgs) + sizeof(GeluTanhArgs) + sizeof(SiluMulArgs) +
                   sizeof(ConvertArgs) + sizeof(FindNonFiniteArgs) + sizeof(EmbeddingGatherArgs) +
