@@ -11,6 +11,7 @@
 #include "llm-worker/server.h"
 #include "scheduler/server.h"
 #include "vision-worker/server.h"
+#include "worker/device_watch.h"
 #include "worker/worker_device.h"
 
 namespace headroom::cli {
@@ -85,6 +86,7 @@ class Cluster : public RunningService {
                                   host, process.stopping()));
     fputs(device_->plan().ToTable().c_str(), stderr);
     ledger_metrics_ = device_->ExportLedger(*metrics_);
+    watch_ = worker::DeviceWatch::Start(device_->device().monitor(), config.device.kind, *metrics_, process);
     HEADROOM_ASSIGN_OR_RETURN(scheduler_, scheduler::SchedulerServer::Start(config, channels_, *metrics_));
     HEADROOM_ASSIGN_OR_RETURN(gateway_, gateway::GatewayServer::Start(config, channels_, *metrics_));
     if (has_vision) {
@@ -114,6 +116,7 @@ class Cluster : public RunningService {
   std::unique_ptr<Metrics> metrics_;
   std::unique_ptr<worker::WorkerDevice> device_;
   std::shared_ptr<void> ledger_metrics_;
+  std::unique_ptr<worker::DeviceWatch> watch_;
   std::unique_ptr<scheduler::SchedulerServer> scheduler_;
   std::unique_ptr<vision_worker::VisionServer> vision_;
   std::unique_ptr<llm_worker::LlmServer> llm_;

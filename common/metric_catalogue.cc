@@ -109,6 +109,14 @@ std::vector<MetricDefinition> Build() {
             "Least headroom at one moment since start."),
       Gauge("headroom_memory_process_planned_bytes", "bytes", kWorkers, {kDevice},
             "Lines of the plan that lie in the process: the arena, libraries, the context floor."),
+      // Where a driver tells of others (device.kind cuda).
+      Gauge(
+          "headroom_card_total_bytes", "bytes", kWorkers, {kDevice},
+          "Of a card: memory that processes can have. This and the next three are there with device.kind cuda alone."),
+      Gauge("headroom_card_free_bytes", "bytes", kWorkers, {kDevice}, "Of a card: memory that nobody holds."),
+      Gauge("headroom_card_own_bytes", "bytes", kWorkers, {kDevice},
+            "Of a card: memory of this process, context and libraries included."),
+      Gauge("headroom_card_other_bytes", "bytes", kWorkers, {kDevice}, "Of a card: memory of all other processes."),
       Gauge(
           "headroom_plan_knob_value", "number", kWorkers,
           {kDevice,

@@ -2,6 +2,7 @@
 #include "common/service_main.h"
 #include "llm-worker/server.h"
 #include "runtime/device.h"
+#include "worker/device_watch.h"
 
 namespace headroom {
 namespace {
@@ -19,6 +20,8 @@ class LlmWorker : public RunningService {
                               worker::WorkerDevice::Create(config, {.vision = false, .llm = true},
                                                            llm_worker::AddDecoderNeeds, host, process.stopping()));
     worker->ledger_metrics_ = worker->device_->ExportLedger(*worker->metrics_);
+    worker->watch_ =
+        worker::DeviceWatch::Start(worker->device_->device().monitor(), config.device.kind, *worker->metrics_, process);
     HEADROOM_ASSIGN_OR_RETURN(worker->server_, llm_worker::LlmServer::Start(config, *worker->device_, worker->channels_,
                                                                             *worker->metrics_, process));
     return worker;
@@ -31,6 +34,7 @@ class LlmWorker : public RunningService {
   std::unique_ptr<Metrics> metrics_;
   std::unique_ptr<worker::WorkerDevice> device_;
   std::shared_ptr<void> ledger_metrics_;
+  std::unique_ptr<worker::DeviceWatch> watch_;
   std::unique_ptr<llm_worker::LlmServer> server_;
 };
 

@@ -2,6 +2,7 @@
 #include "common/service_main.h"
 #include "runtime/device.h"
 #include "vision-worker/server.h"
+#include "worker/device_watch.h"
 
 namespace headroom {
 namespace {
@@ -23,6 +24,8 @@ class VisionWorker : public RunningService {
                               worker::WorkerDevice::Create(config, {.vision = true, .llm = false},
                                                            vision_worker::AddEncoderNeeds, host, process.stopping()));
     worker->ledger_metrics_ = worker->device_->ExportLedger(*worker->metrics_);
+    worker->watch_ =
+        worker::DeviceWatch::Start(worker->device_->device().monitor(), config.device.kind, *worker->metrics_, process);
     HEADROOM_ASSIGN_OR_RETURN(worker->server_,
                               vision_worker::VisionServer::Start(config, *worker->device_, *worker->sandbox_,
                                                                  worker->channels_, *worker->metrics_, process));
@@ -37,6 +40,7 @@ class VisionWorker : public RunningService {
   std::unique_ptr<Metrics> metrics_;
   std::unique_ptr<worker::WorkerDevice> device_;
   std::shared_ptr<void> ledger_metrics_;
+  std::unique_ptr<worker::DeviceWatch> watch_;
   std::unique_ptr<vision_worker::VisionServer> server_;
 };
 

@@ -38,14 +38,31 @@ absl::StatusOr<memory::Knobs> KnobsFrom(const KnobsSection& section) {
 
 namespace {
 
+// What a card lacks of the declared memory: others hold it, or its driver keeps it.
+absl::Status MeasureCard(runtime::DeviceMonitor* monitor, memory::DeviceSpec& device) {
+  if (monitor == nullptr) return absl::OkStatus();
+  HEADROOM_ASSIGN_OR_RETURN(const runtime::DeviceUse use, monitor->Use());
+  const int64_t ours = use.total_bytes - use.other_bytes;
+  device.other_processes_bytes = std::max<int64_t>(0, device.memory_bytes - ours);
+  if (device.other_processes_bytes > 0) {
+    Log(LogLevel::kWarning, "worker", "the card lacks a part of device.memory; the KV pool yields")
+        .With("device_bytes", device.memory_bytes)
+        .With("card_bytes", use.total_bytes)
+        .With("bytes_of_others", use.other_bytes)
+        .With("other_processes_bytes", device.other_processes_bytes);
+  }
+  return absl::OkStatus();
+}
+
 // What the process itself takes, from the catalogue; and what of the declared memory is not the device's to take: as
 // much as the machine lacks of it and of the host budgets.
-absl::Status MeasureDevice(const ClusterConfig& config, const memory::HostFit& host, memory::DeviceSpec& device) {
+absl::Status MeasureDevice(const ClusterConfig& config, const memory::HostFit& host, runtime::DeviceMonitor* monitor,
+                           memory::DeviceSpec& device) {
   HEADROOM_ASSIGN_OR_RETURN(const CatalogueDevice known,
                             DeviceCatalogue().Find(absl::StrCat(config.device.kind, ":", config.device.memory)));
   device.context_floor_bytes = known.context_floor;
   device.library_bytes = known.libraries;
-  if (config.device.kind != "cpu") return absl::OkStatus();
+  if (config.device.kind != "cpu") return MeasureCard(monitor, device);
   device.other_processes_bytes = host.LackingBytes(device.memory_bytes);
   if (device.other_processes_bytes > 0) {
     Log(LogLevel::kWarning, "worker", "the machine lacks a part of device.memory and host budgets; the KV pool yields")
@@ -55,6 +72,18 @@ absl::Status MeasureDevice(const ClusterConfig& config, const memory::HostFit& h
         .With("other_processes_bytes", device.other_processes_bytes);
   }
   return absl::OkStatus();
+}
+
+// Why a plan has a line of other processes, for who reads that it does not fit.
+std::string WhatIsLacking(const ClusterConfig& config, const memory::HostFit& host) {
+  if (config.device.kind != "cpu") {
+    return absl::StrCat("Here other processes are what the card lacks of device.memory (", config.device.memory,
+                        " bytes): others hold it, or its driver keeps it");
+  }
+  return absl::StrCat(
+      "Here other processes are what the machine lacks of device.memory and host budgets; raising device.memory adds "
+      "to it. ",
+      host.Account(config.device.memory));
 }
 
 }  // namespace
@@ -83,16 +112,12 @@ absl::StatusOr<std::unique_ptr<WorkerDevice>> WorkerDevice::Create(const Cluster
 
   request.device.name = config.device.kind;
   request.device.memory_bytes = config.device.memory;
-  HEADROOM_RETURN_IF_ERROR(MeasureDevice(config, host, request.device));
+  HEADROOM_RETURN_IF_ERROR(MeasureDevice(config, host, worker->device_->monitor(), request.device));
   request.roles = roles;
   add_needs(*worker->device_, worker->model_, request.compute, request.kernels);
   absl::StatusOr<memory::Plan> plan = memory::MakePlan(worker->model_, request);
   if (absl::IsFailedPrecondition(plan.status()) && request.device.other_processes_bytes > 0) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(plan.status().message(),
-                     ". Here other processes are what the machine lacks of device.memory and host budgets; "
-                     "raising device.memory adds to it. ",
-                     host.Account(request.device.memory_bytes)));
+    return absl::FailedPreconditionError(absl::StrCat(plan.status().message(), ". ", WhatIsLacking(config, host)));
   }
   HEADROOM_RETURN_IF_ERROR(plan.status());
   worker->plan_ = *std::move(plan);

@@ -51,6 +51,53 @@ TEST(WorkerDevice, WhatDoesNotFitIsSaidBeforeAnythingIsTaken) {
   EXPECT_EQ(device.status().code(), absl::StatusCode::kFailedPrecondition) << device.status();
 }
 
+constexpr int64_t kCardBytes = int64_t{768} << 20;
+
+// A card of which others hold some. It computes as the CPU does.
+class SharedCard : public runtime::Device, private runtime::DeviceMonitor {
+ public:
+  SharedCard(std::unique_ptr<runtime::Device> cpu, int64_t others) : cpu_(std::move(cpu)), others_(others) {}
+  std::string Describe() const override { return cpu_->Describe(); }
+  memory::DeviceMemory& memory() override { return cpu_->memory(); }
+  absl::Status Upload(std::span<const std::byte> from, memory::DevicePtr to) override { return cpu_->Upload(from, to); }
+  absl::Status Download(memory::DevicePtr from, std::span<std::byte> to) override { return cpu_->Download(from, to); }
+  absl::Status Wait() override { return cpu_->Wait(); }
+  runtime::DeviceMonitor* monitor() override { return this; }
+  runtime::Backend& backend() override { return cpu_->backend(); }
+
+ private:
+  absl::StatusOr<runtime::DeviceUse> Use() override {
+    return runtime::DeviceUse{kCardBytes, kCardBytes - others_, 0, others_, true};
+  }
+  std::string WaitForFault(std::chrono::milliseconds) override { return ""; }
+
+  const std::unique_ptr<runtime::Device> cpu_;
+  const int64_t others_;
+};
+
+TEST(WorkerDevice, ThePoolYieldsWhatOthersHoldOfACard) {
+  ClusterConfig config = Config();
+  config.device.kind = "cuda";
+  config.device.memory = kCardBytes;
+  const auto create = [&config](int64_t others) {
+    return WorkerDevice::Create(
+        config, {.vision = true, .llm = true}, NoNeeds, {}, {}, [others](const runtime::DeviceOptions&) {
+          return absl::StatusOr<std::unique_ptr<runtime::Device>>(
+              std::make_unique<SharedCard>(*runtime::Device::Create({.kind = "cpu", .threads = 1}), others));
+        });
+  };
+  const auto alone = create(0);
+  ASSERT_TRUE(alone.ok()) << alone.status();
+  EXPECT_EQ((*alone)->plan().Bytes(memory::Component::kOtherProcesses), 0);
+  const auto shared = create(int64_t{10} << 20);
+  ASSERT_TRUE(shared.ok()) << shared.status();
+  EXPECT_EQ((*shared)->plan().Bytes(memory::Component::kOtherProcesses), int64_t{10} << 20);
+  EXPECT_LT((*shared)->plan().kv_blocks, (*alone)->plan().kv_blocks);
+  const auto refused = create(int64_t{250} << 20);
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(refused.status().message()), HasSubstr("what the card lacks of device.memory (805306368"));
+}
+
 TEST(WorkerDevice, ThePoolYieldsWhatTheMachineLacksForDeviceAndBudgets) {
   const ClusterConfig config = Config();
   const auto create = [&config](int64_t available) {

@@ -50,6 +50,10 @@ def test_every_method_of_the_protocols_has_its_label():
         assert service in labels["service"] and method in labels["method"], f"{service}/{method} would count as other"
 
 
+# Shown with device.kind cuda, which these services do not have (worker/device_watch_test does).
+OF_A_CARD = "headroom_card_"
+
+
 def last_scrapes(observed):
     return [(service, scrapes[-1]) for service, scrapes in observed.scrapes.items()]
 
@@ -62,7 +66,7 @@ def test_every_metric_of_the_page_is_shown_and_no_other(observed):
     rows = catalogue()
     for service, scrape in last_scrapes(observed):
         here = services_of(observed, service)
-        wanted = {name for name, row in rows.items() if row[3] & here}
+        wanted = {name for name, row in rows.items() if row[3] & here and not name.startswith(OF_A_CARD)}
         shown = set(scrape.families)
         assert shown == wanted, f"{service}: missing {wanted - shown}, not declared {shown - wanted}"
 

@@ -30,6 +30,8 @@ class Panel:
     maximum: float | None = None
     # (value, colour) from which on a value of a stat has that colour; the first one has no lower bound.
     thresholds: tuple = ()
+    # Of metrics that only workers with a card show.
+    cards: bool = False
 
 
 @dataclasses.dataclass

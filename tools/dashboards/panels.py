@@ -79,12 +79,18 @@ HEADROOM = Dashboard(
             Panel("Grants", [Query(sel("headroom_scheduler_grants"), "{{state}}")], stack=True, width=6),
             Panel("Host memory of requests", [
                 Query(sel("headroom_worker_reserved_host_bytes"), "{{worker}}"),
-                Query(sel("headroom_gateway_host_used_bytes"), "gateway {{instance}}")], "bytes", stack=True),
+                Query(sel("headroom_gateway_host_used_bytes"), "gateway {{instance}}")], "bytes", stack=True, width=6),
             Panel("Process against plan", [
                 Query(sel("headroom_process_resident_bytes"), "{{instance}} resident"),
-                Query(sel("headroom_memory_process_planned_bytes"), "{{instance}} planned", limit=True)], "bytes",
+                Query(sel("headroom_memory_process_planned_bytes"), "{{instance}} planned", limit=True)], "bytes", width=6,
                 description="Anonymous memory of each process; a worker's may exceed its plan by its host budget."),
-            Panel("What the machine could still give", [Query(sel("headroom_host_available_bytes"), "{{instance}}")], "bytes",
+            Panel("The card, by who holds it", [
+                Query(sel("headroom_card_own_bytes"), "{{instance}} own", color=BLUE),
+                Query(sel("headroom_card_other_bytes"), "others", color=ORANGE),
+                Query(sel("headroom_card_free_bytes"), "free", color=GREEN),
+                Query(sel("headroom_card_total_bytes"), "what processes can have", limit=True, color=RED)], "bytes", stack=True, width=6, cards=True,
+                description="As the driver tells (NVML). Empty on a CPU."),
+            Panel("What the machine could still give", [Query(sel("headroom_host_available_bytes"), "{{instance}}")], "bytes", width=6,
                   description="The smaller of MemAvailable and the control group's limit."),
         ]),
         Row("What would fit now", [
