@@ -9,8 +9,8 @@
 
 namespace headroom {
 
-// The address as the rest of the program knows it: brackets around a host that is no IPv6 address are taken off, so that
-// a script may put them around whatever it is given. INVALID_ARGUMENT says what was wanted.
+// The address as the rest of the program knows it: brackets around a host that is no IPv6 address are taken off, so
+// that a script may put them around whatever it is given. INVALID_ARGUMENT says what was wanted.
 absl::StatusOr<std::string> NormalAddress(const std::string& text);
 
 struct HostPort {

@@ -28,8 +28,8 @@ class DeviceMonitor {
   // UNAVAILABLE when the device answers no more.
   virtual absl::StatusOr<DeviceUse> Use() = 0;
 
-  // Waits for up to `patience`. What has happened to the device so that nothing can be relied on that it computes; empty
-  // when nothing has. Errors that other programs made are not among it: the driver keeps them apart.
+  // Waits for up to `patience`. What has happened to the device so that nothing can be relied on that it computes;
+  // empty when nothing has. Errors that other programs made are not among it: the driver keeps them apart.
   virtual std::string WaitForFault(std::chrono::milliseconds patience) = 0;
 };
 

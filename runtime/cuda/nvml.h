@@ -1,6 +1,6 @@
-// NVIDIA's management library, which tells of a card what the CUDA runtime does not: who else uses it, and what happened
-// to it. It belongs to the driver and is loaded at run time. The toolkit has no header for it; names, values and layouts
-// are those that NVIDIA documents.
+// NVIDIA's management library, which tells of a card what the CUDA runtime does not: who else uses it, and what
+// happened to it. It belongs to the driver and is loaded at run time. The toolkit has no header for it; names, values
+// and layouts are those that NVIDIA documents.
 #pragma once
 
 #include <cuda_runtime_api.h>
