@@ -34,7 +34,7 @@ class DeviceWatch {
   std::mutex mutex_;
   absl::StatusOr<runtime::DeviceUse> use_;
   std::shared_ptr<void> metrics_token_;
-  std::jthread thread_;
+  std::jthread thread_;  // Held for: what Run() does on it
 };
 
 }  // namespace headroom::worker

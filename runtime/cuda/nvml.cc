@@ -23,13 +23,13 @@ struct MemoryInfo {
 };
 struct ProcessInfo {
   unsigned int pid = 0;
-  unsigned long long used = 0;  // kNotTold
-  unsigned int gpu_instance = 0, compute_instance = 0;
+  unsigned long long used = 0;                          // kNotTold
+  unsigned int gpu_instance = 0, compute_instance = 0;  // Held for: what NVML writes there
 };
 struct EventData {
   void* device = nullptr;
-  unsigned long long type = 0, data = 0;  // data: the number of an XID
-  unsigned int gpu_instance = 0, compute_instance = 0;
+  unsigned long long type = 0, data = 0;                // data: the number of an XID
+  unsigned int gpu_instance = 0, compute_instance = 0;  // Held for: what NVML writes there
 };
 
 // Numbers of the driver's messages that a program brings about by what it does, and that end that program alone:
