@@ -232,3 +232,118 @@ def test_node_port():
     assert port["nodePort"] == 30770 and port["port"] == 7700
     values["gateway"]["service"]["nodePort"] = 0
     assert "nodePort" not in named(render(minimal(values)), "Service", f"{RELEASE}-headroom-gateway")["spec"]["ports"][0]
+
+
+COMPONENTS = {"gateway": "Deployment/gateway", "scheduler": "Deployment/scheduler", "llm": "Deployment/llm", "vision": "Deployment/vision",
+              "download": "Job/download", "planCheck": "Job/plan", "tests": "Pod/test-ask"}
+
+
+def with_extras(**extras):
+    """The same additions everywhere: objects of the download set, which has every kind of pod."""
+    values = value_set("download")
+    pool = {"cpu": 4, "device": {"memory": "4GiB"}} | extras
+    values |= {"llmPools": [pool | {"name": "llm"}], "visionPools": [pool | {"name": "vision"}]}
+    overlay(values, {"gateway": extras, "scheduler": extras, "planCheck": extras, "tests": extras, "model": {"download": extras}})
+    objects = render(values)
+    every_valid(objects)
+    return objects
+
+
+def test_variables_and_volumes_reach_every_pod():
+    variable = {"name": "NODE", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}
+    volume, mount = {"name": "scratch", "emptyDir": {"sizeLimit": "1Gi"}}, {"name": "scratch", "mountPath": "/scratch"}
+    pods = pods_of(with_extras(extraEnv=[variable], extraVolumes=[volume], extraVolumeMounts=[mount]))
+    assert set(COMPONENTS.values()) < set(pods)
+    for pod, spec in pods.items():
+        assert {"name": "scratch", "emptyDir": {"sizeLimit": "1024Mi"}} in spec["volumes"], pod
+        for one in spec["containers"]:
+            assert variable in one["env"] and mount in one["volumeMounts"], pod
+            # Those of the chart come first, so that later ones may refer to them.
+            assert [env["name"] for env in one["env"]][-1] == "NODE"
+
+
+def test_init_containers_run_before_every_pod():
+    """As restricted as the pod itself, and with the resources of the container that they come before."""
+    given = {"name": "first", "image": "mirror/busybox:1.36", "command": ["true"]}
+    for pod, spec in pods_of(with_extras(initContainers=[given])).items():
+        one, = spec["initContainers"]
+        assert one.items() >= given.items()
+        main = spec["containers"][0]["resources"]
+        assert one["resources"] == {kind: {key: main[kind][key] for key in main[kind] if key in ("cpu", "memory")} for kind in main}, pod
+        assert one["securityContext"] == spec["containers"][0]["securityContext"]
+
+
+def test_init_containers_keep_what_they_say():
+    given = {"name": "own", "image": "mirror/busybox:1.36", "imagePullPolicy": "Never", "securityContext": {"runAsUser": 0, "runAsNonRoot": False},
+             "resources": {"requests": {"cpu": 0.25}, "limits": {"memory": "1.5GiB", "example.com/disk": 1}}}
+    one, = pods_of(render(minimal({"gateway": {"initContainers": [given]}})))["Deployment/gateway"]["initContainers"]
+    assert one["imagePullPolicy"] == "Never"
+    assert one["resources"] == {"requests": {"cpu": "250m"}, "limits": {"memory": "1536Mi", "example.com/disk": "1"}}
+    assert one["securityContext"].items() >= {"runAsUser": 0, "runAsNonRoot": False, "readOnlyRootFilesystem": True}.items()
+
+
+def test_labels_and_annotations_by_component():
+    """On the object and its pods; the component's own win over those of all pods, and selectors are untouched."""
+    values = value_set("download") | {"podLabels": {"team": "all", "tier": "x"}, "podAnnotations": {"note": "all"}}
+    before = render(values)
+    named_apart = {"labels": {"team": "own"}, "annotations": {"note": "own", "more": "yes"}}
+    overlay(values, {"gateway": named_apart, "planCheck": named_apart, "tests": named_apart, "model": {"download": named_apart}})
+    objects = render(values)
+    every_valid(objects)
+    for old, one in zip(before, objects, strict=True):
+        if not pod_template(one):
+            assert old == one
+            continue
+        metadata = pod_template(one)[0]
+        own = not one["metadata"]["name"].endswith(("-scheduler", "-llm", "-vision"))
+        assert metadata["labels"].items() >= {"team": "own" if own else "all", "tier": "x"}.items()
+        assert metadata["annotations"].items() >= ({"note": "own", "more": "yes"} if own else {"note": "all"}).items()
+        assert (one["metadata"]["labels"].get("team") == "own") == own
+        assert old["spec"].get("selector") == one["spec"].get("selector")
+
+
+def memory_of(objects, name):
+    return int(pods_of(objects)[name]["containers"][0]["resources"]["limits"]["memory"].removesuffix("Mi")) << 20
+
+
+def test_what_is_in_memory_is_in_the_pods_memory():
+    """Pages of a volume in memory count against the limit of the container that writes them."""
+    small, large = (with_extras(extraVolumes=[{"name": "a", "emptyDir": {"medium": medium, "sizeLimit": "1.5Gi"}}]) for medium in ("", "Memory"))
+    for name in COMPONENTS.values():
+        assert memory_of(large, name) - memory_of(small, name) == 1536 << 20, name
+
+
+def test_shm_of_gpu_pools():
+    def pool(**device):
+        pools = [{"name": "llm", "backend": "cuda", "cpu": 4, "device": {"memory": "24GiB"} | device}]
+        objects = render(minimal({"llmPools": pools}))
+        every_valid(objects)
+        return objects
+
+    plain, larger = pool(), pool(shmSize="2GiB")
+    assert memory_of(larger, "Deployment/llm") - memory_of(plain, "Deployment/llm") == 2 << 30
+    spec = pods_of(larger)["Deployment/llm"]
+    assert {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "2048Mi"}} in spec["volumes"]
+    assert {"name": "shm", "mountPath": "/dev/shm"} in spec["containers"][0]["volumeMounts"]
+    assert "/dev/shm" not in str(pods_of(plain)["Deployment/llm"])
+
+
+@pytest.mark.parametrize("source", [{"hostPath": {"path": "/data/models", "type": "Directory"}}, {"nfs": {"server": "nfs.example", "path": "/models"}},
+                                    {"csi": {"driver": "csi.example", "volumeAttributes": {"bucket": "models"}}}])
+def test_the_model_on_another_volume(source):
+    """Every pod that reads the model has it there, read-only, and nothing names a claim."""
+    objects = render({"model": {"volume": source}})
+    every_valid(objects)
+    assert "persistentVolumeClaim" not in str(objects) and not of_kind(objects, "PersistentVolumeClaim")
+    mounted = {pod for pod, spec in pods_of(objects).items() if {"name": "model"} | source in spec["volumes"]}
+    assert mounted == {"Deployment/gateway", "Deployment/llm", "Deployment/vision", "Job/plan"}
+    for pod in mounted:
+        for one in pods_of(objects)[pod]["containers"]:
+            assert {"name": "model", "mountPath": "/models", "readOnly": True} in one["volumeMounts"]
+
+
+def test_jobs_have_the_account_that_is_there_already():
+    """One that the chart makes does not exist before the install."""
+    objects = render(value_set("download") | {"serviceAccount": {"create": False, "name": "restricted"}})
+    assert {spec["serviceAccountName"] for spec in pods_of(objects).values()} == {"restricted"}
+    assert "serviceAccountName" not in pods_of(render(value_set("download")))["Job/plan"]

@@ -4,6 +4,8 @@ import http.server
 import os
 import pathlib
 import random
+import socket
+import socketserver
 import ssl
 import subprocess
 import threading
@@ -76,9 +78,11 @@ def server(tmp_path):
     one.close()
 
 
-def download(server, folder, files, header=None):
-    """files: [(path, url, data)]. Renders the Job, puts the test's port into the list, and runs its command."""
+def download(server, folder, files, header=None, extras=None):
+    """files: [(path, url, data)]. Renders the Job, puts the test's port into the list, and runs its command. extras: of model.download; what they mount at
+    /etc/ca is the server's folder."""
     values = value_set("download")
+    values["model"]["download"] |= extras or {}
     values["model"]["download"]["headerSecret"] = "hub" if header else ""
     values["model"]["download"]["files"] = [{"path": path, "url": f"https://localhost{url}", "sha256": hashlib.sha256(data).hexdigest()}
                                             for path, url, data in files]
@@ -89,9 +93,64 @@ def download(server, folder, files, header=None):
     container = named(objects, "Job", f"{RELEASE}-headroom-download")["spec"]["template"]["spec"]["containers"][0]
     command = [one.replace("/etc/download-secret", str(folder)).replace("/etc/download", str(folder)).replace("/models", str(folder / "models"))
                for one in container["command"] + container.get("args", [])]
-    environment = {"PATH": os.environ["PATH"], "CURL_CA_BUNDLE": str(server.certificate), "no_proxy": "*"}
+    environment = {"PATH": os.environ["PATH"]} | ({} if extras else {"CURL_CA_BUNDLE": str(server.certificate), "no_proxy": "*"})
+    environment |= {one["name"]: one["value"].replace("/etc/ca", str(server.certificate.parent)) for one in container.get("env", [])}
     result = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
     return result, folder / "models" / "MiniCPM-V-2_6"
+
+
+class Proxy(socketserver.ThreadingTCPServer):
+    """An HTTP proxy that answers CONNECT, and remembers where to."""
+
+    class Handler(socketserver.StreamRequestHandler):
+        # Called by: socketserver, for each connection.
+        def handle(self):
+            target = self.rfile.readline().split()[1].decode()
+            while self.rfile.readline().strip():
+                pass
+            self.server.asked.append(target)
+            host, port = target.split(":")
+            with socket.create_connection((host, int(port))) as upstream:
+                self.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
+                back = threading.Thread(target=self.copy, args=(upstream, self.connection))
+                back.start()
+                self.copy(self.connection, upstream)
+                back.join()
+
+        @staticmethod
+        def copy(source, sink):
+            try:
+                while data := source.recv(65536):
+                    sink.sendall(data)
+                sink.shutdown(socket.SHUT_WR)
+            except OSError:
+                pass
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), self.Handler)
+        self.asked = []
+        threading.Thread(target=self.serve_forever).start()
+
+
+def test_through_a_proxy_with_a_ca_of_ones_own(server, tmp_path):
+    """What extraEnv and extraVolumes are for: without the CA file nothing is fetched, without the proxy's variable it is not asked."""
+    data = contents(200_000)
+    server.files = {"/model": data}
+    variables = [{"name": "CURL_CA_BUNDLE", "value": "/etc/ca/server.pem"}]
+    ca = {"extraVolumes": [{"name": "ca", "configMap": {"name": "company-ca"}}], "extraVolumeMounts": [{"name": "ca", "mountPath": "/etc/ca", "readOnly": True}]}
+    with Proxy() as proxy:
+        try:
+            variables.append({"name": "HTTPS_PROXY", "value": f"http://127.0.0.1:{proxy.server_address[1]}"})
+            result, model = download(server, tmp_path, [("model.safetensors", "/model", data)], extras=ca | {"extraEnv": variables[1:]})
+            assert result.returncode != 0 and "certificate" in result.stderr and server.requests == []
+            asked = len(proxy.asked)
+            assert asked > 0
+            result, model = download(server, tmp_path, [("model.safetensors", "/model", data)], extras=ca | {"extraEnv": variables})
+            assert result.returncode == 0, result.stderr
+            assert (model / "model.safetensors").read_bytes() == data
+            assert proxy.asked[asked:] == [f"localhost:{server.http.server_address[1]}"]
+        finally:
+            proxy.shutdown()
 
 
 def contents(size):

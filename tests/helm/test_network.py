@@ -96,6 +96,14 @@ def test_only_downloads_reach_out():
     assert not {one for one in found if one[1] == "download"}
 
 
+def test_a_download_reaches_a_proxy_where_it_is_let():
+    policies = of_kind(render_set("extended"), "NetworkPolicy")
+    pods = pods_of(render_set("extended"))
+    reached = {port for port in (80, 443, 3128) if connects(policies, pods["download"], OUTSIDE["internet"], port)}
+    assert reached == {443, 3128}
+    assert not connects(policies, pods["gateway"], OUTSIDE["internet"], 3128)
+
+
 def test_clients_and_monitoring_are_as_given():
     values = value_set("minimal") | {"networkPolicy": {"clients": [], "monitoring": []}}
     assert matrix(render(values)) == CALLS

@@ -3,10 +3,15 @@
 {{- if eq (toString .Values.enabled) "false" -}}
 {{- fail "enabled: false is for a chart above that names this one with `condition`; here it would install everything" -}}
 {{- end -}}
-{{- if not (or .Values.model.claim.name .Values.model.claim.create) -}}
-{{- fail "model.claim.name: name the PersistentVolumeClaim that holds the model, or set model.claim.create" -}}
+{{- $claim := .Values.model.claim -}}
+{{- if not (or $claim.name $claim.create .Values.model.volume) -}}
+{{- fail "model.claim.name: name the PersistentVolumeClaim that holds the model, or set model.claim.create, or model.volume for another kind of volume" -}}
+{{- end -}}
+{{- if and .Values.model.volume (or $claim.name $claim.create) -}}
+{{- fail "model.volume: stands in place of a claim: leave model.claim.name empty and model.claim.create false" -}}
 {{- end -}}
 {{- if .Values.model.download.enabled -}}
+{{- if .Values.model.volume -}}{{- fail "model.download.enabled: a download fills a claim, not model.volume" -}}{{- end -}}
 {{- if not .Values.model.download.image -}}{{- fail "model.download.image: required for a download: a shell, curl and sha256sum" -}}{{- end -}}
 {{- if not .Values.model.download.files -}}{{- fail "model.download.files: nothing to download" -}}{{- end -}}
 {{- $paths := dict -}}
@@ -17,6 +22,7 @@
 {{- end -}}
 {{- include "headroom.checkService" .Values.gateway.service -}}
 {{- $pools := (include "headroom.pools" . | fromYaml).pools -}}
+{{- include "headroom.checkComponents" (dict "root" . "pools" $pools) -}}
 {{- $names := dict -}}
 {{- range $pools -}}
 {{- if hasKey $names .name -}}{{- fail (printf "%s.name: %s is the name of another pool" .key .name) -}}{{- end -}}

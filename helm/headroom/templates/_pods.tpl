@@ -71,8 +71,9 @@ runtimeClassName: {{ . }}
 {{- end -}}
 
 {{/* ConfigMap, Deployment and PodDisruptionBudget of a service.
-     root, name (suffix of object names), component, command, port, metricsPort, config (text), arguments, replicas, drainSeconds, scheduling,
-     requests, limits, surge or recreate; pool, preStopSeconds, startup {service, seconds}, backend, model (mounted), spread (topology keys) */}}
+     root, name (suffix of object names), values (the component's own) and key (their path), component, command, port, metricsPort, config (text), arguments,
+     replicas, drainSeconds, requests, limits, surge or recreate; pool, preStopSeconds, startup {service, seconds}, backend, model (mounted), shmBytes,
+     spread (topology keys) */}}
 {{- define "headroom.workload" -}}
 {{- $root := .root -}}
 {{- $fullname := printf "%s-%s" (include "headroom.fullname" $root) .name -}}
@@ -99,6 +100,13 @@ metadata:
     {{- with .pool }}
     headroom/pool: {{ . }}
     {{- end }}
+    {{- with .values.labels }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  {{- with .values.annotations }}
+  annotations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
 spec:
   replicas: {{ int .replicas }}
   # Counts from when the pod is made: a worker that reads weights for long is no failure.
@@ -127,13 +135,13 @@ spec:
         {{- with .pool }}
         headroom/pool: {{ . }}
         {{- end }}
-        {{- with $root.Values.podLabels }}
-        {{- toYaml . | nindent 8 }}
+        {{- with include "headroom.podLabels" . }}
+        {{- . | nindent 8 }}
         {{- end }}
       annotations:
         headroom/config-sha256: {{ .config | sha256sum }}
-        {{- with $root.Values.podAnnotations }}
-        {{- toYaml . | nindent 8 }}
+        {{- with include "headroom.podAnnotations" . }}
+        {{- . | nindent 8 }}
         {{- end }}
     spec:
       serviceAccountName: {{ include "headroom.serviceAccount" $root }}
@@ -146,7 +154,7 @@ spec:
       terminationGracePeriodSeconds: {{ $grace }}
       securityContext:
         {{- include "headroom.podSecurity" $root | nindent 8 }}
-      {{- with include "headroom.scheduling" (pick . "scheduling" "backend") | trim }}
+      {{- with include "headroom.scheduling" (dict "scheduling" .values.scheduling "backend" .backend) | trim }}
       {{- . | nindent 6 }}
       {{- end }}
       {{- if gt (int .replicas) 1 }}
@@ -164,6 +172,10 @@ spec:
               {{- end }}
           matchLabelKeys: [pod-template-hash]
         {{- end }}
+      {{- end }}
+      {{- with include "headroom.initContainers" . }}
+      initContainers:
+        {{- . | nindent 8 }}
       {{- end }}
       containers:
         - name: {{ .command }}
@@ -188,6 +200,9 @@ spec:
             # The driver keeps compiled kernels below it.
             - name: HOME
               value: /tmp
+            {{- end }}
+            {{- with .values.extraEnv }}
+            {{- toYaml . | nindent 12 }}
             {{- end }}
           ports:
             - name: grpc
@@ -243,20 +258,34 @@ spec:
             - name: tmp
               mountPath: /tmp
             {{- end }}
+            {{- if .shmBytes }}
+            - name: shm
+              mountPath: /dev/shm
+            {{- end }}
+            {{- with .values.extraVolumeMounts }}
+            {{- toYaml . | nindent 12 }}
+            {{- end }}
       volumes:
         - name: config
           configMap:
             name: {{ $fullname }}
         {{- if .model }}
         - name: model
-          persistentVolumeClaim:
-            claimName: {{ include "headroom.claim" $root }}
-            readOnly: true
+          {{- include "headroom.modelVolume" $root | nindent 10 }}
         {{- end }}
         {{- if $cuda }}
         - name: tmp
           emptyDir:
             sizeLimit: 1Gi
+        {{- end }}
+        {{- with .shmBytes }}
+        - name: shm
+          emptyDir:
+            medium: Memory
+            sizeLimit: {{ include "headroom.quantity" . }}
+        {{- end }}
+        {{- with include "headroom.extraVolumes" . }}
+        {{- . | nindent 8 }}
         {{- end }}
 {{- if and $root.Values.podDisruptionBudgets.enabled (gt (int .replicas) 1) }}
 ---

@@ -1,5 +1,5 @@
 {{/* All pools as YAML, {pools: […]}, with every default filled in, checked against their plans. What each pool gets:
-     name, role, key (for messages), section, component, port, metricsPort, deviceBytes, hostBytes, knobs, settings and what values.yaml describes. */}}
+     name, role, key (for messages), section, component, port, metricsPort, deviceBytes, hostBytes, shmBytes, knobs, settings and what values.yaml describes. */}}
 {{- define "headroom.pools" -}}
 {{- $root := . -}}
 {{- $pools := list -}}
@@ -17,7 +17,7 @@
 {{/* (root, given, facts) */}}
 {{- define "headroom.pool" -}}
 {{- $defaults := dict "replicas" 1 "backend" "cpu" "tensorParallel" 1 "hostMemory" "" "surge" 0 "startupSeconds" 1800 "drainSeconds" 120
-      "knobs" dict "settings" dict "device" (dict "memory" "" "isa" "auto" "resourceName" "nvidia.com/gpu")
+      "knobs" dict "settings" dict "device" (dict "memory" "" "shmSize" "" "isa" "auto" "resourceName" "nvidia.com/gpu")
       "scheduling" (dict "nodeSelector" dict "tolerations" list "affinity" dict "priorityClassName" "" "runtimeClassName" "") -}}
 {{- $pool := mergeOverwrite (deepCopy $defaults) (deepCopy .given) .facts -}}
 {{- $key := $pool.key -}}
@@ -29,6 +29,13 @@
 {{- end -}}
 {{- if and (eq $pool.backend "cpu") (ne $pool.device.resourceName "nvidia.com/gpu") -}}
 {{- fail (printf "%s.device.resourceName: only for backend cuda" $key) -}}
+{{- end -}}
+{{- if and (eq $pool.backend "cpu") $pool.device.shmSize -}}
+{{- fail (printf "%s.device.shmSize: only for backend cuda" $key) -}}
+{{- end -}}
+{{- $shmBytes := 0 -}}
+{{- with $pool.device.shmSize -}}
+{{- $shmBytes = include "headroom.bytes" (dict "value" . "key" (printf "%s.device.shmSize" $key)) | int64 -}}
 {{- end -}}
 {{- $settings := include "headroom.settings" (dict "root" .root "section" $pool.section "settings" $pool.settings "key" (printf "%s.settings" $key)
       "defaults" (dict "host_bytes_max" "1GiB")) | fromYaml -}}
@@ -61,6 +68,7 @@
 {{- $_ := set $pool "settings" $settings -}}
 {{- $_ := set $pool "deviceBytes" $deviceBytes -}}
 {{- $_ := set $pool "hostBytes" $hostBytes -}}
+{{- $_ := set $pool "shmBytes" $shmBytes -}}
 {{- toYaml $pool -}}
 {{- end -}}
 
