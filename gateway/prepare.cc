@@ -143,7 +143,7 @@ int64_t PrepareBytes(const v1::GenerateRequest& request, const ServedModel& mode
   for (const v1::Message& message : request.messages()) {
     for (const v1::ContentPart& part : message.content()) text_bytes += static_cast<int64_t>(part.text().size());
   }
-  return model::Tokenizer::kWorkBytesPerTextByte *
+  return model.tokenizer->work_bytes_per_text_byte() *
          std::min(text_bytes, model.prompts->TextBytesMax(limits.max_model_len));
 }
 

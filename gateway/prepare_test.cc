@@ -231,7 +231,7 @@ TEST_F(PrepareTest, OverLongPrompt) {
 // Tokenizing is paid for by the byte, up to the text that no limit lets through.
 TEST_F(PrepareTest, MemoryForText) {
   const int64_t small = PrepareBytes(Ask("four", "small.png"), *model_, limits_);
-  EXPECT_EQ(small, 4 * model::Tokenizer::kWorkBytesPerTextByte);
+  EXPECT_EQ(small, 4 * model_->tokenizer->work_bytes_per_text_byte());
   const int64_t most = PrepareBytes(Ask(std::string(size_t{1} << 20, 'a')), *model_, limits_);
   EXPECT_EQ(most, PrepareBytes(Ask(std::string(size_t{2} << 20, 'a')), *model_, limits_));
   EXPECT_LT(most, int64_t{64} << 20);

@@ -67,7 +67,7 @@ absl::Status CheckControlTokens(const ServedModel& model) {
   HEADROOM_ASSIGN_OR_RETURN(const model::Prompt prompt,
                             model.prompts->Build({&message, 1}, model::Tokenizer::kTokenIdMax));
   for (const int32_t id : prompt.ids) {
-    if (!model.tokenizer->IsAdded(id)) continue;
+    if (!model.tokenizer->IsControl(id)) continue;
     HEADROOM_RETURN_IF_ERROR(model.CheckHasRow(id));
   }
   return absl::OkStatus();
@@ -87,7 +87,7 @@ absl::StatusOr<std::unique_ptr<ServedModel>> ServedModel::Load(const std::string
   HEADROOM_ASSIGN_OR_RETURN(model->config, model::LoadModelConfig(directory));
   HEADROOM_ASSIGN_OR_RETURN(const model::Checkpoint checkpoint, model::Checkpoint::Open(directory));
   HEADROOM_ASSIGN_OR_RETURN(model->fingerprint, model::ModelFingerprint(directory, checkpoint));
-  HEADROOM_ASSIGN_OR_RETURN(model->tokenizer, model::Tokenizer::FromFile(directory + "/tokenizer.json"));
+  HEADROOM_ASSIGN_OR_RETURN(model->tokenizer, model::Tokenizer::FromDirectory(directory));
   WarnOfTokensWithoutRow(*model);
   HEADROOM_ASSIGN_OR_RETURN(const std::string tokenizer_config, ReadSmallFile(directory + "/tokenizer_config.json"));
   HEADROOM_ASSIGN_OR_RETURN(model::ChatTemplate chat, model::ChatTemplate::FromTokenizerConfig(tokenizer_config));

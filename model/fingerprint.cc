@@ -14,6 +14,8 @@ constexpr int64_t kChunkBytes = 256 << 10;
 constexpr int64_t kFileBytesMax = 256 << 20;
 constexpr const char* kFiles[] = {"config.json", "preprocessor_config.json", "generation_config.json", "tokenizer.json",
                                   "tokenizer_config.json"};
+// Of these only those that are there.
+constexpr const char* kRareFiles[] = {"tiktoken.model", "qwen.tiktoken", "tokenizer.model"};
 
 // A file that is absent hashes differently from one that is empty.
 absl::Status HashFile(const std::string& directory, const std::string& name, Sha256& hash) {
@@ -42,6 +44,10 @@ absl::Status HashFile(const std::string& directory, const std::string& name, Sha
 absl::StatusOr<std::string> ModelFingerprint(const std::string& directory, const Checkpoint& checkpoint) {
   Sha256 hash;
   for (const char* name : kFiles) HEADROOM_RETURN_IF_ERROR(HashFile(directory, name, hash));
+  for (const char* name : kRareFiles) {
+    if (absl::IsNotFound(InputFile::Open(directory, name).status())) continue;
+    HEADROOM_RETURN_IF_ERROR(HashFile(directory, name, hash));
+  }
   hash.UpdateField(checkpoint.header_digest());
   std::string hex;
   for (const unsigned char byte : hash.Finish()) {

@@ -1,5 +1,6 @@
 #include "model/text/added_tokens.h"
 
+#include "common/status.h"
 #include "common/utf8.h"
 #include "model/text/unicode.h"
 
@@ -18,25 +19,6 @@ bool EndsWithWord(std::string_view text) {
 bool StartsWithWord(std::string_view text) {
   size_t position = 0;
   return !text.empty() && IsWordCharacter(NextCodePoint(text, &position));
-}
-
-size_t TrailingSpaceBytes(std::string_view text) {
-  size_t end = text.size();
-  while (end > 0) {
-    const size_t start = LastCharacter(text.substr(0, end));
-    size_t position = start;
-    if (!IsWhiteSpace(NextCodePoint(text, &position))) break;
-    end = start;
-  }
-  return text.size() - end;
-}
-
-size_t LeadingSpaceBytes(std::string_view text) {
-  size_t spaces = 0;
-  for (size_t position = 0; position < text.size(); spaces = position) {
-    if (!IsWhiteSpace(NextCodePoint(text, &position))) break;
-  }
-  return spaces;
 }
 
 }  // namespace
@@ -78,10 +60,10 @@ int32_t AddedTokenMatcher::LongestAt(std::string_view text) const {
   return longest;
 }
 
-std::vector<TextSpan> AddedTokenMatcher::Split(std::string_view text, bool skip_special) const {
-  std::vector<TextSpan> spans;
-  size_t done = 0;  // all before is in `spans`
-  for (size_t position = 0; position < text.size();) {
+absl::Status AddedTokenMatcher::Split(std::string_view text, bool skip_special,
+                                      absl::FunctionRef<absl::Status(const TextSpan&)> emit) const {
+  size_t done = 0;  // all before was emitted
+  for (size_t position = tokens_.empty() ? text.size() : 0; position < text.size();) {
     const int32_t index = starts_token_[static_cast<uint8_t>(text[position])] ? LongestAt(text.substr(position)) : -1;
     if (index < 0) {
       ++position;
@@ -95,14 +77,14 @@ std::vector<TextSpan> AddedTokenMatcher::Split(std::string_view text, bool skip_
     if (token.single_word && (EndsWithWord(text.substr(0, begin)) || StartsWithWord(text.substr(end)))) continue;
     // White space that an earlier token took stays with it.
     if (token.lstrip) begin -= TrailingSpaceBytes(text.substr(done, begin - done));
+    // No other token is found in white space that this one takes. The reference gives it twice, or breaks.
     if (token.rstrip) end += LeadingSpaceBytes(text.substr(end));
     position = end;
-    if (begin > done) spans.push_back({-1, text.substr(done, begin - done)});
-    spans.push_back({token.id, text.substr(begin, end - begin)});
+    if (begin > done) HEADROOM_RETURN_IF_ERROR(emit({-1, text.substr(done, begin - done)}));
+    HEADROOM_RETURN_IF_ERROR(emit({token.id, text.substr(begin, end - begin)}));
     done = end;
   }
-  if (done < text.size()) spans.push_back({-1, text.substr(done)});
-  return spans;
+  return done < text.size() ? emit({-1, text.substr(done)}) : absl::OkStatus();
 }
 
 }  // namespace headroom::model

@@ -8,6 +8,9 @@
 #include <utility>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+
 namespace headroom::model {
 
 struct AddedToken {
@@ -30,10 +33,14 @@ struct TextSpan {
 // inside it, as in the reference. Immutable and thread-safe.
 class AddedTokenMatcher {
  public:
+  AddedTokenMatcher() : AddedTokenMatcher(std::vector<AddedToken>()) {}
+  // Of equal contents the last counts.
   explicit AddedTokenMatcher(std::vector<AddedToken> tokens);
 
-  // The spans of `text` (valid UTF-8), in order. With `skip_special`, special tokens stay text.
-  std::vector<TextSpan> Split(std::string_view text, bool skip_special) const;
+  // Calls `emit` with the spans of `text` (valid UTF-8), in order. With `skip_special`, special tokens stay text.
+  // Errors: what `emit` returns.
+  absl::Status Split(std::string_view text, bool skip_special,
+                     absl::FunctionRef<absl::Status(const TextSpan&)> emit) const;
 
  private:
   struct Node {

@@ -41,4 +41,19 @@ std::optional<std::string> BytesOfToken(std::string_view token) {
   return bytes;
 }
 
+std::string SpellBytes(std::string_view bytes) {
+  static const std::array<std::string, 256> kSpellings = [] {
+    std::array<std::string, 256> spellings;
+    for (int character = 0; character < kAlphabetEnd; ++character) {
+      const int byte = kByteOfCharacter[static_cast<size_t>(character)];
+      if (byte >= 0) AppendUtf8(static_cast<char32_t>(character), &spellings[static_cast<size_t>(byte)]);
+    }
+    return spellings;
+  }();
+  std::string token;
+  token.reserve(2 * bytes.size());
+  for (const char byte : bytes) token += kSpellings[static_cast<uint8_t>(byte)];
+  return token;
+}
+
 }  // namespace headroom::model

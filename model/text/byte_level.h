@@ -12,4 +12,7 @@ namespace headroom::model {
 // Bytes that `token` (valid UTF-8) spells; nothing when it has a character outside the alphabet.
 std::optional<std::string> BytesOfToken(std::string_view token);
 
+// The spelling of any `bytes`.
+std::string SpellBytes(std::string_view bytes);
+
 }  // namespace headroom::model

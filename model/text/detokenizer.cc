@@ -4,7 +4,8 @@ namespace headroom::model {
 
 std::string Detokenizer::Add(int32_t id) {
   std::string text;
-  if (!skip_special_ || !tokenizer_->IsSpecial(id)) stream_.Feed(tokenizer_->TokenBytes(id), &text);
+  const std::string_view token = tokenizer_->TokenBytes(id);
+  if (!token.empty() && !(skip_special_ && tokenizer_->IsSpecial(id))) stream_.Add(token, &text);
   return text;
 }
 

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <string>
 
-#include "common/utf8.h"
+#include "model/text/decoder.h"
 #include "model/text/tokenizer.h"
 
 namespace headroom::model {
@@ -13,17 +13,19 @@ namespace headroom::model {
 class Detokenizer {
  public:
   // `tokenizer` must outlive this. `skip_special` leaves special tokens out.
-  Detokenizer(const Tokenizer* tokenizer, bool skip_special) : tokenizer_(tokenizer), skip_special_(skip_special) {}
+  Detokenizer(const Tokenizer* tokenizer, bool skip_special)
+      : tokenizer_(tokenizer), skip_special_(skip_special), stream_(&tokenizer->decoder()) {}
 
   // Text that `id` completes; may be empty.
   std::string Add(int32_t id);
-  // What is left at the end: U+FFFD for an unfinished character, else nothing. Add may follow and starts afresh.
+  // What is left at the end: U+FFFD for an unfinished character, else nothing or what the decoder held back. Add may
+  // follow and starts afresh.
   std::string Flush();
 
  private:
   const Tokenizer* tokenizer_;
   bool skip_special_;
-  Utf8Stream stream_;
+  Decoder::Stream stream_;
 };
 
 }  // namespace headroom::model

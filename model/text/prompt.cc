@@ -3,13 +3,12 @@
 #include <utility>
 
 #include "common/status.h"
+#include "model/text/unicode.h"
 
 namespace headroom::model {
 namespace {
 
 constexpr int32_t kTokensPerPieceMax = 65536;
-// Composing (NFC) makes UTF-8 at most this many times shorter: three conjoining jamo become one syllable.
-constexpr int64_t kNfcShrinkMax = 3;
 
 absl::Status TooLong(int64_t tokens_max) {
   return absl::InvalidArgumentError(absl::StrCat("the prompt is longer than the limit of ", tokens_max, " tokens"));
@@ -68,19 +67,24 @@ absl::StatusOr<int64_t> PromptBuilder::ImageTokenCount(const ImagePart& image, i
   return tokens;
 }
 
-int64_t PromptBuilder::TextBytesMax(int64_t tokens_max) const {
-  return kNfcShrinkMax * tokenizer_->longest_token_bytes() * tokens_max;
-}
+int64_t PromptBuilder::TextBytesMax(int64_t tokens_max) const { return tokenizer_->TextBytesMax(tokens_max); }
 
 absl::StatusOr<Prompt> PromptBuilder::Build(std::span<const ChatMessage> messages, bool use_image_id,
                                             int64_t tokens_max) const {
   HEADROOM_ASSIGN_OR_RETURN(const std::vector<PromptSegment> segments, chat_template_.Render(messages));
   Prompt prompt;
-  std::string text;  // since the last control token
-  const auto flush = [&]() -> absl::Status {
+  std::string text;          // since the last control token
+  bool space_taken = false;  // the last control token takes the white space behind it
+  // `takes_space`: so does the next one the white space before it.
+  const auto flush = [&](bool takes_space) -> absl::Status {
     if (static_cast<int64_t>(text.size()) > TextBytesMax(tokens_max)) return TooLong(tokens_max);
-    HEADROOM_ASSIGN_OR_RETURN(const std::vector<int32_t> ids, tokenizer_->Encode(text, AddedTokens::kNone));
+    std::string_view rest = text;
+    if (space_taken) rest.remove_prefix(LeadingSpaceBytes(rest));
+    if (takes_space) rest.remove_suffix(TrailingSpaceBytes(rest));
+    HEADROOM_ASSIGN_OR_RETURN(const std::vector<int32_t> ids,
+                              tokenizer_->Encode(rest, AddedTokens::kNone, /*at_start=*/prompt.ids.empty()));
     text.clear();
+    space_taken = false;
     prompt.ids.insert(prompt.ids.end(), ids.begin(), ids.end());
     return static_cast<int64_t>(prompt.ids.size()) > tokens_max ? TooLong(tokens_max) : absl::OkStatus();
   };
@@ -90,15 +94,17 @@ absl::StatusOr<Prompt> PromptBuilder::Build(std::span<const ChatMessage> message
       text += segment.text;
       continue;
     }
-    HEADROOM_RETURN_IF_ERROR(flush());
     if (segment.kind == PromptSegment::Kind::kImage) {
+      HEADROOM_RETURN_IF_ERROR(flush(/*takes_space=*/false));
       HEADROOM_RETURN_IF_ERROR(AppendImage(segment.image, images++, use_image_id, tokens_max, &prompt));
     } else {
       HEADROOM_ASSIGN_OR_RETURN(const int32_t id, ControlId(segment.text));
+      HEADROOM_RETURN_IF_ERROR(flush(tokenizer_->TakesSpaceBefore(id)));
       prompt.ids.push_back(id);
+      space_taken = tokenizer_->TakesSpaceBehind(id);
     }
   }
-  HEADROOM_RETURN_IF_ERROR(flush());
+  HEADROOM_RETURN_IF_ERROR(flush(/*takes_space=*/false));
   return prompt;
 }
 

@@ -6,6 +6,8 @@
 #include <charconv>
 #include <cstdint>
 #include <optional>
+#include <utility>
+#include <vector>
 
 #include "common/status.h"
 #include "common/utf8.h"
@@ -100,7 +102,9 @@ class Translator {
     }
     if (c == '[') {
       last_caseless_ = 0;
-      return Class(caseless);
+      HEADROOM_ASSIGN_OR_RETURN(const std::string one, Class(caseless, 0));
+      out_ += one;
+      return absl::OkStatus();
     }
     if (c == '*' || c == '+' || c == '?' || c == '{') return Refuse("a repetition of nothing");
     if (c == '.' || c == '^' || c == '$') {
@@ -247,32 +251,68 @@ class Translator {
     return item;
   }
 
-  absl::Status Class(bool caseless) {
+  // What stands in a class between two &&: items that PCRE2 takes in one class, and classes of their own.
+  struct Union {
+    std::string items;
+    std::vector<std::string> classes;
+
+    // A pattern for one character of it; empty when nothing stands there.
+    std::string Pattern() const {
+      std::string pattern = items.empty() ? "" : absl::StrCat("[", items, "]");
+      for (const std::string& other : classes) absl::StrAppend(&pattern, pattern.empty() ? "" : "|", other);
+      return classes.size() + (items.empty() ? 0 : 1) > 1 ? absl::StrCat("(?:", pattern, ")") : pattern;
+    }
+  };
+
+  // PCRE2 knows no classes inside a class and no intersection: the first become alternatives, the second lookaheads.
+  absl::StatusOr<std::string> Class(bool caseless, int depth) {
+    if (depth > kDepthMax) return Refuse("classes nested this deep");
     ++position_;
-    out_ += Take("^") ? "[^" : "[";
+    const bool negated = Take("^");
     if (Peek() == ']') return Refuse("an empty class");
+    std::string lookaheads;
+    Union last;
     while (!Take("]")) {
       if (AtEnd()) return Refuse("an unclosed class");
-      if (Peek() == '[') return Refuse("a class inside a class");
-      if (Peek() == '&' && Peek(1) == '&') return Refuse("an intersection of classes");
-      HEADROOM_ASSIGN_OR_RETURN(const Item low, TakeItem(caseless));
-      if (low.negated) return Refuse("\\W inside a class");
-      if (caseless && low.literal.value_or(0) >= 0x80) return Refuse("a non-ASCII character inside (?i:");
-      if (!low.literal.has_value()) {
-        if (Peek() == '-' && Peek(1) != ']') return Refuse("a range that starts with a set");
-        out_ += low.items;
-        continue;
+      if (Peek() == '[') {
+        if (Peek(1) == ':') return Refuse("a POSIX class");
+        HEADROOM_ASSIGN_OR_RETURN(std::string inner, Class(caseless, depth + 1));
+        last.classes.push_back(std::move(inner));
+      } else if (Take("&&")) {
+        if (last.Pattern().empty()) return Refuse("an intersection with nothing");
+        absl::StrAppend(&lookaheads, "(?=", last.Pattern(), ")");
+        last = Union();
+      } else {
+        HEADROOM_RETURN_IF_ERROR(ClassItem(caseless, &last));
       }
-      AppendLiteral(*low.literal, &out_);
-      if (Peek() != '-' || Peek(1) == ']' || Peek(1) == '\0') continue;
-      ++position_;
-      HEADROOM_ASSIGN_OR_RETURN(const Item high, TakeItem(caseless));
-      if (!high.literal.has_value() || *high.literal < *low.literal) return Refuse("this range");
-      if (caseless && *high.literal >= 0x80) return Refuse("a non-ASCII character inside (?i:");
-      out_ += '-';
-      AppendLiteral(*high.literal, &out_);
     }
-    out_ += ']';
+    if (lookaheads.empty() && last.classes.empty()) return absl::StrCat(negated ? "[^" : "[", last.items, "]");
+    if (last.Pattern().empty()) return Refuse("an intersection with nothing");
+    const std::string one = absl::StrCat("(?:", lookaheads, last.Pattern(), ")");
+    return negated ? absl::StrCat("(?:(?!", one, R"()[\x{0}-\x{10ffff}]))") : one;
+  }
+
+  absl::Status ClassItem(bool caseless, Union* to) {
+    HEADROOM_ASSIGN_OR_RETURN(const Item low, TakeItem(caseless));
+    if (caseless && low.literal.value_or(0) >= 0x80) return Refuse("a non-ASCII character inside (?i:");
+    if (!low.literal.has_value()) {
+      if (Peek() == '-' && Peek(1) != ']') return Refuse("a range that starts with a set");
+      if (low.negated) {
+        to->classes.push_back(absl::StrCat("[^", low.items, "]"));
+      } else {
+        to->items += low.items;
+      }
+      return absl::OkStatus();
+    }
+    AppendLiteral(*low.literal, &to->items);
+    if (Peek() != '-' || Peek(1) == ']' || Peek(1) == '\0') return absl::OkStatus();
+    ++position_;
+    if (Peek() == '[') return Refuse("a range that ends with a class");
+    HEADROOM_ASSIGN_OR_RETURN(const Item high, TakeItem(caseless));
+    if (!high.literal.has_value() || *high.literal < *low.literal) return Refuse("this range");
+    if (caseless && *high.literal >= 0x80) return Refuse("a non-ASCII character inside (?i:");
+    to->items += '-';
+    AppendLiteral(*high.literal, &to->items);
     return absl::OkStatus();
   }
 
@@ -342,11 +382,5 @@ class Translator {
 }  // namespace
 
 absl::StatusOr<std::string> TranslateOniguruma(std::string_view pattern) { return Translator(pattern).Run(); }
-
-std::string QuoteRegex(std::string_view text) {
-  std::string quoted;
-  for (size_t position = 0; position < text.size();) AppendLiteral(NextCodePoint(text, &position), &quoted);
-  return quoted;
-}
 
 }  // namespace headroom::model

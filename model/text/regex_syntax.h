@@ -4,8 +4,9 @@
 //
 // What differs between the two and is spelled out in the result: white space (PCRE2 adds U+180E), word characters, word
 // boundaries, a{n,m}+ (a repetition of a repetition in Oniguruma, possessive in PCRE2), a{,m}, scripts (PCRE2 means
-// extensions). Refused, among others: back-references, nested or intersected classes, POSIX classes, inline options
-// other than (?i:…), case-insensitive text that could fold to several characters ("ss" and ß).
+// extensions), classes inside a class and intersections of them (alternatives and lookaheads in PCRE2). Refused, among
+// others: back-references, POSIX classes, inline options other than (?i:…), case-insensitive text that could fold to
+// several characters ("ss" and ß).
 #pragma once
 
 #include <string>
@@ -17,8 +18,5 @@ namespace headroom::model {
 
 // Errors: INVALID_ARGUMENT naming what is not supported and its place. `pattern` is valid UTF-8.
 absl::StatusOr<std::string> TranslateOniguruma(std::string_view pattern);
-
-// Pattern that matches `text` itself.
-std::string QuoteRegex(std::string_view text);
 
 }  // namespace headroom::model

@@ -55,13 +55,26 @@ TEST(RegexTest, ClassesAndAssertions) {
   EXPECT_THAT(Pieces(R"((?<=a)b(?!c)|(?>d|de)e)", "abcabdde"), ElementsAre("abca", "b", "d", "de"));
 }
 
+// As tokenizers 0.23.3 does.
+TEST(RegexTest, ClassesInsideClasses) {
+  EXPECT_THAT(Pieces("[a[bc]]+", "xabcx"), ElementsAre("x", "abc", "x"));
+  EXPECT_THAT(Pieces("[a-z&&[^b]]+", "aabaz"), ElementsAre("aa", "b", "az"));
+  EXPECT_THAT(Pieces("[^a[bc]]+", "xabcx"), ElementsAre("x", "abc", "x"));
+  EXPECT_THAT(Pieces("[^a-c&&b-d]+", "abcdx"), ElementsAre("a", "bc", "dx"));
+  EXPECT_THAT(Pieces("[[a][b]]", "abc"), ElementsAre("a", "b", "c"));
+  EXPECT_THAT(Pieces(R"([^\W\d]+)", "ab1 c"), ElementsAre("ab", "1 ", "c"));
+  EXPECT_THAT(Pieces("[a-z&&[^b]&&[^c]]+", "abcd"), ElementsAre("a", "bc", "d"));
+  EXPECT_THAT(Pieces(R"([\w&&[^_]]+)", "a_b"), ElementsAre("a", "_", "b"));
+  EXPECT_FALSE(TranslateOniguruma(std::string(200, '[') + "a" + std::string(200, ']')).ok());
+}
+
 TEST(RegexTest, RefusesWhatMeansSomethingElse) {
   for (const char* pattern :
-       {R"((a)\1)",   "[a[bc]]",   "[a-z&&[^b]]", "[[:alpha:]]",    "(?i)a",  "(?<name>a)", "a{2}?",   "a{2}{3}",
-        "a**",        "(?i:ss)",   "(?i:\u00df)", R"((?i:\p{Lu}))", R"(\h)",  R"(\x{41})",  R"(\xff)", R"(\u0041)",
-        R"(\p{Any})", R"(\p{^L})", R"(\pL)",      R"(\G)",          R"(\K)",  "(a",         "a)",      "[a",
-        "[]a]",       "[z-a]",     "{2}",         "a{3,2}",         "a{2",    "a{1001}",    "*",       "(?=a)*",
-        "(?#x)",      "(*ACCEPT)", "\\",          R"(\x-5)",        "a{-0,3}"}) {
+       {R"((a)\1)",  "[a&&]",      "[&&a]",     "[[:alpha:]]", "[a-[b]]",        "(?i)a",  "(?<name>a)", "a{2}?",
+        "a{2}{3}",   "a**",        "(?i:ss)",   "(?i:\u00df)", R"((?i:\p{Lu}))", R"(\h)",  R"(\x{41})",  R"(\xff)",
+        R"(\u0041)", R"(\p{Any})", R"(\p{^L})", R"(\pL)",      R"(\G)",          R"(\K)",  "(a",         "a)",
+        "[a",        "[]a]",       "[z-a]",     "{2}",         "a{3,2}",         "a{2",    "a{1001}",    "*",
+        "(?=a)*",    "(?#x)",      "(*ACCEPT)", "\\",          R"(\x-5)",        "a{-0,3}"}) {
     EXPECT_EQ(TranslateOniguruma(pattern).status().code(), absl::StatusCode::kInvalidArgument) << pattern;
   }
   EXPECT_FALSE(TranslateOniguruma(std::string(200, '(') + std::string(200, ')')).ok());

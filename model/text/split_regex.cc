@@ -71,10 +71,12 @@ absl::StatusOr<SplitRegex> SplitRegex::Compile(const std::string& pattern) {
   return SplitRegex(std::move(code));
 }
 
-absl::Status SplitRegex::Split(std::string_view text, absl::FunctionRef<absl::Status(std::string_view)> emit) const {
+absl::Status SplitRegex::FindMatches(std::string_view text,
+                                     absl::FunctionRef<absl::Status(size_t, size_t)> emit) const {
   thread_local Scratch scratch;
   const auto subject = reinterpret_cast<PCRE2_SPTR>(text.data());
-  size_t done = 0;    // all before is emitted
+  constexpr size_t kNone = static_cast<size_t>(-1);
+  size_t last_end = kNone;
   size_t search = 0;  // where the next search starts
   while (search <= text.size()) {
     // The text was checked once for the whole; a check per match would make the loop quadratic.
@@ -86,18 +88,26 @@ absl::Status SplitRegex::Split(std::string_view text, absl::FunctionRef<absl::St
     const PCRE2_SIZE* bounds = pcre2_get_ovector_pointer(scratch.match);
     const size_t begin = bounds[0];
     const size_t end = bounds[1];
-    if (begin > done) HEADROOM_RETURN_IF_ERROR(emit(text.substr(done, begin - done)));
-    done = begin;
-    if (end > begin) {
-      HEADROOM_RETURN_IF_ERROR(emit(text.substr(begin, end - begin)));
-      done = search = end;
-    } else {
-      // An empty match only cuts; go on behind the next character.
-      search = end;
+    if (begin == end && end == last_end) {
+      // Oniguruma's iterator tries again one character on from where it searched.
       if (search == text.size()) break;
       NextCodePoint(text, &search);
+      continue;
     }
+    search = last_end = end;
+    HEADROOM_RETURN_IF_ERROR(emit(begin, end));
   }
+  return absl::OkStatus();
+}
+
+absl::Status SplitRegex::Split(std::string_view text, absl::FunctionRef<absl::Status(std::string_view)> emit) const {
+  size_t done = 0;  // all before is emitted
+  const auto emit_match = [&](size_t begin, size_t end) -> absl::Status {
+    if (begin > done) HEADROOM_RETURN_IF_ERROR(emit(text.substr(done, begin - done)));
+    done = end;
+    return end > begin ? emit(text.substr(begin, end - begin)) : absl::OkStatus();
+  };
+  HEADROOM_RETURN_IF_ERROR(FindMatches(text, emit_match));
   return done < text.size() ? emit(text.substr(done)) : absl::OkStatus();
 }
 

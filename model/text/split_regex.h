@@ -16,8 +16,12 @@ class SplitRegex {
   // `pattern`: PCRE2 syntax; see regex_syntax.h. Error: INVALID_ARGUMENT when it does not compile.
   static absl::StatusOr<SplitRegex> Compile(const std::string& pattern);
 
-  // Calls `emit` with every match and every gap, all non-empty, in order; together they are `text`, which must be valid
-  // UTF-8. Errors: what `emit` returns; INVALID_ARGUMENT when matching takes more steps than PCRE2's limit.
+  // Calls `emit` with [begin, end) of every match in `text`, which must be valid UTF-8, in order. A match may be empty,
+  // but not right behind another one. Errors: what `emit` returns; INVALID_ARGUMENT when matching takes more steps than
+  // PCRE2's limit.
+  absl::Status FindMatches(std::string_view text, absl::FunctionRef<absl::Status(size_t, size_t)> emit) const;
+
+  // Calls `emit` with every match and every gap, all non-empty, in order; together they are `text`. Errors as above.
   absl::Status Split(std::string_view text, absl::FunctionRef<absl::Status(std::string_view)> emit) const;
 
  private:

@@ -206,7 +206,7 @@ TEST(TokenizerTest, TextSurvivesAndModesAgree) {
     for (AddedTokens added : {AddedTokens::kAll, AddedTokens::kNonSpecial, AddedTokens::kNone}) {
       EXPECT_EQ(tokenizer->Decode(EncodeOrDie(*tokenizer, text, added), false), text);
     }
-    EXPECT_EQ(normalizing->Decode(EncodeOrDie(*normalizing, text), false), ToNfc(text).value());
+    EXPECT_EQ(normalizing->Decode(EncodeOrDie(*normalizing, text), false), ToForm(NormalForm::kNfc, text).value());
   }
 }
 
@@ -266,7 +266,12 @@ struct BadFile {
 TEST(TokenizerLoadTest, RefusesWhatItDoesNotSupport) {
   const std::vector<BadFile> files = {
       {"no model", [](json* f) { f->erase("model"); }, "no \"model\""},
-      {"another model", [](json* f) { (*f)["model"]["type"] = "Unigram"; }, "not BPE"},
+      {"another model", [](json* f) { (*f)["model"]["type"] = "Unigram"; }, "the model is Unigram"},
+      {"a model without its name",
+       [](json* f) {
+         (*f)["model"] = {{"vocab", {{"a", 1}}}};
+       },
+       "WordPiece"},
       {"dropout", [](json* f) { (*f)["model"]["dropout"] = 0.1; }, "dropout"},
       {"suffix", [](json* f) { (*f)["model"]["end_of_word_suffix"] = "</w>"; }, "end_of_word_suffix"},
       {"no vocab", [](json* f) { (*f)["model"].erase("vocab"); }, "vocab"},
@@ -280,7 +285,12 @@ TEST(TokenizerLoadTest, RefusesWhatItDoesNotSupport) {
       {"id twice", [](json* f) { (*f)["model"]["vocab"]["a"] = 98; }, "two vocabulary entries"},
       {"empty entry", [](json* f) { (*f)["model"]["vocab"][""] = 900; }, "empty"},
       {"a byte is missing", [](json* f) { (*f)["model"]["vocab"].erase("a"); }, "needs \"a\""},
-      {"a byte without merges is missing", [](json* f) { (*f)["model"]["vocab"].erase("z"); }, "lacks byte 122"},
+      {"no entry for what is unknown",
+       [](json* f) {
+         (*f)["model"]["vocab"].erase("z");
+         (*f)["model"]["unk_token"] = "<unk>";
+       },
+       "unk_token \"<unk>\""},
       {"merges are text", [](json* f) { (*f)["model"]["merges"] = "a b"; }, "not a list"},
       {"unknown token in a merge",
        [](json* f) {
@@ -302,41 +312,50 @@ TEST(TokenizerLoadTest, RefusesWhatItDoesNotSupport) {
       {"ignore_merges is text", [](json* f) { (*f)["model"]["ignore_merges"] = "yes"; }, "ignore_merges"},
       {"another normalizer",
        [](json* f) {
-         (*f)["normalizer"] = {{"type", "NFKC"}};
+         (*f)["normalizer"] = {{"type", "Precompiled"}};
        },
-       "NFKC"},
+       "Precompiled"},
+      {"a normalizer that explodes",
+       [](json* f) {
+         const json step = {{"type", "Replace"}, {"pattern", {{"String", "a"}}}, {"content", "aaaaaaaaaa"}};
+         (*f)["normalizer"] = {{"type", "Sequence"}, {"normalizers", {step, step}}};
+       },
+       "times as long, the limit is 64"},
       {"a normalizer inside",
        [](json* f) {
-         (*f)["normalizer"] = {{"type", "Sequence"}, {"normalizers", {{{"type", "Lowercase"}}}}};
+         (*f)["normalizer"] = {{"type", "Sequence"}, {"normalizers", {{{"type", "BertNormalizer"}}}}};
        },
-       "Lowercase"},
-      {"no pre_tokenizer", [](json* f) { (*f)["pre_tokenizer"] = nullptr; }, "type"},
+       "BertNormalizer"},
       {"another pre_tokenizer",
        [](json* f) {
-         (*f)["pre_tokenizer"] = {{"type", "Metaspace"}};
+         (*f)["pre_tokenizer"] = {{"type", "UnicodeScripts"}};
        },
-       "Metaspace"},
-      {"no ByteLevel", [](json* f) { (*f)["pre_tokenizer"]["pretokenizers"].erase(1); }, "without ByteLevel"},
-      {"behaviour", [](json* f) { (*f)["pre_tokenizer"]["pretokenizers"][0]["behavior"] = "Removed"; }, "Removed"},
+       "UnicodeScripts"},
+      {"a pre_tokenizer that explodes",
+       [](json* f) {
+         const json step = {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", false}};
+         (*f)["pre_tokenizer"] = {{"type", "Sequence"}, {"pretokenizers", std::vector<json>(20, step)}};
+       },
+       "times as long"},
+      {"behaviour", [](json* f) { (*f)["pre_tokenizer"]["pretokenizers"][0]["behavior"] = "Sometimes"; }, "Sometimes"},
       {"pattern", [](json* f) { (*f)["pre_tokenizer"]["pretokenizers"][0]["pattern"] = "x"; }, "pattern"},
       {"regex", [](json* f) { (*f)["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] = "(a)\\1"; },
        "regular expression"},
       {"another decoder",
        [](json* f) {
-         (*f)["decoder"] = {{"type", "Metaspace"}};
+         (*f)["decoder"] = {{"type", "WordPiece"}};
        },
-       "decoder"},
-      {"no decoder", [](json* f) { (*f)["decoder"] = nullptr; }, "type"},
+       "decoder WordPiece"},
+      {"a decoder that needs all of a text",
+       [](json* f) {
+         (*f)["decoder"] = {{"type", "Sequence"}, {"decoders", {{{"type", "Fuse"}}, {{"type", "ByteFallback"}}}}};
+       },
+       "behind Fuse"},
       {"another post_processor",
        [](json* f) {
-         (*f)["post_processor"] = {{"type", "BertProcessing"}};
+         (*f)["post_processor"] = {{"type", "SomeProcessing"}};
        },
-       "BertProcessing"},
-      {"truncation",
-       [](json* f) {
-         (*f)["truncation"] = {{"max_length", 8}};
-       },
-       "truncation"},
+       "SomeProcessing"},
       {"added token without flags",
        [](json* f) {
          (*f)["added_tokens"] = {{{"id", 900}, {"content", "x"}}};
@@ -347,7 +366,7 @@ TEST(TokenizerLoadTest, RefusesWhatItDoesNotSupport) {
       {"added entry with another id", [](json* f) { (*f)["added_tokens"] = {AddedTokenJson(900, "ab")}; }, "256"},
       {"added twice",
        [](json* f) {
-         (*f)["added_tokens"] = {AddedTokenJson(900, "<x>"), AddedTokenJson(900, "<x>")};
+         (*f)["added_tokens"] = {AddedTokenJson(900, "<x>"), AddedTokenJson(900, "<y>")};
        },
        "another token"},
       {"added byte", [](json* f) { (*f)["added_tokens"] = {AddedTokenJson(97, "a")}; }, "only spelling"},

@@ -8,11 +8,23 @@
 
 namespace headroom::model {
 
-// False when `text` (valid UTF-8) is certainly in Normalization Form C already; decided from its bytes alone.
-bool MayNeedNfc(std::string_view text);
+enum class NormalForm { kNfc, kNfd, kNfkc, kNfkd };
 
-// `text` (valid UTF-8) in Normalization Form C.
-absl::StatusOr<std::string> ToNfc(std::string_view text);
+// False when `text` (valid UTF-8) is certainly in `form` already; decided from its bytes alone.
+bool MayNeed(NormalForm form, std::string_view text);
+
+// `text` (valid UTF-8) in `form`, in time by its length.
+absl::StatusOr<std::string> ToForm(NormalForm form, std::string_view text);
+
+// Appends the lower case of one character by itself, whatever stands around it.
+void AppendLowercase(char32_t code_point, std::string* out);
+
+// General category Mark.
+bool IsMark(char32_t code_point);
+
+// Bytes of the white space (IsWhiteSpace) that `text` (valid UTF-8) begins and ends with.
+size_t LeadingSpaceBytes(std::string_view text);
+size_t TrailingSpaceBytes(std::string_view text);
 
 // A character of a word in the sense of Unicode TR18: alphabetic, mark, decimal digit, connector punctuation, join
 // control.

@@ -17,10 +17,11 @@ std::string Repeat(const std::string& text, int times) {
 TEST(UnicodeTest, RowsOfMarksOfAnyLength) {
   for (const int count : {1, 2, 50, 64, 65, 200'000}) {
     const std::string marks = Repeat("\u0300\u0316", count);
-    EXPECT_EQ(*ToNfc("xa" + marks + "b"), "x\u00e0" + Repeat("\u0316", count) + Repeat("\u0300", count - 1) + "b");
-    EXPECT_EQ(*ToNfc(marks), Repeat("\u0316", count) + Repeat("\u0300", count));
+    EXPECT_EQ(*ToForm(NormalForm::kNfc, "xa" + marks + "b"),
+              "x\u00e0" + Repeat("\u0316", count) + Repeat("\u0300", count - 1) + "b");
+    EXPECT_EQ(*ToForm(NormalForm::kNfc, marks), Repeat("\u0316", count) + Repeat("\u0300", count));
     // Marks that are several in canonical order: U+0344 is U+0308 U+0301, U+0F73 (whose own class is 0) U+0F71 U+0F72.
-    EXPECT_EQ(*ToNfc(Repeat("\u0344\u0f73", count)),
+    EXPECT_EQ(*ToForm(NormalForm::kNfc, Repeat("\u0344\u0f73", count)),
               Repeat("\u0f71", count) + Repeat("\u0f72", count) + Repeat("\u0308\u0301", count));
   }
 }
@@ -28,7 +29,7 @@ TEST(UnicodeTest, RowsOfMarksOfAnyLength) {
 TEST(UnicodeTest, SeveralLongRows) {
   const std::string marks = Repeat("\u0301\u0323", 300);
   const std::string ordered = Repeat("\u0323", 299) + Repeat("\u0301", 300);
-  EXPECT_EQ(*ToNfc("\u00e9\u6f22a" + marks + " \u00fc a" + marks),
+  EXPECT_EQ(*ToForm(NormalForm::kNfc, "\u00e9\u6f22a" + marks + " \u00fc a" + marks),
             "\u00e9\u6f22\u1ea1" + ordered + " \u00fc \u1ea1" + ordered);
 }
 

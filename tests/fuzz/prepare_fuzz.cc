@@ -63,7 +63,8 @@ void Run(const std::string& input) {
   }
   const auto prepared = gateway::Prepare(request, **model, config, kLimits);
   const int64_t work = gateway::PrepareBytes(request, Golden(), kLimits);
-  HEADROOM_CHECK(work >= 0 && work <= model::Tokenizer::kWorkBytesPerTextByte * static_cast<int64_t>(input.size()));
+  HEADROOM_CHECK(work >= 0 &&
+                 work <= Golden().tokenizer->work_bytes_per_text_byte() * static_cast<int64_t>(input.size()));
   if (!prepared.ok()) {
     CheckClientError(prepared.status());
     return;

@@ -31,15 +31,14 @@ void Run(const std::string& input) {
   } else {
     CheckClientError(pattern.status());
   }
-  const auto quoted = model::SplitRegex::Compile(model::QuoteRegex(input));
-  HEADROOM_CHECK(quoted.ok() || input.size() > 8192) << quoted.status();
 }
 
 std::vector<std::string> Seeds() {
   return {
       R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)",
       R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)",
-      R"([\w\-a-f\x41-\x5a&&]+\b(?:x|y*?){2,5}+\W\D(?<=a)$)", R"(\p{Han}{,3}[^\S\n]??(?>.)\B^)"};
+      R"([\w\-a-f\x41-\x5a&&]+\b(?:x|y*?){2,5}+\W\D(?<=a)$)", R"(\p{Han}{,3}[^\S\n]??(?>.)\B^)",
+      R"([\p{L}\W&&[^\p{Han}x[a-c]]&&[^[\d]]]+|[^[a]b])"};
 }
 
 const Registration registration({"split_regex", Run, Seeds});

@@ -18,7 +18,7 @@ using model::AddedTokens;
 constexpr size_t kLongBytes = 1 << 14;
 
 std::string Nfc(const std::string& text) {
-  const auto normal = model::ToNfc(text);
+  const auto normal = model::ToForm(model::NormalForm::kNfc, text);
   HEADROOM_CHECK(normal.ok()) << normal.status();
   return *normal;
 }

@@ -65,7 +65,22 @@ def defaults_and_tokens_of_no_use(model):
     (model / "tokenizer.json").write_text(json.dumps(tokenizer))
 
 
-@pytest.mark.parametrize("change", [shards_without_index, index_over_an_old_copy, defaults_and_tokens_of_no_use])
+def what_trainers_save(model):
+    """Truncation and padding of the last training, and markers that only tokenizer_config.json knows to be tokens."""
+    tokenizer = json.loads((model / "tokenizer.json").read_text())
+    tokenizer["truncation"] = {"direction": "Right", "max_length": 4, "strategy": "LongestFirst", "stride": 0}
+    tokenizer["padding"] = {"strategy": {"Fixed": 512}, "direction": "Left", "pad_to_multiple_of": None, "pad_id": 0,
+                            "pad_type_id": 0, "pad_token": "<pad>"}
+    markers = [token for token in tokenizer["added_tokens"] if token["content"].startswith("<|im_")]
+    assert len(markers) == 2
+    tokenizer["added_tokens"] = [token for token in tokenizer["added_tokens"] if token not in markers]
+    (model / "tokenizer.json").write_text(json.dumps(tokenizer))
+    config = json.loads((model / "tokenizer_config.json").read_text())
+    config["added_tokens_decoder"] = {str(token["id"]): {k: v for k, v in token.items() if k != "id"} for token in markers}
+    (model / "tokenizer_config.json").write_text(json.dumps(config))
+
+
+@pytest.mark.parametrize("change", [shards_without_index, index_over_an_old_copy, defaults_and_tokens_of_no_use, what_trainers_save])
 def test_starts_and_answers(change, mode, tmp_path, samples):
     model = tmp_path / "model"
     shutil.copytree(DEMO_MODEL, model)

@@ -1,6 +1,5 @@
 #include "tools/golden_check/prompt_ids.h"
 
-#include <filesystem>
 #include <limits>
 #include <optional>
 #include <utility>
@@ -33,8 +32,7 @@ absl::StatusOr<model::PromptBuilder> MakeBuilder(const std::string& directory, c
 
 absl::StatusOr<PromptIds> PromptIds::Load(const std::string& directory, const model::ModelConfig& config) {
   PromptIds prompt_ids;
-  const std::string path = (std::filesystem::path(directory) / "tokenizer.json").string();
-  HEADROOM_ASSIGN_OR_RETURN(prompt_ids.tokenizer_, model::Tokenizer::FromFile(path));
+  HEADROOM_ASSIGN_OR_RETURN(prompt_ids.tokenizer_, model::Tokenizer::FromDirectory(directory));
   prompt_ids.builder_ = MakeBuilder(directory, config, prompt_ids.tokenizer_.get());
   return prompt_ids;
 }
