@@ -27,7 +27,7 @@ def objects_of(texts):
     found = []
     for path, text in texts.items():
         if path.endswith(".yaml"):
-            found += [document for document in yaml.safe_load_all(text) if document]
+            found += [document for document in yaml.load_all(text, Loader=yaml.CSafeLoader) if document]
     return found
 
 

@@ -1,4 +1,5 @@
 """What the chart renders from values/, with Helm's own engine: golden files, Kubernetes' schemas, and what every object must keep to."""
+import functools
 import json
 import re
 import shutil
@@ -13,6 +14,9 @@ import yaml
 from chart import (CHART, HERE, NAMESPACE, RELEASE, ROOT, SERVICES, VALUE_SETS, component, golden_text, is_hook, named, objects_of, of_kind,
                    pod_template, render, render_set, render_texts, value_set)
 from crd_schemas import SCHEMAS
+
+# It would read megabytes of definitions again for every object.
+kubernetes_validate.utils.schema_contents = functools.cache(kubernetes_validate.utils.schema_contents)
 
 # The oldest that Chart.yaml allows, and the newest whose schemas the tests have.
 KUBERNETES = ("1.30", "1.37")
@@ -424,3 +428,34 @@ def test_values_written_by_hand_and_by_flag_are_the_same():
     by_file = helm.values_from_yaml(yaml.safe_dump(by_flag))
     assert render_texts(value_set("minimal") | by_flag) == render_texts(value_set("minimal") | by_file)
     assert "patches_in_flight_max: 1024000000\n" in render_texts(value_set("minimal") | by_flag)["headroom/templates/pools.yaml"]
+
+
+KUBERNETES_OBJECTS = {"environment": "EnvVar", "mounts": "VolumeMount", "volume": "Volume", "modelVolume": "Volume", "initContainers": "Container",
+                      "toleration": "Toleration", "affinity": "Affinity"}
+
+
+@pytest.mark.parametrize("name", KUBERNETES_OBJECTS)
+@pytest.mark.parametrize("version", KUBERNETES)
+def test_what_is_passed_on_is_kubernetes_own(name, version):
+    """Every key that the values' schema takes for an object of Kubernetes is one of its, at every level, and what must be there must be here as well."""
+    ours = json.loads((CHART / "values.schema.json").read_text())["definitions"]
+    theirs = kubernetes_validate.utils.schema_contents(f"kubernetes-json-schema/v{version}.0-local/_definitions.json", version)["$defs"]
+    compared = []
+
+    def compare(mine, other, path):
+        mine = ours[mine["$ref"].rpartition("/")[2]] if "$ref" in mine else mine
+        other = theirs[other["$ref"].rpartition("/")[2]] if "$ref" in other else other
+        if "items" in mine:
+            compare(mine["items"], other["items"], path + "[]")
+        for key, child in mine.get("properties", {}).items():
+            assert key in other.get("properties", {}) or "additionalProperties" in other, f"{path}.{key}"
+            compared.append(key)
+            compare(child, other["properties"][key] if "properties" in other else other["additionalProperties"], f"{path}.{key}")
+        if "properties" in mine:
+            # The name of the model's volume is the chart's.
+            wanted = set(other.get("required", [])) - ({"name"} if name == "modelVolume" else set())
+            assert wanted <= set(mine.get("required", [])), path
+
+    mine, other = ours[name], theirs[f"io.k8s.api.core.v1.{KUBERNETES_OBJECTS[name]}"]
+    compare(mine["items"] if "items" in mine else mine, other, name)
+    assert len(compared) >= 5
