@@ -57,6 +57,12 @@ bool InRange(const DeviceMemory::Range& range, uint64_t low, uint64_t end) {
   return low >= range.begin && end <= range.end() && low <= end;
 }
 
+// As a rule an instruction stays within one buffer.
+DeviceMemory::Range& LastRange(Warp& w, const Instruction& i) {
+  auto& ranges = w.launch->ranges;
+  return ranges[i.statement % std::size(ranges)];
+}
+
 }  // namespace
 
 void FailConflict(const Warp& w, const Instruction& i, int lane, const Conflict& conflict) {
@@ -82,8 +88,19 @@ void ReadAddresses(const Warp& w, const Instruction& i, WarpAccess& access) {
   }
 }
 
+void FindShape(WarpAccess& access) {
+  if (access.mask != kAllLanes) return;
+  uint64_t from_point = 0, from_row = 0;
+  for (int lane = 0; lane < kLanes; lane++) {
+    const uint64_t distance = access.address[lane] - access.address[0];
+    from_point |= distance;
+    from_row |= distance - uint64_t{access.bytes} * lane;
+  }
+  access.shape = from_row == 0 ? Shape::kRow : from_point == 0 ? Shape::kPoint : Shape::kAny;
+}
+
 uint8_t* ResolveGlobal(Warp& w, const Instruction& i, int lane, uint64_t address, uint32_t bytes) {
-  DeviceMemory::Range& range = w.launch->range;
+  DeviceMemory::Range& range = LastRange(w, i);
   if (!InRange(range, address, address + bytes)) {
     const DeviceMemory::Range found = w.launch->memory->RangeAt(address);
     if (!InRange(found, address, address + bytes)) FailGlobal(w, i, lane, address, bytes, found);
@@ -107,14 +124,22 @@ uint8_t* ResolveShared(Warp& w, const Instruction& i, int lane, uint64_t offset,
 
 template <>
 void Resolve<Space::kGlobal>(Warp& w, const Instruction& i, WarpAccess& access) {
+  if (access.shape != Shape::kAny) {
+    const uint64_t first = access.address[0];
+    if (first % access.bytes == 0 && InRange(LastRange(w, i), first, first + access.RangeBytes())) {
+      access.host[0] = reinterpret_cast<uint8_t*>(first + w.launch->host_offset);
+      return;
+    }
+    access.shape = Shape::kAny;
+  }
   const Span span = SpanOf(access);
   if (span.bits % access.bytes != 0) CheckAlignment(w, i, access);
   const uint64_t end = span.high + access.bytes;
-  if (!InRange(w.launch->range, span.low, end)) {
+  if (!InRange(LastRange(w, i), span.low, end)) {
     // As a rule all lanes are in one other range.
     const DeviceMemory::Range found = w.launch->memory->RangeAt(span.low);
     if (InRange(found, span.low, end)) {
-      w.launch->range = found;
+      LastRange(w, i) = found;
     } else {
       ForLanes(access.mask, [&](int lane) { ResolveGlobal(w, i, lane, access.address[lane], access.bytes); });
     }
@@ -125,6 +150,15 @@ void Resolve<Space::kGlobal>(Warp& w, const Instruction& i, WarpAccess& access) 
 
 template <>
 void Resolve<Space::kShared>(Warp& w, const Instruction& i, WarpAccess& access) {
+  if (access.shape != Shape::kAny) {
+    const uint64_t first = access.address[0];
+    if (first % access.bytes == 0 && first >= kSharedReserved &&
+        first + access.RangeBytes() <= w.launch->shared_bytes) {
+      access.host[0] = w.block->shared.data() + first;
+      return;
+    }
+    access.shape = Shape::kAny;
+  }
   const Span span = SpanOf(access);
   if (span.bits % access.bytes != 0) CheckAlignment(w, i, access);
   if (span.low < kSharedReserved || span.high + access.bytes > w.launch->shared_bytes) {
@@ -135,6 +169,7 @@ void Resolve<Space::kShared>(Warp& w, const Instruction& i, WarpAccess& access) 
 
 template <>
 void Resolve<Space::kLocal>(Warp& w, const Instruction& i, WarpAccess& access) {
+  access.shape = Shape::kAny;
   CheckAlignment(w, i, access);
   ForLanes(access.mask, [&](int lane) {
     if (access.address[lane] + access.bytes > w.local_stride) {
@@ -148,6 +183,7 @@ void Resolve<Space::kLocal>(Warp& w, const Instruction& i, WarpAccess& access) {
 
 template <>
 void Resolve<Space::kGeneric>(Warp& w, const Instruction& i, WarpAccess& access) {
+  access.shape = Shape::kAny;
   CheckAlignment(w, i, access);
   ForLanes(access.mask, [&](int lane) {
     const uint64_t address = access.address[lane];
@@ -205,6 +241,47 @@ void InspectShared(Warp& w, const Instruction& i, int lane, uint32_t offset, uin
   const bool same = value != nullptr && memcmp(w.block->shared.data() + offset, value, bytes) == 0;
   const Conflict conflict = w.block->shadow.Touch(offset, bytes, w.index * kLanes + lane, access, same);
   if (conflict.kind != Conflict::kNone) FailConflict(w, i, lane, conflict);
+}
+
+template <>
+bool InspectWhole<Space::kGlobal>(Warp& w, const Instruction& i, const WarpAccess& access, Kind kind) {
+  if (access.shape == Shape::kAny || (i.flags & (kStrong | kVolatile))) return false;
+  LaunchState& launch = *w.launch;
+  const uint64_t address = access.address[0];
+  const uint32_t bytes = access.RangeBytes();
+  const bool alone = launch.arguments->grid.Count() == 1;
+  uint8_t* written = launch.memory->Written(address);
+  if (kind == Kind::kRead) {
+    return memchr(written, 0, bytes) == nullptr && (alone || launch.shadow.ReadWords(address, bytes, w.block->number));
+  }
+  if (access.shape != Shape::kRow || (!alone && !launch.shadow.WriteWords(address, bytes, w.block->number)))
+    return false;
+  memset(written, 1, bytes);
+  return true;
+}
+
+template <>
+bool InspectWhole<Space::kShared>(Warp& w, const Instruction& i, const WarpAccess& access, Kind kind) {
+  if (access.shape == Shape::kAny || (i.flags & (kStrong | kVolatile))) return false;
+  SharedShadow& shadow = w.block->shadow;
+  const auto offset = static_cast<uint32_t>(access.address[0]);
+  if (access.shape == Shape::kRow) {
+    return kind == Kind::kRead ? shadow.ReadRow(offset, access.bytes, w.index)
+                               : shadow.WriteRow(offset, access.bytes, w.index);
+  }
+  if (kind != Kind::kRead) return false;
+  // Two readers of a warp stand for all of it.
+  for (const int lane : {0, 1}) InspectShared(w, i, lane, offset, access.bytes, kind);
+  return true;
+}
+
+template <>
+bool InspectWhole<Space::kLocal>(Warp&, const Instruction&, const WarpAccess&, Kind) {
+  return false;
+}
+template <>
+bool InspectWhole<Space::kGeneric>(Warp&, const Instruction&, const WarpAccess&, Kind) {
+  return false;
 }
 
 template <>

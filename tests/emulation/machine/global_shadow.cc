@@ -27,7 +27,7 @@ void GlobalShadow::Reset(uint32_t blocks) {
   time_ = 1;
 }
 
-GlobalShadow::Cell& GlobalShadow::CellAt(uint64_t address) {
+GlobalShadow::Page& GlobalShadow::PageAt(uint64_t address) {
   const uint64_t page = address / kPageBytes;
   if (page != last_page_) {
     std::unique_ptr<Page>& found = pages_[page];
@@ -35,7 +35,20 @@ GlobalShadow::Cell& GlobalShadow::CellAt(uint64_t address) {
     last_page_ = page;
     last_ = found.get();
   }
-  return last_->cells[address % kPageBytes / 4];
+  return *last_;
+}
+
+void GlobalShadow::Last::Set(uint64_t begin, uint64_t end, uint32_t by, uint32_t now) {
+  std::fill(block + begin, block + end, by);
+  std::fill(time + begin, time + end, now);
+  std::fill(bytes + begin, bytes + end, uint8_t{0xf});
+  std::fill(strong + begin, strong + end, false);
+}
+
+bool GlobalShadow::Last::Others(uint64_t begin, uint64_t end, uint32_t by) const {
+  uint32_t others = 0;
+  for (uint64_t word = begin; word < end; word++) others |= (block[word] != 0) & (block[word] != by);
+  return others != 0;
 }
 
 bool GlobalShadow::Ordered(uint32_t other, uint32_t time, uint32_t block) const {
@@ -45,41 +58,64 @@ bool GlobalShadow::Ordered(uint32_t other, uint32_t time, uint32_t block) const 
   return release != releases.end() && release->published < blocks_[block].acquired;
 }
 
+bool GlobalShadow::Races(const Last& last, uint64_t word, uint8_t bytes, uint32_t block, bool strong) const {
+  return last.block[word] != 0 && last.block[word] != block + 1 && (last.bytes[word] & bytes) &&
+         !(strong && last.strong[word]) && !Ordered(last.block[word], last.time[word], block);
+}
+
 GlobalShadow::Conflict GlobalShadow::Read(uint64_t address, uint32_t bytes, uint32_t block, bool strong) {
-  return ForWords(address, bytes, [&](uint64_t word, uint8_t mask) -> Conflict {
-    Cell& cell = CellAt(word);
-    if (cell.writer != 0 && cell.writer != block + 1 && (cell.write_bytes & mask) && !(strong && cell.write_strong) &&
-        !Ordered(cell.writer, cell.write_time, block)) {
-      return {true, cell.writer - 1, "read after write"};
-    }
+  return ForWords(address, bytes, [&](uint64_t at, uint8_t mask) -> Conflict {
+    Page& page = PageAt(at);
+    const uint64_t word = at % kPageBytes / 4;
+    if (Races(page.write, word, mask, block, strong)) return {true, page.write.block[word] - 1, "read after write"};
     // One reader is kept: of several, the latest, but a weak read races with more than a strong one.
-    const bool weak_by_other = cell.reader != 0 && cell.reader != block + 1 && !cell.read_strong;
-    if (strong && weak_by_other && !Ordered(cell.reader, cell.read_time, block)) return {};
-    cell.reader = block + 1;
-    cell.read_bytes = mask;
-    cell.read_time = time_;
-    cell.read_strong = strong;
+    Last& read = page.read;
+    const bool weak_by_other = read.block[word] != 0 && read.block[word] != block + 1 && !read.strong[word];
+    if (strong && weak_by_other && !Ordered(read.block[word], read.time[word], block)) return {};
+    read.Set(word, block + 1, time_, mask, strong);
     return {};
   });
 }
 
 GlobalShadow::Conflict GlobalShadow::Write(uint64_t address, uint32_t bytes, uint32_t block, bool strong) {
-  return ForWords(address, bytes, [&](uint64_t word, uint8_t mask) -> Conflict {
-    Cell& cell = CellAt(word);
-    if (cell.writer != 0 && cell.writer != block + 1 && (cell.write_bytes & mask) && !(strong && cell.write_strong) &&
-        !Ordered(cell.writer, cell.write_time, block)) {
-      return {true, cell.writer - 1, "write after write"};
-    }
-    if (cell.reader != 0 && cell.reader != block + 1 && (cell.read_bytes & mask) && !(strong && cell.read_strong) &&
-        !Ordered(cell.reader, cell.read_time, block)) {
-      return {true, cell.reader - 1, "write after read"};
-    }
-    const bool same_kind = cell.writer == block + 1 && cell.write_strong == strong;
-    cell.write_bytes = same_kind ? cell.write_bytes | mask : mask;
-    cell.writer = block + 1;
-    cell.write_time = time_;
-    cell.write_strong = strong;
+  return ForWords(address, bytes, [&](uint64_t at, uint8_t mask) -> Conflict {
+    Page& page = PageAt(at);
+    const uint64_t word = at % kPageBytes / 4;
+    if (Races(page.write, word, mask, block, strong)) return {true, page.write.block[word] - 1, "write after write"};
+    if (Races(page.read, word, mask, block, strong)) return {true, page.read.block[word] - 1, "write after read"};
+    Last& write = page.write;
+    const bool same_kind = write.block[word] == block + 1 && write.strong[word] == strong;
+    write.Set(word, block + 1, time_, same_kind ? write.bytes[word] | mask : mask, strong);
     return {};
+  });
+}
+
+// Calls f(page, first word, last word + 1) for each page until it returns false.
+template <class F>
+bool GlobalShadow::ForWholeWords(uint64_t address, uint32_t bytes, F f) {
+  if (address % 4 != 0 || bytes % 4 != 0) return false;
+  for (uint64_t end = address + bytes; address < end;) {
+    const uint64_t page_end = std::min(end, (address / kPageBytes + 1) * kPageBytes);
+    const uint64_t begin = address % kPageBytes / 4;
+    if (!f(PageAt(address), begin, begin + (page_end - address) / 4)) return false;
+    address = page_end;
+  }
+  return true;
+}
+
+bool GlobalShadow::ReadWords(uint64_t address, uint32_t bytes, uint32_t block) {
+  return ForWholeWords(address, bytes, [&](Page& page, uint64_t begin, uint64_t end) {
+    if (page.write.Others(begin, end, block + 1)) return false;
+    page.read.Set(begin, end, block + 1, time_);
+    return true;
+  });
+}
+
+bool GlobalShadow::WriteWords(uint64_t address, uint32_t bytes, uint32_t block) {
+  return ForWholeWords(address, bytes, [&](Page& page, uint64_t begin, uint64_t end) {
+    if (page.write.Others(begin, end, block + 1) || page.read.Others(begin, end, block + 1)) return false;
+    page.write.Set(begin, end, block + 1, time_);
+    return true;
   });
 }
 

@@ -25,23 +25,38 @@ class GlobalShadow {
   Conflict Read(uint64_t address, uint32_t bytes, uint32_t block, bool strong);
   Conflict Write(uint64_t address, uint32_t bytes, uint32_t block, bool strong);
 
+  // The same for whole words, with no word of them touched by another block, not strong. False: words have to be looked
+  // at one by one.
+  bool ReadWords(uint64_t address, uint32_t bytes, uint32_t block);
+  bool WriteWords(uint64_t address, uint32_t bytes, uint32_t block);
+
   void Fence(uint32_t block);
   // Relaxed ones order only together with a fence; `acquire` and `release` by themselves.
   void StrongRead(uint32_t block, bool acquire);
   void StrongWrite(uint32_t block, bool release);
 
  private:
-  // Of a 4-byte word: the last writer and reader, and which of the bytes they touched. Writers of other bytes of the
+  static constexpr uint64_t kPageBytes = 4096, kPageWords = kPageBytes / 4;
+  // The last access of a kind to each 4-byte word, and which of its bytes that touched. Accesses to other bytes of the
   // word replace each other.
-  struct Cell {
-    uint32_t writer = 0, reader = 0;  // block + 1
-    uint32_t write_time = 0, read_time = 0;
-    uint8_t write_bytes = 0, read_bytes = 0;
-    bool write_strong = false, read_strong = false;
+  struct Last {
+    uint32_t block[kPageWords];  // number + 1
+    uint32_t time[kPageWords];
+    uint8_t bytes[kPageWords];
+    bool strong[kPageWords];
+
+    void Set(uint64_t word, uint32_t by, uint32_t now, uint8_t mask, bool is_strong) {
+      block[word] = by;
+      time[word] = now;
+      bytes[word] = mask;
+      strong[word] = is_strong;
+    }
+    void Set(uint64_t begin, uint64_t end, uint32_t by, uint32_t now);
+    // Whether a block other than `by` is among them.
+    bool Others(uint64_t begin, uint64_t end, uint32_t by) const;
   };
-  static constexpr uint64_t kPageBytes = 4096;
   struct Page {
-    Cell cells[kPageBytes / 4];
+    Last write = {}, read = {};
   };
   struct Release {
     uint32_t covers;     // accesses up to this time
@@ -54,9 +69,13 @@ class GlobalShadow {
     std::vector<Release> releases;  // ascending
   };
 
-  Cell& CellAt(uint64_t address);
+  Page& PageAt(uint64_t address);
   // Whether what `other` (block + 1) did at `time` is ordered before `block` now.
   bool Ordered(uint32_t other, uint32_t time, uint32_t block) const;
+  // Whether the access that a word remembers races with one by `block` to these bytes.
+  bool Races(const Last& last, uint64_t word, uint8_t bytes, uint32_t block, bool strong) const;
+  template <class F>
+  bool ForWholeWords(uint64_t address, uint32_t bytes, F f);
 
   std::unordered_map<uint64_t, std::unique_ptr<Page>> pages_;
   uint64_t last_page_ = ~0ull;

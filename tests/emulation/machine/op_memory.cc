@@ -1,4 +1,6 @@
 // ld, st, prefetch, fences.
+#include <algorithm>
+
 #include "tests/emulation/machine/access.h"
 #include "tests/emulation/machine/frame.h"
 #include "tests/emulation/machine/ops.h"
@@ -42,25 +44,44 @@ void PutElement(Warp& w, const Instruction& i, int lane, int k, const uint8_t* f
   }
 }
 
+// Element k of `count` for all lanes.
+template <int kBytes>
+void LoadElement(const WarpAccess& access, int k, Element<kBytes>* to, int count) {
+  if (access.shape == Shape::kAny) {
+    for (int lane = 0; lane < kLanes; lane++) memcpy(&to[lane], access.host[lane] + k * kBytes, kBytes);
+    return;
+  }
+  // Aligned to its size, which Resolve() has seen to.
+  const auto* from = reinterpret_cast<const Element<kBytes>*>(access.host[0]) + k;
+  if (access.shape == Shape::kPoint) {
+    std::fill_n(to, kLanes, *from);
+  } else if (count == 1) {
+    memcpy(to, from, kLanes * kBytes);
+  } else if (count == 4) {
+    for (int lane = 0; lane < kLanes; lane++) to[lane] = from[4 * lane];
+  } else {
+    for (int lane = 0; lane < kLanes; lane++) to[lane] = from[count * lane];
+  }
+}
+
 template <Space kSpace, int kBytes>
 void Load(Warp& w, const Instruction& i, Mask mask) {
   WarpAccess access;
   access.mask = mask;
   access.bytes = kBytes * i.count;
   ReadAddresses(w, i, access);
+  FindShape(access);
   Resolve<kSpace>(w, i, access);
   if ((i.flags & (kStrong | kVolatile)) && ++w.polls % kPollsATurn == 0) w.yield = true;
-  if (w.launch->options->checked) Inspect<kSpace>(w, i, access, Kind::kRead);
+  if (w.launch->options->checked && !InspectWhole<kSpace>(w, i, access, Kind::kRead))
+    Inspect<kSpace>(w, i, access, Kind::kRead);
   Count<kSpace>(w, access);
   if (mask == kAllLanes && i.width == kBytes) {
-    for (int k = 0; k < i.count; k++) {
-      Element<kBytes>* to = Lanes<Element<kBytes>>(w, i.list[k]);
-      for (int lane = 0; lane < kLanes; lane++) memcpy(&to[lane], access.host[lane] + k * kBytes, kBytes);
-    }
+    for (int k = 0; k < i.count; k++) LoadElement<kBytes>(access, k, Lanes<Element<kBytes>>(w, i.list[k]), i.count);
     return;
   }
   ForLanes(mask, [&](int lane) {
-    for (int k = 0; k < i.count; k++) PutElement<kBytes>(w, i, lane, k, access.host[lane] + k * kBytes);
+    for (int k = 0; k < i.count; k++) PutElement<kBytes>(w, i, lane, k, access.HostOf(lane) + k * kBytes);
   });
 }
 
@@ -70,7 +91,19 @@ void Write(Warp& w, const Instruction& i, Mask mask) {
   access.mask = mask;
   access.bytes = kBytes * i.count;
   ReadAddresses(w, i, access);
+  FindShape(access);
+  if (access.shape == Shape::kPoint) access.shape = Shape::kAny;  // who is last counts
   Resolve<kSpace>(w, i, access);
+  if (access.shape == Shape::kRow && i.width == kBytes &&
+      (!w.launch->options->checked || InspectWhole<kSpace>(w, i, access, Kind::kWrite))) {
+    Count<kSpace>(w, access);
+    auto* to = reinterpret_cast<Element<kBytes>*>(access.host[0]);
+    for (int k = 0; k < i.count; k++) {
+      const Element<kBytes>* from = Lanes<Element<kBytes>>(w, i.list[k]);
+      for (int lane = 0; lane < kLanes; lane++) to[i.count * lane + k] = from[lane];
+    }
+    return;
+  }
   alignas(16) uint8_t values[kLanes][32];
   ForLanes(mask, [&](int lane) {
     for (int k = 0; k < i.count; k++)
@@ -85,11 +118,11 @@ void Write(Warp& w, const Instruction& i, Mask mask) {
       one.bytes = access.bytes;
       one.address[lane] = access.address[lane];
       Inspect<kSpace>(w, i, one, Kind::kWrite, values[0], sizeof values[0]);
-      memcpy(access.host[lane], values[lane], access.bytes);
+      memcpy(access.HostOf(lane), values[lane], access.bytes);
     });
     return;
   }
-  ForLanes(mask, [&](int lane) { memcpy(access.host[lane], values[lane], access.bytes); });
+  ForLanes(mask, [&](int lane) { memcpy(access.HostOf(lane), values[lane], access.bytes); });
 }
 
 // A kernel's parameters are the same for all lanes.

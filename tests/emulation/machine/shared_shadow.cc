@@ -6,8 +6,8 @@ namespace emulation {
 
 void SharedShadow::Reset(uint32_t bytes, uint32_t warps) {
   words_.assign((bytes + 3) / 4, Cell());
-  readers_.clear();
   warps_ = warps;
+  readers_.assign(warps, 0);
   known_.assign(size_t{warps} * warps, 0);
   time_ = 1;
 }
@@ -57,7 +57,7 @@ Conflict SharedShadow::Read(Cell& cell, uint32_t thread, bool strong) {
   if (cell.read_time == 0 || cell.reader == thread) {
     cell.reader = static_cast<uint16_t>(thread);
   } else if (cell.reader == kSeveralWarps) {
-    readers_[cell.readers - 1][warp] = time_;
+    ReadTimeOf(cell, warp) = time_;
   } else {
     const uint32_t other = (cell.reader & kSeveralLanes) ? cell.reader & 31 : cell.reader / 32;
     if (other == warp) {
@@ -67,7 +67,7 @@ Conflict SharedShadow::Read(Cell& cell, uint32_t thread, bool strong) {
           static_cast<uint16_t>(thread);  // whoever is ordered after this read is ordered after the older one too
     } else {
       NoteSeveralWarps(cell, other);
-      readers_[cell.readers - 1][warp] = time_;
+      ReadTimeOf(cell, warp) = time_;
     }
   }
   cell.read_time = time_;
@@ -75,16 +75,17 @@ Conflict SharedShadow::Read(Cell& cell, uint32_t thread, bool strong) {
 }
 
 void SharedShadow::NoteSeveralWarps(Cell& cell, uint32_t warp) {
-  if (cell.readers == 0 && readers_.size() < UINT16_MAX) {
-    readers_.emplace_back(warps_, 0);
-    cell.readers = static_cast<uint16_t>(readers_.size());
-  }
-  if (cell.readers == 0) {  // out of numbers: forgets who read, and so finds less
+  const size_t rows = readers_.size() / warps_;
+  if (cell.readers != 0) {
+    std::fill_n(readers_.begin() + size_t{cell.readers} * warps_, warps_, 0);
+  } else if (rows <= UINT16_MAX) {
+    cell.readers = static_cast<uint16_t>(rows);
+    readers_.resize(readers_.size() + warps_, 0);
+  } else {  // out of numbers: forgets who read, and so finds less
     cell.readers = UINT16_MAX;
-  } else {
-    std::fill(readers_[cell.readers - 1].begin(), readers_[cell.readers - 1].end(), 0);
+    std::fill_n(readers_.begin() + size_t{cell.readers} * warps_, warps_, 0);
   }
-  readers_[cell.readers - 1][warp] = cell.read_time;
+  ReadTimeOf(cell, warp) = cell.read_time;
   cell.reader = kSeveralWarps;
 }
 
@@ -92,7 +93,7 @@ Conflict SharedShadow::AfterReads(const Cell& cell, uint32_t thread) const {
   const uint32_t warp = thread / 32;
   if (cell.read_time == 0 || cell.reader == thread) return {};
   if (cell.reader == kSeveralWarps) {
-    const std::vector<uint32_t>& times = readers_[cell.readers - 1];
+    const uint32_t* times = &readers_[size_t{cell.readers} * warps_];
     for (uint32_t other = 0; other < warps_; other++) {
       if (times[other] != 0 && !Ordered(warp, other, times[other]) && other != warp) {
         return {Conflict::kRace, "write after read", static_cast<int>(other * 32)};
@@ -119,6 +120,47 @@ Conflict SharedShadow::Write(Cell& cell, uint32_t thread, bool atomic, bool same
   cell.write_time = time_;
   cell.read_time = 0;
   return {};
+}
+
+bool SharedShadow::ReadRow(uint32_t offset, uint32_t bytes, uint32_t warp) {
+  if (offset % 4 != 0 || bytes % 4 != 0) return false;
+  const uint32_t each = bytes / 4, known = KnownOfAll(warp);
+  Cell* const cells = &words_[offset / 4];
+  bool plain = true;
+  for (uint32_t k = 0; k < 32 * each; k++) {
+    const Cell& cell = cells[k];
+    plain &= cell.written && !cell.pending && !cell.split && cell.write_time <= known &&
+             (cell.read_time <= known || cell.reader == warp * 32 + k / each);
+  }
+  if (!plain) return false;
+  for (uint32_t k = 0; k < 32 * each; k++) {
+    cells[k].reader = static_cast<uint16_t>(warp * 32 + k / each);
+    cells[k].read_time = time_;
+  }
+  return true;
+}
+
+bool SharedShadow::WriteRow(uint32_t offset, uint32_t bytes, uint32_t warp) {
+  if (offset % 4 != 0 || bytes % 4 != 0) return false;
+  const uint32_t each = bytes / 4, known = KnownOfAll(warp);
+  Cell* const cells = &words_[offset / 4];
+  bool plain = true;
+  for (uint32_t k = 0; k < 32 * each; k++) {
+    const Cell& cell = cells[k];
+    const uint32_t thread = warp * 32 + k / each;
+    plain &= !cell.pending && !cell.split && (!cell.written || cell.write_time <= known || cell.writer == thread) &&
+             (cell.read_time <= known || cell.reader == thread);
+  }
+  if (!plain) return false;
+  for (uint32_t k = 0; k < 32 * each; k++) {
+    Cell& cell = cells[k];
+    cell.written = true;
+    cell.atomic = false;
+    cell.writer = static_cast<uint16_t>(warp * 32 + k / each);
+    cell.write_time = time_;
+    cell.read_time = 0;
+  }
+  return true;
 }
 
 Conflict SharedShadow::Begin(uint32_t offset, uint32_t bytes, uint32_t thread) {

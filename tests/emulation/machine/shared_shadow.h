@@ -3,6 +3,7 @@
 // warp's accesses lie before its own.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -25,6 +26,10 @@ class SharedShadow {
   // A thread touches [offset, offset + bytes). `same_value`: the write leaves what was there, which makes two writers
   // harmless.
   Conflict Touch(uint32_t offset, uint32_t bytes, uint32_t thread, Access access, bool same_value = false);
+  // All lanes of a warp, `bytes` each, in a row from `offset` on: true, and noted, when every word is plain to see: of
+  // whole words, and ordered after all that others did. False: lanes have to be looked at one by one.
+  bool ReadRow(uint32_t offset, uint32_t bytes, uint32_t warp);
+  bool WriteRow(uint32_t offset, uint32_t bytes, uint32_t warp);
   // cp.async: from issue to completion nobody may touch the bytes.
   Conflict Begin(uint32_t offset, uint32_t bytes, uint32_t thread);
   void Complete(uint32_t offset, uint32_t bytes, uint32_t thread);
@@ -42,7 +47,7 @@ class SharedShadow {
   struct Cell {
     uint32_t write_time = 0, read_time = 0;
     uint16_t writer = 0, reader = 0;
-    uint16_t readers = 0;  // index + 1 in readers_ once reader is kSeveralWarps
+    uint16_t readers = 0;  // row of readers_ once reader is kSeveralWarps
     bool written : 1;
     bool pending : 1;
     bool atomic : 1;  // the last write was one
@@ -60,14 +65,19 @@ class SharedShadow {
   Conflict AfterReads(const Cell& cell, uint32_t thread) const;
   void NoteSeveralWarps(Cell& cell, uint32_t warp);
   void Split(uint32_t word);
+  // Whatever any warp did up to this time lies before what `warp` does now.
+  uint32_t KnownOfAll(uint32_t warp) const {
+    return *std::min_element(known_.begin() + Index(warp, 0), known_.begin() + Index(warp, 0) + warps_);
+  }
+  uint32_t& ReadTimeOf(const Cell& cell, uint32_t warp) { return readers_[size_t{cell.readers} * warps_ + warp]; }
   // Calls f for each cell of the bytes until it returns a conflict.
   template <class F>
   Conflict ForCells(uint32_t offset, uint32_t bytes, F f);
 
   std::vector<Cell> words_;
-  std::vector<Cell> bytes_;                     // four a word, of split words only
-  std::vector<std::vector<uint32_t>> readers_;  // time of the last read by each warp
-  std::vector<uint32_t> known_;                 // [warp][other]
+  std::vector<Cell> bytes_;        // four a word, of split words only
+  std::vector<uint32_t> readers_;  // [row][warp]: time of its last read; row 0 is nobody's
+  std::vector<uint32_t> known_;    // [warp][other]
   uint32_t warps_ = 0;
   uint32_t time_ = 1;
 };
