@@ -1,5 +1,6 @@
 // Million warp instructions a second of one core: of plain kernels and of one made of mma, checked and not. Counts the
-// processor's time, so that other work on the machine disturbs less. Not a test: build/release/bin/emulation-speed.
+// processor's time, so that other work on the machine disturbs less. Not a test: build/release/bin/emulation-speed
+// [KERNEL].
 #include <algorithm>
 #include <cstdio>
 #include <ctime>
@@ -88,9 +89,10 @@ double Rate(const Work& work, bool checked) {
 }  // namespace
 }  // namespace emulation
 
-int main() {
+int main(int argc, char** argv) {
   printf("%-16s %10s %10s %6s   M warp instructions/s\n", "", "unchecked", "checked", "ratio");
   for (const emulation::Work& work : emulation::kWorks) {
+    if (argc > 1 && std::string(argv[1]) != work.kernel) continue;
     const double unchecked = emulation::Rate(work, false), checked = emulation::Rate(work, true);
     printf("%-16s %10.1f %10.1f %6.2f\n", work.kernel, unchecked, checked, checked / unchecked);
   }

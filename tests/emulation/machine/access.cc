@@ -37,6 +37,9 @@ void CheckAlignment(const Warp& w, const Instruction& i, const WarpAccess& acces
   });
 }
 
+// Sizes are powers of two, and a division takes longer than the access.
+bool IsAligned(uint64_t address, uint32_t bytes) { return (address & (bytes - 1)) == 0; }
+
 struct Span {
   uint64_t low, high, bits;  // bits: all addresses or-ed
 };
@@ -115,7 +118,7 @@ uint8_t* ResolveShared(Warp& w, const Instruction& i, int lane, uint64_t offset,
          "shared access of " + Bytes(bytes) + " at " + std::to_string(static_cast<int64_t>(offset) - kSharedReserved) +
              " of " + Bytes(w.launch->shared_bytes - kSharedReserved));
   }
-  if (offset % alignment != 0) {
+  if (!IsAligned(offset, alignment)) {
     Fail(w, i, lane, FaultKind::kMisaligned,
          "shared access at " + std::to_string(offset) + ", no multiple of " + std::to_string(alignment));
   }
@@ -126,14 +129,14 @@ template <>
 void Resolve<Space::kGlobal>(Warp& w, const Instruction& i, WarpAccess& access) {
   if (access.shape != Shape::kAny) {
     const uint64_t first = access.address[0];
-    if (first % access.bytes == 0 && InRange(LastRange(w, i), first, first + access.RangeBytes())) {
+    if (IsAligned(first, access.bytes) && InRange(LastRange(w, i), first, first + access.RangeBytes())) {
       access.host[0] = reinterpret_cast<uint8_t*>(first + w.launch->host_offset);
       return;
     }
     access.shape = Shape::kAny;
   }
   const Span span = SpanOf(access);
-  if (span.bits % access.bytes != 0) CheckAlignment(w, i, access);
+  if (!IsAligned(span.bits, access.bytes)) CheckAlignment(w, i, access);
   const uint64_t end = span.high + access.bytes;
   if (!InRange(LastRange(w, i), span.low, end)) {
     // As a rule all lanes are in one other range.
@@ -152,7 +155,7 @@ template <>
 void Resolve<Space::kShared>(Warp& w, const Instruction& i, WarpAccess& access) {
   if (access.shape != Shape::kAny) {
     const uint64_t first = access.address[0];
-    if (first % access.bytes == 0 && first >= kSharedReserved &&
+    if (IsAligned(first, access.bytes) && first >= kSharedReserved &&
         first + access.RangeBytes() <= w.launch->shared_bytes) {
       access.host[0] = w.block->shared.data() + first;
       return;
@@ -160,7 +163,7 @@ void Resolve<Space::kShared>(Warp& w, const Instruction& i, WarpAccess& access) 
     access.shape = Shape::kAny;
   }
   const Span span = SpanOf(access);
-  if (span.bits % access.bytes != 0) CheckAlignment(w, i, access);
+  if (!IsAligned(span.bits, access.bytes)) CheckAlignment(w, i, access);
   if (span.low < kSharedReserved || span.high + access.bytes > w.launch->shared_bytes) {
     ForLanes(access.mask, [&](int lane) { ResolveShared(w, i, lane, access.address[lane], access.bytes, 1); });
   }
@@ -204,7 +207,27 @@ void Resolve<Space::kGeneric>(Warp& w, const Instruction& i, WarpAccess& access)
   });
 }
 
+namespace {
+
+// True, and noted, when the bytes are whole words that were written, or are now, and no other block has touched. False:
+// they have to be looked at one by one.
+bool InspectPlain(Warp& w, const Instruction& i, uint64_t address, uint32_t bytes, Kind kind) {
+  if (kind == Kind::kAtomic || (i.flags & (kStrong | kVolatile))) return false;
+  LaunchState& launch = *w.launch;
+  const bool alone = launch.arguments->grid.Count() == 1;
+  uint8_t* written = launch.memory->Written(address);
+  if (kind == Kind::kRead) {
+    return memchr(written, 0, bytes) == nullptr && (alone || launch.shadow.ReadWords(address, bytes, w.block->number));
+  }
+  if (!alone && !launch.shadow.WriteWords(address, bytes, w.block->number)) return false;
+  memset(written, 1, bytes);
+  return true;
+}
+
+}  // namespace
+
 void InspectGlobal(Warp& w, const Instruction& i, int lane, uint64_t address, uint32_t bytes, Kind kind) {
+  if (InspectPlain(w, i, address, bytes, kind)) return;
   LaunchState& launch = *w.launch;
   uint8_t* written = launch.memory->Written(address);
   if (kind != Kind::kWrite) {
@@ -245,19 +268,8 @@ void InspectShared(Warp& w, const Instruction& i, int lane, uint32_t offset, uin
 
 template <>
 bool InspectWhole<Space::kGlobal>(Warp& w, const Instruction& i, const WarpAccess& access, Kind kind) {
-  if (access.shape == Shape::kAny || (i.flags & (kStrong | kVolatile))) return false;
-  LaunchState& launch = *w.launch;
-  const uint64_t address = access.address[0];
-  const uint32_t bytes = access.RangeBytes();
-  const bool alone = launch.arguments->grid.Count() == 1;
-  uint8_t* written = launch.memory->Written(address);
-  if (kind == Kind::kRead) {
-    return memchr(written, 0, bytes) == nullptr && (alone || launch.shadow.ReadWords(address, bytes, w.block->number));
-  }
-  if (access.shape != Shape::kRow || (!alone && !launch.shadow.WriteWords(address, bytes, w.block->number)))
-    return false;
-  memset(written, 1, bytes);
-  return true;
+  if (access.shape == Shape::kAny || (kind != Kind::kRead && access.shape != Shape::kRow)) return false;
+  return InspectPlain(w, i, access.address[0], access.RangeBytes(), kind);
 }
 
 template <>

@@ -20,18 +20,36 @@ GlobalShadow::Conflict ForWords(uint64_t address, uint32_t bytes, F f) {
 
 }  // namespace
 
+GlobalShadow::~GlobalShadow() { Reset(0); }
+
 void GlobalShadow::Reset(uint32_t blocks) {
+  for (auto& [number, page] : pages_) {
+    if (Spare().size() < kSpareMax) Spare().push_back(std::move(page));
+  }
   pages_.clear();
   last_page_ = ~0ull;
   blocks_.assign(blocks, {});
   time_ = 1;
 }
 
+std::vector<std::unique_ptr<GlobalShadow::Page>>& GlobalShadow::Spare() {
+  thread_local std::vector<std::unique_ptr<Page>> spare;
+  return spare;
+}
+
+std::unique_ptr<GlobalShadow::Page> GlobalShadow::NewPage() {
+  if (Spare().empty()) return std::make_unique<Page>();
+  std::unique_ptr<Page> page = std::move(Spare().back());
+  Spare().pop_back();
+  *page = Page();
+  return page;
+}
+
 GlobalShadow::Page& GlobalShadow::PageAt(uint64_t address) {
   const uint64_t page = address / kPageBytes;
   if (page != last_page_) {
     std::unique_ptr<Page>& found = pages_[page];
-    if (!found) found = std::make_unique<Page>();
+    if (!found) found = NewPage();
     last_page_ = page;
     last_ = found.get();
   }

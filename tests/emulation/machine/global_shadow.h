@@ -19,6 +19,11 @@ class GlobalShadow {
     const char* what = "";
   };
 
+  GlobalShadow() = default;
+  ~GlobalShadow();
+  GlobalShadow(const GlobalShadow&) = delete;
+  GlobalShadow& operator=(const GlobalShadow&) = delete;
+
   void Reset(uint32_t blocks);
 
   // `strong`: atomics, volatile, relaxed, acquire, release; two of these never race.
@@ -68,6 +73,11 @@ class GlobalShadow {
     uint32_t pending_release = 0;   // by fences, until a strong write
     std::vector<Release> releases;  // ascending
   };
+
+  // Pages of earlier launches of this thread: fresh memory costs more than setting it back.
+  static constexpr size_t kSpareMax = 2048;
+  static std::vector<std::unique_ptr<Page>>& Spare();
+  static std::unique_ptr<Page> NewPage();
 
   Page& PageAt(uint64_t address);
   // Whether what `other` (block + 1) did at `time` is ordered before `block` now.

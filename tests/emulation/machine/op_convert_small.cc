@@ -26,10 +26,23 @@ H Narrow(float x, uint8_t flags) {
   }
 }
 
+// Calls f with the way from a float to H: of most, without flags, the loop over lanes becomes vector instructions.
+template <class H, class F>
+void WithNarrow(uint8_t flags, F f) {
+  if (flags == 0) {
+    f([](float x) { return FromFloat<H>(x); });
+  } else {
+    f([=](float x) { return Narrow<H>(x, flags); });
+  }
+}
+
 template <class H>
 void FromSingle(Warp& w, const Instruction& i, Mask mask) {
   H t[kLanes];
-  for (int lane = 0; lane < kLanes; lane++) t[lane] = Narrow<H>(Lanes<float>(w, i.a)[lane], i.flags);
+  const float* a = Lanes<float>(w, i.a);
+  WithNarrow<H>(i.flags, [&](auto narrow) {
+    for (int lane = 0; lane < kLanes; lane++) t[lane] = narrow(a[lane]);
+  });
   Store(Lanes<H>(w, i.dst), t, mask);
 }
 
@@ -39,9 +52,9 @@ void PairFromSingles(Warp& w, const Instruction& i, Mask mask) {
   uint32_t t[kLanes];
   const float* a = Lanes<float>(w, i.a);
   const float* b = Lanes<float>(w, i.b);
-  for (int lane = 0; lane < kLanes; lane++) {
-    t[lane] = uint32_t{Narrow<H>(a[lane], i.flags).bits} << 16 | Narrow<H>(b[lane], i.flags).bits;
-  }
+  WithNarrow<H>(i.flags, [&](auto narrow) {
+    for (int lane = 0; lane < kLanes; lane++) t[lane] = uint32_t{narrow(a[lane]).bits} << 16 | narrow(b[lane]).bits;
+  });
   Store(Lanes<uint32_t>(w, i.dst), t, mask);
 }
 
