@@ -116,6 +116,57 @@ TEST(Races, SharedBetweenWarpsAndWithinOne) {
   ExpectNoFault(Exchange("bar.sync 0;\n", 33, "u8"), {1}, {64});
 }
 
+// A warp whose lanes lie in a row, or at one place, is looked at as a whole; what is wrong with one lane shows all the
+// same.
+TEST(WholeWarps, OfWhichOneLaneIsWrong) {
+  const std::string row = "mul.wide.u32 %d0, %t, 4;\nadd.u64 %d0, %d0, %p0;\n";
+  TestDevice device;
+  device.Load(KernelText(1, row + "ld.global.u32 %r0, [%d0];\nst.global.u32 [%d0+128], %r0;\n"));
+  const uint64_t words = device.Allocate(512);
+  device.memory.MarkWritten(words, 127);
+  EXPECT_THAT(device.Fault("K", {1}, {32}, {words}), AllOf(HasSubstr("nobody wrote"), HasSubstr("thread (31,0,0)")));
+  device.memory.MarkWritten(words, 128);
+  device.Run("K", {1}, {32}, {words});
+  EXPECT_THAT(device.Fault("K", {1}, {32}, {words + 2}), HasSubstr("misaligned"));
+  EXPECT_THAT(FaultOf(row + "st.global.u32 [%d0+132], %t;\n", {1}, {32}),
+              AllOf(HasSubstr("out of bounds"), HasSubstr("thread (31,0,0)")));
+  EXPECT_THAT(FaultOf(std::string(kShared) + "st.shared.u32 [%r1+900], %t;\n", {1}, {32}),
+              AllOf(HasSubstr("out of bounds"), HasSubstr("thread (31,0,0)")));
+}
+
+TEST(WholeWarps, ThatRace) {
+  const std::string row = "mul.wide.u32 %d0, %t, 4;\nadd.u64 %d0, %d0, %p0;\n";
+  const std::string by_block = "mov.u32 %r2, %ctaid.x;\nmul.wide.u32 %d1, %r2, ";
+  // Two blocks: one row, rows that overlap in one word, rows beside each other; all read one row, one writes it.
+  for (const auto& [distance, races] : {std::pair(0, true), {124, true}, {128, false}}) {
+    const std::string body =
+        row + by_block + std::to_string(distance) + ";\nadd.u64 %d0, %d0, %d1;\nst.global.u32 [%d0], %t;\n";
+    if (races) {
+      EXPECT_THAT(FaultOf(body, {2}, {32}), AllOf(HasSubstr("race"), HasSubstr("write after write"))) << distance;
+    } else {
+      ExpectNoFault(body, {2}, {32});
+    }
+  }
+  const std::string all_read = row + "ld.global.u32 %r3, [%d0];\n";
+  ExpectNoFault(all_read, {3}, {32});
+  EXPECT_THAT(
+      FaultOf(all_read + by_block + "4;\nsetp.eq.u32 %q0, %r2, 1;\n@%q0 st.global.u32 [%d0], %r3;\n", {2}, {32}),
+      AllOf(HasSubstr("race"), HasSubstr("write after read")));
+  // Halves of words, whose rows begin in the middle of one: blocks share words and no bytes.
+  const std::string halves = "mul.wide.u32 %d0, %t, 2;\nadd.u64 %d0, %d0, %p0;\n" + by_block +
+                             "64;\nadd.u64 %d0, %d0, %d1;\nst.global.u16 [%d0+2], %t;\n";
+  ExpectNoFault(halves, {2}, {32});
+}
+
+TEST(WholeWarps, ReadOneWordThatWasJustWritten) {
+  const auto body = [](const std::string& between) {
+    return std::string(kShared) + "setp.eq.u32 %q0, %t, 0;\n@%q0 st.shared.u32 [%r0], 1;\n" + between +
+           "ld.shared.u32 %r2, [%r0];\n";
+  };
+  EXPECT_THAT(FaultOf(body(""), {1}, {32}), AllOf(HasSubstr("race"), HasSubstr("read after write")));
+  ExpectNoFault(body("bar.warp.sync -1;\n"), {1}, {32});
+}
+
 TEST(Races, WriteAfterReadByOtherWarps) {
   // All warps read word 0, then thread 0 writes it: with a barrier between or not.
   const auto body = [](const std::string& between) {

@@ -63,6 +63,13 @@ void GlobalShadow::Last::Set(uint64_t begin, uint64_t end, uint32_t by, uint32_t
   std::fill(strong + begin, strong + end, false);
 }
 
+void GlobalShadow::Last::Keep(const Last& from, uint64_t begin, uint64_t end, uint32_t by) {
+  for (uint64_t word = begin; word < end; word++) {
+    if (from.block[word] == 0 || from.block[word] == by) continue;
+    Set(word, from.block[word], from.time[word], from.bytes[word], from.strong[word]);
+  }
+}
+
 bool GlobalShadow::Last::Others(uint64_t begin, uint64_t end, uint32_t by) const {
   uint32_t others = 0;
   for (uint64_t word = begin; word < end; word++) others |= (block[word] != 0) & (block[word] != by);
@@ -86,10 +93,11 @@ GlobalShadow::Conflict GlobalShadow::Read(uint64_t address, uint32_t bytes, uint
     Page& page = PageAt(at);
     const uint64_t word = at % kPageBytes / 4;
     if (Races(page.write, word, mask, block, strong)) return {true, page.write.block[word] - 1, "read after write"};
-    // One reader is kept: of several, the latest, but a weak read races with more than a strong one.
+    // Two readers are kept: of several, the latest, but a weak read races with more than a strong one.
     Last& read = page.read;
     const bool weak_by_other = read.block[word] != 0 && read.block[word] != block + 1 && !read.strong[word];
     if (strong && weak_by_other && !Ordered(read.block[word], read.time[word], block)) return {};
+    page.other_read.Keep(read, word, word + 1, block + 1);
     read.Set(word, block + 1, time_, mask, strong);
     return {};
   });
@@ -100,7 +108,9 @@ GlobalShadow::Conflict GlobalShadow::Write(uint64_t address, uint32_t bytes, uin
     Page& page = PageAt(at);
     const uint64_t word = at % kPageBytes / 4;
     if (Races(page.write, word, mask, block, strong)) return {true, page.write.block[word] - 1, "write after write"};
-    if (Races(page.read, word, mask, block, strong)) return {true, page.read.block[word] - 1, "write after read"};
+    for (const Last* read : {&page.read, &page.other_read}) {
+      if (Races(*read, word, mask, block, strong)) return {true, read->block[word] - 1, "write after read"};
+    }
     Last& write = page.write;
     const bool same_kind = write.block[word] == block + 1 && write.strong[word] == strong;
     write.Set(word, block + 1, time_, same_kind ? write.bytes[word] | mask : mask, strong);
@@ -124,6 +134,7 @@ bool GlobalShadow::ForWholeWords(uint64_t address, uint32_t bytes, F f) {
 bool GlobalShadow::ReadWords(uint64_t address, uint32_t bytes, uint32_t block) {
   return ForWholeWords(address, bytes, [&](Page& page, uint64_t begin, uint64_t end) {
     if (page.write.Others(begin, end, block + 1)) return false;
+    if (page.read.Others(begin, end, block + 1)) page.other_read.Keep(page.read, begin, end, block + 1);
     page.read.Set(begin, end, block + 1, time_);
     return true;
   });
@@ -131,7 +142,9 @@ bool GlobalShadow::ReadWords(uint64_t address, uint32_t bytes, uint32_t block) {
 
 bool GlobalShadow::WriteWords(uint64_t address, uint32_t bytes, uint32_t block) {
   return ForWholeWords(address, bytes, [&](Page& page, uint64_t begin, uint64_t end) {
-    if (page.write.Others(begin, end, block + 1) || page.read.Others(begin, end, block + 1)) return false;
+    for (const Last* last : {&page.write, &page.read, &page.other_read}) {
+      if (last->Others(begin, end, block + 1)) return false;
+    }
     page.write.Set(begin, end, block + 1, time_);
     return true;
   });

@@ -59,9 +59,12 @@ class GlobalShadow {
     void Set(uint64_t begin, uint64_t end, uint32_t by, uint32_t now);
     // Whether a block other than `by` is among them.
     bool Others(uint64_t begin, uint64_t end, uint32_t by) const;
+    // Takes over what is another block's than `by`.
+    void Keep(const Last& from, uint64_t begin, uint64_t end, uint32_t by);
   };
   struct Page {
     Last write = {}, read = {};
+    Last other_read = {};  // by another block than `read`: one of them is not the writer's
   };
   struct Release {
     uint32_t covers;     // accesses up to this time
