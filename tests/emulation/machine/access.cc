@@ -109,7 +109,7 @@ uint8_t* ResolveGlobal(Warp& w, const Instruction& i, int lane, uint64_t address
     if (!InRange(found, address, address + bytes)) FailGlobal(w, i, lane, address, bytes, found);
     range = found;
   }
-  return reinterpret_cast<uint8_t*>(address + w.launch->host_offset);
+  return w.launch->memory->Host(address);
 }
 
 uint8_t* ResolveShared(Warp& w, const Instruction& i, int lane, uint64_t offset, uint32_t bytes, uint32_t alignment) {
@@ -130,7 +130,7 @@ void Resolve<Space::kGlobal>(Warp& w, const Instruction& i, WarpAccess& access) 
   if (access.shape != Shape::kAny) {
     const uint64_t first = access.address[0];
     if (IsAligned(first, access.bytes) && InRange(LastRange(w, i), first, first + access.RangeBytes())) {
-      access.host[0] = reinterpret_cast<uint8_t*>(first + w.launch->host_offset);
+      access.host[0] = w.launch->memory->Host(first);
       return;
     }
     access.shape = Shape::kAny;
@@ -148,7 +148,7 @@ void Resolve<Space::kGlobal>(Warp& w, const Instruction& i, WarpAccess& access) 
     }
   }
   for (int lane = 0; lane < kLanes; lane++)
-    access.host[lane] = reinterpret_cast<uint8_t*>(access.address[lane] + w.launch->host_offset);
+    access.host[lane] = w.launch->memory->Host(access.address[lane]);
 }
 
 template <>

@@ -30,7 +30,7 @@ DeviceMemory::DeviceMemory(uint64_t address_bytes)
       host_offset_(static_cast<int64_t>(reinterpret_cast<uint64_t>(host_) - base_)) {}
 
 DeviceMemory::~DeviceMemory() {
-  munmap(reinterpret_cast<void*>(base_), address_bytes_);
+  munmap(reinterpret_cast<void*>(base_), address_bytes_);  // NOLINT(performance-no-int-to-ptr)
   munmap(host_, address_bytes_);
   munmap(written_, address_bytes_);
 }

@@ -43,8 +43,7 @@ class DeviceMemory {
   Range RangeAt(uint64_t address) const;
   std::shared_lock<std::shared_mutex> Lock() const { return std::shared_lock(mutex_); }
 
-  // Where a device address lies on the host, as a difference.
-  int64_t host_offset() const { return host_offset_; }
+  // Where a device address lies on the host.
   uint8_t* Host(uint64_t address) const { return reinterpret_cast<uint8_t*>(address + host_offset_); }
   // 1 for every byte that was written since its allocation.
   uint8_t* Written(uint64_t address) const { return written_ + (address - base_); }

@@ -285,7 +285,6 @@ Counters Launch(const Program& program, const Function& kernel, const LaunchArgu
   launch.warps = (launch.threads + kLanes - 1) / kLanes;
   launch.dynamic_begin = (kernel.shared_bytes + 15) / 16 * 16;
   launch.shared_bytes = launch.dynamic_begin + arguments.dynamic_shared;
-  launch.host_offset = memory.host_offset();
   launch.random = options.seed * 0x9e3779b97f4a7c15ull | 1;
   launch.counters.launches = 1;
   if (options.checked) launch.shadow.Reset(static_cast<uint32_t>(arguments.grid.Count()));

@@ -122,7 +122,6 @@ struct LaunchState {
   uint32_t dynamic_begin = 0;  // of dynamic shared memory
   uint32_t shared_bytes = 0;
   DeviceMemory::Range ranges[16];  // the last ones that were touched, see LastRange()
-  int64_t host_offset = 0;
   uint64_t grid_workspace = 0;
   GlobalShadow shadow;
   Counters counters;

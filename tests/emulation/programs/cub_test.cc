@@ -14,7 +14,9 @@ class Cub : public testing::TestWithParam<std::tuple<CubCase, const char*>> {};
 
 TEST_P(Cub, ComputesWhatPlainLoopsDo) {
   const auto& [cub, capability] = GetParam();
-  for (const std::string order : {"eager", "late", "seeded"}) {
+  // Each order, and the PTX of each architecture: not each with each, which takes long.
+  for (const std::string order : {"late", "eager", "seeded"}) {
+    if (order != "late" && std::string(capability) != "8.0") continue;
     const ProgramResult result = RunProgram(cub.program, cub.name,
                                             {{"EMULATED_GPU_CAPABILITY", capability},
                                              {"EMULATED_GPU_STREAMS", order},
