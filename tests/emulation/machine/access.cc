@@ -147,8 +147,7 @@ void Resolve<Space::kGlobal>(Warp& w, const Instruction& i, WarpAccess& access) 
       ForLanes(access.mask, [&](int lane) { ResolveGlobal(w, i, lane, access.address[lane], access.bytes); });
     }
   }
-  for (int lane = 0; lane < kLanes; lane++)
-    access.host[lane] = w.launch->memory->Host(access.address[lane]);
+  for (int lane = 0; lane < kLanes; lane++) access.host[lane] = w.launch->memory->Host(access.address[lane]);
 }
 
 template <>
