@@ -1,6 +1,10 @@
 """Values that people of Kubernetes write, after public reports of other charts (cases/ says which), and the classes that they stand for."""
 import copy
+import math
+import os
+import random
 import re
+from fractions import Fraction
 
 import helm_python as helm
 import pytest
@@ -10,6 +14,7 @@ from test_bad_values import overlay
 from test_render import every_valid, restricted_violations
 
 CASES = sorted(path.stem for path in (HERE / "cases").glob("*.yaml"))
+SEED = int(os.environ.get("HEADROOM_TEST_SEED", random.randrange(1 << 30)))
 DEFAULTS = yaml.safe_load((CHART / "values.yaml").read_text())
 
 
@@ -136,6 +141,38 @@ def test_cpu_as_people_write_it(value, wanted):
     objects = render(minimal({"gateway": {"cpu": value}}))
     requests = pods_of(objects)["Deployment/gateway"]["containers"][0]["resources"]["requests"]
     assert str(requests["cpu"]) == wanted
+
+
+UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12} | {f"{letter}i{end}": 1 << 10 * power
+                                                                     for power, letter in enumerate("KMGT", 1) for end in ("", "B")}
+
+
+def test_random_amounts():
+    """Against exact arithmetic: sizes of volumes, which the chart rounds up to MiB, and cores."""
+    print("seed", SEED)
+    source = random.Random(SEED)
+    sizes, cores = [], []
+    while len(sizes) < 200:
+        unit = source.choice(list(UNITS))
+        number = str(source.randrange(1, 10 ** source.randrange(1, 8)))
+        if unit and source.random() < 0.5:
+            number += "." + str(source.randrange(1000)).zfill(3)
+        bytes_ = math.ceil(Fraction(number) * UNITS[unit])
+        if 1 <= bytes_ <= 1 << 46:
+            sizes.append((number + unit, -(-bytes_ >> 20)))
+    for _ in range(50):
+        thousandths = source.randrange(1, 1024001)
+        cores.append((source.choice([f"{thousandths}m", thousandths / 1000, str(thousandths / 1000)]), thousandths))
+    objects = render(minimal({"gateway": {
+        "extraVolumes": [{"name": f"v{index}", "emptyDir": {"sizeLimit": text}} for index, (text, _) in enumerate(sizes)],
+        "initContainers": [{"name": f"c{index}", "image": "a:1", "resources": {"requests": {"cpu": text}}} for index, (text, _) in enumerate(cores)]}}))
+    spec = pods_of(objects)["Deployment/gateway"]
+    shown = {volume["name"]: volume["emptyDir"]["sizeLimit"] for volume in spec["volumes"] if "emptyDir" in volume}
+    for index, (text, wanted) in enumerate(sizes):
+        assert shown[f"v{index}"] == f"{wanted}Mi", text
+    for (text, wanted), one in zip(cores, spec["initContainers"], strict=True):
+        got = one["resources"]["requests"]["cpu"]
+        assert (int(got[:-1]) if got.endswith("m") else int(got) * 1000) == wanted, text
 
 
 def test_services_read_bytes():
@@ -286,7 +323,7 @@ def test_labels_and_annotations_by_component():
     """On the object and its pods; the component's own win over those of all pods, and selectors are untouched."""
     values = value_set("download") | {"podLabels": {"team": "all", "tier": "x"}, "podAnnotations": {"note": "all"}}
     before = render(values)
-    named_apart = {"labels": {"team": "own"}, "annotations": {"note": "own", "more": "yes"}}
+    named_apart = {"labels": {"team": "own", "tier": ""}, "annotations": {"note": "own", "more": "yes"}}
     overlay(values, {"gateway": named_apart, "planCheck": named_apart, "tests": named_apart, "model": {"download": named_apart}})
     objects = render(values)
     every_valid(objects)
@@ -296,7 +333,7 @@ def test_labels_and_annotations_by_component():
             continue
         metadata = pod_template(one)[0]
         own = not one["metadata"]["name"].endswith(("-scheduler", "-llm", "-vision"))
-        assert metadata["labels"].items() >= {"team": "own" if own else "all", "tier": "x"}.items()
+        assert metadata["labels"].items() >= ({"team": "own", "tier": ""} if own else {"team": "all", "tier": "x"}).items()
         assert metadata["annotations"].items() >= ({"note": "own", "more": "yes"} if own else {"note": "all"}).items()
         assert (one["metadata"]["labels"].get("team") == "own") == own
         assert old["spec"].get("selector") == one["spec"].get("selector")

@@ -3,15 +3,22 @@
 
 {{/* Labels of a pod beside the chart's own: (root, values) */}}
 {{- define "headroom.podLabels" -}}
-{{- with merge dict (default dict .values.labels) (default dict .root.Values.podLabels) }}{{ toYaml . }}{{ end -}}
+{{- include "headroom.namesWith" (dict "all" .root.Values.podLabels "own" .values.labels) -}}
 {{- end -}}
 
 {{/* Annotations of a pod beside the chart's own: (root, values) */}}
 {{- define "headroom.podAnnotations" -}}
-{{- with merge dict (default dict .values.annotations) (default dict .root.Values.podAnnotations) }}{{ toYaml . }}{{ end -}}
+{{- include "headroom.namesWith" (dict "all" .root.Values.podAnnotations "own" .values.annotations) -}}
 {{- end -}}
 
-{{/* A list as YAML, or nothing. */}}
+{{/* Those of all pods, then a component's own, which may be empty texts: (all, own) */}}
+{{- define "headroom.namesWith" -}}
+{{- $names := deepCopy (default dict .all) -}}
+{{- range $name, $value := .own -}}{{- $_ := set $names $name $value -}}{{- end -}}
+{{- include "headroom.list" $names -}}
+{{- end -}}
+
+{{/* A list or map as YAML; nothing when it is empty. */}}
 {{- define "headroom.list" -}}
 {{- with . }}{{ toYaml . }}{{ end -}}
 {{- end -}}
