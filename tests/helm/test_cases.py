@@ -177,7 +177,7 @@ def test_random_amounts():
 
 def test_services_read_bytes():
     """Services know fewer ways to write an amount than the chart does: they get bytes."""
-    settings = {"gateway": {"settings": {"receive_bytes_max": "0.5Gi", "host_bytes_max": "3G"}}, "scheduler": {"settings": {"history_bytes_max": "64Ki"}}}
+    settings = {"gateway": {"settings": {"receive_bytes_max": "0.5Gi", "host_bytes_max": "3G"}}, "scheduler": {"settings": {"history_bytes_max": "100.0001Ki"}}}
     objects = render(minimal(settings))
 
     def config(name):
@@ -186,7 +186,7 @@ def test_services_read_bytes():
     gateway = config("gateway")["gateway"]
     assert (gateway["receive_bytes_max"], gateway["host_bytes_max"]) == (1 << 29, 3 * 10**9)
     assert config("vision")["gateway"] == {"receive_bytes_max": 1 << 29}
-    assert config("scheduler")["scheduler"]["history_bytes_max"] == 1 << 16
+    assert config("scheduler")["scheduler"]["history_bytes_max"] == 102401
     limit = pods_of(objects)["Deployment/gateway"]["containers"][0]["resources"]["limits"]["memory"]
     assert int(limit.removesuffix("Mi")) << 20 >= 3 * 10**9 + (768 << 20)
 
