@@ -22,7 +22,7 @@ absl::StatusOr<PromptBuilder> PromptBuilder::Create(const Tokenizer* tokenizer, 
   for (const std::string& token : builder.chat_template_.control_tokens()) {
     HEADROOM_RETURN_IF_ERROR(builder.ControlId(token).status());
   }
-  HEADROOM_ASSIGN_OR_RETURN(builder.newline_, tokenizer->Encode("\n", AddedTokens::kNone));
+  HEADROOM_ASSIGN_OR_RETURN(builder.newline_, tokenizer->Encode("\n", AddedTokens::kNone, /*at_start=*/false));
   if (!builder.images_.has_value()) return builder;
   if (builder.images_->tokens_per_piece < 1 || builder.images_->tokens_per_piece > kTokensPerPieceMax) {
     return absl::InvalidArgumentError(absl::StrCat("a piece cannot be ", builder.images_->tokens_per_piece, " tokens"));
@@ -61,7 +61,7 @@ absl::StatusOr<int64_t> PromptBuilder::ImageTokenCount(const ImagePart& image, i
   if (image.rows > 1) tokens += (image.rows - 1) * static_cast<int64_t>(newline_.size());
   if (use_image_id) {
     HEADROOM_ASSIGN_OR_RETURN(const std::vector<int32_t> number,
-                              tokenizer_->Encode(std::to_string(index), AddedTokens::kNone));
+                              tokenizer_->Encode(std::to_string(index), AddedTokens::kNone, /*at_start=*/false));
     tokens += 2 + static_cast<int64_t>(number.size());
   }
   return tokens;
@@ -114,7 +114,7 @@ absl::Status PromptBuilder::AppendImage(const ImagePart& image, int64_t index, b
   if (static_cast<int64_t>(prompt->ids.size()) + tokens > tokens_max) return TooLong(tokens_max);
   if (use_image_id) {
     HEADROOM_ASSIGN_OR_RETURN(const std::vector<int32_t> number,
-                              tokenizer_->Encode(std::to_string(index), AddedTokens::kNone));
+                              tokenizer_->Encode(std::to_string(index), AddedTokens::kNone, /*at_start=*/false));
     prompt->ids.push_back(markers_.id_start);
     prompt->ids.insert(prompt->ids.end(), number.begin(), number.end());
     prompt->ids.push_back(markers_.id_end);

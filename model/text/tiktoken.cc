@@ -20,9 +20,9 @@
 namespace headroom::model {
 namespace {
 
-constexpr size_t kEntryBytesMax = 1024;
+constexpr size_t kEntryBytesMax = 512;
 // Of all entries together: each byte of an entry is a place where it may come from two.
-constexpr size_t kEntriesBytesMax = size_t{64} << 20;
+constexpr size_t kEntriesBytesMax = size_t{8} << 20;
 
 // What the published code of a tokenizer_class does beside the ranks, in Oniguruma's syntax.
 struct KnownClass {
