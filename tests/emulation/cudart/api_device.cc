@@ -41,6 +41,7 @@ constexpr ErrorText kErrors[] = {
     {cudaErrorInvalidSymbol, "cudaErrorInvalidSymbol", "invalid device symbol"},
     {cudaErrorInvalidMemcpyDirection, "cudaErrorInvalidMemcpyDirection", "invalid copy direction for memcpy"},
     {cudaErrorInvalidDeviceFunction, "cudaErrorInvalidDeviceFunction", "invalid device function"},
+    {cudaErrorNoDevice, "cudaErrorNoDevice", "no CUDA-capable device is detected"},
     {cudaErrorInvalidDevice, "cudaErrorInvalidDevice", "invalid device ordinal"},
     {cudaErrorNoKernelImageForDevice, "cudaErrorNoKernelImageForDevice",
      "no kernel image is available for execution on the device"},
@@ -86,6 +87,7 @@ cudaError_t Note(cudaError_t error) {
 }
 
 cudaError_t Enter() {
+  if (VisibleNumbers().empty()) return cudaErrorNoDevice;
   if (CurrentDevice().error() != cudaSuccess) return CurrentDevice().error();
   return CurrentDevice().UseContext();
 }
@@ -122,26 +124,26 @@ cudaError_t cudaDriverGetVersion(int* version) {
 }
 
 cudaError_t cudaGetDeviceCount(int* count) {
-  *count = GetSettings().count;
-  return cudaSuccess;
+  *count = static_cast<int>(VisibleNumbers().size());
+  return *count > 0 ? cudaSuccess : Note(cudaErrorNoDevice);
 }
 cudaError_t cudaGetDevice(int* device) {
   *device = CurrentDeviceNumber();
   return cudaSuccess;
 }
 cudaError_t cudaSetDevice(int device) {
-  if (device < 0 || device >= GetSettings().count) return Note(cudaErrorInvalidDevice);
+  if (VisibleDevice(device) == nullptr) return Note(cudaErrorInvalidDevice);
   SetCurrentDevice(device);
   return Note(Enter());
 }
 cudaError_t cudaInitDevice(int device, unsigned int, unsigned int) { return cudaSetDevice(device); }
 
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
-  if (device < 0 || device >= GetSettings().count) return Note(cudaErrorInvalidDevice);
+  if (VisibleDevice(device) == nullptr) return Note(cudaErrorInvalidDevice);
   const Settings& settings = GetSettings();
   memset(properties, 0, sizeof *properties);
   snprintf(properties->name, sizeof properties->name, "%s", settings.name.c_str());
-  const std::string uuid = Devices()[device]->Uuid();
+  const std::string uuid = VisibleDevice(device)->Uuid();
   memcpy(properties->uuid.bytes, uuid.data(), sizeof properties->uuid.bytes);
   properties->totalGlobalMem = settings.memory;
   properties->sharedMemPerBlock = kSharedBytesStandard;

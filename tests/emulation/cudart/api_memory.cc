@@ -288,7 +288,7 @@ cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const vo
   Device* device = OwnerOf(pointer);
   if (device != nullptr && device->memory().AllocationAt(reinterpret_cast<uint64_t>(pointer)).bytes > 0) {
     attributes->type = cudaMemoryTypeDevice;
-    attributes->device = device->number();
+    attributes->device = ProgramNumberOf(*device);
     attributes->devicePointer = const_cast<void*>(pointer);
   } else if (IsPinned(pointer, 1)) {
     attributes->type = cudaMemoryTypeHost;

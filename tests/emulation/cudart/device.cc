@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <functional>
+#include <sstream>
 
 #include "tests/emulation/machine/fault.h"
 #include "tests/emulation/ptx/error.h"
@@ -50,6 +51,30 @@ uint32_t XidOf(cudaError_t error) {
     default:
       return 13;
   }
+}
+
+// Of name and number, so that processes that name the same device see one card.
+std::string UuidOf(const Settings& settings, int number) {
+  const size_t hash = std::hash<std::string>()(settings.name + "." + std::to_string(number));
+  char text[17];
+  snprintf(text, sizeof text, "%016zx", hash);
+  return text;
+}
+
+// An entry of CUDA_VISIBLE_DEVICES: a number, or "GPU-" and the beginning of a UUID. -1: no such card.
+int NumberOf(const Settings& settings, const std::string& entry) {
+  for (int number = 0; number < settings.count; number++) {
+    if (entry == std::to_string(number)) return number;
+    std::string uuid = "GPU-";
+    for (const unsigned char byte : UuidOf(settings, number)) {
+      char digits[3];
+      snprintf(digits, sizeof digits, "%02x", byte);
+      uuid += digits;
+      if (uuid.size() == 12 || uuid.size() == 17 || uuid.size() == 22 || uuid.size() == 27) uuid += '-';
+    }
+    if (entry.size() > 4 && uuid.starts_with(entry)) return number;
+  }
+  return -1;
 }
 
 thread_local int current_device = 0;
@@ -178,13 +203,7 @@ void Device::Execute(const Program& program, const Function& kernel, const Launc
   }
 }
 
-std::string Device::Uuid() const {
-  // Of name and number, so that processes that name the same device see one card.
-  const size_t hash = std::hash<std::string>()(settings_.name + "." + std::to_string(number_));
-  char text[17];
-  snprintf(text, sizeof text, "%016zx", hash);
-  return text;
-}
+std::string Device::Uuid() const { return UuidOf(settings_, number_); }
 
 void Device::WriteReports(FILE* counters, FILE* coverage) {
   const std::lock_guard lock(executing_);
@@ -235,6 +254,38 @@ std::vector<std::unique_ptr<Device>>& Devices() {
   return *kDevices;
 }
 
+const std::vector<int>& VisibleNumbers() {
+  static const auto* const kVisible = [] {
+    const Settings& settings = GetSettings();
+    auto* visible = new std::vector<int>();
+    if (!settings.visible) {
+      for (int number = 0; number < settings.count; number++) visible->push_back(number);
+      return visible;
+    }
+    // As the driver reads it: the first entry that names no card, or one again, ends the list.
+    std::stringstream list(*settings.visible);
+    for (std::string entry; std::getline(list, entry, ',');) {
+      const int number = NumberOf(settings, entry);
+      if (number < 0 || std::find(visible->begin(), visible->end(), number) != visible->end()) break;
+      visible->push_back(number);
+    }
+    return visible;
+  }();
+  return *kVisible;
+}
+
+Device* VisibleDevice(int device) {
+  const std::vector<int>& visible = VisibleNumbers();
+  if (device < 0 || device >= static_cast<int>(visible.size())) return nullptr;
+  return Devices()[visible[device]].get();
+}
+
+int ProgramNumberOf(const Device& device) {
+  const std::vector<int>& visible = VisibleNumbers();
+  const auto it = std::find(visible.begin(), visible.end(), device.number());
+  return it == visible.end() ? -1 : static_cast<int>(it - visible.begin());
+}
+
 Device* OwnerOf(const void* address) {
   for (const auto& device : Devices()) {
     if (device->memory().Contains(reinterpret_cast<uint64_t>(address))) return device.get();
@@ -242,7 +293,11 @@ Device* OwnerOf(const void* address) {
   return nullptr;
 }
 
-Device& CurrentDevice() { return *Devices()[current_device]; }
+// Where nothing is visible no call gets beyond Enter(), which asks.
+Device& CurrentDevice() {
+  Device* device = VisibleDevice(current_device);
+  return device != nullptr ? *device : *Devices()[0];
+}
 void SetCurrentDevice(int number) { current_device = number; }
 int CurrentDeviceNumber() { return current_device; }
 

@@ -74,8 +74,14 @@ class Device {
   uint64_t launches_ = 0, mallocs_ = 0;
 };
 
-// The devices of this process; made at the first call.
+// All cards, by their numbers; made at the first call.
 std::vector<std::unique_ptr<Device>>& Devices();
+// What CUDA_VISIBLE_DEVICES leaves of them, in its order: the program's device n is the n-th of these.
+const std::vector<int>& VisibleNumbers();
+// nullptr: the program sees no such device.
+Device* VisibleDevice(int device);
+// The program's number of a card, -1 when it does not see it.
+int ProgramNumberOf(const Device& device);
 // The one that owns a device address; nullptr for host memory.
 Device* OwnerOf(const void* address);
 Device& CurrentDevice();

@@ -49,6 +49,18 @@ void RegisterRegions(nvtxDomainHandle_t, const nvtxMemRegionsRegisterBatch_t* ba
   }
 }
 
+// From the same beginning on, to another end.
+void ResizeRegions(nvtxDomainHandle_t, const nvtxMemRegionsResizeBatch_t* batch) {
+  if (batch->regionType != NVTX_MEM_TYPE_VIRTUAL_ADDRESS) return;
+  const auto* element = static_cast<const char*>(batch->regionDescElements);
+  for (size_t k = 0; k < batch->regionDescCount; k++, element += batch->regionDescElementSize) {
+    const auto* range = reinterpret_cast<const nvtxMemVirtualRangeDesc_t*>(element);
+    Device* device = emulation::OwnerOf(range->ptr);
+    if (device == nullptr || !device->memory().ResizeRegion(Address(range->ptr), range->size))
+      Complain("nvtxMemRegionsResize", range->ptr);
+  }
+}
+
 // Of a region by address or handle; both are the same here.
 void NameRegions(nvtxDomainHandle_t, const nvtxMemRegionsNameBatch_t* batch) {
   for (size_t k = 0; k < batch->regionCount; k++) {
@@ -89,6 +101,7 @@ __attribute__((visibility("default"))) int InitializeInjectionNvtxExtension(nvtx
     segment.functionSlots[NVTX3EXT_CBID_nvtxMemHeapRegister] = reinterpret_cast<intptr_t>(RegisterHeap);
     segment.functionSlots[NVTX3EXT_CBID_nvtxMemHeapReset] = reinterpret_cast<intptr_t>(ResetHeap);
     segment.functionSlots[NVTX3EXT_CBID_nvtxMemRegionsRegister] = reinterpret_cast<intptr_t>(RegisterRegions);
+    segment.functionSlots[NVTX3EXT_CBID_nvtxMemRegionsResize] = reinterpret_cast<intptr_t>(ResizeRegions);
     segment.functionSlots[NVTX3EXT_CBID_nvtxMemRegionsName] = reinterpret_cast<intptr_t>(NameRegions);
     segment.functionSlots[NVTX3EXT_CBID_nvtxMemRegionsUnregister] = reinterpret_cast<intptr_t>(UnregisterRegions);
   }

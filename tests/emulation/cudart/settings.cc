@@ -99,6 +99,7 @@ Settings ReadSettings(const char* (*variable)(const char* name)) {
        [&](const std::string& full, const std::string& value) { s.streams = ReadOrder(full, value); });
   read("EMULATED_GPU_FAULTS",
        [&](const std::string& full, const std::string& value) { s.faults = ReadFaults(full, value); });
+  if (const char* visible = variable("CUDA_VISIBLE_DEVICES"); visible != nullptr) s.visible = visible;
   const char* loading = variable("CUDA_MODULE_LOADING");
   s.lazy_modules = loading == nullptr || std::string(loading) != "EAGER";
   return s;

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -42,6 +43,7 @@ struct Settings {
   std::string counters;      // EMULATED_GPU_COUNTERS: file for the counters of each kernel
   bool lazy_modules = true;  // CUDA_MODULE_LOADING=EAGER turns it off
   Faults faults;             // EMULATED_GPU_FAULTS
+  std::optional<std::string> visible;  // CUDA_VISIBLE_DEVICES; set and empty: no device
 };
 
 // Read once. Ends the process with a message when a value cannot be understood: a test must not run with settings that

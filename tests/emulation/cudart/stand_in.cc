@@ -45,13 +45,14 @@ cudaError_t emulated_push(cudaStream_t handle, int (*run)(void*), void (*release
 }
 
 void emulated_progress(int number) {
-  if (number < 0 || number >= emulation::GetSettings().count) return;
-  for (const std::shared_ptr<emulation::Stream>& stream : emulation::StreamsOf(*emulation::Devices()[number]))
+  const emulation::Device* device = emulation::VisibleDevice(number);
+  if (device == nullptr) return;
+  for (const std::shared_ptr<emulation::Stream>& stream : emulation::StreamsOf(*device))
     emulation::Step(*stream, ~uint64_t{0});
 }
 
 void emulated_fail(int number, cudaError_t error, const char* why) {
-  if (number >= 0 && number < emulation::GetSettings().count) emulation::Devices()[number]->Break(error, why);
+  if (emulation::Device* device = emulation::VisibleDevice(number); device != nullptr) device->Break(error, why);
 }
 
 void* emulated_host(const void* pointer, size_t bytes, int reads, const char* what) {

@@ -14,6 +14,8 @@ extern "C" {
 cudaError_t emulated_push(cudaStream_t stream, int (*run)(void* context), void (*release)(void* context),
                           void* context);
 
+/* Numbers of devices are the program's (CUDA_VISIBLE_DEVICES) here, and the cards' own where NVML asks. */
+
 /* One step of every stream of a device, for a thread that waits for operations which another one has pushed. */
 void emulated_progress(int number);
 /* A message, and an error of the device that stays. */

@@ -107,6 +107,18 @@ bool DeviceMemory::ForgetRegion(uint64_t address) {
   return ranges_.erase(address) > 0;
 }
 
+bool DeviceMemory::ResizeRegion(uint64_t address, uint64_t bytes) {
+  const std::unique_lock lock(mutex_);
+  const auto region = ranges_.find(address);
+  auto allocation = allocations_.upper_bound(address);
+  if (region == ranges_.end() || allocation == allocations_.begin()) return false;
+  if (address + bytes > (--allocation)->second.end()) return false;
+  const uint64_t before = region->second.bytes;
+  region->second.bytes = bytes;
+  if (bytes > before) ForgetBytes(address + before, bytes - before);
+  return true;
+}
+
 DeviceMemory::Range DeviceMemory::RangeAt(uint64_t address) const {
   auto it = ranges_.upper_bound(address);
   if (it == ranges_.begin()) return {};

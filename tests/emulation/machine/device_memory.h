@@ -37,6 +37,8 @@ class DeviceMemory {
   bool DeclareHeap(uint64_t address);
   bool DeclareRegion(uint64_t address, uint64_t bytes, const std::string& name);
   bool ForgetRegion(uint64_t address);
+  // A declared region ends elsewhere. What it gains counts as never written.
+  bool ResizeRegion(uint64_t address, uint64_t bytes);
 
   // What a kernel may touch around `address`: the range that holds it, or the one below it. A launch holds Lock() and
   // calls this.

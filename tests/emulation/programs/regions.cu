@@ -14,10 +14,10 @@ constexpr size_t kPiece = 4000, kStart = 4096;  // bytes of a piece; where the s
 
 struct Arena {
   char* begin;
+  nvtxDomainHandle_t domain = nvtxDomainCreateA("regions");
 
   Arena() {
     OK(cudaMalloc(reinterpret_cast<void**>(&begin), 2 * kStart));
-    const nvtxDomainHandle_t domain = nvtxDomainCreateA("regions");
     const nvtxMemVirtualRangeDesc_t all = {2 * kStart, begin};
     nvtxMemHeapDesc_t heap = {};
     heap.extCompatID = NVTX_EXT_COMPATID_MEM;
@@ -68,7 +68,47 @@ void Copy(size_t bytes) {
 void CopyWrong() { Copy(kPiece + 1); }
 void CopyRight() { Copy(kPiece); }
 
-constexpr Case kCases[] = {{"kernel", KernelWrong}, {"kernel_right", KernelRight}, {"copy", CopyWrong}, {"copy_right", CopyRight}};
+// The first piece ends elsewhere: what it lost is nobody's, what it gained is its own.
+void Resize(size_t bytes, int floats) {
+  const Arena arena;
+  const nvtxMemVirtualRangeDesc_t piece = {bytes, arena.begin};
+  nvtxMemRegionsResizeBatch_t batch = {};
+  batch.extCompatID = NVTX_EXT_COMPATID_MEM;
+  batch.structSize = sizeof batch;
+  batch.regionType = NVTX_MEM_TYPE_VIRTUAL_ADDRESS;
+  batch.regionDescCount = 1;
+  batch.regionDescElementSize = sizeof piece;
+  batch.regionDescElements = &piece;
+  nvtxMemRegionsResize(arena.domain, &batch);
+  Fill<<<8, 128>>>(reinterpret_cast<float*>(arena.begin), floats);
+  OK(cudaDeviceSynchronize());
+}
+void ShrinkWrong() { Resize(2000, 501); }
+void ShrinkRight() { Resize(2000, 500); }
+void GrowRight() { Resize(4080, 1020); }
+
+// The first piece is given back.
+void Unregister(int floats, bool second) {
+  const Arena arena;
+  nvtxMemRegionRef_t piece;
+  piece.pointer = arena.begin;
+  nvtxMemRegionsUnregisterBatch_t batch = {};
+  batch.extCompatID = NVTX_EXT_COMPATID_MEM;
+  batch.structSize = sizeof batch;
+  batch.refType = NVTX_MEM_REGION_REF_TYPE_POINTER;
+  batch.refCount = 1;
+  batch.refElementSize = sizeof piece;
+  batch.refElements = &piece;
+  nvtxMemRegionsUnregister(arena.domain, &batch);
+  Fill<<<8, 128>>>(reinterpret_cast<float*>(arena.begin + (second ? kStart : 0)), floats);
+  OK(cudaDeviceSynchronize());
+}
+void UnregisterWrong() { Unregister(1, false); }
+void UnregisterRight() { Unregister(kPiece / 4, true); }
+
+constexpr Case kCases[] = {{"kernel", KernelWrong}, {"kernel_right", KernelRight}, {"copy", CopyWrong}, {"copy_right", CopyRight},
+                           {"shrink", ShrinkWrong}, {"shrink_right", ShrinkRight}, {"grow_right", GrowRight},
+                           {"unregister", UnregisterWrong}, {"unregister_right", UnregisterRight}};
 
 }  // namespace
 

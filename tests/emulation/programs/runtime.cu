@@ -77,6 +77,27 @@ void Properties() {
   printf("%d devices, %s, %d.%d, %zu bytes\n", count, p.name, p.major, p.minor, p.totalGlobalMem);
 }
 
+// The card behind each device, and that what is allocated there belongs to it.
+void Visible() {
+  int count = 0;
+  OK(cudaGetDeviceCount(&count));
+  for (int device = 0; device < count; device++) {
+    cudaDeviceProp p;
+    cudaPointerAttributes attributes;
+    void* memory;
+    OK(cudaGetDeviceProperties(&p, device));
+    OK(cudaSetDevice(device));
+    OK(cudaMalloc(&memory, 16));
+    OK(cudaPointerGetAttributes(&attributes, memory));
+    EXPECT(attributes.device == device);
+    printf("GPU-");
+    for (int k = 0; k < 16; k++)
+      printf("%s%02x", k == 4 || k == 6 || k == 8 || k == 10 ? "-" : "", static_cast<unsigned char>(p.uuid.bytes[k]));
+    printf("\n");
+  }
+  EXPECT(cudaSetDevice(count) == cudaErrorInvalidDevice);
+}
+
 void Symbols() {
   const int values[4] = {10, 20, 30, 40}, seven = 7;
   OK(cudaMemcpyToSymbol(table, values, sizeof values));
@@ -301,7 +322,7 @@ void PrintFree() {
   printf("free %zu\n", free);
 }
 
-constexpr Case kCases[] = {{"basics", Basics},           {"properties", Properties},       {"symbols", Symbols},           {"events", Events},
+constexpr Case kCases[] = {{"basics", Basics},           {"properties", Properties}, {"visible", Visible},       {"symbols", Symbols},           {"events", Events},
                            {"default_stream", DefaultStream}, {"graphs", Graphs},          {"capture_broken", CaptureBroken}, {"out_of_memory", OutOfMemory},
                            {"local_memory", LocalMemory}, {"shared_memory", SharedMemory}, {"cooperative", Cooperative},   {"threads", Threads},
                            {"errors", Errors}, {"query", Query}, {"refused", Refused},           {"hold", Hold},                   {"print_free", PrintFree}};

@@ -87,7 +87,10 @@ TEST(Regions, PiecesOfAnArenaAreBoundsOfTheirOwn) {
   EXPECT_THAT(RunProgram("regions", "kernel", tool).output,
               HasSubstr("out of bounds: global access of 4 bytes, 4000 bytes into region 'weights' of 4000 bytes"));
   EXPECT_THAT(RunProgram("regions", "copy", tool).output, HasSubstr("a copy of 4001 bytes"));
-  for (const char* right : {"kernel_right", "copy_right"}) {
+  EXPECT_THAT(RunProgram("regions", "shrink", tool).output,
+              HasSubstr("2000 bytes into region 'weights' of 2000 bytes"));
+  EXPECT_THAT(RunProgram("regions", "unregister", tool).output, HasSubstr("out of bounds"));
+  for (const char* right : {"kernel_right", "copy_right", "shrink_right", "grow_right", "unregister_right"}) {
     const ProgramResult result = RunProgram("regions", right, tool);
     EXPECT_EQ(result.status, 0) << result.output;
   }
@@ -103,6 +106,22 @@ TEST(Settings, AreSeenByTheProgram) {
   const ProgramResult bad = RunProgram("runtime", "properties", {{"EMULATED_GPU_MEMORY", "much"}});
   EXPECT_EQ(bad.status, 2);
   EXPECT_THAT(bad.output, HasSubstr("EMULATED_GPU_MEMORY='much'"));
+}
+
+TEST(VisibleDevices, AreThoseThatTheVariableNames) {
+  const auto seen = [](const std::string& visible) {
+    return RunProgram("runtime", "visible", {{"EMULATED_GPU_COUNT", "3"}, {"CUDA_VISIBLE_DEVICES", visible}}).output;
+  };
+  const std::string all = RunProgram("runtime", "visible", {{"EMULATED_GPU_COUNT", "3"}}).output;
+  const std::vector<std::string> uuids = {all.substr(0, 40), all.substr(41, 40), all.substr(82, 40)};
+  for (const std::string& uuid : uuids) ASSERT_EQ(uuid.substr(0, 4), "GPU-") << all;
+  EXPECT_EQ(all, uuids[0] + "\n" + uuids[1] + "\n" + uuids[2] + "\npassed\n");
+  EXPECT_EQ(seen("2,0"), uuids[2] + "\n" + uuids[0] + "\npassed\n");
+  EXPECT_EQ(seen(uuids[1]), uuids[1] + "\npassed\n");
+  // What names no card ends the list.
+  EXPECT_EQ(seen("1,7,0"), uuids[1] + "\npassed\n");
+  EXPECT_THAT(seen(""), HasSubstr("cudaErrorNoDevice"));
+  EXPECT_THAT(seen("-1"), HasSubstr("cudaErrorNoDevice"));
 }
 
 TEST(Faults, HappenOnDemand) {
