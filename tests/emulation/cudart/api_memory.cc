@@ -24,6 +24,9 @@ std::map<uintptr_t, Pinned>& PinnedRanges() {
 }
 uint64_t host_allocations = 0;
 
+// As programs see an address of device memory.
+void* Pointer(uint64_t address) { return reinterpret_cast<void*>(address); }  // NOLINT(performance-no-int-to-ptr)
+
 // Of the bytes; to see whether somebody changed them before the copy happened.
 uint64_t Digest(const void* data, size_t bytes) {
   uint64_t hash = 0xcbf29ce484222325;
@@ -176,7 +179,7 @@ cudaError_t cudaMalloc(void** pointer, size_t bytes) {
   if (bytes == 0) return cudaSuccess;
   uint64_t address = 0;
   const cudaError_t error = CurrentDevice().Malloc(bytes, &address);
-  if (error == cudaSuccess) *pointer = reinterpret_cast<void*>(address);
+  if (error == cudaSuccess) *pointer = Pointer(address);
   return Note(error);
 }
 
@@ -257,18 +260,18 @@ cudaError_t cudaMemcpyToSymbol(const void* symbol, const void* from, size_t byte
   uint64_t address = 0, size = 0;
   if (const cudaError_t error = FindSymbol(symbol, &address, &size); error != cudaSuccess) return Note(error);
   if (offset + bytes > size) return Note(cudaErrorInvalidValue);
-  return cudaMemcpy(reinterpret_cast<void*>(address + offset), from, bytes, kind);
+  return cudaMemcpy(Pointer(address + offset), from, bytes, kind);
 }
 cudaError_t cudaMemcpyFromSymbol(void* to, const void* symbol, size_t bytes, size_t offset, cudaMemcpyKind kind) {
   uint64_t address = 0, size = 0;
   if (const cudaError_t error = FindSymbol(symbol, &address, &size); error != cudaSuccess) return Note(error);
   if (offset + bytes > size) return Note(cudaErrorInvalidValue);
-  return cudaMemcpy(to, reinterpret_cast<void*>(address + offset), bytes, kind);
+  return cudaMemcpy(to, Pointer(address + offset), bytes, kind);
 }
 cudaError_t cudaGetSymbolAddress(void** pointer, const void* symbol) {
   uint64_t address = 0, size = 0;
   const cudaError_t error = FindSymbol(symbol, &address, &size);
-  if (error == cudaSuccess) *pointer = reinterpret_cast<void*>(address);
+  if (error == cudaSuccess) *pointer = Pointer(address);
   return Note(error);
 }
 cudaError_t cudaGetSymbolSize(size_t* bytes, const void* symbol) {
