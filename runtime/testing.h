@@ -146,6 +146,15 @@ class Storage {
     host_is_newer_ = true;
     Write(row * stride_ + col, value);
   }
+  // Row by row, for references that read them often.
+  std::vector<float> Values() const {
+    std::vector<float> values;
+    values.reserve(static_cast<size_t>(rows_ * cols_));
+    for (int64_t r = 0; r < rows_; ++r) {
+      for (int64_t c = 0; c < cols_; ++c) values.push_back(Get(r, c));
+    }
+    return values;
+  }
   void Fill(const std::vector<float>& values) {
     for (int64_t r = 0; r < rows_; ++r) {
       for (int64_t c = 0; c < cols_; ++c) Set(r, c, values[static_cast<size_t>(r * cols_ + c)]);

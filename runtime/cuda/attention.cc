@@ -83,7 +83,7 @@ absl::Status CudaBackend::Run(const PagedAttentionArgs& args) {
       .inputs_aligned = IsAligned(args.q, kv.head_dim),
       .out_aligned = IsAligned(args.out, kv.head_dim),
       // No more rows than sequences: a step that decodes, whatever few of them have two rows.
-      .decoded_max = args.q.rows <= args.sequences.size ? args.q.rows : std::max<int64_t>(1, DecodeRows(group) / group),
+      .decoded_max = args.q.rows <= args.sequences.size ? args.q.rows : std::max<int64_t>(1, kDecodedRowsMax / group),
       .decode_blocks = kDecodeBlocks * grid_.multiprocessors,
       .scratch = PointerTo<float>(args.scratch.data),
   };

@@ -25,8 +25,9 @@ class AttentionTest : public OpTest {
     k.Fill(Random(s.keys * cols));
     v.Fill(Random(s.keys * cols));
     std::vector<double> want(static_cast<size_t>(s.outputs * cols), double{Storage::kSentinel});
+    const std::vector<float> queries = q.Values(), keys = k.Values(), values = v.Values();
     for (const AttentionSegment& segment : s.segments) {
-      for (int64_t i = 0; i < segment.q_count; ++i) Reference(s, segment, i, scale, q, k, v, &want);
+      for (int64_t i = 0; i < segment.q_count; ++i) Reference(s, segment, i, scale, queries, keys, values, &want);
     }
     const DeviceBuffer scratch(device(), AttentionScratchBytes(device(), s.dim));
     ASSERT_TRUE(CheckSegments(s.segments, s.queries, s.keys, s.outputs).ok());
@@ -46,28 +47,27 @@ class AttentionTest : public OpTest {
     EXPECT_TRUE(out.GapsUntouched());
   }
 
-  static void Reference(const Shape& s, const AttentionSegment& segment, int64_t i, float scale, const Storage& q,
-                        const Storage& k, const Storage& v, std::vector<double>* want) {
-    const int64_t row = (segment.out_begin < 0 ? segment.q_begin : segment.out_begin) + i;
-    for (int64_t head = 0; head < s.heads; ++head) {
-      std::vector<double> weights(static_cast<size_t>(segment.k_count));
+  static void Reference(const Shape& s, const AttentionSegment& segment, int64_t i, float scale,
+                        const std::vector<float>& q, const std::vector<float>& k, const std::vector<float>& v,
+                        std::vector<double>* want) {
+    const auto dim = static_cast<size_t>(s.dim), stride = static_cast<size_t>(s.heads) * dim;
+    const int64_t out_row = (segment.out_begin < 0 ? segment.q_begin : segment.out_begin) + i;
+    const float* const query = q.data() + static_cast<size_t>(segment.q_begin + i) * stride;
+    const size_t first = static_cast<size_t>(segment.k_begin) * stride;
+    for (size_t column = 0; column < stride; column += dim) {
+      std::vector<double> weights(static_cast<size_t>(segment.k_count)), values(dim);
       double largest = -INFINITY, sum = 0;
-      for (int64_t j = 0; j < segment.k_count; ++j) {
+      for (size_t j = 0; j < weights.size(); ++j) {
         double score = 0;
-        for (int64_t c = head * s.dim; c < (head + 1) * s.dim; ++c) {
-          score += double{q.Get(segment.q_begin + i, c)} * k.Get(segment.k_begin + j, c);
-        }
-        weights[static_cast<size_t>(j)] = score * scale;
-        largest = std::max(largest, score * scale);
+        for (size_t c = column; c < column + dim; ++c) score += double{query[c]} * k[first + j * stride + c];
+        weights[j] = score * scale;
+        largest = std::max(largest, weights[j]);
       }
       for (double& w : weights) sum += w = std::exp(w - largest);
-      for (int64_t c = head * s.dim; c < (head + 1) * s.dim; ++c) {
-        double value = 0;
-        for (int64_t j = 0; j < segment.k_count; ++j) {
-          value += weights[static_cast<size_t>(j)] * v.Get(segment.k_begin + j, c);
-        }
-        (*want)[static_cast<size_t>(row * s.heads * s.dim + c)] = value / sum;
+      for (size_t j = 0; j < weights.size(); ++j) {
+        for (size_t c = 0; c < dim; ++c) values[c] += weights[j] * v[first + j * stride + column + c];
       }
+      for (size_t c = 0; c < dim; ++c) (*want)[static_cast<size_t>(out_row) * stride + column + c] = values[c] / sum;
     }
   }
 };

@@ -31,14 +31,17 @@ class PagedAttentionTest : public OpTest {
     const float scale = 1.0f / std::sqrt(static_cast<float>(s.dim));
     Storage q(device(), DType::kF32, rows_, s.heads * s.dim, s.packed ? 0 : 3);
     Storage out(device(), s.out, rows_ + 1, s.heads * s.dim, s.packed ? 0 : 1);
-    q.Fill(Random(rows_ * s.heads * s.dim));
+    const std::vector<float> queries = Random(rows_ * s.heads * s.dim);
+    q.Fill(queries);
     std::vector<double> want;
     int64_t row = 0;
     for (size_t i = 0; i < s.sequences.size(); ++i) {
       Storage k = Tokens(s, s.sequences[i].context_len), v = Tokens(s, s.sequences[i].context_len);
       Write(i, k, v);
+      const std::vector<float> keys = k.Values(), values = v.Values();
       for (int64_t r = 0; r < s.sequences[i].q_count; ++r, ++row) {
-        Reference(s, q, row, s.sequences[i].context_len - s.sequences[i].q_count + r + 1, scale, k, v, &want);
+        Reference(s, queries.data() + row * s.heads * s.dim,
+                  s.sequences[i].context_len - s.sequences[i].q_count + r + 1, scale, keys, values, &want);
       }
     }
     want.resize(want.size() + static_cast<size_t>(s.heads * s.dim), double{Storage::kSentinel});
@@ -123,24 +126,25 @@ class PagedAttentionTest : public OpTest {
     ASSERT_TRUE(PagedKvWrite(device(), {.k = k.view(), .v = v.view(), .slots = on_device.array(), .kv = kv_}).ok());
   }
 
-  static void Reference(const Shape& s, const Storage& q, int64_t row, int64_t keys, float scale, const Storage& k,
-                        const Storage& v, std::vector<double>* want) {
-    for (int64_t head = 0; head < s.heads; ++head) {
-      const int64_t kv = head / (s.heads / s.kv_heads) * s.dim;
-      std::vector<double> weights(static_cast<size_t>(keys));
+  // q: the row. k, v: of all tokens.
+  static void Reference(const Shape& s, const float* q, int64_t keys, float scale, const std::vector<float>& k,
+                        const std::vector<float>& v, std::vector<double>* want) {
+    const auto dim = static_cast<size_t>(s.dim), stride = static_cast<size_t>(s.kv_heads) * dim;
+    for (int64_t head = 0; head < s.heads; ++head, q += dim) {
+      const size_t column = static_cast<size_t>(head / (s.heads / s.kv_heads)) * dim;
+      std::vector<double> weights(static_cast<size_t>(keys)), values(dim);
       double largest = -INFINITY, sum = 0;
-      for (int64_t j = 0; j < keys; ++j) {
+      for (size_t j = 0; j < weights.size(); ++j) {
         double score = 0;
-        for (int64_t c = 0; c < s.dim; ++c) score += double{q.Get(row, head * s.dim + c)} * k.Get(j, kv + c);
-        weights[static_cast<size_t>(j)] = score * scale;
-        largest = std::max(largest, score * scale);
+        for (size_t c = 0; c < dim; ++c) score += double{q[c]} * k[j * stride + column + c];
+        weights[j] = score * scale;
+        largest = std::max(largest, weights[j]);
       }
       for (double& w : weights) sum += w = std::exp(w - largest);
-      for (int64_t c = 0; c < s.dim; ++c) {
-        double value = 0;
-        for (int64_t j = 0; j < keys; ++j) value += weights[static_cast<size_t>(j)] * v.Get(j, kv + c);
-        want->push_back(value / sum);
+      for (size_t j = 0; j < weights.size(); ++j) {
+        for (size_t c = 0; c < dim; ++c) values[c] += weights[j] * v[j * stride + column + c];
       }
+      for (const double value : values) want->push_back(value / sum);
     }
   }
 
@@ -197,23 +201,30 @@ TEST_F(PagedAttentionTest, GroupsOfSevenOverManyUnits) {
 
 // Steps that decode alone, prefill alone, and do both, for the head sizes of families that are served and planned.
 TEST_F(PagedAttentionTest, HeadSizesOfModels) {
-  const std::vector<Sequence> decode = {{1, 1}, {1, 63}, {1, 130}, {0, 9}, {1, 64}};
-  const std::vector<Sequence> prefill = {{19, 19}, {40, 75}};
-  const std::vector<Sequence> mixed = {{1, 200}, {21, 90}, {2, 70}, {0, 0}, {1, 8}};
-  std::vector<Sequence> many;
-  for (int i = 0; i < 141; ++i) many.push_back({i % 47 == 9 ? 40 : i % 3 == 0 ? 1 : 0, 40 + i % 9});
+  const std::vector<Sequence> decode = {{1, 1}, {1, 63}, {1, 130}, {0, 9}, {1, 64}}, decode_long = {{1, 2200}};
+  const std::vector<Sequence> prefill = {{67, 67}, {85, 150}};
+  const std::vector<Sequence> mixed = {{1, 200}, {70, 90}, {2, 70}, {0, 0}, {1, 8}};
+  std::vector<Sequence> decode_many, mixed_many;
+  for (int i = 0; i < 141; ++i) {
+    decode_many.push_back({i % 3 == 0 ? 1 : 0, 1 + i % 9});
+    mixed_many.push_back({i % 47 == 9 ? 66 : i % 5 == 0 ? 1 : 0, 66 + i % 9});
+  }
   int turn = 0;
   for (const int64_t dim : {32, 64, 72, 80, 96, 128}) {
-    for (const int64_t group : {1, 7, 16}) {
-      const bool packed = ++turn % 2 == 0;
-      const int64_t block_size = 8 << turn % 3;
-      Check({2 * group, 2, dim, block_size, kBF16, kBF16, decode, packed});
-      Check({group, 1, dim, block_size, kBF16, kBF16, mixed, packed});
-      Check({group, 1, dim, block_size, kBF16, kBF16, prefill, packed});
-      if (group == 7) continue;
-      Check({group, 1, dim, block_size, kBF16, kBF16, {{1, 2200}}, !packed});
-      Check({group, 1, dim, block_size, kBF16, kBF16, many, !packed});
+    const bool packed = ++turn % 2 == 0;
+    const auto check = [&](int64_t group, int64_t kv_heads, const std::vector<Sequence>& sequences, bool rows_packed) {
+      Check({group * kv_heads, kv_heads, dim, 8 << turn % 3, kBF16, kBF16, sequences, rows_packed});
+    };
+    for (const int64_t group : {1, 16}) {
+      check(group, 2, decode, packed);
+      check(group, 1, decode_many, !packed);
+      check(group, 1, decode_long, packed);
     }
+    check(7, 2, decode, !packed);
+    for (const bool rows_packed : {false, true}) check(7, 1, mixed, rows_packed);
+    check(1, 2, prefill, packed);
+    check(7, 1, prefill, !packed);
+    check(1, 1, mixed_many, packed);
   }
 }
 

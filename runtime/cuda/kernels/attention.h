@@ -71,6 +71,11 @@ inline constexpr int kDecodeBlocks = 2;
 inline constexpr int kDecodeRowsMax = 16;
 // Query rows that the decode kernel computes at once, for so many heads that share keys.
 constexpr int DecodeRows(int64_t group) { return group <= 8 ? 8 : kDecodeRowsMax; }
+
+// Sequences with so many query rows (tokens · heads that share keys) are still decoded in a step that prefills as well:
+// half a tile of flash attention, which splits no keys, so that the last tokens of a long prompt would keep one block a
+// kv head busy.
+inline constexpr int64_t kDecodedRowsMax = 64;
 constexpr int64_t DecodeScratchBytes(int64_t decode_blocks, int64_t head_dim) {
   return decode_blocks * 2 * int64_t{kDecodeRowsMax} * (head_dim + 2) * static_cast<int64_t>(sizeof(float));
 }

@@ -23,7 +23,7 @@ constexpr int kHeadDimMax = 512;
 __host__ __device__ constexpr int KeyStride(int head_dim) { return head_dim | 1; }
 __host__ __device__ constexpr int QueryStride(int head_dim) { return (head_dim + 3) / 4 * 4; }
 constexpr int SharedBytes(int head_dim) {
-  return (kRows * QueryStride(head_dim) + kKeys * (KeyStride(head_dim) + 3) + kRows * kKeys) *
+  return (kRows * QueryStride(head_dim) + kKeys * KeyStride(head_dim) + kRows * kKeys) *
          static_cast<int>(sizeof(float));
 }
 
