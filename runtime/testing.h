@@ -206,12 +206,17 @@ class Storage {
   mutable bool device_is_newer_ = false;
 };
 
-// ‖got − want‖ / ‖want‖ over all elements; NaN when a value is none.
+// ‖got − want‖ / ‖want‖ over all elements; NaN when a value is none. Those of which `want` says kSentinel stayed as they
+// were, or the result is infinite; they do not count.
 inline double RelativeError(const Storage& got, const std::vector<double>& want) {
   double difference = 0, norm = 0;
   for (int64_t r = 0; r < got.rows(); ++r) {
     for (int64_t c = 0; c < got.cols(); ++c) {
       const double w = want[static_cast<size_t>(r * got.cols() + c)];
+      if (w == double{Storage::kSentinel}) {
+        if (got.Get(r, c) != Storage::kSentinel) return INFINITY;
+        continue;
+      }
       const double d = got.Get(r, c) - w;
       difference += d * d;
       norm += w * w;

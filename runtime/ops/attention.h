@@ -17,7 +17,8 @@ namespace headroom::runtime {
 
 // Rows [q_begin, q_begin + q_count) of q and out attend to rows [k_begin, k_begin + k_count) of k and v. k_count ≥ 1
 // where q_count ≥ 1. Segments may share keys and queries' source rows (the resampler's 64 queries serve every piece)
-// but then need their own output rows: out_begin is where the rows go; −1 means q_begin.
+// but then need their own output rows: out_begin is where the rows go; −1 means q_begin. No row of out belongs to two
+// segments, so that out.rows bounds the rows of all of them: what a device knows that does not see the list.
 struct AttentionSegment {
   int64_t q_begin = 0;
   int64_t q_count = 0;
@@ -46,7 +47,9 @@ absl::Status Attention(Device& device, const AttentionArgs& args);
 absl::Status CheckSegments(std::span<const AttentionSegment> segments, int64_t q_rows, int64_t k_rows,
                            int64_t out_rows);
 
-// What Attention and PagedAttention need on this device for heads of this size, whatever the length of segments.
+// What Attention and PagedAttention need on this device for heads of this size, whatever the number and the length of
+// segments and sequences, and of heads. A closed form: a device that splits long sequences bounds the parts by its own
+// size, and not by what a step brings.
 int64_t AttentionScratchBytes(Device& device, int64_t head_dim);
 
 }  // namespace headroom::runtime

@@ -54,7 +54,7 @@ struct CopyKvBlocksArgs {
 absl::Status CopyKvBlocks(Device& device, const CopyKvBlocksArgs& args);
 
 struct PagedSequence {
-  int64_t q_begin = 0;      // first row of this sequence in q and out
+  int64_t q_begin = 0;      // first row of this sequence in q and out; no row belongs to two sequences
   int64_t q_count = 0;      // its rows in this step
   int64_t context_len = 0;  // keys in the cache, those of this step included: row i of the sequence sees the first
                             // context_len − q_count + i + 1 keys
