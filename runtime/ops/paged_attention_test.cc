@@ -161,7 +161,8 @@ class PagedAttentionTest : public OpTest {
     return true;
   }
 
-  static constexpr std::byte kUntouched{0xee};
+  // NaN in either type: what no token wrote must not even be multiplied by 0.
+  static constexpr std::byte kUntouched{0xff};
 
   KvView kv_;
   std::optional<DeviceBuffer> pool_;
