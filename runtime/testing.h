@@ -206,8 +206,8 @@ class Storage {
   mutable bool device_is_newer_ = false;
 };
 
-// ‖got − want‖ / ‖want‖ over all elements; NaN when a value is none. Those of which `want` says kSentinel stayed as they
-// were, or the result is infinite; they do not count.
+// ‖got − want‖ / ‖want‖ over all elements; NaN when a value is none. Where `want` is kSentinel an element counts as
+// nothing when it stayed that, and makes the result infinite when it did not.
 inline double RelativeError(const Storage& got, const std::vector<double>& want) {
   double difference = 0, norm = 0;
   for (int64_t r = 0; r < got.rows(); ++r) {
