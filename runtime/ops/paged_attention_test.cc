@@ -207,7 +207,7 @@ TEST_F(PagedAttentionTest, HeadSizesOfModels) {
   const std::vector<Sequence> mixed = {{1, 200}, {70, 90}, {2, 70}, {0, 0}, {1, 8}};
   std::vector<Sequence> decode_many, mixed_many;
   for (int i = 0; i < 141; ++i) {
-    decode_many.push_back({i % 3 == 0 ? 1 : 0, 1 + i % 9});
+    decode_many.push_back({i % 3 == 2 ? 1 : 0, 1 + i % 9});
     mixed_many.push_back({i % 47 == 9 ? 66 : i % 5 == 0 ? 1 : 0, 66 + i % 9});
   }
   int turn = 0;
