@@ -94,6 +94,6 @@ function(headroom_emulated_test name target file labels)
   endif()
   add_test(NAME ${name} COMMAND ${target} --file=${file})
   set_tests_properties(${name} PROPERTIES LABELS "${labels}" TIMEOUT 900 SKIP_RETURN_CODE 77
-    ENVIRONMENT "LD_LIBRARY_PATH=${PROJECT_BINARY_DIR}/emulation/lib;EMULATED_GPU_MEMORY=1GiB;EMULATED_GPU_STREAMS=late;${ARGN}")
+    ENVIRONMENT "LD_LIBRARY_PATH=${PROJECT_BINARY_DIR}/emulation/lib;EMULATED_GPU_MEMORY=1GiB;EMULATED_GPU_STREAMS=late;HEADROOM_ALLOCATION_GUARD=off;${ARGN}")
   add_dependencies(${target} headroom_cuda emulated_cudart emulated_cublasLt emulated_nvidia-ml)
 endfunction()

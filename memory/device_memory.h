@@ -63,6 +63,9 @@ struct DeviceArray {
   }
 };
 
+// Host memory that the copies of a card (device.kind cuda) pass through, pinned for as long as the process lives.
+inline constexpr int64_t kPinnedBytes = int64_t{16} << 20;
+
 // Where a device's memory comes from, and copies outside of its lane (runtime/device.h has those in lane order).
 // Thread-safe.
 class DeviceMemory {

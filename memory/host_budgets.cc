@@ -6,6 +6,7 @@
 #include "common/log.h"
 #include "common/status.h"
 #include "common/units.h"
+#include "memory/device_memory.h"
 
 namespace headroom::memory {
 namespace {
@@ -96,6 +97,9 @@ std::vector<HostLine> HostLines(const ClusterConfig& config, const HostedService
         "gateway.image_pixels_max, vision_worker.decoders");
     add_grpc("vision-worker", config.vision_worker, 0,
              [](ClusterConfig& c) -> int64_t& { return c.vision_worker.grpc_bytes_max; });
+  }
+  if ((services.vision || services.llm) && config.device.kind == "cuda") {
+    add("device", "pinned memory for copies", kPinnedBytes, "");
   }
   if (services.llm) {
     add_host("llm-worker", "fetched embeddings, token ids", config.llm_worker, "llm_worker.host_bytes_max",

@@ -17,6 +17,7 @@ absl::StatusOr<std::unique_ptr<Device>> Device::Create(const DeviceOptions& opti
 }
 
 void PrepareProcess(char** argv) {
+  static_cast<void>(setenv("CUDA_MODULE_LOADING", "EAGER", /*overwrite=*/0));
   constexpr char kWaitPolicy[] = "OMP_WAIT_POLICY";
   if (std::getenv(kWaitPolicy) != nullptr) return;
   // The resolved path and not /proc/self/exe, so that the process keeps its name in ps.

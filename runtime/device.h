@@ -88,7 +88,8 @@ using CreateDevice = std::function<absl::StatusOr<std::unique_ptr<Device>>(const
 // Call first thing in main(), before any thread exists: libgomp reads its settings before main, so where
 // OMP_WAIT_POLICY is not set, this sets it to "passive" (a waiting team sleeps and burns no core that another role
 // needs) and executes the program again, once. Returns when nothing had to be done, or when it could not be done (the
-// program then runs with libgomp's defaults).
+// program then runs with libgomp's defaults). CUDA loads kernels when they are first needed, and takes device memory
+// then; where CUDA_MODULE_LOADING is not set this sets it to EAGER.
 void PrepareProcess(char** argv);
 
 }  // namespace headroom::runtime

@@ -25,6 +25,7 @@ struct ThreadState {
 // Plain data and in the static block: touching it must not allocate.
 __attribute__((tls_model("initial-exec"))) thread_local constinit ThreadState state;
 std::atomic<int64_t> looked_at{0};
+bool armed = true;
 
 bool Marked() { return (state.depth > 0 || state.stays) && !state.reporting; }
 
@@ -42,6 +43,7 @@ bool Marked() { return (state.depth > 0 || state.stays) && !state.reporting; }
 
 void Look(int64_t asked, int64_t got) {
   looked_at.fetch_add(1, std::memory_order_relaxed);
+  if (!armed) return;
   if (asked > kAllocationBytesMax) Die("asks for", asked);
   if (state.depth == 0) return;  // of a team: nothing says where a step begins
   state.held += got;
@@ -50,6 +52,8 @@ void Look(int64_t asked, int64_t got) {
 
 // backtrace() loads a library at its first call, which allocates.
 __attribute__((constructor)) void LoadUnwinder() {
+  const char* const setting = std::getenv("HEADROOM_ALLOCATION_GUARD");
+  armed = setting == nullptr || std::strcmp(setting, "off") != 0;
   void* frame[1];
   backtrace(frame, 1);
 }
@@ -176,7 +180,8 @@ int posix_memalign(void** out, size_t alignment, size_t size) {
 void* mmap(void* address, size_t length, int protection, int flags, int fd, off_t offset) {
   if ((flags & MAP_ANONYMOUS) != 0 && guard::Marked()) {
     guard::looked_at.fetch_add(1, std::memory_order_relaxed);
-    if (static_cast<int64_t>(length) > guard::kAllocationBytesMax) guard::Die("maps", static_cast<int64_t>(length));
+    if (guard::armed && static_cast<int64_t>(length) > guard::kAllocationBytesMax)
+      guard::Die("maps", static_cast<int64_t>(length));
   }
   const long result = syscall(SYS_mmap, address, length, protection, flags, fd, offset);
   return reinterpret_cast<void*>(result);  // NOLINT(performance-no-int-to-ptr): the address that the kernel chose

@@ -6,6 +6,9 @@
 // (LD_PRELOAD=libheadroom_allocation_guard.so). It replaces glibc's malloc with itself and a counter; under a
 // sanitizer, which owns malloc, it listens to the sanitizer's hooks instead, and mmap is not seen there.
 //
+// HEADROOM_ALLOCATION_GUARD=off: it only counts. An emulated card keeps what it will do later in the host memory of the
+// thread that asks for it.
+//
 // What glibc maps by itself for a new thread's stack is not seen.
 #pragma once
 

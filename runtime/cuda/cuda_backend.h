@@ -44,6 +44,8 @@ class CudaBackend : public Backend {
   absl::Status Run(const SampleArgs& args) override;
 
  private:
+  int64_t LinearScratchBytes() const;
+
   CudaLane& lane_;
   Products& products_;
   const Grid grid_;

@@ -10,7 +10,7 @@
 namespace headroom::runtime::cuda {
 namespace {
 
-constexpr int64_t kStagingBytes = int64_t{8} << 20;
+constexpr int64_t kStagingBytes = memory::kPinnedBytes / 2;
 constexpr int64_t kStagingAlignment = 64;
 constexpr size_t kPendingMax = 256;  // downloads between two waits; more are fetched in between
 

@@ -7,7 +7,7 @@
 namespace headroom::runtime::cuda {
 namespace {
 
-constexpr int64_t kBufferBytes = int64_t{4} << 20;
+constexpr int64_t kBufferBytes = memory::kPinnedBytes / 4;  // the lane has the other half
 
 }  // namespace
 

@@ -1,6 +1,5 @@
 // The matrix product: cuBLASLt's, and an own one for places that it does not take.
-#include <algorithm>
-
+#include "common/arith.h"
 #include "runtime/cuda/cuda_backend.h"
 #include "runtime/cuda/kernels/product.h"
 #include "runtime/cuda/views.h"
@@ -8,6 +7,8 @@
 
 namespace headroom::runtime::cuda {
 namespace {
+
+constexpr int64_t kScratchAlignment = 64;
 
 ProductShape ShapeOf(const LinearSpec& spec, int64_t rows) {
   return {.rows = rows,
@@ -37,8 +38,13 @@ ProductShape ShapeOf(const LinearArgs& args) {
 
 int64_t CudaBackend::LinearRows(int64_t rows) const { return RowBucket(rows); }
 
+// Scratch is aligned to 64 bytes, the library's workspace inside of it to more.
+int64_t CudaBackend::LinearScratchBytes() const {
+  return products_.workspace_bytes() + Products::kWorkspaceAlignment - kScratchAlignment;
+}
+
 absl::StatusOr<LinearNeeds> CudaBackend::DescribeLinear(const LinearSpec& spec) {
-  return LinearNeeds{.scratch_bytes = spec.rows_max > 0 ? products_.workspace_bytes() : 0, .library_bytes = 0};
+  return LinearNeeds{.scratch_bytes = spec.rows_max > 0 ? LinearScratchBytes() : 0, .library_bytes = 0};
 }
 
 absl::StatusOr<int64_t> CudaBackend::PrepareLinear(const LinearSpec& spec) {
@@ -50,21 +56,21 @@ absl::StatusOr<int64_t> CudaBackend::PrepareLinear(const LinearSpec& spec) {
 }
 
 absl::Status CudaBackend::Run(const LinearArgs& args) {
-  if (args.scratch.bytes < products_.workspace_bytes()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("Linear: scratch has ", args.scratch.bytes, " bytes, needed: ", products_.workspace_bytes()));
+  if (args.scratch.bytes < LinearScratchBytes() || !args.scratch.data.IsMultipleOf(kScratchAlignment)) {
+    return absl::InvalidArgumentError(absl::StrCat("Linear: scratch has ", args.scratch.bytes, " bytes, needed: ",
+                                                   LinearScratchBytes(), " aligned to ", kScratchAlignment));
   }
-  const float* const bias = PointerTo(args.bias);
-  HEADROOM_ASSIGN_OR_RETURN(const bool computed, products_.Run(ShapeOf(args),
-                                                               {.x = PointerTo<const void>(args.x.data),
-                                                                .weight = PointerTo<const void>(args.weight.data),
-                                                                .bias = bias,
-                                                                .y = PointerTo<float>(args.y.data),
-                                                                .workspace = PointerTo<void>(args.scratch.data)},
-                                                               lane_.stream()));
+  const int64_t scratch = static_cast<int64_t>(memory::DeviceAddress::Of(args.scratch.data));
+  const ProductPointers pointers = {
+      .x = PointerTo<const void>(args.x.data),
+      .weight = PointerTo<const void>(args.weight.data),
+      .bias = PointerTo(args.bias),
+      .y = PointerTo<float>(args.y.data),
+      .workspace = PointerTo<void>(args.scratch.data + (RoundUp(scratch, Products::kWorkspaceAlignment) - scratch))};
+  HEADROOM_ASSIGN_OR_RETURN(const bool computed, products_.Run(ShapeOf(args), pointers, lane_.stream()));
   return lane_.Launched("Linear", computed ? cudaSuccess
-                                           : LaunchProduct(grid_, In(args.x), In(args.weight), args.weight_is_kn, bias,
-                                                           args.accumulate, Out(args.y)));
+                                           : LaunchProduct(grid_, In(args.x), In(args.weight), args.weight_is_kn,
+                                                           pointers.bias, args.accumulate, Out(args.y)));
 }
 
 }  // namespace headroom::runtime::cuda

@@ -10,7 +10,8 @@
 
 namespace headroom::runtime::cuda {
 
-// What program and library must agree on: version and sizes of everything that passes between them.
+// What program and library must agree on: version, raised with every virtual function of Device, DeviceMemory or
+// Backend that changes, and sizes of everything that passes between them.
 struct Interface {
   int64_t version = 2;
   int64_t sizes = sizeof(Device) + sizeof(Backend) + sizeof(DeviceOptions) + sizeof(LinearArgs) + sizeof(LinearSpec) +

@@ -45,8 +45,9 @@ class Products {
   static absl::StatusOr<std::unique_ptr<Products>> Create(int capability);
   ~Products();
 
-  // What every product gets to work in. NVIDIA's advice for cuBLAS.
+  // What every product gets to work in, NVIDIA's advice for cuBLAS; and what a pointer to it is a multiple of.
   int64_t workspace_bytes() const { return workspace_bytes_; }
+  static constexpr int64_t kWorkspaceAlignment = 256;
 
   // Chooses the algorithm, which stays.
   absl::Status Prepare(const ProductShape& shape);

@@ -32,6 +32,7 @@ absl::StatusOr<CheckOptions> ParseOptions(const std::vector<std::string>& argume
   std::optional<int64_t> threads, tokens, patches, block_size;
   Flags flags("golden_check [flags] DIR [CASE…]", kDescription);
   flags.Text("dtype", &dtype, "compute type: fp32 or bf16");
+  flags.Text("device", &options.device.kind, "device to compute on: cpu or cuda");
   flags.Text("isa", &options.device.isa, "instruction set: auto, avx2, avx512, avx512_bf16 or amx");
   flags.OptionalInteger("threads", &threads, "threads of the compute team (default: all processors)");
   flags.OptionalInteger("max-num-batched-tokens", &tokens,

@@ -1,4 +1,4 @@
-// Every golden case on the late device: the numbers of the models rest on nothing that only the CPU does.
+// Every golden case on a device that is not the CPU: the numbers of the models rest on nothing that only the CPU does.
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -7,7 +7,7 @@
 #include <tuple>
 
 #include "common/testing/paths.h"
-#include "runtime/testing/late_device.h"
+#include "runtime/testing/test_device.h"
 #include "tools/golden_check/golden_check.h"
 
 namespace headroom::tools {
@@ -20,7 +20,7 @@ TEST_P(GoldenTest, EveryCaseIsWithinTolerance) {
   CheckOptions options;
   options.directory = SourceDir() + "/tests/golden/" + model;
   options.compute = compute;
-  options.create_device = runtime::CreateLateDevice;
+  options.create_device = runtime::CreateTestDevice;
   std::string report;
   const auto summary = RunGoldenCheck(options, [&report](const std::string& text) { report += text; });
   ASSERT_TRUE(summary.ok()) << summary.status();
