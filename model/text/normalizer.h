@@ -17,9 +17,9 @@ namespace headroom::model {
 // Immutable and thread-safe.
 class Normalizer {
  public:
-  // Reads Prepend, Replace (a Regex or a String), Lowercase, NFC, NFD, NFKC, NFKD, Strip, StripAccents, Nmt and Sequence
-  // of those; null is no step. Errors: INVALID_ARGUMENT naming what is not supported, or steps that together make a text
-  // more than kGrowthMax times as long.
+  // Reads Prepend, Replace (a Regex or a String), Lowercase, NFC, NFD, NFKC, NFKD, Strip, StripAccents, Nmt and
+  // Sequence of those; null is no step. Errors: INVALID_ARGUMENT naming what is not supported, or steps that together
+  // make a text more than kGrowthMax times as long.
   static absl::StatusOr<Normalizer> FromJson(const nlohmann::json& json);
 
   static constexpr int64_t kGrowthMax = 64;

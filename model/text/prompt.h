@@ -2,8 +2,8 @@
 //
 // The text between two special tokens is tokenized in one piece, template and user text together, as the reference does
 // with its rendered string, without the white space that these tokens take (lstrip, rstrip); but no added token is
-// looked for in it, other than such that are text (Tokenizer::IsControl). So "<image>" typed by a user is ordinary text,
-// and every control id of a prompt comes from here.
+// looked for in it, other than such that are text (Tokenizer::IsControl). So "<image>" typed by a user is ordinary
+// text, and every control id of a prompt comes from here.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// BPE tokenizer read from the files of a model directory; gives the ids that the reference library, `tokenizers`, gives.
-// Text is UTF-8 throughout.
+// BPE tokenizer read from the files of a model directory; gives the ids that the reference library, `tokenizers`,
+// gives. Text is UTF-8 throughout.
 //
 // Order of work: added tokens that are not "normalized" are cut out of the raw text; the rest is normalized, the
 // remaining added tokens are cut out, what is left is split into words and each word is byte-pair encoded.
@@ -43,8 +43,8 @@ class Tokenizer {
   static constexpr size_t kFileBytesMax = 128 * 1024 * 1024;
   static constexpr int32_t kTokenIdMax = 1024 * 1024 - 1;
 
-  // `json`: the contents of a tokenizer.json; `tokenizer_config`: those of the tokenizer_config.json beside it, of which
-  // added_tokens_decoder is read, or nothing. Errors: INVALID_ARGUMENT saying what is wrong or not supported.
+  // `json`: the contents of a tokenizer.json; `tokenizer_config`: those of the tokenizer_config.json beside it, of
+  // which added_tokens_decoder is read, or nothing. Errors: INVALID_ARGUMENT saying what is wrong or not supported.
   static absl::StatusOr<std::unique_ptr<Tokenizer>> FromJson(const std::string& json,
                                                              const std::string& tokenizer_config = "");
   // `ranks`: the contents of a tiktoken.model, lines of base64 and a rank. What such a file lacks, the pattern that

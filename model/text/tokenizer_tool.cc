@@ -1,9 +1,9 @@
 // headroom-tokenize PATH whole|all|non-special|none
 //
-// PATH: a model directory, or one file of a tokenizer. Reads JSON strings, one a line, from stdin; writes one JSON object
-// a line: {"ids": […], "decoded": "…"} or {"error": "…"}. A list of ids is decoded, as a stream. `whole` puts the ids
-// around a text that stand there without a chat template. Made to compare this tokenizer with others (tests/tokenizer)
-// and to look at ids by hand.
+// PATH: a model directory, or one file of a tokenizer. Reads JSON strings, one a line, from stdin; writes one JSON
+// object a line: {"ids": […], "decoded": "…"} or {"error": "…"}. A list of ids is decoded, as a stream. `whole` puts
+// the ids around a text that stand there without a chat template. Made to compare this tokenizer with others
+// (tests/tokenizer) and to look at ids by hand.
 #include <filesystem>
 #include <iostream>
 #include <map>

@@ -7,8 +7,6 @@
 #include "common/arith.h"
 
 namespace headroom::runtime::cpu {
-namespace {}  // namespace
-
 Flash::Flash(const Context& context, bool bf16, Element source, int64_t head_dim, float scale, std::byte* scratch)
     : kernels_(*context.kernels),
       bf16_(bf16),

@@ -1,10 +1,11 @@
-// headroom-device-bench: how long a device takes for the operations of MiniCPM-V 2.6, beside the time below which nothing
-// could do them: the larger of bytes / bandwidth and arithmetic / peak of the device, as given.
+// headroom-device-bench: how long a device takes for the operations of MiniCPM-V 2.6, beside the time below which
+// nothing could do them: the larger of bytes / bandwidth and arithmetic / peak of the device, as given.
 //
 //   headroom-device-bench --device cuda --gigabytes-per-second 4800 --teraflops 989
 //
-// Times are of many calls between two waits, so a launch's own time hides behind the one before it. --shrink divides every
-// length, to see that it runs where a real size would take for ever (an emulated card). JSON, one line an operation.
+// Times are of many calls between two waits, so a launch's own time hides behind the one before it. --shrink divides
+// every length, to see that it runs where a real size would take for ever (an emulated card). JSON, one line an
+// operation.
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
