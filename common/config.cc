@@ -64,6 +64,8 @@ void LogSection::Declare(ConfigFields& fields) {
 void ModelSection::Declare(ConfigFields& fields) {
   fields.Text("path", &path, "directory in Hugging Face layout (config.json, *.safetensors, tokenizer.json)");
   fields.Choice("dtype", &dtype, {"bf16", "fp32"}, "number format of weights and matrix products");
+  fields.Text("chat_template", &chat_template,
+              "file with a Jinja chat template, instead of the model's own; the same for all services");
 }
 
 void DeviceSection::Declare(ConfigFields& fields) {

@@ -28,6 +28,7 @@ struct LogSection {
 struct ModelSection {
   std::string path;
   std::string dtype = "bf16";
+  std::string chat_template;
   void Declare(ConfigFields& fields);
 };
 

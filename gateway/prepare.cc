@@ -42,35 +42,63 @@ absl::Status CheckScalars(const v1::GenerateRequest& request) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<model::ChatMessage>> Conversation(const v1::GenerateRequest& request, ImagePricer& pricer) {
-  std::vector<model::ChatMessage> messages;
-  for (int i = 0; i < request.messages_size(); ++i) {
-    const v1::Message& message = request.messages(i);
-    const auto role = model::ParseChatRole(message.role());
-    if (!role) {
-      return absl::InvalidArgumentError(absl::StrCat("message ", i + 1, ": unknown role '", CutText(message.role(), 64),
-                                                     "'; it must be system, user or assistant"));
-    }
-    model::ChatMessage& converted = messages.emplace_back();
-    converted.role = *role;
-    for (int j = 0; j < message.content_size(); ++j) {
-      const v1::ContentPart& part = message.content(j);
-      switch (part.part_case()) {
-        case v1::ContentPart::kText:
-          converted.parts.emplace_back(part.text());
-          break;
-        case v1::ContentPart::kImage: {
-          HEADROOM_ASSIGN_OR_RETURN(model::ImagePart image, pricer.Add(part.image().data()));
-          converted.parts.emplace_back(image);
-          break;
-        }
-        default:
-          return absl::InvalidArgumentError(
-              absl::StrCat("message ", i + 1, ": part ", j + 1, ": is neither text nor image"));
+absl::StatusOr<std::vector<model::MessagePart>> Parts(const v1::Message& message, ImagePricer& pricer) {
+  std::vector<model::MessagePart> parts;
+  for (int i = 0; i < message.content_size(); ++i) {
+    const v1::ContentPart& part = message.content(i);
+    switch (part.part_case()) {
+      case v1::ContentPart::kText:
+        parts.emplace_back(part.text());
+        break;
+      case v1::ContentPart::kImage: {
+        HEADROOM_ASSIGN_OR_RETURN(model::ImagePart image, pricer.Add(part.image().data()));
+        parts.emplace_back(image);
+        break;
       }
+      default:
+        return absl::InvalidArgumentError(absl::StrCat("part ", i + 1, ": is neither text nor image"));
     }
   }
-  return messages;
+  return parts;
+}
+
+absl::StatusOr<model::ChatMessage> ReadMessage(const v1::Message& message, const std::string& which,
+                                               ImagePricer& pricer) {
+  const auto role = model::ParseChatRole(message.role());
+  if (!role) {
+    return absl::InvalidArgumentError(absl::StrCat(which, "unknown role '", CutText(message.role(), 64),
+                                                   "'; it must be system, developer, user, assistant or tool"));
+  }
+  model::ChatMessage read{.role = *role, .parts = {}};
+  absl::StatusOr<std::vector<model::MessagePart>> parts = Parts(message, pricer);
+  if (!parts.ok()) {
+    // A picture is named by its own number.
+    const std::string words(parts.status().message());
+    return words.starts_with("part ") ? absl::InvalidArgumentError(which + words) : parts.status();
+  }
+  read.parts = *std::move(parts);
+  for (const v1::ToolCall& call : message.tool_calls()) {
+    read.tool_calls.push_back({.id = call.id(), .name = call.name(), .arguments_json = call.arguments_json()});
+  }
+  read.tool_call_id = message.tool_call_id();
+  read.name = message.name();
+  return read;
+}
+
+absl::StatusOr<model::Conversation> ReadConversation(const v1::GenerateRequest& request, ImagePricer& pricer) {
+  model::Conversation conversation;
+  for (int i = 0; i < request.messages_size(); ++i) {
+    HEADROOM_ASSIGN_OR_RETURN(conversation.messages.emplace_back(),
+                              ReadMessage(request.messages(i), absl::StrCat("message ", i + 1, ": "), pricer));
+  }
+  for (const v1::Tool& tool : request.tools()) {
+    conversation.tools.push_back(
+        {.name = tool.name(), .description = tool.description(), .parameters_json = tool.parameters_json()});
+  }
+  conversation.continue_final_message = request.continue_final_message();
+  conversation.add_generation_prompt =
+      request.has_add_generation_prompt() ? request.add_generation_prompt() : !request.continue_final_message();
+  return conversation;
 }
 
 // One span per piece: embeddings of image i are reference i, its pieces counted from 0.
@@ -113,11 +141,11 @@ absl::StatusOr<PreparedRequest> Prepare(const v1::GenerateRequest& request, cons
   prepared.stop_strings.assign(request.stop().begin(), request.stop().end());
 
   ImagePricer pricer(request, model, config, limits);
-  HEADROOM_ASSIGN_OR_RETURN(const std::vector<model::ChatMessage> messages, Conversation(request, pricer));
+  HEADROOM_ASSIGN_OR_RETURN(const model::Conversation conversation, ReadConversation(request, pricer));
   prepared.images = pricer.images();
   prepared.image_bytes = pricer.image_bytes();
   // One token of room at least: a prompt that leaves none can have no answer.
-  HEADROOM_ASSIGN_OR_RETURN(model::Prompt prompt, model.prompts->Build(messages, limits.max_model_len - 1));
+  HEADROOM_ASSIGN_OR_RETURN(model::Prompt prompt, model.prompts->Build(conversation, limits.max_model_len - 1));
   for (const int32_t id : prompt.ids) HEADROOM_RETURN_IF_ERROR(model.CheckHasRow(id));
   FillSpans(prompt, &prepared);
   const auto prompt_tokens = static_cast<int64_t>(prompt.ids.size());
@@ -140,11 +168,23 @@ absl::StatusOr<PreparedRequest> Prepare(const v1::GenerateRequest& request, cons
 
 int64_t PrepareBytes(const v1::GenerateRequest& request, const ServedModel& model, const ClusterLimits& limits) {
   int64_t text_bytes = 0;
+  int64_t entries = request.messages_size() + request.tools_size();
+  const auto count = [&text_bytes](const std::string& text) { text_bytes += static_cast<int64_t>(text.size()); };
   for (const v1::Message& message : request.messages()) {
-    for (const v1::ContentPart& part : message.content()) text_bytes += static_cast<int64_t>(part.text().size());
+    entries += message.content_size() + message.tool_calls_size();
+    for (const v1::ContentPart& part : message.content()) count(part.text());
+    for (const v1::ToolCall& call : message.tool_calls()) {
+      for (const std::string* text : {&call.id(), &call.name(), &call.arguments_json()}) count(*text);
+    }
+    for (const std::string* text : {&message.tool_call_id(), &message.name()}) count(*text);
   }
-  return model.tokenizer->work_bytes_per_text_byte() *
-         std::min(text_bytes, model.prompts->TextBytesMax(limits.max_model_len));
+  for (const v1::Tool& tool : request.tools()) {
+    for (const std::string* text : {&tool.name(), &tool.description(), &tool.parameters_json()}) count(*text);
+  }
+  // Longer text is refused unread. The template is rendered, then its text tokenized.
+  text_bytes = std::min(text_bytes, model.prompts->TextBytesMax(limits.max_model_len));
+  return std::max(model.tokenizer->work_bytes_per_text_byte() * text_bytes,
+                  model::ChatTemplate::WorkBytesMax(text_bytes, std::min(entries, model::Conversation::kEntriesMax)));
 }
 
 }  // namespace headroom::gateway

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <optional>
 
 #include "common/log.h"
@@ -11,32 +9,20 @@
 #include "common/utf8.h"
 #include "model/checkpoint.h"
 #include "model/fingerprint.h"
-#include "model/text/chat_template.h"
+#include "model/text/chat_template_files.h"
 
 namespace headroom::gateway {
 namespace {
 
-// The operator reads its errors, not clients: they may name the file.
-absl::StatusOr<std::string> ReadSmallFile(const std::string& path) {
-  constexpr size_t kBytesMax = size_t{16} << 20;
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return absl::NotFoundError(path + ": cannot be opened");
-  std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-  if (text.size() > kBytesMax)
-    return absl::InvalidArgumentError(absl::StrCat(path, ": larger than ", kBytesMax, " bytes"));
-  return text;
-}
-
-// What ends an answer: the model's own stops, the template's end of turn, and the end of text that Qwen-like
+// What ends an answer: the model's own stops, what its template and tokenizer say, and the end of text that Qwen-like
 // vocabularies have.
 std::vector<int32_t> StopIds(const model::ModelConfig& config, const model::Tokenizer& tokenizer,
-                             const model::ChatTemplate& chat) {
-  std::vector<int32_t> ids;
+                             const model::PromptBuilder& prompts) {
+  std::vector<int32_t> ids = prompts.AnswerEnds();
   for (int64_t id : config.llm.eos_token_ids) ids.push_back(static_cast<int32_t>(id));
-  for (const std::string& content : {chat.end_of_turn(), std::string("<|endoftext|>")}) {
-    const auto id = tokenizer.TokenId(content);
-    if (id && tokenizer.IsAdded(*id) && *id < config.llm.vocab_size) ids.push_back(*id);
-  }
+  const auto end_of_text = tokenizer.TokenId("<|endoftext|>");
+  if (end_of_text && tokenizer.IsAdded(*end_of_text)) ids.push_back(*end_of_text);
+  std::erase_if(ids, [&](int32_t id) { return id >= config.llm.vocab_size; });
   std::sort(ids.begin(), ids.end());
   ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
   return ids;
@@ -61,12 +47,18 @@ void WarnOfTokensWithoutRow(const ServedModel& model) {
 
 // Control tokens of the template and of pictures are in every prompt: without a row for them nothing can be served.
 absl::Status CheckControlTokens(const ServedModel& model) {
-  model::ChatMessage message;
+  model::Conversation conversation;
+  model::ChatMessage& message = conversation.messages.emplace_back();
   if (model.config.vision) message.parts.emplace_back(model::ImagePart{.cols = 2, .rows = 1});
   message.parts.emplace_back("a");
-  HEADROOM_ASSIGN_OR_RETURN(const model::Prompt prompt,
-                            model.prompts->Build({&message, 1}, model::Tokenizer::kTokenIdMax));
-  for (const int32_t id : prompt.ids) {
+  absl::StatusOr<model::Prompt> prompt = model.prompts->Build(conversation, model::Tokenizer::kTokenIdMax);
+  // Some templates show a message only where there are tools.
+  if (!prompt.ok()) {
+    conversation.tools = {{.name = "a", .description = "a", .parameters_json = ""}};
+    prompt = model.prompts->Build(conversation, model::Tokenizer::kTokenIdMax);
+  }
+  HEADROOM_RETURN_IF_ERROR(prompt.status());
+  for (const int32_t id : prompt->ids) {
     if (!model.tokenizer->IsControl(id)) continue;
     HEADROOM_RETURN_IF_ERROR(model.CheckHasRow(id));
   }
@@ -82,16 +74,15 @@ absl::Status ServedModel::CheckHasRow(int32_t id) const {
                                                  "), and the model has a vocabulary of ", config.llm.vocab_size));
 }
 
-absl::StatusOr<std::unique_ptr<ServedModel>> ServedModel::Load(const std::string& directory) {
+absl::StatusOr<std::unique_ptr<ServedModel>> ServedModel::Load(const std::string& directory,
+                                                               const std::string& chat_template) {
   auto model = std::make_unique<ServedModel>();
   HEADROOM_ASSIGN_OR_RETURN(model->config, model::LoadModelConfig(directory));
   HEADROOM_ASSIGN_OR_RETURN(const model::Checkpoint checkpoint, model::Checkpoint::Open(directory));
-  HEADROOM_ASSIGN_OR_RETURN(model->fingerprint, model::ModelFingerprint(directory, checkpoint));
+  HEADROOM_ASSIGN_OR_RETURN(model->fingerprint, model::ModelFingerprint(directory, checkpoint, chat_template));
   HEADROOM_ASSIGN_OR_RETURN(model->tokenizer, model::Tokenizer::FromDirectory(directory));
   WarnOfTokensWithoutRow(*model);
-  HEADROOM_ASSIGN_OR_RETURN(const std::string tokenizer_config, ReadSmallFile(directory + "/tokenizer_config.json"));
-  HEADROOM_ASSIGN_OR_RETURN(model::ChatTemplate chat, model::ChatTemplate::FromTokenizerConfig(tokenizer_config));
-  model->stop_ids = StopIds(model->config, *model->tokenizer, chat);
+  HEADROOM_ASSIGN_OR_RETURN(model::ChatTemplate chat, model::LoadChatTemplate(directory, chat_template));
   std::optional<model::PromptImages> images;
   if (model->config.vision) {
     images = model::PromptImages{.markers = model->config.markers,
@@ -101,6 +92,7 @@ absl::StatusOr<std::unique_ptr<ServedModel>> ServedModel::Load(const std::string
   HEADROOM_ASSIGN_OR_RETURN(model::PromptBuilder prompts,
                             model::PromptBuilder::Create(model->tokenizer.get(), std::move(chat), std::move(images)));
   model->prompts = std::make_unique<model::PromptBuilder>(std::move(prompts));
+  model->stop_ids = StopIds(model->config, *model->tokenizer, *model->prompts);
   HEADROOM_RETURN_IF_ERROR(CheckControlTokens(*model));
   const std::filesystem::path path = std::filesystem::path(directory).lexically_normal();
   model->name = path.has_filename() ? path.filename().string() : path.parent_path().filename().string();

@@ -16,8 +16,10 @@ namespace headroom::gateway {
 // Immutable after loading, so every method is thread-safe.
 class ServedModel {
  public:
-  // Reads config, tokenizer and checkpoint headers of `directory`.
-  static absl::StatusOr<std::unique_ptr<ServedModel>> Load(const std::string& directory);
+  // Reads config, tokenizer, chat template and checkpoint headers of `directory`. `chat_template`: a file with a template
+  // instead of the model's own, or nothing.
+  static absl::StatusOr<std::unique_ptr<ServedModel>> Load(const std::string& directory,
+                                                           const std::string& chat_template = "");
 
   // INVALID_ARGUMENT naming the token, for an id of the tokenizer that the model has no embedding for.
   absl::Status CheckHasRow(int32_t id) const;

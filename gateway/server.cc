@@ -38,7 +38,7 @@ absl::StatusOr<std::unique_ptr<GatewayServer>> GatewayServer::Start(const Cluste
                                                                     rpc::ChannelDirectory& channels, Metrics& metrics) {
   if (config.model.path.empty()) return absl::InvalidArgumentError("model.path is not set");
   std::vector<std::unique_ptr<ServedModel>> models;
-  HEADROOM_ASSIGN_OR_RETURN(models.emplace_back(), ServedModel::Load(config.model.path));
+  HEADROOM_ASSIGN_OR_RETURN(models.emplace_back(), ServedModel::Load(config.model.path, config.model.chat_template));
   const std::string name = models.front()->name;
   std::unique_ptr<GatewayServer> server(new GatewayServer(config, channels, metrics, std::move(models)));
   HEADROOM_RETURN_IF_ERROR(server->host_.Start({&server->service_}));

@@ -1,9 +1,12 @@
 #include "model/fingerprint.h"
 
 #include <algorithm>
+#include <filesystem>
+#include <optional>
 #include <vector>
 
 #include "common/status.h"
+#include "model/chat_template_names.h"
 #include "model/files.h"
 #include "model/sha256.h"
 
@@ -16,6 +19,8 @@ constexpr const char* kFiles[] = {"config.json", "preprocessor_config.json", "ge
                                   "tokenizer_config.json"};
 // Of these only those that are there.
 constexpr const char* kRareFiles[] = {"tiktoken.model", "qwen.tiktoken", "tokenizer.model"};
+
+constexpr const char* kTemplateFiles[] = {kChatTemplateFile, kToolUseTemplateFile};
 
 // A file that is absent hashes differently from one that is empty.
 absl::Status HashFile(const std::string& directory, const std::string& name, Sha256& hash) {
@@ -39,9 +44,29 @@ absl::Status HashFile(const std::string& directory, const std::string& name, Sha
   return absl::OkStatus();
 }
 
+// The files that a directory may have since templates moved out of tokenizer_config.json: those without one keep the
+// fingerprint that they had before.
+absl::Status HashTemplates(const std::string& directory, const std::string& chat_template, Sha256& hash) {
+  for (const char* name : kTemplateFiles) {
+    const absl::Status present = InputFile::Open(directory, name).status();
+    if (absl::IsNotFound(present)) continue;
+    HEADROOM_RETURN_IF_ERROR(HashFile(directory, name, hash));
+  }
+  if (chat_template.empty()) return absl::OkStatus();
+  const std::filesystem::path path(chat_template);
+  const std::string folder = path.parent_path().empty() ? "." : path.parent_path().string();
+  hash.UpdateField("model.chat_template");
+  HEADROOM_ASSIGN_OR_RETURN(const std::optional<std::string> text,
+                            ReadFileIfPresent(folder, path.filename().string(), kChatTemplateBytesMax));
+  if (!text.has_value()) return absl::NotFoundError("model.chat_template: there is no file " + chat_template);
+  hash.UpdateField(*text);
+  return absl::OkStatus();
+}
+
 }  // namespace
 
-absl::StatusOr<std::string> ModelFingerprint(const std::string& directory, const Checkpoint& checkpoint) {
+absl::StatusOr<std::string> ModelFingerprint(const std::string& directory, const Checkpoint& checkpoint,
+                                             const std::string& chat_template) {
   Sha256 hash;
   for (const char* name : kFiles) HEADROOM_RETURN_IF_ERROR(HashFile(directory, name, hash));
   for (const char* name : kRareFiles) {
@@ -49,6 +74,7 @@ absl::StatusOr<std::string> ModelFingerprint(const std::string& directory, const
     HEADROOM_RETURN_IF_ERROR(HashFile(directory, name, hash));
   }
   hash.UpdateField(checkpoint.header_digest());
+  HEADROOM_RETURN_IF_ERROR(HashTemplates(directory, chat_template, hash));
   std::string hex;
   for (const unsigned char byte : hash.Finish()) {
     constexpr char kDigits[] = "0123456789abcdef";

@@ -1,44 +1,27 @@
-// Chat templates: how the messages of a conversation become one prompt text.
-//
-// A tokenizer_config.json holds the template as a Jinja program. The families below are recognised and then rendered by
-// code; any other template is an error at load.
-//   ChatML: <|im_start|>role\n … <|im_end|>\n (Qwen2, MiniCPM-V 2.6), with or without a default system message
-//   Llama 3: <|start_header_id|>role<|end_header_id|>\n\n … <|eot_id|>, white space around a message trimmed
+// Chat templates: how a conversation becomes one prompt text. A template is a Jinja program, which jinja/ runs; what it
+// is given, and what is made of its text, is here.
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
-#include <span>
 #include <string>
-#include <variant>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "model/text/chat_context.h"
+#include "model/text/conversation.h"
+#include "model/text/jinja/template.h"
 
 namespace headroom::model {
-
-enum class ChatRole { kSystem, kUser, kAssistant };
-
-std::optional<ChatRole> ParseChatRole(const std::string& name);
-
-// An image in a message: the grid that its slices form, or 0 × 0 for an image that is one piece.
-struct ImagePart {
-  int32_t cols = 0;
-  int32_t rows = 0;
-};
-
-using MessagePart = std::variant<std::string, ImagePart>;
-
-struct ChatMessage {
-  ChatRole role = ChatRole::kUser;
-  std::vector<MessagePart> parts;  // in order; the prompt has a newline between two
-};
 
 // A stretch of the prompt, in order.
 struct PromptSegment {
   enum class Kind {
-    kControl,  // `text` is the content of one special token
-    kText,     // ordinary text; tokenized together with neighbouring text, special tokens not looked for
+    kTemplate,  // text that the template wrote: special tokens stand in it
+    kControl,   // `text` is the content of one special token
+    kText,      // ordinary text; tokenized together with neighbouring text, special tokens not looked for
     kImage,
   };
   Kind kind = Kind::kText;
@@ -46,39 +29,48 @@ struct PromptSegment {
   ImagePart image;
 };
 
-// INVALID_ARGUMENT unless: at least one and at most 4096 messages; a system message only as the first; the first other
-// message and the last message are the user's; every message has a part, and an image or text that is not empty; images
-// only from the user.
-absl::Status ValidateMessages(std::span<const ChatMessage> messages);
+// The text of templates and what they may name, as a model directory has them (chat_template_files.h).
+struct ChatTemplateSource {
+  std::string name;  // of the file, for errors
+  std::string jinja;
+  std::optional<std::string> tool_use;                              // rendered instead where tools are given
+  std::vector<std::pair<std::string, std::string>> special_tokens;  // bos_token, eos_token, …: name, content
+};
 
 // Immutable and thread-safe.
 class ChatTemplate {
  public:
-  // `json`: contents of a tokenizer_config.json; of several templates, the one called "default".
-  // Errors: INVALID_ARGUMENT when there is no template or it is of no known family.
-  static absl::StatusOr<ChatTemplate> FromTokenizerConfig(const std::string& json);
-  // `jinja`: the template itself. `bos_token` is used by Llama 3.
-  static absl::StatusOr<ChatTemplate> FromJinja(const std::string& jinja, const std::string& bos_token);
+  // Renders a few short conversations to find out what the template takes: whether a message's content is a text or a
+  // list of parts, and how tools are absent. INVALID_ARGUMENT when it is no Jinja that is supported, naming the line,
+  // or shows a user's message in none of these ways.
+  static absl::StatusOr<ChatTemplate> Create(const ChatTemplateSource& source);
 
-  // The prompt for `messages`, up to where the assistant's answer begins. Errors: those of ValidateMessages; an image
-  // where the family has none.
-  absl::StatusOr<std::vector<PromptSegment>> Render(std::span<const ChatMessage> messages) const;
+  // kTemplate, kText and kImage; images in the order of the conversation. INVALID_ARGUMENT: those of
+  // ValidateConversation, JSON that is none, what the template itself refuses, and a rendering above its bounds.
+  absl::StatusOr<std::vector<PromptSegment>> Render(const Conversation& conversation) const;
 
-  // Contents of the special tokens that Render can give.
-  std::vector<std::string> control_tokens() const;
-  // Content of the special token that ends an answer.
-  std::string end_of_turn() const;
+  // Render works in less memory. `text_bytes`: Conversation::text_bytes; `entries`: Conversation::entries.
+  static int64_t WorkBytesMax(int64_t text_bytes, int64_t entries);
+
+  // What the template writes behind a message of the assistant: it begins with the token that ends an answer. Empty
+  // where it writes nothing.
+  const std::string& behind_answer() const { return behind_answer_; }
+  // The content of a special token ("eos_token"); empty when the model names none.
+  std::string special_token(const std::string& name) const;
 
  private:
-  enum class Family { kChatMl, kLlama3 };
-
   ChatTemplate() = default;
-  void RenderTurn(ChatRole role, std::vector<PromptSegment> content, std::vector<PromptSegment>* out) const;
-  void RenderHeader(const std::string& role, std::vector<PromptSegment>* out) const;
+  absl::StatusOr<jinja::MarkedText> RenderMarked(const Conversation& conversation, const ContextForm& form) const;
+  // Whether a message of one text comes out whole and alone; `rendered` is what came out.
+  absl::Status Shows(const Conversation& conversation, const ContextForm& form, std::string* rendered) const;
+  absl::Status FindForm();
+  void FindBehindAnswer();
 
-  Family family_ = Family::kChatMl;
-  std::optional<std::string> default_system_;
-  std::string bos_token_;
+  std::shared_ptr<const jinja::Template> template_;
+  std::shared_ptr<const jinja::Template> tool_use_;  // may be null
+  std::vector<std::pair<std::string, std::string>> special_tokens_;
+  ContextForm form_;
+  std::string behind_answer_;
 };
 
 }  // namespace headroom::model

@@ -19,9 +19,6 @@ absl::Status TooLong(int64_t tokens_max) {
 absl::StatusOr<PromptBuilder> PromptBuilder::Create(const Tokenizer* tokenizer, ChatTemplate chat_template,
                                                     std::optional<PromptImages> images) {
   PromptBuilder builder(tokenizer, std::move(chat_template), std::move(images));
-  for (const std::string& token : builder.chat_template_.control_tokens()) {
-    HEADROOM_RETURN_IF_ERROR(builder.ControlId(token).status());
-  }
   HEADROOM_ASSIGN_OR_RETURN(builder.newline_, tokenizer->Encode("\n", AddedTokens::kNone, /*at_start=*/false));
   if (!builder.images_.has_value()) return builder;
   if (builder.images_->tokens_per_piece < 1 || builder.images_->tokens_per_piece > kTokensPerPieceMax) {
@@ -69,9 +66,24 @@ absl::StatusOr<int64_t> PromptBuilder::ImageTokenCount(const ImagePart& image, i
 
 int64_t PromptBuilder::TextBytesMax(int64_t tokens_max) const { return tokenizer_->TextBytesMax(tokens_max); }
 
-absl::StatusOr<Prompt> PromptBuilder::Build(std::span<const ChatMessage> messages, bool use_image_id,
+std::vector<int32_t> PromptBuilder::AnswerEnds() const {
+  std::vector<int32_t> ids;
+  if (const auto id = control_tokens_.FirstIn(chat_template_.behind_answer()); id.has_value()) ids.push_back(*id);
+  const auto eos = ControlId(chat_template_.special_token("eos_token"));
+  if (eos.ok()) ids.push_back(*eos);
+  return ids;
+}
+
+absl::StatusOr<std::vector<PromptSegment>> PromptBuilder::Segments(const Conversation& conversation,
+                                                                   int64_t tokens_max) const {
+  if (conversation.text_bytes() > TextBytesMax(tokens_max)) return TooLong(tokens_max);
+  HEADROOM_ASSIGN_OR_RETURN(const std::vector<PromptSegment> segments, chat_template_.Render(conversation));
+  return control_tokens_.Split(segments);
+}
+
+absl::StatusOr<Prompt> PromptBuilder::Build(const Conversation& conversation, bool use_image_id,
                                             int64_t tokens_max) const {
-  HEADROOM_ASSIGN_OR_RETURN(const std::vector<PromptSegment> segments, chat_template_.Render(messages));
+  HEADROOM_ASSIGN_OR_RETURN(const std::vector<PromptSegment> segments, Segments(conversation, tokens_max));
   Prompt prompt;
   std::string text;          // since the last control token
   bool space_taken = false;  // the last control token takes the white space behind it

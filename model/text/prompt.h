@@ -1,21 +1,21 @@
 // Token ids of a chat prompt with images, as the published processor of MiniCPM-V 2.6 gives them.
 //
 // The text between two special tokens is tokenized in one piece, template and user text together, as the reference does
-// with its rendered string, without the white space that these tokens take (lstrip, rstrip); but no added token is
-// looked for in it, other than such that are text (Tokenizer::IsControl). So "<image>" typed by a user is ordinary
-// text, and every control id of a prompt comes from here.
+// with its rendered string, without the white space that these tokens take (lstrip, rstrip); control tokens
+// (Tokenizer::IsControl) are looked for only in what the template itself wrote (control_tokens.h). So "<image>" typed by
+// a user is ordinary text, and every control id of a prompt comes from here.
 #pragma once
 
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <span>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "model/image_markers.h"
 #include "model/text/chat_template.h"
+#include "model/text/control_tokens.h"
 #include "model/text/tokenizer.h"
 
 namespace headroom::model {
@@ -47,7 +47,8 @@ class PromptBuilder {
   static constexpr int32_t kSlicesMax = 1024;
 
   // `tokenizer` must outlive this. `images`: absent for a model without images.
-  // Errors: INVALID_ARGUMENT when the tokenizer lacks one of the special tokens that the template or the markers name.
+  // Errors: INVALID_ARGUMENT when the tokenizer lacks one of the special tokens that the markers name. What a template
+  // writes and no added token is, is text.
   static absl::StatusOr<PromptBuilder> Create(const Tokenizer* tokenizer, ChatTemplate chat_template,
                                               std::optional<PromptImages> images);
 
@@ -58,15 +59,16 @@ class PromptBuilder {
 
   // Errors: INVALID_ARGUMENT as in ChatTemplate::Render, ImageTokenCount and Tokenizer::Encode, and for a prompt of
   // more than `tokens_max` ids. Text above TextBytesMax is refused before any work on it.
-  absl::StatusOr<Prompt> Build(std::span<const ChatMessage> messages, bool use_image_id, int64_t tokens_max) const;
-  absl::StatusOr<Prompt> Build(std::span<const ChatMessage> messages, int64_t tokens_max) const {
-    return Build(messages, images_.has_value() && images_->use_image_id, tokens_max);
+  absl::StatusOr<Prompt> Build(const Conversation& conversation, bool use_image_id, int64_t tokens_max) const;
+  absl::StatusOr<Prompt> Build(const Conversation& conversation, int64_t tokens_max) const {
+    return Build(conversation, images_.has_value() && images_->use_image_id, tokens_max);
   }
 
   // Longer text has more than `tokens_max` tokens for certain, whatever it says.
   int64_t TextBytesMax(int64_t tokens_max) const;
 
-  const ChatTemplate& chat_template() const { return chat_template_; }
+  // The tokens that end an answer: the one that the template writes behind it, and eos_token.
+  std::vector<int32_t> AnswerEnds() const;
 
  private:
   // Ids of the members of ImageMarkers.
@@ -75,8 +77,12 @@ class PromptBuilder {
   };
 
   PromptBuilder(const Tokenizer* tokenizer, ChatTemplate chat_template, std::optional<PromptImages> images)
-      : tokenizer_(tokenizer), chat_template_(std::move(chat_template)), images_(std::move(images)) {}
+      : tokenizer_(tokenizer),
+        chat_template_(std::move(chat_template)),
+        control_tokens_(*tokenizer),
+        images_(std::move(images)) {}
 
+  absl::StatusOr<std::vector<PromptSegment>> Segments(const Conversation& conversation, int64_t tokens_max) const;
   absl::StatusOr<int32_t> ControlId(const std::string& content) const;
   absl::Status AppendImage(const ImagePart& image, int64_t index, bool use_image_id, int64_t tokens_max,
                            Prompt* prompt) const;
@@ -84,6 +90,7 @@ class PromptBuilder {
 
   const Tokenizer* tokenizer_;
   ChatTemplate chat_template_;
+  ControlTokens control_tokens_;
   std::optional<PromptImages> images_;
   MarkerIds markers_{};
   std::vector<int32_t> newline_;  // between two rows of slices

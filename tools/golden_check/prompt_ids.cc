@@ -4,22 +4,15 @@
 #include <optional>
 #include <utility>
 
-#include "model/files.h"
-#include "model/text/chat_template.h"
+#include "model/text/chat_template_files.h"
 
 namespace headroom::tools {
 namespace {
 
-constexpr int64_t kConfigBytesMax = 16 << 20;
-
 absl::StatusOr<model::PromptBuilder> MakeBuilder(const std::string& directory, const model::ModelConfig& config,
                                                  const model::Tokenizer* tokenizer) {
-  HEADROOM_ASSIGN_OR_RETURN(const std::optional<std::string> json,
-                            model::ReadFileIfPresent(directory, "tokenizer_config.json", kConfigBytesMax));
-  if (!json.has_value()) {
-    return absl::InvalidArgumentError("the case needs a chat_template, but there is no tokenizer_config.json");
-  }
-  HEADROOM_ASSIGN_OR_RETURN(model::ChatTemplate chat_template, model::ChatTemplate::FromTokenizerConfig(*json));
+  HEADROOM_ASSIGN_OR_RETURN(model::ChatTemplate chat_template,
+                            model::LoadChatTemplate(directory, /*override_file=*/""));
   std::optional<model::PromptImages> images;
   if (config.vision.has_value()) {
     images = model::PromptImages{
@@ -49,12 +42,12 @@ absl::StatusOr<BuiltPrompt> PromptIds::Build(const GoldenCase& golden,
 absl::StatusOr<BuiltPrompt> PromptIds::BuildChat(const GoldenCase& golden,
                                                  const std::vector<model::PieceGeometry>& pictures) const {
   if (!builder_.ok()) return builder_.status();
-  std::vector<model::ChatMessage> messages;
+  model::Conversation conversation;
   auto picture = pictures.begin();
   for (const GoldenMessage& message : golden.messages) {
     const std::optional<model::ChatRole> role = model::ParseChatRole(message.role);
     if (!role.has_value()) return absl::InvalidArgumentError("a message has the unknown role '" + message.role + "'");
-    model::ChatMessage& chat = messages.emplace_back();
+    model::ChatMessage& chat = conversation.messages.emplace_back();
     chat.role = *role;
     for (const MessagePart& part : message.parts) {
       if (part.is_image) {
@@ -65,7 +58,8 @@ absl::StatusOr<BuiltPrompt> PromptIds::BuildChat(const GoldenCase& golden,
       }
     }
   }
-  HEADROOM_ASSIGN_OR_RETURN(const model::Prompt prompt, builder_->Build(messages, std::numeric_limits<int32_t>::max()));
+  HEADROOM_ASSIGN_OR_RETURN(const model::Prompt prompt,
+                            builder_->Build(conversation, std::numeric_limits<int32_t>::max()));
   BuiltPrompt built{.ids = prompt.ids, .image_bounds = {}};
   for (const model::TokenSpan& span : prompt.pieces) built.image_bounds.push_back({span.begin, span.end});
   return built;
