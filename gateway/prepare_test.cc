@@ -149,7 +149,16 @@ TEST_F(PrepareTest, FieldsOutOfRange) {
   ExpectInvalid(with([](auto& r) { r.mutable_messages(0)->set_role("wizard"); }), "message 1: unknown role 'wizard'");
   ExpectInvalid(with([](auto& r) { r.mutable_messages(0)->add_content(); }),
                 "message 1: part 2: is neither text nor image");
-  ExpectInvalid(with([](auto& r) { r.add_messages()->set_role("system"); }), "message 2: a system message");
+  EXPECT_TRUE(Run(with([](auto& r) { r.add_messages()->set_role("system"); })).ok());
+  ExpectInvalid(with([](auto& r) { r.add_tools(); }), "tool 1: has no name");
+  ExpectInvalid(with([](auto& r) {
+                  r.add_tools()->set_name("f");
+                  r.mutable_tools(0)->set_parameters_json("[");
+                }),
+                "tool 1: parameters_json: not valid JSON, at byte 2");
+  ExpectInvalid(with([](auto& r) { r.mutable_messages(0)->add_tool_calls(); }), "message 1: has tool_calls");
+  ExpectInvalid(with([](auto& r) { r.mutable_messages(0)->set_tool_call_id("x"); }), "message 1: has a tool_call_id");
+  ExpectInvalid(with([](auto& r) { r.set_continue_final_message(true); }), "message 1: continue_final_message needs");
   ExpectInvalid(with([](auto& r) { r.add_messages()->set_role("user"); }), "message 2: is empty");
   ExpectInvalid(with([](auto& r) { r.clear_messages(); }), "message");
 }
@@ -222,6 +231,38 @@ TEST_F(PrepareTest, TransparencyGoesToTheWorker) {
   EXPECT_TRUE(Run(request)->images[0].drop_alpha());
 }
 
+// A history as chat programs send it back (cases of the wild: the answer was cut before its first word).
+TEST_F(PrepareTest, EmptyTurnOfTheAssistant) {
+  auto request = Ask("Hi");
+  request.add_messages()->set_role("assistant");
+  request.mutable_messages(1)->add_content()->set_text("");
+  v1::Message* last = request.add_messages();
+  last->set_role("user");
+  last->add_content()->set_text("Are you there?");
+  const auto prepared = Run(request);
+  ASSERT_TRUE(prepared.ok()) << prepared.status();
+  EXPECT_THAT(model_->tokenizer->Decode(prepared->prompt_ids, false),
+              HasSubstr("<|im_start|>assistant\n<|im_end|>\n<|im_start|>user\nAre you there?<|im_end|>"));
+}
+
+TEST_F(PrepareTest, GoesOnFromTheLastMessage) {
+  auto request = Ask("Hi");
+  request.add_messages()->set_role("assistant");
+  request.mutable_messages(1)->add_content()->set_text("Well");
+  const auto text = [&] {
+    const auto prepared = Run(request);
+    return prepared.ok() ? model_->tokenizer->Decode(prepared->prompt_ids, false) : prepared.status().ToString();
+  };
+  EXPECT_THAT(text(), ::testing::EndsWith("assistant\nWell<|im_end|>\n<|im_start|>assistant\n"));
+  request.set_continue_final_message(true);
+  EXPECT_THAT(text(), ::testing::EndsWith("<|im_start|>assistant\nWell"));
+  request.set_add_generation_prompt(true);
+  ExpectInvalid(request, "exclude each other");
+  request.set_continue_final_message(false);
+  request.set_add_generation_prompt(false);
+  EXPECT_THAT(text(), ::testing::EndsWith("assistant\nWell<|im_end|>\n"));
+}
+
 TEST_F(PrepareTest, OverLongPrompt) {
   std::string words;
   for (int i = 0; i < 3000; ++i) words += "word ";
@@ -231,7 +272,7 @@ TEST_F(PrepareTest, OverLongPrompt) {
 // Tokenizing is paid for by the byte, up to the text that no limit lets through.
 TEST_F(PrepareTest, MemoryForText) {
   const int64_t small = PrepareBytes(Ask("four", "small.png"), *model_, limits_);
-  EXPECT_EQ(small, 4 * model_->tokenizer->work_bytes_per_text_byte());
+  EXPECT_EQ(small, model::ChatTemplate::WorkBytesMax(4, 3));
   const int64_t most = PrepareBytes(Ask(std::string(size_t{1} << 20, 'a')), *model_, limits_);
   EXPECT_EQ(most, PrepareBytes(Ask(std::string(size_t{2} << 20, 'a')), *model_, limits_));
   EXPECT_LT(most, int64_t{64} << 20);

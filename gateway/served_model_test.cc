@@ -96,5 +96,36 @@ TEST(ServedModelTest, ControlTokensWithoutRowAreNoModel) {
   EXPECT_THAT(std::string(ServedModel::Load(shorter.path()).status().message()), HasSubstr("<|im_end|>"));
 }
 
+// Newer checkpoints have their template in a file of its own, which wins; an operator's wins over both. Each is part of
+// the fingerprint.
+TEST(ServedModelTest, TemplateInAFileOfItsOwn) {
+  const ChangedModel changed([](Json&, Json&) {});
+  const auto ends = [&](const std::string& file, std::string* fingerprint) {
+    const auto model = ServedModel::Load(changed.path(), file);
+    if (!model.ok()) return model.status().ToString();
+    *fingerprint = (*model)->fingerprint;
+    const auto prompt = (*model)->prompts->Build({.messages = {{model::ChatRole::kUser, {"a"}}}}, 100);
+    return prompt.ok() ? (*model)->tokenizer->Decode(prompt->ids, false) : prompt.status().ToString();
+  };
+  std::string own, beside, other, none;
+  EXPECT_THAT(ends("", &own), HasSubstr("<|im_start|>user\na<|im_end|>"));
+  std::ofstream(changed.path() + "/chat_template.jinja") << "<|im_start|>{{ messages[0].content }}!";
+  EXPECT_EQ(ends("", &beside), "<|im_start|>a!");
+  std::ofstream(changed.path() + "/other") << "<|im_end|>{{ messages[0].content }}?";
+  EXPECT_EQ(ends(changed.path() + "/other", &other), "<|im_end|>a?");
+  EXPECT_NE(own, beside);
+  EXPECT_NE(beside, other);
+  EXPECT_THAT(ends("/no/such/file", &none), HasSubstr("there is no file /no/such/file"));
+}
+
+TEST(ServedModelTest, AnswersEndAtTheTemplatesEnd) {
+  const ChangedModel changed([](Json&, Json&) {});
+  std::ofstream(changed.path() + "/chat_template.jinja")
+      << "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}</slice>{% endfor %}";
+  const auto model = ServedModel::Load(changed.path());
+  ASSERT_TRUE(model.ok()) << model.status();
+  EXPECT_THAT((*model)->stop_ids, ::testing::Contains(*(*model)->tokenizer->TokenId("</slice>")));
+}
+
 }  // namespace
 }  // namespace headroom::gateway

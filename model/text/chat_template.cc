@@ -128,10 +128,12 @@ absl::Status ChatTemplate::Shows(const Conversation& conversation, const Context
                                  std::string* rendered) const {
   HEADROOM_ASSIGN_OR_RETURN(const MarkedText text, RenderMarked(conversation, form));
   *rendered = text.bytes();
-  // Of the caller's bytes only the text may be there: not a list of parts as Python prints it.
+  // Whole, and not inside of a list or map as Python prints it.
   const size_t at = text.bytes().find(kProbe);
   const bool once = at != std::string::npos && text.bytes().find(kProbe, at + 1) == std::string::npos;
-  if (once && text.bytes().find("'type'") == std::string::npos) return absl::OkStatus();
+  const bool printed =
+      text.bytes().find("'type': ") != std::string::npos || text.bytes().find("'content': ") != std::string::npos;
+  if (once && !printed) return absl::OkStatus();
   return absl::InvalidArgumentError("chat template: it does not show the text of a user's message");
 }
 

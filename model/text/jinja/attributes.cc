@@ -143,7 +143,7 @@ absl::StatusOr<Value> GetSlice(Runtime& runtime, const Value& value, const Value
                                const Value& step) {
   if (value.IsUndefined()) return UndefinedError(value.As<Undefined>());
   if (value.IsText()) return TextSlice(runtime, value.text(), begin, end, step);
-  if (!HasElements(value)) return MakeUndefined("'" + TypeName(value) + " object' has no slices");
+  if (!HasElements(value)) return absl::InvalidArgumentError("'" + TypeName(value) + "' object has no slices");
   const std::vector<Value>& items = value.list().items;
   HEADROOM_ASSIGN_OR_RETURN(const Range range, ResolveRange(begin, end, step, static_cast<int64_t>(items.size())));
   std::vector<Value> picked;
