@@ -38,7 +38,7 @@ struct Range {
 
 absl::StatusOr<Range> ResolveRange(const Value& begin, const Value& end, const Value& step, int64_t count) {
   Range range{};
-  const auto given = [](const Value& part) { return !part.IsUndefined() && !part.IsNone(); };
+  const auto given = [](const Value& part) { return !part.IsNone(); };
   for (const Value* part : {&begin, &end, &step}) {
     if (given(*part) && !part->IsInteger()) {
       return absl::InvalidArgumentError("slice indices must be integers or None, not " + TypeName(*part));

@@ -46,12 +46,10 @@ bool IsLower(char32_t character) { return HasProperty(character, UCHAR_LOWERCASE
 std::string ToUpper(std::string_view text) { return Encoded(Decoded(text).toUpper(icu::Locale::getRoot())); }
 std::string ToLower(std::string_view text) { return Encoded(Decoded(text).toLower(icu::Locale::getRoot())); }
 
-std::string Capitalize(std::string_view text) {
-  size_t first = 0;
-  if (!text.empty()) NextCodePoint(text, &first);
-  icu::UnicodeString title = Decoded(text.substr(0, first));
+std::string ToTitle(std::string_view character) {
+  icu::UnicodeString title = Decoded(character);
   title.toTitle(nullptr, icu::Locale::getRoot(), U_TITLECASE_NO_LOWERCASE | U_TITLECASE_NO_BREAK_ADJUSTMENT);
-  return Encoded(title) + ToLower(text.substr(first));
+  return Encoded(title);
 }
 
 }  // namespace headroom::model::jinja

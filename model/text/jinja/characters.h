@@ -18,7 +18,7 @@ bool IsLower(char32_t character);
 // Full mappings, which can change the number of characters.
 std::string ToUpper(std::string_view text);
 std::string ToLower(std::string_view text);
-// The first character as a title has it, all others in lower case.
-std::string Capitalize(std::string_view text);
+// One character as it begins a word of a title.
+std::string ToTitle(std::string_view character);
 
 }  // namespace headroom::model::jinja

@@ -18,7 +18,7 @@ absl::StatusOr<Value> Evaluator::Evaluate(const Expression& expression, Scope& s
 }
 
 absl::StatusOr<Value> Evaluator::EvaluateIfPresent(const ExpressionPtr& expression, Scope& scope) {
-  if (expression == nullptr) return Value();
+  if (expression == nullptr) return Value(None{});
   return Evaluate(*expression, scope);
 }
 

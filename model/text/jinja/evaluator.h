@@ -65,7 +65,7 @@ class Evaluator {
   absl::StatusOr<Value> Evaluate(const Concatenation& concatenation, Scope& scope);
   absl::StatusOr<Value> Evaluate(const ComparisonChain& chain, Scope& scope);
   absl::StatusOr<Value> Evaluate(const Conditional& conditional, Scope& scope);
-  // Undefined for null.
+  // None for null.
   absl::StatusOr<Value> EvaluateIfPresent(const ExpressionPtr& expression, Scope& scope);
 
   absl::StatusOr<CallArguments> EvaluateArguments(const Arguments& arguments, Scope& scope);

@@ -80,10 +80,16 @@ absl::StatusOr<Value> CalculateFloats(BinaryOperator op, double a, double b) {
   }
   if (b == 0) return DivisionByZero();
   if (op == BinaryOperator::kDivide) return Value(a / b);
+  // Of the divisor's sign, zero as well.
   double remainder = std::fmod(a, b);
-  if (remainder != 0 && (remainder < 0) != (b < 0)) remainder += b;
+  if (remainder == 0) {
+    remainder = std::copysign(0.0, b);
+  } else if ((remainder < 0) != (b < 0)) {
+    remainder += b;
+  }
   if (op == BinaryOperator::kModulo) return Value(remainder);
-  return Value(std::round((a - remainder) / b));
+  const double quotient = std::round((a - remainder) / b);
+  return Value(quotient == 0 ? std::copysign(0.0, a / b) : quotient);
 }
 
 absl::StatusOr<Value> RepeatList(Runtime& runtime, const List& list, int64_t times) {

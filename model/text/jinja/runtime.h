@@ -59,7 +59,7 @@ absl::StatusOr<Value> GetAttribute(Runtime& runtime, const Value& value, const s
 absl::StatusOr<Value> GetItem(Runtime& runtime, const Value& value, const Value& key);
 // "a.b.0", as `map(attribute=…)` and others take it.
 absl::StatusOr<Value> GetPath(Runtime& runtime, const Value& value, const Value& path);
-// value[begin:end:step]; undefined parts are absent.
+// value[begin:end:step]; parts that are none are absent.
 absl::StatusOr<Value> GetSlice(Runtime& runtime, const Value& value, const Value& begin, const Value& end,
                                const Value& step);
 

@@ -28,17 +28,23 @@ Result MapFilter(Runtime& runtime, const Value& input, const Arguments& argument
 }
 
 // Words begin at the start and behind - ( { [ < and white space.
-std::string TitleWords(std::string_view text) {
-  std::string title;
+Result TitleFilter(Runtime& runtime, const Value& input, const Arguments& arguments) {
+  HEADROOM_RETURN_IF_ERROR(Bind(arguments, {}).status());
+  HEADROOM_ASSIGN_OR_RETURN(const MarkedText text, ToText(input, runtime.allowance()));
   bool begins = true;
-  for (size_t position = 0; position < text.size();) {
-    const size_t begin = position;
-    const char32_t c = NextCodePoint(text, &position);
-    const std::string_view character = text.substr(begin, position - begin);
-    title += begins ? ToUpper(character) : ToLower(character);
-    begins = IsSpace(c) || c == '-' || c == '(' || c == '{' || c == '[' || c == '<';
-  }
-  return title;
+  const auto map = [&begins](char32_t c, std::string_view character) {
+    const bool begun = std::exchange(begins, IsSpace(c) || c == '-' || c == '(' || c == '{' || c == '[' || c == '<');
+    return begun ? ToUpper(character) : ToLower(character);
+  };
+  HEADROOM_ASSIGN_OR_RETURN(MarkedText title, MapCharacters(text, map, runtime.allowance()));
+  return MakeText(runtime, std::move(title));
+}
+
+Result CapitalizeFilter(Runtime& runtime, const Value& input, const Arguments& arguments) {
+  HEADROOM_RETURN_IF_ERROR(Bind(arguments, {}).status());
+  HEADROOM_ASSIGN_OR_RETURN(const MarkedText text, ToText(input, runtime.allowance()));
+  HEADROOM_ASSIGN_OR_RETURN(MarkedText capitalized, Capitalized(text, runtime.allowance()));
+  return MakeText(runtime, std::move(capitalized));
 }
 
 std::string QuoteUrl(std::string_view text) {
@@ -104,7 +110,9 @@ Result Indent(Runtime& runtime, const Value& input, const Arguments& arguments) 
     HEADROOM_ASSIGN_OR_RETURN(const int64_t width, IntegerOr(given[0], 4, "width"));
     HEADROOM_ASSIGN_OR_RETURN(indent, Repeat(MarkedText(" ", Origin::kTemplate), width, runtime.allowance()));
   }
-  HEADROOM_ASSIGN_OR_RETURN(MarkedText text, ToText(input, runtime.allowance()));
+  if (input.IsUndefined()) return UndefinedError(input.As<Undefined>());
+  if (!input.IsText()) return absl::InvalidArgumentError("indent takes a str, not " + TypeName(input));
+  MarkedText text = input.text();
   text.Append("\n", Origin::kTemplate);
   HEADROOM_ASSIGN_OR_RETURN(const std::vector<MarkedText> lines, SplitLines(text, false, runtime.allowance()));
   MarkedText out;
@@ -289,7 +297,7 @@ Result FromJson(Runtime& runtime, const Value& input, const Arguments&) {
 
 FilterFunction FindTextFilter(std::string_view name) {
   static constexpr std::pair<std::string_view, FilterFunction> kFilters[] = {{"abs", Absolute},
-                                                                             {"capitalize", MapFilter<Capitalize>},
+                                                                             {"capitalize", CapitalizeFilter},
                                                                              {"center", Center},
                                                                              {"d", Default},
                                                                              {"default", Default},
@@ -305,7 +313,7 @@ FilterFunction FindTextFilter(std::string_view name) {
                                                                              {"round", Round},
                                                                              {"safe", Safe},
                                                                              {"string", String},
-                                                                             {"title", MapFilter<TitleWords>},
+                                                                             {"title", TitleFilter},
                                                                              {"tojson", ToJson},
                                                                              {"trim", Trim},
                                                                              {"truncate", Truncate},

@@ -174,6 +174,29 @@ absl::StatusOr<MarkedText> Map(const MarkedText& text, Mapping mapping, Allowanc
   return mapped;
 }
 
+absl::StatusOr<MarkedText> MapCharacters(const MarkedText& text, const CharacterMapping& mapping,
+                                         Allowance& allowance) {
+  HEADROOM_RETURN_IF_ERROR(allowance.WorkOnText(64 * text.size()));
+  MarkedText mapped;
+  auto run = text.runs().begin();
+  for (size_t position = 0; position < text.size();) {
+    const size_t begin = position;
+    const char32_t code_point = NextCodePoint(text.bytes(), &position);
+    if (begin >= run->end) ++run;
+    mapped.Append(mapping(code_point, std::string_view(text.bytes()).substr(begin, position - begin)), run->origin);
+  }
+  return mapped;
+}
+
+absl::StatusOr<MarkedText> Capitalized(const MarkedText& text, Allowance& allowance) {
+  size_t first = 0;
+  if (!text.empty()) NextCodePoint(text.bytes(), &first);
+  HEADROOM_ASSIGN_OR_RETURN(MarkedText capitalized, Map(text.Cut(0, first), ToTitle, allowance));
+  HEADROOM_ASSIGN_OR_RETURN(const MarkedText rest, Map(text.Cut(first, text.size()), ToLower, allowance));
+  capitalized.Append(rest);
+  return capitalized;
+}
+
 std::string EscapeHtml(std::string_view text) {
   std::string escaped;
   for (const char c : text) {

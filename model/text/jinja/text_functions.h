@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -38,6 +39,13 @@ absl::StatusOr<std::vector<MarkedText>> SplitLines(const MarkedText& text, bool 
 // Each stretch of one origin for itself.
 using Mapping = std::string (*)(std::string_view);
 absl::StatusOr<MarkedText> Map(const MarkedText& text, Mapping mapping, Allowance& allowance);
+
+// Character by character, in order.
+using CharacterMapping = std::function<std::string(char32_t code_point, std::string_view character)>;
+absl::StatusOr<MarkedText> MapCharacters(const MarkedText& text, const CharacterMapping& mapping, Allowance& allowance);
+
+// The first character as a title has it, all others in lower case.
+absl::StatusOr<MarkedText> Capitalized(const MarkedText& text, Allowance& allowance);
 
 // For Map: & < > " ' as entities.
 std::string EscapeHtml(std::string_view text);

@@ -22,6 +22,8 @@ Result MakeTexts(Runtime& runtime, std::vector<MarkedText> texts, List::Kind kin
   return runtime.workspace.MakeList(std::move(items), kind);
 }
 
+Value NoneIfAbsent(const Value& value) { return value.IsUndefined() ? Value(None{}) : value; }
+
 template <Side kSide>
 Result StripMethod(Runtime& runtime, const MarkedText& self, const Arguments& arguments) {
   HEADROOM_ASSIGN_OR_RETURN(const std::vector<Value> given, Bind(arguments, {"chars"}));
@@ -69,7 +71,8 @@ template <bool kStart>
 Result BeginsOrEnds(Runtime& runtime, const MarkedText& self, const Arguments& arguments) {
   HEADROOM_ASSIGN_OR_RETURN(const std::vector<Value> given, Bind(arguments, {"word", "start", "end"}));
   HEADROOM_ASSIGN_OR_RETURN(const Value whole, runtime.workspace.MakeText(self));
-  HEADROOM_ASSIGN_OR_RETURN(const Value part, GetSlice(runtime, whole, given[1], given[2], Value()));
+  HEADROOM_ASSIGN_OR_RETURN(const Value part,
+                            GetSlice(runtime, whole, NoneIfAbsent(given[1]), NoneIfAbsent(given[2]), Value(None{})));
   const std::string_view text = part.text().bytes();
   std::vector<Value> words = {given[0]};
   if (given[0].IsList() && given[0].list().kind == List::Kind::kTuple) words = given[0].list().items;
@@ -102,7 +105,8 @@ Result FindMethod(Runtime& runtime, const MarkedText& self, const Arguments& arg
   HEADROOM_ASSIGN_OR_RETURN(const MarkedText word, TextOr(given[0], "", "sub"));
   HEADROOM_ASSIGN_OR_RETURN(int64_t skipped, IntegerOr(given[1], 0, "start"));
   HEADROOM_ASSIGN_OR_RETURN(const Value whole, runtime.workspace.MakeText(self));
-  HEADROOM_ASSIGN_OR_RETURN(const Value part, GetSlice(runtime, whole, given[1], given[2], Value()));
+  HEADROOM_ASSIGN_OR_RETURN(const Value part,
+                            GetSlice(runtime, whole, NoneIfAbsent(given[1]), NoneIfAbsent(given[2]), Value(None{})));
   const std::string& text = part.text().bytes();
   size_t at = std::string::npos;
   if (kSide == Side::kRight) {
@@ -142,24 +146,28 @@ std::string SwapCase(std::string_view text) {
   return swapped;
 }
 
-// The first letter of each word in upper case, the others in lower.
-std::string Title(std::string_view text) {
-  std::string title;
-  bool in_word = false;
-  for (size_t position = 0; position < text.size();) {
-    const size_t begin = position;
-    const char32_t c = NextCodePoint(text, &position);
-    const std::string_view character = text.substr(begin, position - begin);
-    title += in_word ? ToLower(character) : Capitalize(character);
-    in_word = IsUpper(c) || IsLower(c);
-  }
-  return title;
-}
-
 template <Mapping kMapping>
 Result MapMethod(Runtime& runtime, const MarkedText& self, const Arguments& arguments) {
   HEADROOM_RETURN_IF_ERROR(Bind(arguments, {}).status());
   HEADROOM_ASSIGN_OR_RETURN(MarkedText text, Map(self, kMapping, runtime.allowance()));
+  return runtime.workspace.MakeText(std::move(text));
+}
+
+Result CapitalizeMethod(Runtime& runtime, const MarkedText& self, const Arguments& arguments) {
+  HEADROOM_RETURN_IF_ERROR(Bind(arguments, {}).status());
+  HEADROOM_ASSIGN_OR_RETURN(MarkedText text, Capitalized(self, runtime.allowance()));
+  return runtime.workspace.MakeText(std::move(text));
+}
+
+// The first letter of each word in upper case, the others in lower.
+Result TitleMethod(Runtime& runtime, const MarkedText& self, const Arguments& arguments) {
+  HEADROOM_RETURN_IF_ERROR(Bind(arguments, {}).status());
+  bool in_word = false;
+  const auto map = [&in_word](char32_t code_point, std::string_view character) {
+    const bool was_in_word = std::exchange(in_word, IsUpper(code_point) || IsLower(code_point));
+    return was_in_word ? ToLower(character) : ToTitle(character);
+  };
+  HEADROOM_ASSIGN_OR_RETURN(MarkedText text, MapCharacters(self, map, runtime.allowance()));
   return runtime.workspace.MakeText(std::move(text));
 }
 
@@ -261,9 +269,9 @@ TextMethod FindTextMethod(std::string_view name) {
                                                                          {"upper", MapMethod<ToUpper>},
                                                                          {"lower", MapMethod<ToLower>},
                                                                          {"casefold", MapMethod<ToLower>},
-                                                                         {"capitalize", MapMethod<Capitalize>},
+                                                                         {"capitalize", CapitalizeMethod},
                                                                          {"swapcase", MapMethod<SwapCase>},
-                                                                         {"title", MapMethod<Title>},
+                                                                         {"title", TitleMethod},
                                                                          {"isspace", AllAre<IsSpace>},
                                                                          {"isalpha", AllAre<IsAlpha>},
                                                                          {"isalnum", AllAre<IsAlphaOrNumber>},
