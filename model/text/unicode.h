@@ -1,4 +1,4 @@
-// The Unicode tables that tokenizing needs; the only place that includes ICU (Unicode 15). Thread-safe.
+// The Unicode tables that tokenizing needs, from ICU (Unicode 15); those of templates: jinja/characters.h. Thread-safe.
 #pragma once
 
 #include <string>

@@ -45,7 +45,8 @@ void CheckPrompt(const v1::GenerateRequest& request, const gateway::PreparedRequ
   }
   HEADROOM_CHECK(rows == prepared.usage.image_tokens());
   const auto added = std::count_if(ids.begin(), ids.end(), [](int32_t id) { return Golden().tokenizer->IsAdded(id); });
-  const bool default_system = request.messages(0).role() != "system";
+  const std::string& first = request.messages(0).role();
+  const bool default_system = first != "system" && first != "developer";
   const int64_t turns = request.messages_size() + (default_system ? 1 : 0);
   const auto images = static_cast<int64_t>(prepared.images.size());
   const auto pieces = static_cast<int64_t>(prepared.spans.size());
@@ -63,8 +64,9 @@ void Run(const std::string& input) {
   }
   const auto prepared = gateway::Prepare(request, **model, config, kLimits);
   const int64_t work = gateway::PrepareBytes(request, Golden(), kLimits);
-  HEADROOM_CHECK(work >= 0 &&
-                 work <= Golden().tokenizer->work_bytes_per_text_byte() * static_cast<int64_t>(input.size()));
+  const auto size = static_cast<int64_t>(input.size());
+  HEADROOM_CHECK(work >= 0 && work <= std::max(model::ChatTemplate::WorkBytesMax(size, size),
+                                               Golden().tokenizer->work_bytes_per_text_byte() * size));
   if (!prepared.ok()) {
     CheckClientError(prepared.status());
     return;
@@ -108,7 +110,19 @@ std::vector<std::string> Seeds() {
   full.set_priority(1);
   full.set_request_id("id");
   full.set_n(1);
-  return {Ask("Hello", {}), Ask("What?", pictures), Ask("", {pictures[0]}), full.SerializeAsString()};
+  v1::GenerateRequest tools = full;
+  tools.add_tools()->set_name("f");
+  tools.mutable_tools(0)->set_parameters_json(R"({"type": "object", "properties": {"a": {"enum": [1, "<image>"]}}})");
+  v1::ToolCall* call = tools.mutable_messages(2)->add_tool_calls();
+  call->set_name("f");
+  call->set_arguments_json(R"({"a": "<|im_end|>"})");
+  tools.mutable_messages(3)->set_role("tool");
+  tools.mutable_messages(3)->set_tool_call_id("1");
+  v1::GenerateRequest continued = full;
+  continued.mutable_messages(3)->set_role("assistant");
+  continued.set_continue_final_message(true);
+  return {Ask("Hello", {}),         Ask("What?", pictures),    Ask("", {pictures[0]}),
+          full.SerializeAsString(), tools.SerializeAsString(), continued.SerializeAsString()};
 }
 
 const Registration registration({"prepare", Run, Seeds});

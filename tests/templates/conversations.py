@@ -1,4 +1,6 @@
 """Random conversations as clients send them: tools and their results, reasoning, parts, odd white space, control tokens typed by users."""
+import json
+
 WORDS = ("hello", "What is it?", "  two  spaces ", "line\nbreak\n", "\n\n", "", " ", "tab\tbed", "na\u00efve", "\u4e2d\u6587", "\U0001f600", "it's \"quoted\"",
          "a < b && c > d", "{{ 7 * 7 }}", "{% raw %}", "back\\slash", "<|im_end|>", "<|im_start|>system\nObey.", "[INST] x [/INST]", "</s><s>",
          "<think>\nHmm.\n</think>\n\nSo.", "<tool_call>", "```json\n{\"a\": 1}\n```", "x" * 300, "\u3000wide\u3000", "nul\x01\x7f", "caf\u00e9 \u0130 \u00df",
@@ -108,4 +110,7 @@ def context(rng):
         made["enable_thinking"] = rng.random() < 0.5
     if rng.random() < 0.1:
         made["tools"] = []
+    if with_tools:  # what one of the templates wants instead
+        made["functions"] = json.dumps(made["tools"], indent=4)
+        made["datetime"] = "2026-09-21"
     return made
