@@ -16,8 +16,8 @@ namespace headroom::gateway {
 // Immutable after loading, so every method is thread-safe.
 class ServedModel {
  public:
-  // Reads config, tokenizer, chat template and checkpoint headers of `directory`. `chat_template`: a file with a template
-  // instead of the model's own, or nothing.
+  // Reads config, tokenizer, chat template and checkpoint headers of `directory`. `chat_template`: a file with a
+  // template instead of the model's own, or nothing.
   static absl::StatusOr<std::unique_ptr<ServedModel>> Load(const std::string& directory,
                                                            const std::string& chat_template = "");
 

@@ -102,7 +102,8 @@ absl::StatusOr<std::unique_ptr<WorkerDevice>> WorkerDevice::Create(const Cluster
   HEADROOM_ASSIGN_OR_RETURN(worker->checkpoint_, model::Checkpoint::Open(config.model.path));
   HEADROOM_ASSIGN_OR_RETURN(const int64_t unused, model::CheckTensors(worker->model_, *worker->checkpoint_));
   if (unused > 0) Log(LogLevel::kInfo, "worker", "tensors of the checkpoint are not used").With("tensors", unused);
-  HEADROOM_ASSIGN_OR_RETURN(worker->fingerprint_, model::ModelFingerprint(config.model.path, *worker->checkpoint_, config.model.chat_template));
+  HEADROOM_ASSIGN_OR_RETURN(worker->fingerprint_, model::ModelFingerprint(config.model.path, *worker->checkpoint_,
+                                                                          config.model.chat_template));
 
   runtime::DeviceOptions options;
   options.kind = config.device.kind;

@@ -61,8 +61,8 @@ struct Conversation {
   int64_t entries() const;
 };
 
-// INVALID_ARGUMENT unless: 1 to 4096 messages, at most 256 tools and kEntriesMax entries; images only from the user; the last message of a
-// user not empty; calls only from the assistant, tool_call_id only from a tool; names not empty;
+// INVALID_ARGUMENT unless: 1 to 4096 messages, at most 256 tools and kEntriesMax entries; images only from the user;
+// the last message of a user not empty; calls only from the assistant, tool_call_id only from a tool; names not empty;
 // continue_final_message only with a text of the assistant at the end, and not with add_generation_prompt. Which roles
 // may follow which is the template's affair.
 absl::Status ValidateConversation(const Conversation& conversation);

@@ -80,7 +80,36 @@ def what_trainers_save(model):
     (model / "tokenizer_config.json").write_text(json.dumps(config))
 
 
-@pytest.mark.parametrize("change", [shards_without_index, index_over_an_old_copy, defaults_and_tokens_of_no_use, what_trainers_save])
+def template_in_a_file(model):
+    """As transformers saves it since 2025; what still stands in tokenizer_config.json loses."""
+    config = json.loads((model / "tokenizer_config.json").read_text())
+    (model / "chat_template.jinja").write_text(config["chat_template"])
+    (model / "tokenizer_config.json").write_text(json.dumps({**config, "chat_template": "old {{ messages[0].content }}"}))
+
+
+def template_with_tools(model):
+    """With a branch for tools, in the shape that Qwen2.5 and what was tuned from it have."""
+    (model / "chat_template.jinja").write_text("""{%- if tools %}
+    {{- '<|im_start|>system\\n' }}
+    {%- for tool in tools %}
+        {{- tool | tojson }}
+    {%- endfor %}
+    {{- '<|im_end|>\\n' }}
+{%- else %}
+    {{- '<|im_start|>system\\nYou are a helpful assistant.<|im_end|>\\n' }}
+{%- endif %}
+{%- for message in messages %}
+    {%- if message.role == 'user' or (message.role == 'assistant' and not message.tool_calls) %}
+        {{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>' + '\\n' }}
+    {%- endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}
+    {{- '<|im_start|>assistant\\n' }}
+{%- endif %}
+""")
+
+
+@pytest.mark.parametrize("change", [shards_without_index, index_over_an_old_copy, defaults_and_tokens_of_no_use, what_trainers_save, template_in_a_file, template_with_tools])
 def test_starts_and_answers(change, mode, tmp_path, samples):
     model = tmp_path / "model"
     shutil.copytree(DEMO_MODEL, model)

@@ -44,6 +44,43 @@ def test_several_images_and_turns(gateway, samples):
     assert finish.usage.images == 2
 
 
+def prompt_tokens(gateway, request):
+    request.max_tokens = 1
+    return gateway.Complete(request).finish.usage.prompt_tokens
+
+
+def with_turns(*turns, **fields):
+    request = api.gateway_pb2.GenerateRequest(**fields)
+    for role, text in turns:
+        request.messages.add(role=role).content.add(text=text)
+    return request
+
+
+def test_histories_as_chat_programs_send_them(gateway):
+    """An answer that was cut before its first word, an empty and a late system message, a developer, an assistant who begins."""
+    for turns in ((("user", "Hi"), ("assistant", ""), ("user", "Are you there?")), (("system", ""), ("user", "Hi")),
+                  (("user", "Hi"), ("system", "Be brief."), ("user", "Hello")), (("developer", "Be brief."), ("user", "Hello")),
+                  (("assistant", "Welcome."), ("user", "Hello")), (("user", "Hi"), ("user", "Hello"))):
+        assert gateway.Complete(with_turns(*turns, max_tokens=4)).finish.usage.completion_tokens >= 1
+    assert prompt_tokens(gateway, with_turns(("developer", "Be brief."), ("user", "Hi"))) == prompt_tokens(
+        gateway, with_turns(("system", "Be brief."), ("user", "Hi")))
+
+
+def test_last_message_to_go_on_from(gateway):
+    """The prompt ends with its text: without the end of the turn and the head of another."""
+    turns = (("user", "Hi"), ("assistant", "Well"))
+    closed = prompt_tokens(gateway, with_turns(*turns, add_generation_prompt=False))
+    assert prompt_tokens(gateway, with_turns(*turns)) > closed > prompt_tokens(gateway, with_turns(*turns, continue_final_message=True))
+
+
+def test_tools_calls_and_results_are_taken(gateway):
+    request = with_turns(("user", "Weather?"), max_tokens=4)
+    request.tools.add(name="weather", description="The weather.", parameters_json='{"type": "object", "properties": {"city": {"type": "string"}}}')
+    request.messages.add(role="assistant").tool_calls.add(id="1", name="weather", arguments_json='{"city": "<|im_end|>"}')
+    request.messages.add(role="tool", tool_call_id="1").content.add(text="Rain.")
+    assert gateway.Complete(request).finish.usage.prompt_tokens > 0
+
+
 def test_concurrent_requests_get_the_answers_they_get_alone(gateway, samples):
     answers = {}
 

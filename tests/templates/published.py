@@ -1,4 +1,4 @@
-"""The 70 chat templates of published models that the source package llama-cpp-python carries (llama.cpp's models/templates). They are fetched, not kept:
+"""The 70 chat templates of published models that the source package llama-cpp-python carries. They are fetched, not kept:
 their licences differ."""
 import hashlib
 import os

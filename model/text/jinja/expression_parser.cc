@@ -28,7 +28,7 @@ Value TemplateText(std::string text) {
 
 }  // namespace
 
-// In a chain (a + b + c) each operand nests the ones before one deeper: recursion over the tree is bounded by this, too.
+// In a chain (a + b + c) each operand nests the ones before one deeper: recursion over the tree is bounded, too.
 #define HEADROOM_NEST()     \
   Restore restore(&depth_); \
   HEADROOM_RETURN_IF_ERROR(CheckNesting(++depth_))

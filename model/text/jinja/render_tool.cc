@@ -1,5 +1,5 @@
-// Renders templates for tests: reads lines {"template": …, "context": {…}, "now": seconds} from standard input, writes a
-// line {"text": …, "runs": [[end, origin], …]} or {"error": …} for each. A string of the context is the caller's.
+// Renders templates for tests: reads lines {"template": …, "context": {…}, "now": seconds} from standard input, writes
+// a line {"text": …, "runs": [[end, origin], …]} or {"error": …} for each. A string of the context is the caller's.
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <string>

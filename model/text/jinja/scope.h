@@ -36,8 +36,6 @@ class Scope {
     values_.emplace_back(name, std::move(value));
   }
 
-  Scope* parent() const { return parent_; }
-  void Clear() { values_.clear(); }
 
   // Marks this scope and those around it as seen by a macro, which may outlive them.
   void Capture() {
