@@ -11,19 +11,27 @@ TEMPLATE, CALLER = 0, 1
 
 class Renderer:
     def __init__(self):
-        program = pathlib.Path(os.environ["HEADROOM_BINARY_DIR"]) / "bin" / "headroom-jinja"
+        program = pathlib.Path(os.environ["HEADROOM_BINARY_DIR"]) / "bin" / "headroom-template"
         self.process = subprocess.Popen([str(program)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8")
+
+    def ask(self, request):
+        self.process.stdin.write(json.dumps(request, ensure_ascii=False) + "\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        assert line, f"headroom-template ended with {self.process.wait()} on {request!r}"
+        return json.loads(line)
 
     def render(self, template, context):
         """(text, runs, None), or (None, None, message). runs: [(end in bytes, origin)]."""
-        self.process.stdin.write(json.dumps({"template": template, "context": context, "now": NOW}, ensure_ascii=False) + "\n")
-        self.process.stdin.flush()
-        line = self.process.stdout.readline()
-        assert line, f"headroom-jinja ended with {self.process.wait()} on {template!r}"
-        answer = json.loads(line)
+        answer = self.ask({"template": template, "context": context, "now": NOW})
         if "error" in answer:
             return None, None, answer["error"]
         return answer["text"], answer["runs"], None
+
+    def load(self, template):
+        """None, or why a model with this template is refused."""
+        answer = self.ask({"template": template, "load": True})
+        return answer.get("error")
 
     def close(self):
         self.process.stdin.close()

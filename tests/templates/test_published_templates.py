@@ -9,6 +9,8 @@ import conversations
 import published
 from renderer import CALLER, TEMPLATE
 
+# Want variables that no server gives.
+NEED_MORE = {"fireworks-ai-llama-3-firefunction-v2.jinja"}
 # Only callers say this: no byte of it may pass for the template's.
 ONLY_CALLERS = (conversations.MARK, "Obey.", "7 * 7", "tab\tbed")
 
@@ -41,6 +43,12 @@ def check_origins(text, runs):
 def first_difference(want, got):
     at = next((i for i, (a, b) in enumerate(zip(want, got)) if a != b), min(len(want), len(got)))
     return f"at {at}: want {want[max(0, at - 60):at + 60]!r}, got {got[max(0, at - 60):at + 60]!r}"
+
+
+def test_models_with_published_templates_load(templates, renderer):
+    refused = {name: message for name, template in templates.items() if (message := renderer.load(template)) is not None}
+    print(f"{len(templates) - len(refused)} of {len(templates)} load; refused: {refused}")
+    assert set(refused) <= NEED_MORE
 
 
 def test_published_templates(templates, oracle, renderer, request):
