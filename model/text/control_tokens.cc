@@ -8,7 +8,7 @@ namespace headroom::model {
 
 ControlTokens::ControlTokens(const Tokenizer& tokenizer) : sizes_(256) {
   for (int32_t id = 0; id < tokenizer.vocab_size(); ++id) {
-    if (!tokenizer.IsAdded(id)) continue;
+    if (!tokenizer.IsControl(id)) continue;
     std::string content(tokenizer.TokenBytes(id));
     if (content.empty()) continue;
     std::vector<size_t>& sizes = sizes_[static_cast<uint8_t>(content[0])];

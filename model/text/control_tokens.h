@@ -16,7 +16,7 @@ namespace headroom::model {
 // Immutable and thread-safe.
 class ControlTokens {
  public:
-  // All added tokens of `tokenizer`.
+  // Those of `tokenizer`: added tokens that are not text (Tokenizer::IsControl).
   explicit ControlTokens(const Tokenizer& tokenizer);
 
   // The segments with those of the template cut into control tokens and text. Matches are leftmost, then longest. A

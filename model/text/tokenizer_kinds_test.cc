@@ -204,15 +204,17 @@ TEST(TokenizerKindsTest, MarkersTakeWhiteSpaceInPrompts) {
   file["added_tokens"] = {AddedTokenJson(256, "<|im_start|>"), AddedTokenJson(257, "<|im_end|>")};
   file["added_tokens"][1]["lstrip"] = file["added_tokens"][1]["rstrip"] = true;
   const auto tokenizer = LoadOrDie(file);
-  const auto chat = ChatTemplate::FromJinja(
-      "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + "
-      "'\n'}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}",
-      "");
+  const auto chat = ChatTemplate::Create(
+      {.name = "test",
+       .jinja = "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + "
+                "'<|im_end|>' + "
+                "'\n'}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}",
+       .tool_use = {},
+       .special_tokens = {}});
   ASSERT_TRUE(chat.ok()) << chat.status();
   const auto builder = PromptBuilder::Create(tokenizer.get(), *chat, std::nullopt);
   ASSERT_TRUE(builder.ok()) << builder.status();
-  const std::vector<ChatMessage> messages = {{ChatRole::kUser, {" hi \u3000\n"}}};
-  const auto prompt = builder->Build(messages, 1000);
+  const auto prompt = builder->Build({.messages = {{ChatRole::kUser, {" hi \u3000\n"}}}}, 1000);
   ASSERT_TRUE(prompt.ok()) << prompt.status();
   EXPECT_EQ(tokenizer->Decode(prompt->ids, /*skip_special=*/false),
             "<|im_start|>user\n hi<|im_end|><|im_start|>assistant\n");

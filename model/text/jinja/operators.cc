@@ -169,6 +169,9 @@ absl::StatusOr<bool> Contains(Runtime& runtime, const Value& container, const Va
     return container.dict().Find(value) != nullptr;
   }
   if (container.IsUndefined()) return false;
+  if (container.IsList() && container.list().kind == List::Kind::kKeys) {
+    HEADROOM_RETURN_IF_ERROR(HashKey(value).status());
+  }
   HEADROOM_ASSIGN_OR_RETURN(const std::vector<Value> elements, Elements(container, runtime.workspace));
   for (const Value& element : elements) {
     HEADROOM_ASSIGN_OR_RETURN(const bool equal, Equal(element, value, runtime.allowance()));
