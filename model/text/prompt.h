@@ -2,8 +2,8 @@
 //
 // The text between two special tokens is tokenized in one piece, template and user text together, as the reference does
 // with its rendered string, without the white space that these tokens take (lstrip, rstrip); control tokens
-// (Tokenizer::IsControl) are looked for only in what the template itself wrote (control_tokens.h). So "<image>" typed by
-// a user is ordinary text, and every control id of a prompt comes from here.
+// (Tokenizer::IsControl) are looked for only in what the template itself wrote (control_tokens.h). So "<image>" typed
+// by a user is ordinary text, and every control id of a prompt comes from here.
 #pragma once
 
 #include <cstdint>

@@ -222,7 +222,7 @@ absl::StatusOr<Evaluator::Flow> Evaluator::Execute(const With& statement, Scope&
 absl::StatusOr<Value> Evaluator::CallValue(const Value& callee, CallArguments arguments) {
   if (callee.IsUndefined()) return UndefinedError(callee.As<Undefined>());
   if (!callee.Is<CallableRef>()) return absl::InvalidArgumentError("'" + TypeName(callee) + "' object is not callable");
-  const CallableRef called = callee.As<CallableRef>();
+  const CallableRef& called = callee.As<CallableRef>();
   if (const auto* const macro = dynamic_cast<const MacroValue*>(called.get()); macro != nullptr)
     return CallMacro(*macro, std::move(arguments));
   if (const auto* const method = dynamic_cast<const MethodValue*>(called.get()); method != nullptr)

@@ -36,7 +36,6 @@ class Scope {
     values_.emplace_back(name, std::move(value));
   }
 
-
   // Marks this scope and those around it as seen by a macro, which may outlive them.
   void Capture() {
     for (Scope* scope = this; scope != nullptr && !scope->captured_; scope = scope->parent_) scope->captured_ = true;

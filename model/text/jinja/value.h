@@ -37,6 +37,7 @@ using CallableRef = std::shared_ptr<const Callable>;
 // Cheap to copy: containers are shared, as in Python.
 class Value {
  public:
+  // A value is what it is made of: NOLINTBEGIN(google-explicit-constructor)
   Value() : value_(Undefined{}) {}
   Value(Undefined value) : value_(std::move(value)) {}
   Value(None value) : value_(value) {}
@@ -48,6 +49,7 @@ class Value {
   Value(DictRef value) : value_(std::move(value)) {}
   Value(NamespaceRef value) : value_(std::move(value)) {}
   Value(CallableRef value) : value_(std::move(value)) {}
+  // NOLINTEND(google-explicit-constructor)
 
   template <typename T>
   bool Is() const {
