@@ -104,7 +104,7 @@ struct Plan {
   ResolvedKnobs knobs;
   std::vector<std::string> notes;      // what was reduced, and why
   std::vector<std::string> assumed;    // of the model: what its files did not say
-  std::vector<std::string> plan_only;  // why no worker can run this plan; empty: it can
+  std::vector<std::string> plan_only;  // why no worker has run, or can run, this plan; empty: it can
   int64_t tensor_parallel_size = 1;
   int64_t rank = 0;
 

@@ -85,8 +85,8 @@ struct ModelConfig {
   GenerationDefaults generation;
 };
 
-// INVALID_ARGUMENT names file, field, value and limit. What would change the arithmetic and is not built (yarn,
-// a sliding window in use, another activation, quantization, …) is an error "not supported: …", never skipped. Other
+// INVALID_ARGUMENT names file, field, value and limit. What would change the arithmetic and is not built (a
+// sliding window in use, another activation, quantization, …) is an error "not supported: …", never skipped. Other
 // unknown keys are of no effect.
 absl::StatusOr<ModelConfig> LoadModelConfig(const std::string& directory);
 

@@ -12,6 +12,9 @@
 namespace headroom::cli {
 namespace {
 
+constexpr char kNoCardYet[] =
+    "no card has run the CUDA backend yet, so what it takes beside the arena and for its kernels is assumed";
+
 absl::StatusOr<memory::Roles> ParseRole(const std::string& role, const model::ModelCard& card) {
   if (role == "vision") return memory::Roles{.vision = true, .llm = false};
   if (role == "llm") return memory::Roles{.vision = false, .llm = true};
@@ -117,7 +120,7 @@ absl::StatusOr<DevicePlans> PlanDevice(const Plans& plans, const PlanOptions& op
   if (ranks.ok()) {
     result.ranks = *std::move(ranks);
     if (device.kind == "cuda") {
-      for (memory::Plan& plan : result.ranks) plan.plan_only.emplace_back("the CUDA backend is not built yet");
+      for (memory::Plan& plan : result.ranks) plan.plan_only.emplace_back(kNoCardYet);
     }
   } else if (absl::IsFailedPrecondition(ranks.status())) {
     result.refusal = ranks.status();

@@ -60,7 +60,7 @@ TEST(PlanCommand, OneDeviceIsATableSeveralStandSideBySide) {
   const std::string text = PlanText(Made(options));
   EXPECT_THAT(text, HasSubstr("cpu:256MiB"));
   EXPECT_THAT(text, HasSubstr("full-length sequences"));
-  EXPECT_THAT(text, HasSubstr("plan only: the CUDA backend is not built yet"));
+  EXPECT_THAT(text, HasSubstr("plan only: no card has run the CUDA backend yet"));
 }
 
 TEST(PlanCommand, WhatDoesNotFitSaysWhatWould) {

@@ -101,7 +101,7 @@ Figure ReferenceFigure() {
   add("48 GB, default settings", Reference("l40s", {}));
   add("80 GB, default settings", Reference("a100-80", {}));
   figure.title = "MiniCPM-V 2.6 in bf16: what Headroom plans, and what vLLM would have asked for";
-  figure.footnotes[0] += " The backend for GPUs is not built yet: their bytes are a plan, with assumed floors.";
+  figure.footnotes[0] += " No card has run the backend for GPUs yet: their bytes are a plan, with assumed floors.";
   figure.footnotes[1] += " Reported then: around 70 GB with default settings on an 80 GB card; out of memory on 48 GB.";
   figure.footnotes.push_back(
       "Cards: RTX 3090, L40S, A100, with the memory that their drivers report (on an L40S, error correction takes a "
