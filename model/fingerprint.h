@@ -1,5 +1,5 @@
-// Two processes serve the same model when their fingerprints are equal: SHA-256 over config, tokenizer, chat template and
-// preprocessor files and the headers of the checkpoint. Tensor data is not read.
+// Two processes serve the same model when their fingerprints are equal: SHA-256 over config, tokenizer, chat template
+// and preprocessor files and the headers of the checkpoint. Tensor data is not read.
 #pragma once
 
 #include <string>
