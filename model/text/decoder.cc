@@ -248,7 +248,7 @@ void Decoder::Stream::StripPart(size_t index, std::string_view part, std::string
     hold += step.content.size();
   }
   state.held = all.substr(all.size() - hold);
-  all.resize(all.size() - hold);
+  all.erase(all.size() - hold);
   AddPart(index + 1, all, text);
 }
 

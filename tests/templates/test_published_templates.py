@@ -51,6 +51,10 @@ def test_models_with_published_templates_load(templates, renderer):
     assert set(refused) <= NEED_MORE
 
 
+# Conversations of which every template takes at least one.
+ENOUGH = 40
+
+
 def test_published_templates(templates, oracle, renderer, request):
     count, seed = request.config.getoption("--conversations"), request.config.getoption("--seed")
     print(f"--seed={seed}")
@@ -74,5 +78,6 @@ def test_published_templates(templates, oracle, renderer, request):
                 shown.add(name)
             sums[kind] += 1
     print(f"{len(templates)} templates x {count} conversations: {dict(sums)}")
-    assert len(shown) == published.COUNT
+    # A template may refuse a few conversations that come by chance, and not so many.
+    assert len(shown) == published.COUNT or count < ENOUGH
     assert sums["equal"] > 0.7 * sums.total()
