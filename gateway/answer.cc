@@ -9,19 +9,11 @@ void Answer::Granted() {
   granted_ = true;
 }
 
-Task<bool> Answer::Text(const std::string& text) {
+Task<bool> Answer::Piece(const v1::GenerateResponse& piece) {
   const bool drained = co_await Drained();
   if (!drained || stop_.stop_requested()) co_return false;
-  sink_.Text(text, Hand());
+  sink_.Piece(piece, Hand());
   co_return true;
-}
-
-Task<bool> Answer::Finish(const v1::Finish& finish) {
-  const bool drained = co_await Drained();
-  if (!drained || stop_.stop_requested()) co_return false;
-  sink_.Finish(finish, Hand());
-  const bool taken = co_await Drained();
-  co_return taken;
 }
 
 Task<bool> Answer::Drained() {

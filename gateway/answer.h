@@ -3,7 +3,6 @@
 #pragma once
 
 #include <stop_token>
-#include <string>
 #include <utility>
 
 #include "common/async/event.h"
@@ -22,10 +21,9 @@ class Answer {
 
   // The first time only: a request that moves gets another grant.
   void Granted();
-  // Wait until the piece before was taken, and hand this one on; false, handing on nothing, when the client takes no
+  // Waits until the piece before was taken, and hands this one on; false, handing on nothing, when the client takes no
   // more.
-  Task<bool> Text(const std::string& text);
-  Task<bool> Finish(const v1::Finish& finish);
+  Task<bool> Piece(const v1::GenerateResponse& piece);
   // Waits until the last piece was taken.
   Task<bool> Drained();
 

@@ -12,23 +12,11 @@ std::shared_ptr<GenerateCall> GenerateCall::Create(grpc::CallbackServerContext* 
   return call;
 }
 
-void GenerateCall::Text(const std::string& text, Taken taken) {
-  v1::GenerateResponse response;
-  response.set_text_delta(text);
-  Send(response, std::move(taken));
-}
-
-void GenerateCall::Finish(const v1::Finish& finish, Taken taken) {
-  v1::GenerateResponse response;
-  *response.mutable_finish() = finish;
-  Send(response, std::move(taken));
-}
-
-void GenerateCall::Send(const v1::GenerateResponse& response, Taken taken) {
+void GenerateCall::Piece(const v1::GenerateResponse& piece, Taken taken) {
   taken_ = std::move(taken);
   current_.Clear();
   bool owned = false;
-  grpc::SerializationTraits<v1::GenerateResponse>::Serialize(response, &current_, &owned);
+  grpc::SerializationTraits<v1::GenerateResponse>::Serialize(piece, &current_, &owned);
   StartWrite(&current_);
 }
 
@@ -38,9 +26,7 @@ void GenerateCall::OnWriteDone(bool ok) {
   taken(ok);
 }
 
-void GenerateCall::End(const absl::Status& status) {
-  grpc::ServerWriteReactor<grpc::ByteBuffer>::Finish(rpc::ToGrpc(status));
-}
+void GenerateCall::End(const absl::Status& status) { Finish(rpc::ToGrpc(status)); }
 
 std::shared_ptr<CompleteCall> CompleteCall::Create(grpc::CallbackServerContext* context, grpc::ByteBuffer* response) {
   std::shared_ptr<CompleteCall> call(new CompleteCall(context, response));
@@ -48,20 +34,15 @@ std::shared_ptr<CompleteCall> CompleteCall::Create(grpc::CallbackServerContext* 
   return call;
 }
 
-void CompleteCall::Text(const std::string& text, Taken taken) {
-  response_.mutable_text()->append(text);
-  taken(true);
-}
-
-void CompleteCall::Finish(const v1::Finish& finish, Taken taken) {
-  *response_.mutable_finish() = finish;
+void CompleteCall::Piece(const v1::GenerateResponse& piece, Taken taken) {
+  answer_.Add(piece);
   taken(true);
 }
 
 void CompleteCall::End(const absl::Status& status) {
   bool owned = false;
-  grpc::SerializationTraits<v1::CompleteResponse>::Serialize(response_, response_bytes_, &owned);
-  grpc::ServerUnaryReactor::Finish(rpc::ToGrpc(status));
+  grpc::SerializationTraits<v1::CompleteResponse>::Serialize(answer_.Take(), response_bytes_, &owned);
+  Finish(rpc::ToGrpc(status));
 }
 
 }  // namespace headroom::gateway

@@ -11,6 +11,7 @@
 
 #include "gateway/answer_sink.h"
 #include "gateway/request_runner.h"
+#include "gateway/whole_answer.h"
 #include "headroom/v1/gateway.pb.h"
 
 namespace headroom::gateway {
@@ -26,8 +27,7 @@ class GenerateCall : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   void Follow(RequestRunner::Handle handle) { handle_ = std::move(handle); }
 
   void Granted() override {}
-  void Text(const std::string& text, Taken taken) override;
-  void Finish(const v1::Finish& finish, Taken taken) override;
+  void Piece(const v1::GenerateResponse& piece, Taken taken) override;
   void Disconnect() override { context_->TryCancel(); }
   void End(const absl::Status& status) override;
 
@@ -37,7 +37,6 @@ class GenerateCall : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
 
  private:
   explicit GenerateCall(grpc::CallbackServerContext* context) : context_(context) {}
-  void Send(const v1::GenerateResponse& response, Taken taken);
 
   grpc::CallbackServerContext* const context_;
   RequestRunner::Handle handle_;
@@ -56,8 +55,7 @@ class CompleteCall : public grpc::ServerUnaryReactor,
   void Follow(RequestRunner::Handle handle) { handle_ = std::move(handle); }
 
   void Granted() override {}
-  void Text(const std::string& text, Taken taken) override;
-  void Finish(const v1::Finish& finish, Taken taken) override;
+  void Piece(const v1::GenerateResponse& piece, Taken taken) override;
   void Disconnect() override { context_->TryCancel(); }
   void End(const absl::Status& status) override;
 
@@ -72,7 +70,7 @@ class CompleteCall : public grpc::ServerUnaryReactor,
   grpc::ByteBuffer* const response_bytes_;
   RequestRunner::Handle handle_;
   std::shared_ptr<CompleteCall> self_;
-  v1::CompleteResponse response_;
+  WholeAnswer answer_;
 };
 
 }  // namespace headroom::gateway

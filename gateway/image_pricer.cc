@@ -8,6 +8,7 @@
 
 #include "common/error_details.h"
 #include "common/random.h"
+#include "gateway/out_of_range.h"
 #include "gateway/own_refusals.h"
 #include "model/image/host_bytes.h"
 
@@ -49,8 +50,11 @@ ImagePricer::ImagePricer(const v1::GenerateRequest& request, const ServedModel& 
   limits_probe_.pixels_max = config.image_pixels_max;
 }
 
-absl::StatusOr<model::ImagePart> ImagePricer::Add(const std::string& bytes) {
-  const absl::StatusOr<PricedGeometry> priced = Price(bytes);
+absl::StatusOr<model::ImagePart> ImagePricer::Add(const v1::Image& asked) {
+  model::SliceConfig slice = slice_;
+  if (asked.has_max_slice_nums()) slice.max_slice_nums = asked.max_slice_nums();
+  const std::string& bytes = asked.data();
+  const absl::StatusOr<PricedGeometry> priced = Price(asked, slice);
   if (!priced.ok()) return WithPrefix(absl::StrCat("image ", images_.size() + 1, ": "), priced.status());
   const model::PieceGeometry& geometry = priced->geometry;
   const auto pieces = static_cast<int64_t>(geometry.pieces.size());
@@ -59,11 +63,11 @@ absl::StatusOr<model::ImagePart> ImagePricer::Add(const std::string& bytes) {
   image.set_width(priced->header.width);
   image.set_height(priced->header.height);
   image.set_size_bytes(static_cast<int64_t>(bytes.size()));
-  image.set_max_slice_nums(slice_.max_slice_nums);
+  image.set_max_slice_nums(slice.max_slice_nums);
   image.set_pieces(pieces);
   image.set_patches(geometry.total_patches());
   image.set_drop_alpha(config_.image_transparency == "dropped");
-  image.set_cache_key(CacheKey(bytes, slice_.max_slice_nums, config_.image_transparency, model_.fingerprint));
+  image.set_cache_key(CacheKey(bytes, slice.max_slice_nums, config_.image_transparency, model_.fingerprint));
   input_.images += 1;
   input_.pieces += pieces;
   input_.patches += geometry.total_patches();
@@ -75,15 +79,19 @@ absl::StatusOr<model::ImagePart> ImagePricer::Add(const std::string& bytes) {
   return model::ImagePart{.cols = geometry.grid_cols, .rows = geometry.grid_rows};
 }
 
-absl::StatusOr<ImagePricer::PricedGeometry> ImagePricer::Price(const std::string& bytes) const {
+absl::StatusOr<ImagePricer::PricedGeometry> ImagePricer::Price(const v1::Image& image,
+                                                               const model::SliceConfig& slice) const {
   if (!model_.config.vision) return absl::InvalidArgumentError("the model '" + model_.name + "' reads no images");
   if (static_cast<int64_t>(images_.size()) >= config_.images_max) {
     return absl::InvalidArgumentError(
         absl::StrCat("more than ", config_.images_max, " images, the limit of a request (images_max)"));
   }
+  if (slice.max_slice_nums < 1 || slice.max_slice_nums > model::kMaxSliceNumsLimit) {
+    return OutOfRange("max_slice_nums", slice.max_slice_nums, absl::StrCat("in [1, ", model::kMaxSliceNumsLimit, "]"));
+  }
   PricedGeometry priced;
-  HEADROOM_ASSIGN_OR_RETURN(priced.header, model::ProbeImage(bytes, limits_probe_));
-  HEADROOM_ASSIGN_OR_RETURN(priced.geometry, model::ComputePieces(priced.header.width, priced.header.height, slice_));
+  HEADROOM_ASSIGN_OR_RETURN(priced.header, model::ProbeImage(image.data(), limits_probe_));
+  HEADROOM_ASSIGN_OR_RETURN(priced.geometry, model::ComputePieces(priced.header.width, priced.header.height, slice));
   const int64_t limit = limits_.max_patches_per_step;
   if (absl::Status status = model::CheckPiecePatches(priced.geometry, limit); !status.ok()) {
     return OwnRefusal(

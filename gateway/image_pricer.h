@@ -23,9 +23,9 @@ class ImagePricer {
   ImagePricer(const v1::GenerateRequest& request, const ServedModel& model, const GatewaySection& config,
               const ClusterLimits& limits);
 
-  // The next image in prompt order: its place in the prompt. `bytes` (PNG, JPEG, WebP, GIF or BMP) must outlive
-  // image_bytes(). INVALID_ARGUMENT names the image by its number from 1.
-  absl::StatusOr<model::ImagePart> Add(const std::string& bytes);
+  // The next image in prompt order: its place in the prompt. `image` must outlive image_bytes(). INVALID_ARGUMENT names
+  // the image by its number from 1.
+  absl::StatusOr<model::ImagePart> Add(const v1::Image& image);
 
   const std::vector<v1::PricedImage>& images() const { return images_; }
   const std::vector<const std::string*>& image_bytes() const { return image_bytes_; }
@@ -38,12 +38,12 @@ class ImagePricer {
     model::PieceGeometry geometry;
   };
 
-  absl::StatusOr<PricedGeometry> Price(const std::string& bytes) const;
+  absl::StatusOr<PricedGeometry> Price(const v1::Image& image, const model::SliceConfig& slice) const;
 
   const ServedModel& model_;
   const GatewaySection& config_;
   const ClusterLimits& limits_;
-  model::SliceConfig slice_;
+  model::SliceConfig slice_;  // of images that bring no limit of their own
   model::ImageLimits limits_probe_;
   admission::PriceInput input_;
   std::vector<v1::PricedImage> images_;

@@ -90,19 +90,21 @@ struct Pipeline::Progress {
     return shown;
   }
 
-  v1::Finish Finished() const {
-    v1::Finish finish;
+  v1::GenerateResponse Finished() const {
+    v1::GenerateResponse last;
+    v1::Finish& finish = *last.mutable_finish();
     finish.set_reason(reason);
     *finish.mutable_usage() = prepared.usage;
     finish.mutable_usage()->set_completion_tokens(static_cast<int64_t>(answer_ids.size()));
     finish.set_seed(prepared.sampling.seed());
     finish.set_request_id(request_id);
-    return finish;
+    return last;
   }
 };
 
-Task<absl::StatusOr<v1::Finish>> Pipeline::Run(const v1::GenerateRequest& request, const std::string& request_id,
-                                               const CallScope& scope, Answer& answer, RequestTimes& times) const {
+Task<absl::StatusOr<v1::GenerateResponse>> Pipeline::Run(const v1::GenerateRequest& request,
+                                                         const std::string& request_id, const CallScope& scope,
+                                                         Answer& answer, RequestTimes& times) const {
   HEADROOM_CO_ASSIGN_OR_RETURN(const ServedModel* const model, parts_.models.Find(request.model()));
   HEADROOM_CO_ASSIGN_OR_RETURN(const ClusterLimits limits, parts_.cluster.Limits(*model));
   HEADROOM_CO_ASSIGN_OR_RETURN(const PreparedRequest prepared, PrepareInBudget(request, *model, limits));
@@ -246,6 +248,7 @@ Task<absl::Status> Pipeline::Generate(HeldGrant& grant, VisionEncoding* encoding
     tokens = *std::move(opened);
   }
   bool unread = false;  // the client takes no more
+  v1::GenerateResponse piece;
   while (progress.reason == v1::FINISH_REASON_UNSPECIFIED && !unread) {
     v1::TokenEvent event;
     const bool more = co_await tokens->Read(&event);
@@ -255,7 +258,8 @@ Task<absl::Status> Pipeline::Generate(HeldGrant& grant, VisionEncoding* encoding
     if (encoding != nullptr) encoding->Close();
     const std::string shown = progress.Take(event, parts_.clock.Now());
     if (shown.empty()) continue;
-    const bool taken = co_await progress.answer.Text(shown);
+    piece.set_text_delta(shown);
+    const bool taken = co_await progress.answer.Piece(piece);
     unread = !taken;
   }
   // After a stop string the worker is still at work: cancel it and drop the overrun.

@@ -51,9 +51,9 @@ class Pipeline {
   // Begins in the thread of its caller with what is heavy (reading images' headers, tokenizing) and goes on in the
   // executor. The caller holds the message's own bytes of the host budget. Errors are those of Gateway.Generate
   // (gateway.proto). Whatever the way out, nothing of the request is left behind: no grant, no embeddings, no host
-  // memory.
-  Task<absl::StatusOr<v1::Finish>> Run(const v1::GenerateRequest& request, const std::string& request_id,
-                                       const CallScope& scope, Answer& answer, RequestTimes& times) const;
+  // memory. Returns the last piece of the answer, the one with the usage, which the caller hands on.
+  Task<absl::StatusOr<v1::GenerateResponse>> Run(const v1::GenerateRequest& request, const std::string& request_id,
+                                                 const CallScope& scope, Answer& answer, RequestTimes& times) const;
 
  private:
   struct Progress;

@@ -15,6 +15,31 @@ namespace {
 constexpr int kStopStringsMax = 8;
 constexpr size_t kStopStringBytesMax = 128;
 
+// Fields of the protocol that this gateway cannot serve yet: refused by name, whatever their value.
+absl::Status CheckSupported(const v1::GenerateRequest& request) {
+  const v1::Sampling& sampling = request.sampling();
+  const std::pair<const char*, bool> not_yet[] = {
+      {"sampling.min_p", sampling.has_min_p()},
+      {"sampling.presence_penalty", sampling.has_presence_penalty()},
+      {"sampling.frequency_penalty", sampling.has_frequency_penalty()},
+      {"sampling.logit_bias", sampling.logit_bias_size() > 0},
+      {"min_tokens", request.has_min_tokens()},
+      {"ignore_eos", request.ignore_eos()},
+      {"stop_token_ids", request.stop_token_ids_size() > 0},
+      {"logprobs", request.has_logprobs()},
+      {"prompt_logprobs", request.has_prompt_logprobs()},
+      {"response_format", request.has_response_format()},
+      {"tool_choice", request.has_tool_choice()},
+      {"parallel_tool_calls", request.has_parallel_tool_calls()},
+      {"prompt", !request.prompt().empty()},
+      {"template_arguments_json", !request.template_arguments_json().empty()},
+  };
+  for (const auto& [field, given] : not_yet) {
+    if (given) return absl::InvalidArgumentError(absl::StrCat(field, " is not supported yet"));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckScalars(const v1::GenerateRequest& request) {
   if (request.n() < 0 || request.n() > 1)
     return OutOfRange("n", request.n(), "in [0, 1]: several choices are not supported yet");
@@ -51,7 +76,7 @@ absl::StatusOr<std::vector<model::MessagePart>> Parts(const v1::Message& message
         parts.emplace_back(part.text());
         break;
       case v1::ContentPart::kImage: {
-        HEADROOM_ASSIGN_OR_RETURN(model::ImagePart image, pricer.Add(part.image().data()));
+        HEADROOM_ASSIGN_OR_RETURN(model::ImagePart image, pricer.Add(part.image()));
         parts.emplace_back(image);
         break;
       }
@@ -136,6 +161,7 @@ absl::StatusOr<int64_t> ResolveMaxTokens(const v1::GenerateRequest& request, int
 absl::StatusOr<PreparedRequest> Prepare(const v1::GenerateRequest& request, const ServedModel& model,
                                         const GatewaySection& config, const ClusterLimits& limits) {
   PreparedRequest prepared;
+  HEADROOM_RETURN_IF_ERROR(CheckSupported(request));
   HEADROOM_RETURN_IF_ERROR(CheckScalars(request));
   HEADROOM_ASSIGN_OR_RETURN(prepared.sampling, ResolveSampling(request.sampling(), model.config.generation));
   prepared.stop_strings.assign(request.stop().begin(), request.stop().end());

@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <fstream>
+#include <functional>
 #include <iterator>
 #include <limits>
 
@@ -111,6 +112,48 @@ TEST_F(PrepareTest, MaxTokensIsCappedByWhatIsLeftOnlyWhenAbsent) {
   EXPECT_TRUE(Run(request).ok());
   request.set_max_tokens(static_cast<int32_t>(capped->max_tokens) + 1);
   ExpectInvalid(request, "max_model_len, 100");
+}
+
+// What the protocol has and this version has not is refused, never ignored.
+TEST_F(PrepareTest, FieldsThatAreNotServedYetAreRefusedByName) {
+  const std::pair<const char*, std::function<void(v1::GenerateRequest&)>> fields[] = {
+      {"sampling.min_p", [](auto& r) { r.mutable_sampling()->set_min_p(0); }},
+      {"sampling.presence_penalty", [](auto& r) { r.mutable_sampling()->set_presence_penalty(0); }},
+      {"sampling.frequency_penalty", [](auto& r) { r.mutable_sampling()->set_frequency_penalty(1); }},
+      {"sampling.logit_bias", [](auto& r) { (*r.mutable_sampling()->mutable_logit_bias())[3] = 1; }},
+      {"min_tokens", [](auto& r) { r.set_min_tokens(1); }},
+      {"ignore_eos", [](auto& r) { r.set_ignore_eos(true); }},
+      {"stop_token_ids", [](auto& r) { r.add_stop_token_ids(1); }},
+      {"logprobs", [](auto& r) { r.set_logprobs(0); }},
+      {"prompt_logprobs", [](auto& r) { r.set_prompt_logprobs(0); }},
+      {"response_format", [](auto& r) { r.mutable_response_format()->set_json_object(true); }},
+      {"tool_choice", [](auto& r) { r.mutable_tool_choice(); }},
+      {"parallel_tool_calls", [](auto& r) { r.set_parallel_tool_calls(true); }},
+      {"prompt", [](auto& r) { r.set_prompt("Once"); }},
+      {"template_arguments_json", [](auto& r) { r.set_template_arguments_json("{}"); }},
+  };
+  for (const auto& [name, set] : fields) {
+    v1::GenerateRequest request = Ask("Hello");
+    set(request);
+    ExpectInvalid(request, absl::StrCat(name, " is not supported yet"));
+  }
+}
+
+TEST_F(PrepareTest, AnImageMayBringItsOwnNumberOfSlices) {
+  auto request = Ask("How many shapes?", "wide.png");
+  v1::Image& image = *request.mutable_messages(0)->mutable_content(0)->mutable_image();
+  image.set_max_slice_nums(1);
+  const auto overview = Run(request);
+  ASSERT_TRUE(overview.ok()) << overview.status();
+  EXPECT_EQ(overview->images[0].pieces(), 1);
+  EXPECT_EQ(overview->images[0].max_slice_nums(), 1);
+  // Goes before the request's.
+  request.set_max_slice_nums(9);
+  EXPECT_EQ(Run(request)->images[0].pieces(), 1);
+  image.set_max_slice_nums(257);
+  ExpectInvalid(request, "image 1: max_slice_nums is 257; it must be in [1, 256]");
+  image.set_max_slice_nums(0);
+  ExpectInvalid(request, "image 1: max_slice_nums is 0");
 }
 
 TEST_F(PrepareTest, FieldsOutOfRange) {

@@ -100,9 +100,9 @@ RequestRunner::Handle RequestRunner::Submit(Place place, Arrival arrival, std::s
 
 Detached RequestRunner::Serve(std::unique_ptr<Open> open) {
   co_await threads_.prepare.Switch();
-  const absl::StatusOr<v1::Finish> finish = co_await Run(*open);
-  Record(*open, finish);
-  const absl::Status status = co_await Deliver(*open, finish);
+  const absl::StatusOr<v1::GenerateResponse> last = co_await Run(*open);
+  Record(*open, last);
+  const absl::Status status = co_await Deliver(*open, last);
   // Whoever sees the end finds the place free.
   std::shared_ptr<AnswerSink> sink = std::move(open->sink);
   open.reset();
@@ -112,35 +112,36 @@ Detached RequestRunner::Serve(std::unique_ptr<Open> open) {
   if (--open_ == 0) all_over_.notify_all();
 }
 
-Task<absl::StatusOr<v1::Finish>> RequestRunner::Run(Open& open) {
+Task<absl::StatusOr<v1::GenerateResponse>> RequestRunner::Run(Open& open) {
   // Its client may have left while it waited for its turn.
   const bool left = open.scope.stop.stop_requested();
   const absl::Status read = left ? absl::CancelledError("the request was cancelled") : open.arrival.read(&open.request);
   open.request_id = RequestIdFor(open.request.request_id());
   HEADROOM_CO_RETURN_IF_ERROR(read);
   HEADROOM_CO_RETURN_IF_ERROR(CheckRequestId(open.request.request_id()));
-  auto finish = co_await pipeline_.Run(open.request, open.request_id, open.scope, open.answer, open.times);
-  co_return finish;
+  auto last = co_await pipeline_.Run(open.request, open.request_id, open.scope, open.answer, open.times);
+  co_return last;
 }
 
 // The last piece of a whole answer; of any other, what has been written goes out before the error.
-Task<absl::Status> RequestRunner::Deliver(Open& open, const absl::StatusOr<v1::Finish>& finish) {
-  if (!finish.ok()) {
+Task<absl::Status> RequestRunner::Deliver(Open& open, const absl::StatusOr<v1::GenerateResponse>& last) {
+  if (!last.ok()) {
     co_await open.answer.Drained();
-    co_return finish.status();
+    co_return last.status();
   }
-  const bool taken = co_await open.answer.Finish(*finish);
+  bool taken = co_await open.answer.Piece(*last);
+  if (taken) taken = co_await open.answer.Drained();
   co_return taken ? absl::OkStatus() : absl::CancelledError("the client reads no more");
 }
 
-void RequestRunner::Record(const Open& open, const absl::StatusOr<v1::Finish>& finish) {
-  refusals_.Note(finish.status(), open.request_id, parts_.clock.Now());
+void RequestRunner::Record(const Open& open, const absl::StatusOr<v1::GenerateResponse>& last) {
+  refusals_.Note(last.status(), open.request_id, parts_.clock.Now());
   const double seconds = Seconds(parts_.clock.Now() - open.started);
-  const v1::Usage usage = finish.ok() ? finish->usage() : v1::Usage();
-  metrics_.Record(finish.status(), usage, open.times, seconds);
+  const v1::Usage usage = last.ok() ? last->finish().usage() : v1::Usage();
+  metrics_.Record(last.status(), usage, open.times, seconds);
   Log(LogLevel::kInfo, "gateway", "request")
       .With("request", open.request_id)
-      .With("status", absl::StatusCodeToString(finish.status().code()))
+      .With("status", absl::StatusCodeToString(last.status().code()))
       .With("seconds", seconds)
       .With("first_token_seconds", open.times.first_token_seconds.value_or(0))
       .With("prompt_tokens", usage.prompt_tokens())

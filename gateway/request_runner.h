@@ -113,9 +113,9 @@ class RequestRunner {
   void Leave();
   absl::Status Refuse(absl::Status status);
   Detached Serve(std::unique_ptr<Open> open);
-  Task<absl::StatusOr<v1::Finish>> Run(Open& open);
-  Task<absl::Status> Deliver(Open& open, const absl::StatusOr<v1::Finish>& finish);
-  void Record(const Open& open, const absl::StatusOr<v1::Finish>& finish);
+  Task<absl::StatusOr<v1::GenerateResponse>> Run(Open& open);
+  Task<absl::Status> Deliver(Open& open, const absl::StatusOr<v1::GenerateResponse>& last);
+  void Record(const Open& open, const absl::StatusOr<v1::GenerateResponse>& last);
 
   const PipelineParts parts_;
   RequestThreads& threads_;

@@ -208,7 +208,7 @@ TEST_F(RequestRunnerTest, DrainingTakesNoNewOnesAndEndsTheOldOnes) {
 }
 
 TEST_F(RequestRunnerTest, OnePieceWaitsForASlowClient) {
-  const auto answer = std::make_shared<WholeAnswer>();
+  const auto answer = std::make_shared<KeptAnswer>();
   answer->slow = true;
   ASSERT_TRUE(Submit(Ask(false), answer).ok());
   answer->Await([&] { return answer->pieces == 1; });
@@ -228,7 +228,7 @@ TEST_F(RequestRunnerTest, OnePieceWaitsForASlowClient) {
 TEST_F(RequestRunnerTest, ClientThatTakesNothingIsLetGo) {
   config_.unread_ms_max = 200;
   llm_a_.endless = true;
-  const auto answer = std::make_shared<WholeAnswer>();
+  const auto answer = std::make_shared<KeptAnswer>();
   answer->slow = true;
   ASSERT_TRUE(Submit(Ask(true), answer).ok());
   EXPECT_EQ(answer->AwaitEnd().code(), absl::StatusCode::kCancelled);

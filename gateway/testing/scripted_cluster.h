@@ -186,21 +186,21 @@ class KeptAnswer : public AnswerSink {
     EXPECT_EQ(pieces, 0) << "text came before the grant was told";
     changed.notify_all();
   }
-  void Text(const std::string& text, Taken taken) override {
+  void Piece(const v1::GenerateResponse& piece, Taken taken) override {
     {
       std::lock_guard lock(mutex);
       EXPECT_FALSE(held) << "a second piece came before the first was taken";
-      shown += text;
+      shown += piece.text_delta();
       ++pieces;
+      if (piece.has_finish()) finish = piece.finish();
       changed.notify_all();
-      if (slow) {
+      if (slow && !piece.has_finish()) {
         held = std::move(taken);
         return;
       }
     }
     taken(!gone);
   }
-  void Finish(const v1::Finish&, Taken taken) override { taken(!gone); }
   void Disconnect() override { TakeHeld(false); }
   void End(const absl::Status& status) override {
     std::lock_guard lock(mutex);
@@ -231,23 +231,13 @@ class KeptAnswer : public AnswerSink {
   std::mutex mutex;
   std::condition_variable changed;
   std::string shown;
+  v1::Finish finish;  // the latest
   int pieces = 0;
   int granted = 0;
   bool gone = false;  // takes nothing
   bool slow = false;  // takes when told
   Taken held;
   std::optional<absl::Status> end;
-};
-
-// As KeptAnswer, with the finish of a whole answer.
-class WholeAnswer : public KeptAnswer {
- public:
-  void Finish(const v1::Finish& given, Taken taken) override {
-    finish = given;
-    KeptAnswer::Finish(given, std::move(taken));
-  }
-
-  v1::Finish finish;
 };
 
 class ScriptedCluster : public ::testing::Test {
@@ -323,7 +313,7 @@ class ScriptedCluster : public ::testing::Test {
 
   // One request from its arrival to its end; stop_ is its client's leaving.
   absl::StatusOr<v1::Finish> Run(const v1::GenerateRequest& request) {
-    const auto answer = std::make_shared<WholeAnswer>();
+    const auto answer = std::make_shared<KeptAnswer>();
     answer->gone = client_gone_;
     HEADROOM_ASSIGN_OR_RETURN(RequestRunner::Handle handle, Submit(request, answer));
     const std::stop_callback leave(stop_.get_token(), [&handle] { handle.Cancel(); });
