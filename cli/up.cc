@@ -78,10 +78,9 @@ class Cluster : public RunningService {
     HEADROOM_ASSIGN_OR_RETURN(device_,
                               worker::WorkerDevice::Create(
                                   config, {.vision = has_vision, .llm = true},
-                                  [has_vision](auto& device, const auto& model_config, DType compute, auto& needs) {
-                                    llm_worker::AddDecoderNeeds(device, model_config, compute, needs);
-                                    if (has_vision)
-                                      vision_worker::AddEncoderNeeds(device, model_config, compute, needs);
+                                  [has_vision](auto& sizes, const auto& model_config, DType compute, auto& needs) {
+                                    llm_worker::AddDecoderNeeds(sizes, model_config, compute, needs);
+                                    if (has_vision) vision_worker::AddEncoderNeeds(sizes, model_config, compute, needs);
                                   },
                                   host, process.stopping()));
     fputs(device_->plan().ToTable().c_str(), stderr);

@@ -55,8 +55,10 @@ endif()
 
 # PTX is always there, uncompressed: it is what newer cards and the emulation (tests/emulation) take.
 set(HEADROOM_NVCC_FLAGS -std=c++20 -O3 -lineinfo --compress-mode=none -Werror=all-warnings -Xcompiler=-fPIC,-fvisibility=hidden,-Wall,-Wextra)
+set(HEADROOM_MACHINE_CODE "")
 if(HEADROOM_CUDA_ARCHITECTURES STREQUAL "ship")
-  foreach(architecture 80 86 89 90 100 120)
+  set(HEADROOM_MACHINE_CODE 80 86 89 90 100 120)
+  foreach(architecture IN LISTS HEADROOM_MACHINE_CODE)
     list(APPEND HEADROOM_NVCC_FLAGS -gencode arch=compute_${architecture},code=sm_${architecture})
   endforeach()
   list(APPEND HEADROOM_NVCC_FLAGS -gencode arch=compute_120,code=compute_120)

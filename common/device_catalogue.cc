@@ -25,6 +25,8 @@ void CatalogueDevice::Declare(ConfigFields& fields) {
   fields.Bytes("context_floor", &context_floor, 0, kTiB, "driver and context of one process");
   fields.Bytes("libraries", &libraries, 0, kTiB, "workspaces and code that libraries keep");
   fields.Bytes("parallel_libraries", &parallel_libraries, 0, kTiB, "the same for what tensor parallelism adds");
+  fields.Integer("capability", &capability, 80, 999, "CUDA only: compute capability, 90 for 9.0");
+  fields.Integer("multiprocessors", &multiprocessors, 1, 1024, "CUDA only: multiprocessors");
   fields.Text("source", &source, "where the figures come from");
 }
 

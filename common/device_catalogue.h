@@ -19,6 +19,9 @@ struct CatalogueDevice {
   int64_t context_floor = 0;       // driver and context of one process
   int64_t libraries = 0;           // workspaces and code that libraries keep
   int64_t parallel_libraries = 0;  // the same for what tensor parallelism adds
+  // Of a card: what the scratch of its kernels follows from.
+  int64_t capability = 90;        // 90 for 9.0
+  int64_t multiprocessors = 192;  // more than any card has that is served
   std::string source;
 
   void Declare(ConfigFields& fields);

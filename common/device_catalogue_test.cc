@@ -6,6 +6,7 @@
 namespace headroom {
 namespace {
 
+using ::testing::AnyOf;
 using ::testing::HasSubstr;
 
 TEST(DeviceCatalogue, KnowsTheCardsAndTheirFloors) {
@@ -17,6 +18,8 @@ TEST(DeviceCatalogue, KnowsTheCardsAndTheirFloors) {
     EXPECT_GT(device->memory, int64_t{22} << 30);
     EXPECT_GT(device->context_floor, 0);
     EXPECT_FALSE(device->source.empty());
+    EXPECT_THAT(device->capability, AnyOf(80, 86, 89, 90)) << name;
+    EXPECT_LT(device->multiprocessors, catalogue.Find("cuda:24GiB")->multiprocessors) << "assumed for an unknown card";
   }
   EXPECT_EQ(catalogue.Find("rtx3090")->memory, int64_t{24} << 30);
 }
@@ -50,6 +53,7 @@ TEST(DeviceCatalogue, AFileAddsAndReplaces) {
       {"- x", "must be a mapping of device names"},
       {"x: {memory: much}", "own.yaml:1"},
       {"x: {kind: tpu}", "kind"},
+      {"x: {capability: 7}", "capability"},
       {"'x:y': {memory: 1GiB}", "a name without ':'"},
       {"x: {memory: 1GiB}\nx: {memory: 2GiB}", "own.yaml:2"},
       {"x: {memory: [1]}", "not a list"},

@@ -38,30 +38,30 @@ std::vector<LinearSpec> LinearSpecs(const model::DecoderConfig& c, DType compute
 
 }  // namespace
 
-absl::StatusOr<runtime::LinearNeeds> DecoderLinearNeeds(runtime::Device& device, const model::ModelConfig& config,
+absl::StatusOr<runtime::LinearNeeds> DecoderLinearNeeds(runtime::KernelSizes& sizes, const model::ModelConfig& config,
                                                         DType compute, int64_t tokens, int64_t logit_rows) {
   runtime::LinearNeeds needs;
   for (const LinearSpec& product : LinearSpecs(config.llm, compute, tokens, logit_rows)) {
-    HEADROOM_ASSIGN_OR_RETURN(const runtime::LinearNeeds own, runtime::DescribeLinear(device, product));
+    HEADROOM_ASSIGN_OR_RETURN(const runtime::LinearNeeds own, runtime::DescribeLinear(sizes, product));
     needs.scratch_bytes = std::max(needs.scratch_bytes, own.scratch_bytes);
     needs.library_bytes += own.library_bytes;
   }
   return needs;
 }
 
-void AddDecoderNeeds(runtime::Device& device, const model::ModelConfig& config, DType compute,
+void AddDecoderNeeds(runtime::KernelSizes& sizes, const model::ModelConfig& config, DType compute,
                      memory::KernelNeeds& needs) {
-  needs.rows = [&device](int64_t rows) { return runtime::LinearRows(device, rows); };
-  needs.llm_linear_scratch = [&device, config, compute](int64_t tokens, int64_t sequences) -> absl::StatusOr<int64_t> {
-    HEADROOM_ASSIGN_OR_RETURN(const auto products, DecoderLinearNeeds(device, config, compute, tokens, sequences));
+  needs.rows = [&sizes](int64_t rows) { return sizes.LinearRows(rows); };
+  needs.llm_linear_scratch = [&sizes, config, compute](int64_t tokens, int64_t sequences) -> absl::StatusOr<int64_t> {
+    HEADROOM_ASSIGN_OR_RETURN(const auto products, DecoderLinearNeeds(sizes, config, compute, tokens, sequences));
     return products.scratch_bytes;
   };
-  needs.llm_library = [&device, config, compute](int64_t tokens, int64_t sequences) -> absl::StatusOr<int64_t> {
-    HEADROOM_ASSIGN_OR_RETURN(const auto products, DecoderLinearNeeds(device, config, compute, tokens, sequences));
+  needs.llm_library = [&sizes, config, compute](int64_t tokens, int64_t sequences) -> absl::StatusOr<int64_t> {
+    HEADROOM_ASSIGN_OR_RETURN(const auto products, DecoderLinearNeeds(sizes, config, compute, tokens, sequences));
     return products.library_bytes;
   };
-  needs.llm_attention_scratch = [&device, head_dim = config.llm.head_dim](int64_t, int64_t) -> absl::StatusOr<int64_t> {
-    return runtime::AttentionScratchBytes(device, head_dim);
+  needs.llm_attention_scratch = [&sizes, head_dim = config.llm.head_dim](int64_t, int64_t) -> absl::StatusOr<int64_t> {
+    return sizes.AttentionScratchBytes(head_dim);
   };
 }
 

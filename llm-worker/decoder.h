@@ -24,6 +24,7 @@
 #include "model/checkpoint.h"
 #include "model/config.h"
 #include "runtime/device.h"
+#include "runtime/kernel_sizes.h"
 #include "runtime/matrix.h"
 #include "runtime/ops/linear.h"
 #include "runtime/step.h"
@@ -98,11 +99,11 @@ class Decoder {
 
 // What the decoder's products need in a step of at most so many tokens and rows of logits: the largest scratch, and
 // what libraries keep for all of them. Builds nothing.
-absl::StatusOr<runtime::LinearNeeds> DecoderLinearNeeds(runtime::Device& device, const model::ModelConfig& config,
+absl::StatusOr<runtime::LinearNeeds> DecoderLinearNeeds(runtime::KernelSizes& sizes, const model::ModelConfig& config,
                                                         DType compute, int64_t tokens, int64_t logit_rows);
 
-// Fills in what MakePlan must know about the decoder (needs.llm_…, needs.rows). `device` must outlive the needs.
-void AddDecoderNeeds(runtime::Device& device, const model::ModelConfig& config, DType compute,
+// Fills in what MakePlan must know about the decoder (needs.llm_…, needs.rows). `sizes` must outlive the needs.
+void AddDecoderNeeds(runtime::KernelSizes& sizes, const model::ModelConfig& config, DType compute,
                      memory::KernelNeeds& needs);
 
 }  // namespace headroom::llm_worker

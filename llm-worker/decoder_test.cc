@@ -45,7 +45,7 @@ absl::StatusOr<TestModel> Load(const std::string& name, DType compute) {
   request.knobs.max_model_len = kModelLen;
   request.knobs.max_num_batched_tokens = kStepTokens;
   request.knobs.block_size = 8;
-  AddDecoderNeeds(*m.device, m.config, compute, request.kernels);
+  AddDecoderNeeds(m.device->sizes(), m.config, compute, request.kernels);
   HEADROOM_ASSIGN_OR_RETURN(m.plan, memory::MakePlan(m.config, request));
   m.ledger = std::make_unique<memory::Ledger>(m.plan.device_bytes);
   m.plan.Register(*m.ledger);

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "common/status.h"
+#include "runtime/kernel_sizes.h"
 #include "runtime/ops/attention.h"
 #include "runtime/ops/elementwise.h"
 #include "runtime/ops/gather.h"
@@ -17,15 +18,9 @@
 
 namespace headroom::runtime {
 
-class Backend {
+class Backend : public KernelSizes {
  public:
-  virtual ~Backend() = default;
-
-  // Answers for a plan; the first may be called from any thread, builds nothing and is a closed form.
-  virtual int64_t LinearRows(int64_t rows) const = 0;
   virtual absl::StatusOr<int64_t> PrepareLinear(const LinearSpec& spec) = 0;
-  virtual absl::StatusOr<LinearNeeds> DescribeLinear(const LinearSpec& spec) = 0;
-  virtual int64_t AttentionScratchBytes(int64_t head_dim) const = 0;
 
   virtual absl::Status Run(const LinearArgs& args) = 0;
   virtual absl::Status Run(const LayerNormArgs& args) = 0;

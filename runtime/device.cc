@@ -5,6 +5,7 @@
 #include <climits>
 #include <cstdlib>
 
+#include "runtime/backend.h"
 #include "runtime/cpu/cpu_device.h"
 #include "runtime/cuda/plugin.h"
 
@@ -15,6 +16,8 @@ absl::StatusOr<std::unique_ptr<Device>> Device::Create(const DeviceOptions& opti
   if (options.kind == "cuda") return cuda::CreateDevice(options);
   return absl::InvalidArgumentError(absl::StrCat("unknown device kind ", options.kind, ": want cpu or cuda"));
 }
+
+KernelSizes& Device::sizes() { return backend(); }
 
 void PrepareProcess(char** argv) {
   static_cast<void>(setenv("CUDA_MODULE_LOADING", "EAGER", /*overwrite=*/0));

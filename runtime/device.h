@@ -35,8 +35,9 @@ struct DeviceOptions {
   int threads = 0;           // of a CPU; 0: the processors that this process may run on
 };
 
-// The device-specific half of the operations (backend.h).
+// The device-specific half of the operations (backend.h), and what of it a plan asks (kernel_sizes.h).
 class Backend;
+class KernelSizes;
 
 // The turn of one step on a device. Whoever holds it computes, and allocates nothing to speak of.
 class Lane {
@@ -74,6 +75,9 @@ class Device {
 
   // One compute lane per device: hold it for a whole step.
   Lane EnterLane() { return Lane(lane_); }
+
+  // Lives as long as the device.
+  KernelSizes& sizes();
 
   // For runtime/ops only.
   virtual Backend& backend() = 0;

@@ -33,32 +33,32 @@ std::vector<LinearSpec> LinearSpecs(const model::ModelConfig& config, DType comp
 
 }  // namespace
 
-absl::StatusOr<runtime::LinearNeeds> EncoderLinearNeeds(runtime::Device& device, const model::ModelConfig& config,
+absl::StatusOr<runtime::LinearNeeds> EncoderLinearNeeds(runtime::KernelSizes& sizes, const model::ModelConfig& config,
                                                         DType compute, int64_t patches, int64_t pieces) {
   runtime::LinearNeeds needs;
   for (const LinearSpec& product : LinearSpecs(config, compute, patches, pieces)) {
-    HEADROOM_ASSIGN_OR_RETURN(const runtime::LinearNeeds own, runtime::DescribeLinear(device, product));
+    HEADROOM_ASSIGN_OR_RETURN(const runtime::LinearNeeds own, runtime::DescribeLinear(sizes, product));
     needs.scratch_bytes = std::max(needs.scratch_bytes, own.scratch_bytes);
     needs.library_bytes += own.library_bytes;
   }
   return needs;
 }
 
-void AddEncoderNeeds(runtime::Device& device, const model::ModelConfig& config, DType compute,
+void AddEncoderNeeds(runtime::KernelSizes& sizes, const model::ModelConfig& config, DType compute,
                      memory::KernelNeeds& needs) {
-  needs.rows = [&device](int64_t rows) { return runtime::LinearRows(device, rows); };
+  needs.rows = [&sizes](int64_t rows) { return sizes.LinearRows(rows); };
   if (!config.vision.has_value()) return;
-  needs.vision_linear_scratch = [&device, config, compute](int64_t patches, int64_t pieces) -> absl::StatusOr<int64_t> {
-    HEADROOM_ASSIGN_OR_RETURN(const auto products, EncoderLinearNeeds(device, config, compute, patches, pieces));
+  needs.vision_linear_scratch = [&sizes, config, compute](int64_t patches, int64_t pieces) -> absl::StatusOr<int64_t> {
+    HEADROOM_ASSIGN_OR_RETURN(const auto products, EncoderLinearNeeds(sizes, config, compute, patches, pieces));
     return products.scratch_bytes;
   };
-  needs.vision_library = [&device, config, compute](int64_t patches, int64_t pieces) -> absl::StatusOr<int64_t> {
-    HEADROOM_ASSIGN_OR_RETURN(const auto products, EncoderLinearNeeds(device, config, compute, patches, pieces));
+  needs.vision_library = [&sizes, config, compute](int64_t patches, int64_t pieces) -> absl::StatusOr<int64_t> {
+    HEADROOM_ASSIGN_OR_RETURN(const auto products, EncoderLinearNeeds(sizes, config, compute, patches, pieces));
     return products.library_bytes;
   };
   const int64_t head_dim = std::max(config.vision->head_dim(), config.llm.hidden_size / config.resampler.heads);
-  needs.vision_attention_scratch = [&device, head_dim](int64_t, int64_t) -> absl::StatusOr<int64_t> {
-    return runtime::AttentionScratchBytes(device, head_dim);
+  needs.vision_attention_scratch = [&sizes, head_dim](int64_t, int64_t) -> absl::StatusOr<int64_t> {
+    return sizes.AttentionScratchBytes(head_dim);
   };
 }
 

@@ -23,6 +23,7 @@
 #include "model/image/pieces.h"
 #include "runtime/device.h"
 #include "runtime/host_matrix.h"
+#include "runtime/kernel_sizes.h"
 #include "runtime/matrix.h"
 #include "runtime/ops/linear.h"
 #include "runtime/step.h"
@@ -121,12 +122,12 @@ class Encoder {
 
 // What the encoder's products need in a step of at most so many patches and pieces: the largest scratch, and what
 // libraries keep for all of them. Builds nothing.
-absl::StatusOr<runtime::LinearNeeds> EncoderLinearNeeds(runtime::Device& device, const model::ModelConfig& config,
+absl::StatusOr<runtime::LinearNeeds> EncoderLinearNeeds(runtime::KernelSizes& sizes, const model::ModelConfig& config,
                                                         DType compute, int64_t patches, int64_t pieces);
 
 // Fills in what MakePlan must know about the encoder (needs.vision_…, needs.rows); nothing for a model without a tower.
-// `device` must outlive the needs.
-void AddEncoderNeeds(runtime::Device& device, const model::ModelConfig& config, DType compute,
+// `sizes` must outlive the needs.
+void AddEncoderNeeds(runtime::KernelSizes& sizes, const model::ModelConfig& config, DType compute,
                      memory::KernelNeeds& needs);
 
 }  // namespace headroom::vision_worker

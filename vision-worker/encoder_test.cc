@@ -38,7 +38,7 @@ absl::StatusOr<TestModel> Load(DType compute) {
   request.compute = compute;
   request.roles = {.vision = true, .llm = false};
   request.knobs.max_patches_per_step = kStepPatches;
-  AddEncoderNeeds(*m.device, m.config, compute, request.kernels);
+  AddEncoderNeeds(m.device->sizes(), m.config, compute, request.kernels);
   HEADROOM_ASSIGN_OR_RETURN(m.plan, memory::MakePlan(m.config, request));
   m.ledger = std::make_unique<memory::Ledger>(m.plan.device_bytes);
   m.plan.Register(*m.ledger);

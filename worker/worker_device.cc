@@ -115,7 +115,7 @@ absl::StatusOr<std::unique_ptr<WorkerDevice>> WorkerDevice::Create(const Cluster
   request.device.memory_bytes = config.device.memory;
   HEADROOM_RETURN_IF_ERROR(MeasureDevice(config, host, worker->device_->monitor(), request.device));
   request.roles = roles;
-  add_needs(*worker->device_, worker->model_, request.compute, request.kernels);
+  add_needs(worker->device_->sizes(), worker->model_, request.compute, request.kernels);
   absl::StatusOr<memory::Plan> plan = memory::MakePlan(worker->model_, request);
   if (absl::IsFailedPrecondition(plan.status()) && request.device.other_processes_bytes > 0) {
     return absl::FailedPreconditionError(absl::StrCat(plan.status().message(), ". ", WhatIsLacking(config, host)));

@@ -21,11 +21,12 @@
 #include "model/checkpoint.h"
 #include "model/config.h"
 #include "runtime/device.h"
+#include "runtime/kernel_sizes.h"
 
 namespace headroom::worker {
 
 // Fills in what the plan must know about the kernels of a role: AddDecoderNeeds, AddEncoderNeeds, or both.
-using AddNeeds = std::function<void(runtime::Device& device, const model::ModelConfig& config, DType compute,
+using AddNeeds = std::function<void(runtime::KernelSizes& sizes, const model::ModelConfig& config, DType compute,
                                     memory::KernelNeeds& needs)>;
 
 class WorkerDevice {

@@ -106,12 +106,15 @@ std::vector<std::string> Footnotes(const Plans& plans, bool compared) {
         "many dummy images through the vision tower at once as their few tokens fitted the token budget, and wrote out "
         "all attention scores.");
   }
+  const auto add = [&notes](const std::string& note) {
+    if (std::find(notes.begin(), notes.end(), note) == notes.end()) notes.push_back(note);
+  };
   for (const DevicePlans& device : plans.devices) {
     for (const memory::Plan& plan : device.ranks) {
-      for (const std::string& reason : plan.plan_only) {
-        const std::string note = "Plan only: " + reason + ".";
-        if (std::find(notes.begin(), notes.end(), note) == notes.end()) notes.push_back(note);
-      }
+      for (const std::string& reason : plan.plan_only) add("Plan only: " + reason + ".");
+    }
+    if (device.device.kind == "cuda") {
+      add("Assumed of GPUs: what context and libraries take beside the arena. No card has run Headroom yet.");
     }
   }
   return notes;

@@ -38,7 +38,7 @@ TEST(Figure, DevicesSideBySideWithVllm) {
   EXPECT_EQ(bars[1].headline, "out of memory at start");
   EXPECT_NE(bars[2].group, bars[0].group);
   EXPECT_EQ(bars[0].Bytes(true), bars[0].device_bytes);
-  EXPECT_THAT(figure.footnotes, Contains(StartsWith("Plan only: ")));
+  EXPECT_THAT(figure.footnotes, Contains(StartsWith("Assumed of GPUs: ")));
   EXPECT_THAT(figure.footnotes, Contains(HasSubstr("our estimate")));
 }
 

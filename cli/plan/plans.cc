@@ -5,15 +5,13 @@
 #include "common/status.h"
 #include "common/units.h"
 #include "llm-worker/server.h"
+#include "runtime/cuda/card_sizes.h"
 #include "runtime/device.h"
 #include "vision-worker/server.h"
 #include "worker/worker_device.h"
 
 namespace headroom::cli {
 namespace {
-
-constexpr char kNoCardYet[] =
-    "no card has run the CUDA backend yet, so what it takes beside the arena and for its kernels is assumed";
 
 absl::StatusOr<memory::Roles> ParseRole(const std::string& role, const model::ModelCard& card) {
   if (role == "vision") return memory::Roles{.vision = true, .llm = false};
@@ -79,20 +77,36 @@ absl::StatusOr<std::vector<CatalogueDevice>> ChosenDevices(const ClusterConfig& 
   return devices;
 }
 
-// On the CPU the kernels are asked, as a worker asks them. Elsewhere what libraries keep stands in the catalogue.
-absl::StatusOr<std::unique_ptr<runtime::Device>> AddNeeds(const Plans& plans, const PlanOptions& options,
-                                                          memory::PlanRequest& request) {
-  const bool engine_runs =
-      plans.card.served && !request.knobs.quantization && request.knobs.tensor_parallel_size.value_or(1) == 1;
-  if (!engine_runs) return nullptr;
-  runtime::DeviceOptions device_options;
-  device_options.isa = options.isa.empty() ? plans.config.device.isa : options.isa;
-  device_options.threads = static_cast<int>(plans.config.device.threads);
-  HEADROOM_ASSIGN_OR_RETURN(std::unique_ptr<runtime::Device> device, runtime::Device::Create(device_options));
+// Who answers what kernels take: the CPU itself, as a worker asks it; for a card, which need not be at hand, what is
+// known of it.
+class DeviceSizes {
+ public:
+  static absl::StatusOr<DeviceSizes> Of(const CatalogueDevice& device, const Plans& plans, const PlanOptions& options) {
+    DeviceSizes made;
+    if (device.kind == "cuda") {
+      made.card_ = std::make_unique<runtime::cuda::CardSizes>(
+          runtime::cuda::CardProperties{.capability = static_cast<int>(device.capability),
+                                        .multiprocessors = static_cast<int>(device.multiprocessors)});
+      return made;
+    }
+    runtime::DeviceOptions device_options;
+    device_options.isa = options.isa.empty() ? plans.config.device.isa : options.isa;
+    device_options.threads = static_cast<int>(plans.config.device.threads);
+    HEADROOM_ASSIGN_OR_RETURN(made.cpu_, runtime::Device::Create(device_options));
+    return made;
+  }
+  runtime::KernelSizes& get() { return card_ != nullptr ? *card_ : cpu_->sizes(); }
+
+ private:
+  std::unique_ptr<runtime::KernelSizes> card_;
+  std::unique_ptr<runtime::Device> cpu_;
+};
+
+// `request` asks `sizes` from now on.
+void AddNeeds(const Plans& plans, runtime::KernelSizes& sizes, memory::PlanRequest& request) {
   const model::ModelConfig& model = *plans.card.served;
-  if (plans.roles.llm) llm_worker::AddDecoderNeeds(*device, model, plans.compute, request.kernels);
-  if (plans.roles.vision) vision_worker::AddEncoderNeeds(*device, model, plans.compute, request.kernels);
-  return device;
+  if (plans.roles.llm) llm_worker::AddDecoderNeeds(sizes, model, plans.compute, request.kernels);
+  if (plans.roles.vision) vision_worker::AddEncoderNeeds(sizes, model, plans.compute, request.kernels);
 }
 
 absl::StatusOr<DevicePlans> PlanDevice(const Plans& plans, const PlanOptions& options, const memory::Knobs& knobs,
@@ -112,33 +126,39 @@ absl::StatusOr<DevicePlans> PlanDevice(const Plans& plans, const PlanOptions& op
   request.knobs = knobs;
   request.roles = plans.roles;
   request.compute = plans.compute;
-  std::unique_ptr<runtime::Device> cpu;
-  if (device.kind == "cpu") {
-    HEADROOM_ASSIGN_OR_RETURN(cpu, AddNeeds(plans, options, request));
+  const bool engine_runs =
+      plans.card.served && !request.knobs.quantization && request.knobs.tensor_parallel_size.value_or(1) == 1;
+  std::optional<DeviceSizes> sizes;
+  if (engine_runs) {
+    HEADROOM_ASSIGN_OR_RETURN(sizes, DeviceSizes::Of(device, plans, options));
+    AddNeeds(plans, sizes->get(), request);
   }
   absl::StatusOr<std::vector<memory::Plan>> ranks = memory::MakeRankPlans(plans.card, request);
   if (ranks.ok()) {
     result.ranks = *std::move(ranks);
-    if (device.kind == "cuda") {
-      for (memory::Plan& plan : result.ranks) plan.plan_only.emplace_back(kNoCardYet);
-    }
   } else if (absl::IsFailedPrecondition(ranks.status())) {
     result.refusal = ranks.status();
   } else {
     return ranks.status();
   }
   HEADROOM_ASSIGN_OR_RETURN(result.frontier, memory::PlanFrontier(plans.card, request));
-  result.request.kernels = {};  // it asks the device, which goes now
+  result.request.kernels = {};  // it asks `sizes`, which goes now
   return result;
 }
 
 std::vector<HostLine> HostLinesOf(const Plans& plans) {
   const bool whole_cluster = plans.roles.llm && plans.roles.vision;
-  return memory::HostLines(plans.config, {.gateway = whole_cluster,
-                                          .scheduler = whole_cluster,
-                                          .vision = plans.roles.vision && plans.card.encoder,
-                                          .llm = plans.roles.llm,
-                                          .decoder_bytes = vision_worker::DecoderBytesMax(plans.config)});
+  // With a card among them, what a card takes.
+  ClusterConfig config = plans.config;
+  if (std::any_of(plans.devices.begin(), plans.devices.end(),
+                  [](const DevicePlans& device) { return device.device.kind == "cuda"; })) {
+    config.device.kind = "cuda";
+  }
+  return memory::HostLines(config, {.gateway = whole_cluster,
+                                    .scheduler = whole_cluster,
+                                    .vision = plans.roles.vision && plans.card.encoder,
+                                    .llm = plans.roles.llm,
+                                    .decoder_bytes = vision_worker::DecoderBytesMax(plans.config)});
 }
 
 }  // namespace

@@ -48,7 +48,7 @@ TEST(PlanCommand, JsonSumsToEveryDevice) {
     ASSERT_EQ(device.at("ranks").size(), 1u);
     EXPECT_EQ(Sum(device.at("ranks")[0].at("lines")), device.at("memory_bytes").get<int64_t>());
     EXPECT_EQ(device.at("ranks")[0].at("lines").size(), 14u);
-    EXPECT_EQ(device.at("ranks")[0].at("plan_only").empty(), device.at("kind") == "cpu");
+    EXPECT_TRUE(device.at("ranks")[0].at("plan_only").empty());
     EXPECT_FALSE(device.at("frontier").empty());
   }
   EXPECT_GT(Sum(json.at("host")), kGiB);
@@ -60,7 +60,35 @@ TEST(PlanCommand, OneDeviceIsATableSeveralStandSideBySide) {
   const std::string text = PlanText(Made(options));
   EXPECT_THAT(text, HasSubstr("cpu:256MiB"));
   EXPECT_THAT(text, HasSubstr("full-length sequences"));
-  EXPECT_THAT(text, HasSubstr("plan only: no card has run the CUDA backend yet"));
+  EXPECT_THAT(text, HasSubstr("assumed: l4: total as nvidia-smi reports it with ECC on; no card has been measured"));
+}
+
+// What the backend on such a card asks for (runtime/cuda/card_sizes.h); tests/integration/test_cuda.py compares a plan
+// with what a worker reserves.
+TEST(PlanCommand, ACardHasTheScratchOfItsKernels) {
+  const Plans plans = Made(Options("tests/golden/minicpmv", {"a100-80", "h100", "l4", "cuda:24GiB"}));
+  ASSERT_TRUE(plans.fits());
+  const struct {
+    int64_t workspace, multiprocessors;
+  } expected[] = {{4 * kMiB, 108}, {32 * kMiB, 132}, {4 * kMiB, 58}, {32 * kMiB, 192}};
+  const int64_t head_dim = plans.card.served->llm.head_dim;
+  for (size_t i = 0; i < plans.devices.size(); ++i) {
+    const memory::Plan& plan = plans.devices[i].ranks.front();
+    EXPECT_EQ(plan.llm_step.linear_scratch.bytes(), expected[i].workspace + 192) << plan.device;
+    EXPECT_EQ(plan.vision_step.linear_scratch.bytes(), expected[i].workspace + 192) << plan.device;
+    EXPECT_EQ(plan.llm_step.attention_scratch.bytes(),
+              2 * expected[i].multiprocessors * 2 * 16 * (head_dim + 2) * int64_t{sizeof(float)})
+        << plan.device;
+  }
+}
+
+TEST(PlanCommand, PinnedMemoryIsAHostLineOfACard) {
+  const auto has_pinned = [](const Plans& plans) {
+    return std::any_of(plans.host.begin(), plans.host.end(),
+                       [](const HostLine& line) { return line.what == "pinned memory for copies"; });
+  };
+  EXPECT_TRUE(has_pinned(Made(Options("tests/golden/minicpmv", {"l4"}))));
+  EXPECT_FALSE(has_pinned(Made(Options("tests/golden/minicpmv", {"cpu:256MiB"}))));
 }
 
 TEST(PlanCommand, WhatDoesNotFitSaysWhatWould) {
@@ -155,7 +183,7 @@ TEST(PlanCommand, EveryKnownModelOnEveryDevice) {
           int64_t sum = 0;
           for (const memory::PlanLine& line : plan.lines) sum += line.bytes;
           EXPECT_EQ(sum, plan.device_bytes);
-          EXPECT_EQ(plan.plan_only.empty(), device.kind == "cpu" && plans->card.served && ranks == 1);
+          EXPECT_EQ(plan.plan_only.empty(), plans->card.served && ranks == 1);
         }
         if (!plans->fits()) {
           EXPECT_THAT(std::string(plans->devices[0].refusal.message()), HasSubstr(" needs "));

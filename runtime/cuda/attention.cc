@@ -27,9 +27,7 @@ bool IsAligned(const KvView& kv) {
 
 }  // namespace
 
-int64_t CudaBackend::AttentionScratchBytes(int64_t head_dim) const {
-  return DecodeScratchBytes(int64_t{kDecodeBlocks} * grid_.multiprocessors, head_dim);
-}
+int64_t CudaBackend::AttentionScratchBytes(int64_t head_dim) const { return sizes_.AttentionScratchBytes(head_dim); }
 
 absl::Status CudaBackend::Run(const AttentionArgs& args) {
   const DenseAttention dense = {

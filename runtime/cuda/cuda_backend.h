@@ -4,6 +4,7 @@
 
 #include "common/status.h"
 #include "runtime/backend.h"
+#include "runtime/cuda/card_sizes.h"
 #include "runtime/cuda/cuda_lane.h"
 #include "runtime/cuda/kernels/grid.h"
 #include "runtime/cuda/products.h"
@@ -12,8 +13,8 @@ namespace headroom::runtime::cuda {
 
 class CudaBackend : public Backend {
  public:
-  CudaBackend(CudaLane& lane, Products& products, int multiprocessors)
-      : lane_(lane), products_(products), grid_{lane.stream(), multiprocessors} {}
+  CudaBackend(CudaLane& lane, Products& products, const CardProperties& card)
+      : lane_(lane), products_(products), sizes_(card), grid_{lane.stream(), card.multiprocessors} {}
 
   // attention.cc
   int64_t AttentionScratchBytes(int64_t head_dim) const override;
@@ -44,10 +45,9 @@ class CudaBackend : public Backend {
   absl::Status Run(const SampleArgs& args) override;
 
  private:
-  int64_t LinearScratchBytes() const;
-
   CudaLane& lane_;
   Products& products_;
+  CardSizes sizes_;
   const Grid grid_;
 };
 

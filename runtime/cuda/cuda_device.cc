@@ -15,7 +15,12 @@
 namespace headroom::runtime::cuda {
 namespace {
 
+constexpr int kDriverMin = 580;    // the first that knows CUDA 13
 constexpr int kCapabilityMin = 8;  // major: bf16 products and cp.async
+
+CardProperties PropertiesOf(const cudaDeviceProp& card) {
+  return {.capability = 10 * card.major + card.minor, .multiprocessors = card.multiProcessorCount};
+}
 
 class Cuda : public Device {
  public:
@@ -27,7 +32,7 @@ class Cuda : public Device {
         memory_(std::move(memory)),
         lane_(std::move(lane)),
         products_(std::move(products)),
-        backend_(*lane_, *products_, card.multiProcessorCount) {}
+        backend_(*lane_, *products_, PropertiesOf(card)) {}
 
   std::string Describe() const override { return description_; }
   memory::DeviceMemory& memory() override { return *memory_; }
@@ -46,12 +51,32 @@ class Cuda : public Device {
   CudaBackend backend_;
 };
 
+// "12.4" of 12040.
+std::string VersionName(int version) { return absl::StrCat(version / 1000, ".", version % 1000 / 10); }
+
+// What is there and what is needed, in the words by which drivers are installed.
+std::string WhyNoCard(cudaError_t error) {
+  if (error == cudaSuccess || error == cudaErrorNoDevice) {
+    return "the driver shows no card (CUDA_VISIBLE_DEVICES, or the container asked for none)";
+  }
+  int driver = 0, runtime = 0;
+  static_cast<void>(cudaDriverGetVersion(&driver));
+  static_cast<void>(cudaRuntimeGetVersion(&runtime));
+  if (error != cudaErrorInsufficientDriver && driver != 0) return cudaGetErrorString(error);
+  const std::string needed =
+      absl::StrCat("CUDA ", VersionName(runtime), " needs an NVIDIA driver of version ", kDriverMin, " or newer");
+  if (driver == 0) {
+    return absl::StrCat("no NVIDIA driver was found; ", needed,
+                        " on the host, and in a container NVIDIA's runtime, which brings it in");
+  }
+  return absl::StrCat("its driver knows CUDA up to ", VersionName(driver), "; ", needed);
+}
+
 absl::StatusOr<cudaDeviceProp> FindCard() {
   int count = 0;
   if (const cudaError_t error = cudaGetDeviceCount(&count); error != cudaSuccess || count < 1) {
     return absl::FailedPreconditionError(
-        absl::StrCat("device.kind is cuda, and this machine has no card that can be used: ",
-                     error != cudaSuccess ? cudaGetErrorString(error) : "no card is visible (CUDA_VISIBLE_DEVICES)"));
+        absl::StrCat("device.kind is cuda, and this machine has no card that can be used: ", WhyNoCard(error)));
   }
   cudaDeviceProp card{};
   HEADROOM_RETURN_IF_ERROR(CudaStatus(cudaGetDeviceProperties(&card, 0), "asking for the card's properties"));
@@ -77,7 +102,8 @@ absl::StatusOr<std::unique_ptr<Device>> CreateCudaDevice(const DeviceOptions&) {
                               if (raw != nullptr) raw->CountReserved(bytes);
                             }));
   HEADROOM_ASSIGN_OR_RETURN(std::unique_ptr<CudaLane> lane, CudaLane::Create());
-  HEADROOM_ASSIGN_OR_RETURN(std::unique_ptr<Products> products, Products::Create(10 * card.major + card.minor));
+  HEADROOM_ASSIGN_OR_RETURN(std::unique_ptr<Products> products,
+                            Products::Create(ProductWorkspaceBytes(PropertiesOf(card).capability)));
   if (monitor != nullptr) HEADROOM_RETURN_IF_ERROR(monitor->CountOpening());
   return std::make_unique<Cuda>(card, std::move(monitor), std::move(memory), std::move(lane), std::move(products));
 }

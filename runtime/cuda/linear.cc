@@ -8,8 +8,6 @@
 namespace headroom::runtime::cuda {
 namespace {
 
-constexpr int64_t kScratchAlignment = 64;
-
 ProductShape ShapeOf(const LinearSpec& spec, int64_t rows) {
   return {.rows = rows,
           .n = spec.n,
@@ -36,16 +34,9 @@ ProductShape ShapeOf(const LinearArgs& args) {
 
 }  // namespace
 
-int64_t CudaBackend::LinearRows(int64_t rows) const { return RowBucket(rows); }
+int64_t CudaBackend::LinearRows(int64_t rows) const { return sizes_.LinearRows(rows); }
 
-// Scratch is aligned to 64 bytes, the library's workspace inside of it to more.
-int64_t CudaBackend::LinearScratchBytes() const {
-  return products_.workspace_bytes() + Products::kWorkspaceAlignment - kScratchAlignment;
-}
-
-absl::StatusOr<LinearNeeds> CudaBackend::DescribeLinear(const LinearSpec& spec) {
-  return LinearNeeds{.scratch_bytes = spec.rows_max > 0 ? LinearScratchBytes() : 0, .library_bytes = 0};
-}
+absl::StatusOr<LinearNeeds> CudaBackend::DescribeLinear(const LinearSpec& spec) { return sizes_.DescribeLinear(spec); }
 
 absl::StatusOr<int64_t> CudaBackend::PrepareLinear(const LinearSpec& spec) {
   for (int64_t rows = 1; rows <= RowBucket(spec.rows_max); rows = RowBucket(rows + 1)) {
@@ -56,9 +47,10 @@ absl::StatusOr<int64_t> CudaBackend::PrepareLinear(const LinearSpec& spec) {
 }
 
 absl::Status CudaBackend::Run(const LinearArgs& args) {
-  if (args.scratch.bytes < LinearScratchBytes() || !args.scratch.data.IsMultipleOf(kScratchAlignment)) {
+  const int64_t needed = sizes_.LinearScratchBytes();
+  if (args.scratch.bytes < needed || !args.scratch.data.IsMultipleOf(CardSizes::kScratchAlignment)) {
     return absl::InvalidArgumentError(absl::StrCat("Linear: scratch has ", args.scratch.bytes, " bytes, needed: ",
-                                                   LinearScratchBytes(), " aligned to ", kScratchAlignment));
+                                                   needed, " aligned to ", CardSizes::kScratchAlignment));
   }
   const int64_t scratch = static_cast<int64_t>(memory::DeviceAddress::Of(args.scratch.data));
   const ProductPointers pointers = {
@@ -66,7 +58,7 @@ absl::Status CudaBackend::Run(const LinearArgs& args) {
       .weight = PointerTo<const void>(args.weight.data),
       .bias = PointerTo(args.bias),
       .y = PointerTo<float>(args.y.data),
-      .workspace = PointerTo<void>(args.scratch.data + (RoundUp(scratch, Products::kWorkspaceAlignment) - scratch))};
+      .workspace = PointerTo<void>(args.scratch.data + (RoundUp(scratch, kProductWorkspaceAlignment) - scratch))};
   HEADROOM_ASSIGN_OR_RETURN(const bool computed, products_.Run(ShapeOf(args), pointers, lane_.stream()));
   return lane_.Launched("Linear", computed ? cudaSuccess
                                            : LaunchProduct(grid_, In(args.x), In(args.weight), args.weight_is_kn,

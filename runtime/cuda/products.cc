@@ -7,10 +7,6 @@
 namespace headroom::runtime::cuda {
 namespace {
 
-constexpr int kHopper = 90;
-constexpr int64_t kWorkspaceBytes = int64_t{4} << 20;
-constexpr int64_t kWorkspaceBytesFromHopper = int64_t{32} << 20;
-
 absl::Status BlasStatus(cublasStatus_t status, const char* what) {
   if (status == CUBLAS_STATUS_SUCCESS) return absl::OkStatus();
   const std::string message = absl::StrCat("cuda: cuBLASLt, ", what, ": ", cublasLtGetStatusString(status));
@@ -126,8 +122,8 @@ struct Products::Plan {
 
 Products::Products(int64_t workspace_bytes) : workspace_bytes_(workspace_bytes) {}
 
-absl::StatusOr<std::unique_ptr<Products>> Products::Create(int capability) {
-  std::unique_ptr<Products> products(new Products(capability >= kHopper ? kWorkspaceBytesFromHopper : kWorkspaceBytes));
+absl::StatusOr<std::unique_ptr<Products>> Products::Create(int64_t workspace_bytes) {
+  std::unique_ptr<Products> products(new Products(workspace_bytes));
   HEADROOM_RETURN_IF_ERROR(BlasStatus(cublasLtCreate(&products->handle_), "opening the library"));
   return products;
 }

@@ -35,19 +35,15 @@ struct ProductPointers {
   const void* weight = nullptr;
   const float* bias = nullptr;
   float* y = nullptr;
-  void* workspace = nullptr;  // workspace_bytes()
+  void* workspace = nullptr;
 };
 
 // Thread-safe.
 class Products {
  public:
-  // `capability`: of the card, 90 for 9.0.
-  static absl::StatusOr<std::unique_ptr<Products>> Create(int capability);
+  // Every product works in `workspace_bytes` at a multiple of kProductWorkspaceAlignment (card_sizes.h).
+  static absl::StatusOr<std::unique_ptr<Products>> Create(int64_t workspace_bytes);
   ~Products();
-
-  // What every product gets to work in, NVIDIA's advice for cuBLAS; and what a pointer to it is a multiple of.
-  int64_t workspace_bytes() const { return workspace_bytes_; }
-  static constexpr int64_t kWorkspaceAlignment = 256;
 
   // Chooses the algorithm, which stays.
   absl::Status Prepare(const ProductShape& shape);

@@ -53,9 +53,9 @@ absl::StatusOr<int64_t> PrepareLinear(Device& device, const LinearSpec& spec) {
   return device.backend().PrepareLinear(dense);
 }
 
-absl::StatusOr<LinearNeeds> DescribeLinear(Device& device, const LinearSpec& spec) {
+absl::StatusOr<LinearNeeds> DescribeLinear(KernelSizes& sizes, const LinearSpec& spec) {
   HEADROOM_ASSIGN_OR_RETURN(const LinearSpec dense, Checked(spec));
-  return device.backend().DescribeLinear(dense);
+  return sizes.DescribeLinear(dense);
 }
 
 }  // namespace headroom::runtime

@@ -55,6 +55,6 @@ struct LinearNeeds {
   int64_t library_bytes = 0;  // what libraries keep for it outside of the arena once it is built, at most
 };
 // What PrepareLinear would take, without building anything: for a plan that considers several sizes.
-absl::StatusOr<LinearNeeds> DescribeLinear(Device& device, const LinearSpec& spec);
+absl::StatusOr<LinearNeeds> DescribeLinear(KernelSizes& sizes, const LinearSpec& spec);
 
 }  // namespace headroom::runtime

@@ -191,7 +191,7 @@ TEST_F(LinearTest, WhatIsDescribedIsWhatIsPrepared) {
       for (const int64_t rows : {1, 8, 9, 64, 1100}) {
         const LinearSpec spec = {
             .n = 192, .k = 128, .dtype = dtype, .rows_max = rows, .bias = true, .weight_is_kn = weight_is_kn};
-        const auto needs = DescribeLinear(device(), spec);
+        const auto needs = DescribeLinear(device().sizes(), spec);
         const auto scratch = PrepareLinear(device(), spec);
         ASSERT_TRUE(needs.ok() && scratch.ok()) << needs.status() << scratch.status();
         EXPECT_EQ(needs->scratch_bytes, *scratch) << rows;
@@ -205,7 +205,7 @@ TEST_F(LinearTest, WhatIsDescribedIsWhatIsPrepared) {
       }
     }
   }
-  EXPECT_FALSE(DescribeLinear(device(), {.n = 0, .k = 1, .rows_max = 1}).ok());
+  EXPECT_FALSE(DescribeLinear(device().sizes(), {.n = 0, .k = 1, .rows_max = 1}).ok());
 }
 
 }  // namespace

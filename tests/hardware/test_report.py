@@ -33,6 +33,35 @@ def report(unpacked, out, *arguments, **variables):
     return done.returncode, json.loads((out / "summary.json").read_text())["parts"], done.stdout + done.stderr
 
 
+# Takes what the real tool takes (2025.3.1), and ends as it does: with the program's exit status, or 9 for what it found.
+SANITIZER = """#!/bin/sh
+[ "$1 $3 $4 $5 $6" = "--tool --nvtx yes --error-exitcode 9" ] || exit 2
+case "$2" in memcheck | racecheck | initcheck) ;; *) exit 2 ;; esac
+echo "========= COMPUTE-SANITIZER $2"
+shift 6
+"$@" --gtest_list_tests || exit
+exit $FOUND
+"""
+
+
+@pytest.mark.parametrize("found, said", [("0", "as expected"), ("9", "NOT AS EXPECTED")])
+def test_compute_sanitizer_is_asked_where_it_is(unpacked, tmp_path, found, said):
+    """A stand-in: the real one needs a driver. Only this part is looked at, so the others get no time."""
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    (tools / "compute-sanitizer").write_text(SANITIZER)
+    (tools / "compute-sanitizer").chmod(0o755)
+    code = ("import importlib.machinery, importlib.util, sys; loader = importlib.machinery.SourceFileLoader('report', sys.argv[1]);"
+            "report = importlib.util.module_from_spec(importlib.util.spec_from_loader('report', loader)); loader.exec_module(report);"
+            "report.Report(sys.argv[2], 5).sanitizer()")
+    environment = {"PATH": f"{tools}:/usr/bin:/bin", "LD_LIBRARY_PATH": str(EMULATED), "FOUND": found}
+    subprocess.run(["python3", "-c", code, unpacked / "hardware-report", tmp_path / "out"], env=environment, check=True)
+    assert json.loads((tmp_path / "out" / "summary.json").read_text())["parts"] == {"sanitizer": said}
+    text = (tmp_path / "out" / "sanitizer.txt").read_text()
+    for tool in ("memcheck", "racecheck", "initcheck"):
+        assert f"COMPUTE-SANITIZER {tool}" in text
+
+
 def test_a_card_that_is_well(unpacked, tmp_path):
     status, parts, output = report(unpacked, tmp_path / "out", "--minutes", "30")
     assert parts == PARTS, output

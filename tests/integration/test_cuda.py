@@ -1,4 +1,5 @@
 """The same programs on a card: device.kind cuda, the emulated libraries in front of the toolkit's (tests/emulation). What a user sees is what the CPU shows."""
+import json
 import os
 import pathlib
 import subprocess
@@ -60,11 +61,45 @@ def test_ledger_is_that_of_the_card(on_card):
         assert 'headroom_memory_device_bytes{device="cuda"} 1073741824' in answer.read().decode()
 
 
-def test_without_a_card_the_start_says_so():
-    """Without the emulation in front, libcudart finds no driver, or there is no libcudart."""
+def test_plan_of_the_card_is_what_workers_reserve(on_card, mode, tmp_path):
+    """`headroom plan` has no card: it knows the emulated one from a file, as any other from the catalogue."""
+    devices = tmp_path / "devices.yaml"
+    devices.write_text("emulated: {memory: 1GiB, context_floor: 512MiB, libraries: 128MiB, capability: 80, multiprocessors: 108}\n")
+    for worker in on_card.status().cluster.workers:
+        role = "all" if mode == "up" else {api.common_pb2.ROLE_VISION: "vision", api.common_pb2.ROLE_LLM: "llm"}[worker.roles[0]]
+        command = [str(binary_dir() / "headroom"), "plan", *on_card.flags(), "--devices", str(devices), "--device", "emulated", "--role", role, "--json"]
+        planned = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        assert planned.returncode == 0, planned.stderr
+        lines = json.loads(planned.stdout)["devices"][0]["ranks"][0]["lines"]
+        assert {line["component"]: line["bytes"] for line in lines} == {line.component: line.planned_bytes for line in worker.ledger.lines}
+        reserved = {line.component: line.reserved_bytes for line in worker.ledger.lines}
+        for line in lines:
+            # What pools have promised goes up and down.
+            if line["component"] not in ("kv_pool", "embedding_store"):
+                assert reserved[line["component"]] in (line["bytes"], 0), line
+        assert reserved["llm_workspace" if role != "vision" else "vision_workspace"] > 4 << 20, "cuBLASLt's workspace lies in it"
+
+
+def refused_start(**variables):
+    """What a start says that ends at the card."""
     command = [str(binary_dir() / "headroom"), "up", "--config", str(ROOT / "deploy" / "demo.yaml"), "--set", "device.kind=cuda",
                "--set", f"model.path={DEMO_MODEL}"]
-    environment = guarded_environment({"CUDA_VISIBLE_DEVICES": ""})
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, env=guarded_environment(variables))
     assert ended.returncode != 0
-    assert "no card that can be used" in ended.stderr or "libraries do not load" in ended.stderr, ended.stderr
+    return ended.stderr
+
+
+def test_without_a_card_the_start_says_so():
+    """Without the emulation in front, libcudart finds no driver (or, on a machine with a card, is shown none), or there is no libcudart."""
+    said = refused_start(CUDA_VISIBLE_DEVICES="")
+    assert "no NVIDIA driver was found; CUDA 13.0 needs an NVIDIA driver of version 580 or newer" in said or "libraries do not load" in said or \
+        "the driver shows no card" in said, said
+
+
+def test_an_old_driver_is_named_with_what_is_needed():
+    said = refused_start(**CARD, EMULATED_GPU_DRIVER="12040")
+    assert "its driver knows CUDA up to 12.4; CUDA 13.0 needs an NVIDIA driver of version 580 or newer" in said, said
+
+
+def test_a_container_without_its_card_is_told_apart():
+    assert "the driver shows no card" in refused_start(**CARD, CUDA_VISIBLE_DEVICES="")

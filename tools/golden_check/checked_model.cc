@@ -48,8 +48,8 @@ absl::StatusOr<CheckedModel> LoadCheckedModel(const model::ModelConfig& config, 
   request.knobs.block_size = options.block_size;
   if (config.vision.has_value()) request.knobs.max_patches_per_step = options.max_patches_per_step;
   if (config.vision.has_value()) request.knobs.embedding_store_pieces = 1;
-  vision_worker::AddEncoderNeeds(*m.device, config, options.compute, request.kernels);
-  llm_worker::AddDecoderNeeds(*m.device, config, options.compute, request.kernels);
+  vision_worker::AddEncoderNeeds(m.device->sizes(), config, options.compute, request.kernels);
+  llm_worker::AddDecoderNeeds(m.device->sizes(), config, options.compute, request.kernels);
   HEADROOM_ASSIGN_OR_RETURN(m.plan, SmallestPlan(config, request));
 
   m.ledger = std::make_unique<memory::Ledger>(m.plan.device_bytes);

@@ -1,13 +1,10 @@
 """Kernels as ptxas assembles them: registers, stack frame and spills of each, for each architecture."""
 import dataclasses
 import re
-import struct
 import subprocess
 import tempfile
 
-FAT_BINARY = struct.pack('<I', 0xba55ed50)
-PTX = 1  # kind of an entry
-COMPRESSED = 0x2000 | 0x8000  # flags of an entry: LZ4, Zstandard
+import fat_binary
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,23 +22,7 @@ def target_of(ptx):
 
 def embedded(data):
     """The PTX of each fat binary in an object, library or program: a list of {target: text}."""
-    modules = []
-    at = data.find(FAT_BINARY)
-    while at >= 0:
-        header, size = struct.unpack_from('<HQ', data, at + 6)
-        entry, end, texts = at + header, at + header + size, {}
-        while entry < end:
-            kind, entry_header, entry_size = struct.unpack_from('<HxxIQ', data, entry)
-            target, flags = struct.unpack_from('<I', data, entry + 28)[0], struct.unpack_from('<Q', data, entry + 40)[0]
-            if kind == PTX:
-                if flags & COMPRESSED:
-                    raise ValueError('its PTX is compressed; build with --compress-mode=none')
-                text = data[entry + entry_header:entry + entry_header + entry_size]
-                texts[target] = text.split(b'\0')[0].decode()
-            entry += entry_header + entry_size
-        if texts:
-            modules.append(texts)
-        at = data.find(FAT_BINARY, at + 1)
+    modules = [texts for texts in ({entry.target: entry.text() for entry in entries if entry.is_ptx} for entries in fat_binary.read(data)) if texts]
     if not modules:
         raise ValueError('it holds no PTX')
     return modules

@@ -6,6 +6,8 @@
 
 #include <cstdint>
 
+#include "runtime/cuda/kernels/decode_scratch.h"
+
 namespace headroom::runtime::cuda {
 
 // The bytes of an AttentionSegment and of a PagedSequence.
@@ -61,14 +63,6 @@ constexpr bool HasTensorKernel(int64_t head_dim) {
   return head_dim == 32 || head_dim == 64 || head_dim == 72 || head_dim == 80 || head_dim == 96 || head_dim == 128;
 }
 
-// Blocks of a decode launch on each multiprocessor: as many as shared memory has room for on compute capability 8.0
-// with heads of 128.
-inline constexpr int kDecodeBlocks = 2;
-
-// Partial results of split sequences: two a block of the decode kernel, of up to kDecodeRowsMax query rows. Whatever
-// the lengths: blocks share out all keys of a step in equal parts, so that only the first and the last sequence of a
-// block can be another block's as well.
-inline constexpr int kDecodeRowsMax = 16;
 // Query rows that the decode kernel computes at once, for so many heads that share keys.
 constexpr int DecodeRows(int64_t group) { return group <= 8 ? 8 : kDecodeRowsMax; }
 
@@ -76,9 +70,6 @@ constexpr int DecodeRows(int64_t group) { return group <= 8 ? 8 : kDecodeRowsMax
 // half a tile of flash attention, which splits no keys, so that the last tokens of a long prompt would keep one block a
 // kv head busy.
 inline constexpr int64_t kDecodedRowsMax = 64;
-constexpr int64_t DecodeScratchBytes(int64_t decode_blocks, int64_t head_dim) {
-  return decode_blocks * 2 * int64_t{kDecodeRowsMax} * (head_dim + 2) * static_cast<int64_t>(sizeof(float));
-}
 
 // f32 products, any head size, any types.
 cudaError_t LaunchPlainAttention(const DenseAttention& args, cudaStream_t stream);

@@ -57,6 +57,8 @@ constexpr ErrorText kErrors[] = {
      "part or all of the requested memory range is already mapped"},
     {cudaErrorHostMemoryNotRegistered, "cudaErrorHostMemoryNotRegistered",
      "pointer does not correspond to a registered memory region"},
+    {cudaErrorInsufficientDriver, "cudaErrorInsufficientDriver",
+     "CUDA driver version is insufficient for CUDA runtime version"},
     {cudaErrorAssert, "cudaErrorAssert", "device-side assert triggered"},
     {cudaErrorHardwareStackError, "cudaErrorHardwareStackError", "hardware stack error"},
     {cudaErrorMisalignedAddress, "cudaErrorMisalignedAddress", "misaligned address"},
@@ -71,6 +73,12 @@ constexpr ErrorText kErrors[] = {
      "capture was not ended in the same stream as it began"},
     {cudaErrorIllegalState, "cudaErrorIllegalState", "the operation cannot be performed in the present state"},
 };
+
+// A driver serves every CUDA of its major version.
+bool DriverIsOld() {
+  constexpr int kMajor = 1000;
+  return GetSettings().driver != 0 && GetSettings().driver / kMajor < kVersion / kMajor;
+}
 
 const ErrorText* Find(cudaError_t error) {
   for (const ErrorText& entry : kErrors) {
@@ -87,6 +95,7 @@ cudaError_t Note(cudaError_t error) {
 }
 
 cudaError_t Enter() {
+  if (DriverIsOld()) return cudaErrorInsufficientDriver;
   if (VisibleNumbers().empty()) return cudaErrorNoDevice;
   if (CurrentDevice().error() != cudaSuccess) return CurrentDevice().error();
   return CurrentDevice().UseContext();
@@ -119,11 +128,12 @@ cudaError_t cudaRuntimeGetVersion(int* version) {
   return cudaSuccess;
 }
 cudaError_t cudaDriverGetVersion(int* version) {
-  *version = kVersion;
+  *version = GetSettings().driver != 0 ? GetSettings().driver : kVersion;
   return cudaSuccess;
 }
 
 cudaError_t cudaGetDeviceCount(int* count) {
+  if (DriverIsOld()) return Note(cudaErrorInsufficientDriver);
   *count = static_cast<int>(VisibleNumbers().size());
   return *count > 0 ? cudaSuccess : Note(cudaErrorNoDevice);
 }

@@ -82,6 +82,7 @@ Settings ReadSettings(const char* (*variable)(const char* name)) {
   number("EMULATED_GPU_COUNT", s.count);
   number("EMULATED_GPU_MEMORY", s.memory, "bytes");
   number("EMULATED_GPU_SMS", s.multiprocessors);
+  number("EMULATED_GPU_DRIVER", s.driver);
   number("EMULATED_GPU_CONTEXT", s.context, "bytes");
   number("EMULATED_GPU_GRAPH", s.graph, "bytes");
   number("EMULATED_GPU_OTHERS", s.others, "bytes");

@@ -29,6 +29,7 @@ struct Settings {
   uint64_t memory = 8ull << 30;       // EMULATED_GPU_MEMORY, bytes or with KiB, MiB, GiB
   int capability = 80;                // EMULATED_GPU_CAPABILITY, "8.0"
   int multiprocessors = 108;          // EMULATED_GPU_SMS
+  int driver = 0;                     // EMULATED_GPU_DRIVER, 12040: the newest CUDA that it knows; 0: this one
   std::string name = "Emulated GPU";  // EMULATED_GPU_NAME: devices of one name and number are one card
   std::string state;                // EMULATED_GPU_STATE: folder in which processes meet; empty: this process is alone
   uint64_t context = 400ull << 20;  // EMULATED_GPU_CONTEXT: what a process takes before it asks for anything
