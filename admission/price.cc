@@ -14,6 +14,10 @@ absl::Status CheckInput(const PriceInput& input) {
   HEADROOM_RETURN_IF_ERROR(
       CheckRange("prompt and answer tokens", input.prompt_tokens + input.max_tokens, 2, kSequenceTokensMax));
   HEADROOM_RETURN_IF_ERROR(CheckRange("block_size", input.block_size, 1, kSequenceTokensMax));
+  HEADROOM_RETURN_IF_ERROR(CheckRange("choices", input.choices, 1, kChoicesMax));
+  HEADROOM_RETURN_IF_ERROR(CheckRange("logprobs", input.answer_logprobs, 0, kLogprobsMax));
+  HEADROOM_RETURN_IF_ERROR(CheckRange("prompt logprobs", input.prompt_logprobs, 0, kLogprobsMax));
+  HEADROOM_RETURN_IF_ERROR(CheckRange("changed ids", input.changed_ids, 0, kSequenceTokensMax));
   HEADROOM_RETURN_IF_ERROR(CheckRange("image_tokens", input.image_tokens, 0, input.prompt_tokens));
   HEADROOM_RETURN_IF_ERROR(CheckRange("images", input.images, 0, kImagesMax));
   if (input.images == 0) {
@@ -29,6 +33,11 @@ absl::Status CheckInput(const PriceInput& input) {
 }
 
 }  // namespace
+
+int64_t ChoiceBlocks(int64_t prompt_tokens, int64_t max_tokens, int64_t choices, int64_t block_size) {
+  const int64_t common = choices == 1 ? 0 : prompt_tokens / block_size;
+  return common + choices * (CeilDiv(prompt_tokens + max_tokens, block_size) - common);
+}
 
 absl::StatusOr<Price> ComputePrice(const PriceInput& input) {
   HEADROOM_RETURN_IF_ERROR(CheckInput(input));
@@ -50,11 +59,15 @@ absl::StatusOr<Price> ComputePrice(const PriceInput& input) {
                              .host_bytes = input.compressed_bytes + input.decoded_bytes};
     HEADROOM_RETURN_IF_ERROR(ValidateResources(*price.vision));
   }
-  // In bounds: tokens ≤ 2^31 and embedding_bytes ≤ kDimensionMax.
-  price.llm = Resources{.slots = 1,
-                        .kv_blocks = CeilDiv(price.sequence_tokens, input.block_size),
-                        .host_bytes = embedding_bytes + price.sequence_tokens * int64_t{sizeof(int32_t)} +
-                                      input.max_tokens * kTokenEventBytes};
+  // In bounds: tokens ≤ 2^31, choices ≤ 2^10, logprobs ≤ 2^7 and embedding_bytes ≤ kDimensionMax.
+  const int64_t choice_bytes = price.sequence_tokens * int64_t{sizeof(int32_t)} +
+                               input.max_tokens * (kTokenEventBytes + LogprobBytes(input.answer_logprobs)) +
+                               input.changed_ids * kChangeBytes;
+  price.llm =
+      Resources{.slots = input.choices,
+                .kv_blocks = ChoiceBlocks(input.prompt_tokens, input.max_tokens, input.choices, input.block_size),
+                .host_bytes = embedding_bytes + input.choices * choice_bytes +
+                              input.prompt_tokens * LogprobBytes(input.prompt_logprobs)};
   HEADROOM_RETURN_IF_ERROR(ValidateResources(*price.llm));
   return price;
 }

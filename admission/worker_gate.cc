@@ -24,6 +24,12 @@ void ActiveLeg::Settle() {
   if (WorkerGate* gate = std::exchange(gate_, nullptr)) gate->SettleLeg(key_);
 }
 
+void ActiveLeg::GiveBack(const Resources& part) {
+  HEADROOM_CHECK(active()) << "a settled leg gives back";
+  gate_->GiveBack(key_, part);
+  resources_ -= part;
+}
+
 absl::Status ActiveLeg::AddUsed(const Resources& delta) {
   HEADROOM_CHECK(active()) << "AddUsed on a settled leg";
   return gate_->AddUsed(key_, delta);
@@ -145,6 +151,18 @@ void WorkerGate::SettleLeg(const LegKey& key) {
   settled_.insert(key);
   settled_order_.push_back({key, now + options_.settled_memory});
   Publish({.kind = GateEvent::Kind::kSettled, .leg = key});
+}
+
+void WorkerGate::GiveBack(const LegKey& key, const Resources& part) {
+  std::lock_guard lock(mutex_);
+  auto found = active_.find(key);
+  HEADROOM_CHECK(found != active_.end());
+  Entry& entry = found->second;
+  const Resources left = entry.resources - part;
+  HEADROOM_CHECK(part == ClampedAtZero(part) && Fits(entry.used, left)) << "a leg gives back what it uses";
+  entry.resources = left;
+  reserved_ -= part;
+  Publish({.kind = GateEvent::Kind::kActivated, .leg = key, .resources = left});
 }
 
 absl::Status WorkerGate::AddUsed(const LegKey& key, const Resources& delta) {

@@ -6,7 +6,7 @@
 // from outside, and a scheduler grants nothing before the worker has acknowledged its epoch on the link.
 //
 // Every activation, settlement and state change is an event, numbered from 1 without gaps; the listener (WorkerLink)
-// passes them to the scheduler.
+// passes them to the scheduler. A leg that gives a part back is told as an activation with what is left of it.
 #pragma once
 
 #include <cstdint>
@@ -39,7 +39,7 @@ class ActiveLeg {
   // False after Settle, after a move, and for a default-made one.
   bool active() const { return gate_ != nullptr; }
   const LegKey& key() const { return key_; }
-  // What was promised; stays readable after Settle.
+  // What was promised and not given back; stays readable after Settle.
   const Resources& resources() const { return resources_; }
 
   // Optional bookkeeping of what the leg really uses. `delta` may be negative. RESOURCE_EXHAUSTED, and nothing changes,
@@ -47,6 +47,8 @@ class ActiveLeg {
   absl::Status AddUsed(const Resources& delta);
   Resources used() const;
 
+  // Gives a part of what was promised back at once, of what it does not use: a programmer error otherwise.
+  void GiveBack(const Resources& part);
   // Gives the resources back at once. Idempotent.
   void Settle();
 
@@ -149,6 +151,7 @@ class WorkerGate {
   void ForgetSettled(TimePoint now);
   void Publish(GateEvent event);
   void SettleLeg(const LegKey& key);
+  void GiveBack(const LegKey& key, const Resources& part);
   absl::Status AddUsed(const LegKey& key, const Resources& delta);
   Resources Used(const LegKey& key) const;
 

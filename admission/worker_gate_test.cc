@@ -137,6 +137,27 @@ TEST_F(WorkerGateTest, UsedNeverExceedsReserved) {
   EXPECT_DEATH((void)leg->AddUsed({.kv_blocks = -7}), "gives back more");
 }
 
+TEST_F(WorkerGateTest, APartGivenBackIsRoomForOthersAndIsTold) {
+  std::vector<GateEvent> events;
+  gate_->SetListener([&](const GateEvent& event) { events.push_back(event); });
+  auto leg = gate_->Activate(MakeGrant(100), Role::kLlm);
+  ASSERT_TRUE(leg.ok());
+  ASSERT_TRUE(leg->AddUsed({.kv_blocks = 60}).ok());
+  EXPECT_EQ(CodeFor(MakeGrant(1)), absl::StatusCode::kResourceExhausted);
+  leg->GiveBack({.kv_blocks = 30});
+  EXPECT_EQ(leg->resources().kv_blocks, 70);
+  EXPECT_EQ(gate_->Snapshot().reserved.kv_blocks, 70);
+  ASSERT_EQ(events.size(), 2u);
+  EXPECT_EQ(events[1].kind, GateEvent::Kind::kActivated);
+  EXPECT_EQ(events[1].leg, leg->key());
+  EXPECT_EQ(events[1].resources.kv_blocks, 70);
+  EXPECT_EQ(CodeFor(MakeGrant(30)), absl::StatusCode::kOk);
+  EXPECT_DEATH(leg->GiveBack({.kv_blocks = 11}), "gives back what it uses");
+  leg->Settle();
+  gate_->SetListener({});
+  EXPECT_EQ(gate_->Snapshot().reserved, Resources{});
+}
+
 TEST_F(WorkerGateTest, EpochsNeverGoBack) {
   EXPECT_TRUE(gate_->ObserveEpoch("c", 9));
   EXPECT_FALSE(gate_->ObserveEpoch("c", 8));

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <iostream>
 #include <iterator>
+#include <map>
 
 #include "cli/commands.h"
 #include "cli/connection.h"
@@ -26,8 +27,9 @@ struct AskOptions {
   std::vector<std::string> images;
   std::vector<std::string> stop;
   std::string system;
-  std::optional<int64_t> max_tokens, top_k, seed, max_slice_nums;
-  std::optional<double> temperature, top_p, timeout_seconds;
+  std::optional<int64_t> max_tokens, min_tokens, top_k, seed, max_slice_nums, n, logprobs;
+  std::optional<double> temperature, top_p, min_p, presence_penalty, frequency_penalty, timeout_seconds;
+  bool ignore_eos = false;
   bool stream = false;
   bool usage = false;
 };
@@ -57,6 +59,17 @@ absl::StatusOr<std::string> ReadPrompt() {
   return prompt;
 }
 
+void AddSampling(const AskOptions& options, v1::GenerateRequest* request) {
+  v1::Sampling& sampling = *request->mutable_sampling();
+  if (options.temperature) sampling.set_temperature(static_cast<float>(*options.temperature));
+  if (options.top_p) sampling.set_top_p(static_cast<float>(*options.top_p));
+  if (options.top_k) sampling.set_top_k(static_cast<int32_t>(*options.top_k));
+  if (options.min_p) sampling.set_min_p(static_cast<float>(*options.min_p));
+  if (options.presence_penalty) sampling.set_presence_penalty(static_cast<float>(*options.presence_penalty));
+  if (options.frequency_penalty) sampling.set_frequency_penalty(static_cast<float>(*options.frequency_penalty));
+  if (options.seed) sampling.set_seed(static_cast<uint64_t>(*options.seed));
+}
+
 absl::StatusOr<v1::GenerateRequest> BuildRequest(const AskOptions& options, const std::string& prompt) {
   v1::GenerateRequest request;
   if (!options.system.empty()) {
@@ -79,12 +92,16 @@ absl::StatusOr<v1::GenerateRequest> BuildRequest(const AskOptions& options, cons
   HEADROOM_RETURN_IF_ERROR(in_range("max-tokens", options.max_tokens));
   HEADROOM_RETURN_IF_ERROR(in_range("top-k", options.top_k));
   HEADROOM_RETURN_IF_ERROR(in_range("max-slices", options.max_slice_nums));
+  HEADROOM_RETURN_IF_ERROR(in_range("min-tokens", options.min_tokens));
+  HEADROOM_RETURN_IF_ERROR(in_range("n", options.n));
+  HEADROOM_RETURN_IF_ERROR(in_range("logprobs", options.logprobs));
   if (options.max_tokens) request.set_max_tokens(static_cast<int32_t>(*options.max_tokens));
   if (options.max_slice_nums) request.set_max_slice_nums(static_cast<int32_t>(*options.max_slice_nums));
-  if (options.temperature) request.mutable_sampling()->set_temperature(static_cast<float>(*options.temperature));
-  if (options.top_p) request.mutable_sampling()->set_top_p(static_cast<float>(*options.top_p));
-  if (options.top_k) request.mutable_sampling()->set_top_k(static_cast<int32_t>(*options.top_k));
-  if (options.seed) request.mutable_sampling()->set_seed(static_cast<uint64_t>(*options.seed));
+  if (options.min_tokens) request.set_min_tokens(static_cast<int32_t>(*options.min_tokens));
+  if (options.n) request.set_n(static_cast<int32_t>(*options.n));
+  if (options.logprobs) request.set_logprobs(static_cast<int32_t>(*options.logprobs));
+  request.set_ignore_eos(options.ignore_eos);
+  AddSampling(options, &request);
   return request;
 }
 
@@ -104,6 +121,25 @@ void Print(const std::string& text) {
   fflush(stdout);
 }
 
+// One line a token, on standard error: its logprob, its text, and the likeliest others.
+void PrintLogprobs(const v1::GenerateResponse& response) {
+  for (const v1::TokenLogprob& token : response.logprobs()) {
+    fprintf(stderr, "%d %9.4f '%s'", response.choice(), static_cast<double>(token.logprob()), token.text().c_str());
+    for (const v1::TokenLogprob& other : token.top()) {
+      fprintf(stderr, "  %.4f '%s'", static_cast<double>(other.logprob()), other.text().c_str());
+    }
+    fputc('\n', stderr);
+  }
+}
+
+// Several choices stand one below the other.
+void PrintAnswers(const std::map<int32_t, std::string>& answers) {
+  for (const auto& [choice, text] : answers) {
+    if (answers.size() > 1) Print(absl::StrCat("--- choice ", choice, "\n"));
+    Print(text + "\n");
+  }
+}
+
 int Run(const AskOptions& options, const v1::GenerateRequest& request) {
   const auto stub = Connect(options.gateway);
   grpc::ClientContext context;
@@ -114,25 +150,24 @@ int Run(const AskOptions& options, const v1::GenerateRequest& request) {
   const auto start = std::chrono::steady_clock::now();
   auto elapsed = [start] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(); };
   double first_text_seconds = 0;
-  std::string answer;
+  std::map<int32_t, std::string> answers;
+  const bool stream = options.stream && options.n.value_or(1) <= 1;
   v1::Finish finish;
   const auto reader = stub->Generate(&context, request);
   v1::GenerateResponse response;
   while (reader->Read(&response)) {
     if (first_text_seconds == 0 && !response.text_delta().empty()) first_text_seconds = elapsed();
-    if (options.stream) {
-      Print(response.text_delta());
-    } else {
-      answer += response.text_delta();
-    }
+    PrintLogprobs(response);
+    if (stream) Print(response.text_delta());
+    answers[response.choice()] += stream ? "" : response.text_delta();
     if (response.has_finish()) finish = response.finish();
   }
   const grpc::Status status = reader->Finish();
   if (!status.ok()) {
-    if (options.stream) fputc('\n', stdout);
+    if (stream) fputc('\n', stdout);
     return Fail(kName, Explain(status, options.gateway), 1);
   }
-  Print(answer + "\n");
+  PrintAnswers(answers);
   if (options.usage) PrintUsage(finish, first_text_seconds, elapsed());
   return 0;
 }
@@ -153,6 +188,14 @@ int Ask(const std::vector<std::string>& arguments) {
   flags.OptionalNumber("temperature", &options.temperature, "0 is greedy");
   flags.OptionalNumber("top-p", &options.top_p, "nucleus");
   flags.OptionalInteger("top-k", &options.top_k, "most likely tokens that may be drawn");
+  flags.OptionalNumber("min-p", &options.min_p, "tokens less likely than so much of the likeliest are out");
+  flags.OptionalNumber("presence-penalty", &options.presence_penalty, "against tokens that the answer has");
+  flags.OptionalNumber("frequency-penalty", &options.frequency_penalty, "against them, as often as it has them");
+  flags.OptionalInteger("min-tokens", &options.min_tokens, "shortest answer, tokens");
+  flags.Switch("ignore-eos", &options.ignore_eos, "go on where the model would end");
+  flags.OptionalInteger("n", &options.n, "answers; more than one come when all are whole");
+  flags.OptionalInteger("logprobs", &options.logprobs,
+                        "print each token's logprob and so many of the likeliest on standard error");
   flags.OptionalInteger("seed", &options.seed,
                         "makes sampling repeatable, but for rounding that depends on what else runs");
   flags.Repeated("stop", &options.stop, "text that ends the answer");

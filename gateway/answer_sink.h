@@ -20,9 +20,9 @@ class AnswerSink {
 
   // The grant is held: from now on work is done for the client. A refusal of the cluster comes before it, as End().
   virtual void Granted() = 0;
-  // A piece of one choice: never empty, good during the call. Each choice ends with the piece that has its `finish`, and
-  // the answer with the one whose `finish` has the usage. The next one comes only when this one was taken: a sink holds
-  // one piece, however slow its client.
+  // A piece of one choice: never empty, good during the call. Each choice ends with the piece that has its `finish`,
+  // and the answer with the one whose `finish` has the usage. The next one comes only when this one was taken: a sink
+  // holds one piece, however slow its client.
   virtual void Piece(const v1::GenerateResponse& piece, Taken taken) = 0;
   // The client has not taken a piece for too long: break the connection, so that the piece comes back as not taken.
   virtual void Disconnect() = 0;

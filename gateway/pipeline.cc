@@ -6,8 +6,8 @@
 #include "common/error_details.h"
 #include "common/log.h"
 #include "common/random.h"
+#include "gateway/choice_text.h"
 #include "gateway/own_refusals.h"
-#include "gateway/text_stream.h"
 
 namespace headroom::gateway {
 namespace {
@@ -19,12 +19,26 @@ constexpr std::chrono::milliseconds kRetryMax(1'000);
 // Of a token of prompt or answer while a request is open: its id here and in a message, and what it adds to a whole
 // answer's text.
 constexpr int64_t kTokenBytes = 16;
+// Of a token that is named with its logprob.
+constexpr int64_t kLogprobBytes = 96;
+
+int64_t AnswerBytes(const v1::GenerateRequest& request, const PreparedRequest& prepared) {
+  const int64_t of_answer = request.has_logprobs() ? 1 + request.logprobs() : 0;
+  const int64_t of_prompt = request.has_prompt_logprobs() ? 1 + request.prompt_logprobs() : 0;
+  return prepared.usage.prompt_tokens() * (kTokenBytes + of_prompt * kLogprobBytes) +
+         prepared.choices * prepared.max_tokens * (kTokenBytes + of_answer * kLogprobBytes);
+}
 
 // The scheduler is on its way out, or cannot be reached: it comes back, or another one in its place. Other refusals are
 // its decision.
 bool SchedulerIsAway(const absl::Status& status) {
   if (!absl::IsUnavailable(status)) return false;
   return GetDetails(status).reason.empty() || ReasonOf(status) == RefusalReason::kDraining;
+}
+
+bool IsEmpty(const v1::GenerateResponse& piece) {
+  return piece.text_delta().empty() && piece.logprobs().empty() && piece.prompt_logprobs().empty() &&
+         !piece.has_finish();
 }
 
 absl::Status Cancelled() { return absl::CancelledError("the request was cancelled"); }
@@ -41,15 +55,23 @@ struct Pipeline::Progress {
   Answer& answer;
   RequestTimes& times;
   TimePoint started;
-  TextStream text;
-  std::vector<int32_t> answer_ids = {};              // tokens so far: what a new worker continues from
+  std::vector<ChoiceText> choices = {};
+  int64_t prompt_told = 0;                           // positions of the prompt whose logprobs have come
   std::vector<std::string> exclude_workers = {};     // lost ones
   std::string failed_worker = {};                    // set when a worker ended this round
   std::optional<RefusalReason> failure_reason = {};  // what it gave
   bool touched = false;                              // it had begun with the request
   int refusals = 0;
   int losses = 0;
-  v1::FinishReason reason = v1::FINISH_REASON_UNSPECIFIED;
+  int last = 0;                                             // the choice that ended last
+  v1::FinishReason failed = v1::FINISH_REASON_UNSPECIFIED;  // the request's as a whole
+
+  int64_t AnswerTokens() const {
+    int64_t tokens = 0;
+    for (const ChoiceText& choice : choices) tokens += static_cast<int64_t>(choice.ids().size());
+    return tokens;
+  }
+  bool Over() const { return std::ranges::all_of(choices, &ChoiceText::over); }
 
   v1::RequestContext Context() const {
     v1::RequestContext context;
@@ -73,32 +95,50 @@ struct Pipeline::Progress {
   bool Move(const absl::Status& status) {
     if (!absl::IsUnavailable(status) || failed_worker.empty() || scope.stop.stop_requested()) return false;
     if (!touched) return ++refusals <= kRefusalsMax;
-    return !answer_ids.empty() && ++losses <= 1;
+    return AnswerTokens() > 0 && ++losses <= 1;
   }
 
-  // Takes one event of the llm-worker: the text that the client may see now.
-  std::string Take(const v1::TokenEvent& event, TimePoint now) {
-    std::string shown;
+  // Takes one event of the llm-worker: what the client may see now. False for one that makes no sense.
+  bool Take(const v1::TokenEvent& event, TimePoint now, v1::GenerateResponse* piece) {
+    if (event.choice() < 0 || event.choice() >= static_cast<int>(choices.size())) return false;
+    const auto& prompt = prepared.prompt_ids;
+    if (event.prompt_logprobs_size() > static_cast<int64_t>(prompt.size()) - prompt_told) return false;
+    for (const v1::PromptLogprob& told : event.prompt_logprobs()) {
+      const int32_t id = prompt[static_cast<size_t>(prompt_told++)];
+      *piece->add_prompt_logprobs() = ToPublic(*model.tokenizer, id, told);
+    }
+    if (event.finish() == v1::FINISH_REASON_CANCELLED || event.finish() == v1::FINISH_REASON_ERROR) {
+      failed = event.finish();
+      return true;
+    }
+    ChoiceText& choice = choices[static_cast<size_t>(event.choice())];
+    if (choice.over()) return true;
     if (event.has_token()) {
       times.last_token_seconds = Seconds(now - started);
-      if (answer_ids.empty()) times.first_token_seconds = times.last_token_seconds;
-      answer_ids.push_back(event.token());
-      if (event.finish() != v1::FINISH_REASON_STOP) shown = text.Push(event.token());
+      if (!times.first_token_seconds.has_value()) times.first_token_seconds = times.last_token_seconds;
     }
-    if (event.finish() != v1::FINISH_REASON_UNSPECIFIED) shown += text.Flush();
-    reason = text.stopped() ? v1::FINISH_REASON_STOP : event.finish();
-    return shown;
+    choice.Take(event, piece);
+    if (!choice.over()) return true;
+    last = choice.choice();
+    if (!Over()) *piece->mutable_finish() = FinishOf(choice);
+    return true;
   }
 
-  v1::GenerateResponse Finished() const {
-    v1::GenerateResponse last;
-    v1::Finish& finish = *last.mutable_finish();
-    finish.set_reason(reason);
-    *finish.mutable_usage() = prepared.usage;
-    finish.mutable_usage()->set_completion_tokens(static_cast<int64_t>(answer_ids.size()));
+  v1::Finish FinishOf(const ChoiceText& choice) const {
+    v1::Finish finish;
+    finish.set_reason(choice.reason());
     finish.set_seed(prepared.sampling.seed());
     finish.set_request_id(request_id);
-    return last;
+    return finish;
+  }
+
+  v1::GenerateResponse LastPiece() const {
+    v1::GenerateResponse piece;
+    piece.set_choice(last);
+    *piece.mutable_finish() = FinishOf(choices[static_cast<size_t>(last)]);
+    *piece.mutable_finish()->mutable_usage() = prepared.usage;
+    piece.mutable_finish()->mutable_usage()->set_completion_tokens(AnswerTokens());
+    return piece;
   }
 };
 
@@ -108,9 +148,7 @@ Task<absl::StatusOr<v1::GenerateResponse>> Pipeline::Run(const v1::GenerateReque
   HEADROOM_CO_ASSIGN_OR_RETURN(const ServedModel* const model, parts_.models.Find(request.model()));
   HEADROOM_CO_ASSIGN_OR_RETURN(const ClusterLimits limits, parts_.cluster.Limits(*model));
   HEADROOM_CO_ASSIGN_OR_RETURN(const PreparedRequest prepared, PrepareInBudget(request, *model, limits));
-  HEADROOM_CO_ASSIGN_OR_RETURN(
-      const HostBudget::Share tokens,
-      parts_.host_budget.Take(kTokenBytes * (prepared.usage.prompt_tokens() + prepared.max_tokens)));
+  HEADROOM_CO_ASSIGN_OR_RETURN(const HostBudget::Share tokens, parts_.host_budget.Take(AnswerBytes(request, prepared)));
   co_await parts_.executor.Switch();
 
   Progress progress{.request = request,
@@ -120,8 +158,10 @@ Task<absl::StatusOr<v1::GenerateResponse>> Pipeline::Run(const v1::GenerateReque
                     .prepared = prepared,
                     .answer = answer,
                     .times = times,
-                    .started = parts_.clock.Now(),
-                    .text = TextStream(*model->tokenizer, prepared.stop_strings)};
+                    .started = parts_.clock.Now()};
+  for (int32_t choice = 0; choice < prepared.choices; ++choice) {
+    progress.choices.emplace_back(*model->tokenizer, choice, prepared.stop_strings, prepared.min_tokens);
+  }
   while (true) {
     progress.failed_worker.clear();
     const auto grant = co_await Reserve(progress);
@@ -129,13 +169,13 @@ Task<absl::StatusOr<v1::GenerateResponse>> Pipeline::Run(const v1::GenerateReque
     answer.Granted();
     const absl::Status status = co_await Work(**grant, progress);
     co_await parts_.grants.Release(**grant);
-    if (status.ok()) co_return progress.Finished();
+    if (status.ok()) co_return progress.LastPiece();
     if (scope.stop.stop_requested()) co_return Cancelled();
     if (!progress.Move(status)) co_return status;
     Log(LogLevel::kWarning, "gateway", "request asks for a new grant")
         .With("request", request_id)
         .With("from", progress.failed_worker)
-        .With("tokens", progress.answer_ids.size());
+        .With("tokens", progress.AnswerTokens());
     // A grant of a scheduler that has restarted since is refused by a worker that is well.
     if (progress.failure_reason != RefusalReason::kGrantNotValid) {
       progress.exclude_workers.push_back(progress.failed_worker);
@@ -249,35 +289,54 @@ Task<absl::Status> Pipeline::Generate(HeldGrant& grant, VisionEncoding* encoding
   }
   bool unread = false;  // the client takes no more
   v1::GenerateResponse piece;
-  while (progress.reason == v1::FINISH_REASON_UNSPECIFIED && !unread) {
+  bool nonsense = false;
+  while (!progress.Over() && progress.failed == v1::FINISH_REASON_UNSPECIFIED && !unread) {
     v1::TokenEvent event;
     const bool more = co_await tokens->Read(&event);
     if (!more) break;
     grant.MarkActivated(admission::Role::kLlm);
     // The first token says that the whole prompt has been read: the embeddings are no longer needed.
-    if (encoding != nullptr) encoding->Close();
-    const std::string shown = progress.Take(event, parts_.clock.Now());
-    if (shown.empty()) continue;
-    piece.set_text_delta(shown);
+    if (encoding != nullptr && event.has_token()) encoding->Close();
+    piece.Clear();
+    nonsense = !progress.Take(event, parts_.clock.Now(), &piece);
+    if (nonsense) break;
+    if (IsEmpty(piece)) continue;
     const bool taken = co_await progress.answer.Piece(piece);
     unread = !taken;
   }
   // After a stop string the worker is still at work: cancel it and drop the overrun.
-  if (progress.text.stopped() || unread) tokens->Cancel();
+  if (unread || nonsense || std::ranges::any_of(progress.choices, &ChoiceText::stopped)) tokens->Cancel();
   const absl::Status ended = co_await tokens->Finish();
   if (unread) co_return absl::CancelledError("the client reads no more");
-  switch (progress.reason) {
-    case v1::FINISH_REASON_UNSPECIFIED: {
-      const absl::Status early = absl::InternalError("the llm-worker ended the stream early");
-      co_return progress.Failed(*leg, ended.ok() ? early : ended, tokens->accepted());
-    }
+  if (nonsense) co_return absl::InternalError("the llm-worker answered for another request");
+  // The answer is complete; how the stream closed after it changes nothing.
+  if (progress.Over()) co_return absl::OkStatus();
+  switch (progress.failed) {
     case v1::FINISH_REASON_CANCELLED:
       co_return Cancelled();
     case v1::FINISH_REASON_ERROR:
       co_return absl::InternalError("the llm-worker failed on this request");
-    default:
-      // The answer is complete; how the stream closed after it changes nothing.
-      co_return absl::OkStatus();
+    default: {
+      const absl::Status early = absl::InternalError("the llm-worker ended the stream early");
+      co_return progress.Failed(*leg, ended.ok() ? early : ended, tokens->accepted());
+    }
+  }
+}
+
+// How many there are, and what those that are not over have already.
+void Pipeline::AddChoices(const Progress& progress, v1::LlmGenerateRequest* generate) {
+  generate->set_n(progress.prepared.choices);
+  if (progress.prepared.choices == 1) {
+    const std::vector<int32_t>& ids = progress.choices.front().ids();
+    generate->mutable_continued_ids()->Assign(ids.begin(), ids.end());
+    return;
+  }
+  if (progress.AnswerTokens() == 0) return;
+  for (const ChoiceText& choice : progress.choices) {
+    if (choice.over()) continue;
+    v1::ContinuedChoice& continued = *generate->add_continued();
+    continued.set_choice(choice.choice());
+    continued.mutable_ids()->Assign(choice.ids().begin(), choice.ids().end());
   }
 }
 
@@ -289,14 +348,21 @@ absl::StatusOr<v1::LlmGenerateRequest> Pipeline::GenerateMessage(HeldGrant& gran
   HEADROOM_ASSIGN_OR_RETURN(*generate.mutable_grant(), grant.Forward());
   generate.mutable_model()->set_sha256(progress.model.fingerprint);
   generate.mutable_prompt_ids()->Assign(prepared.prompt_ids.begin(), prepared.prompt_ids.end());
-  generate.mutable_continued_ids()->Assign(progress.answer_ids.begin(), progress.answer_ids.end());
+  AddChoices(progress, &generate);
   if (encoding != nullptr) {
     for (const v1::ImageEncoded& image : encoding->encoded()) *generate.add_refs() = image.ref();
     generate.mutable_spans()->Assign(prepared.spans.begin(), prepared.spans.end());
   }
   *generate.mutable_sampling() = prepared.sampling;
   generate.set_max_tokens(prepared.max_tokens);
-  generate.mutable_stop_ids()->Assign(progress.model.stop_ids.begin(), progress.model.stop_ids.end());
+  generate.set_min_tokens(prepared.min_tokens);
+  generate.mutable_stop_ids()->Assign(prepared.stop_ids.begin(), prepared.stop_ids.end());
+  const v1::GenerateRequest& request = progress.request;
+  if (request.has_logprobs()) generate.set_logprobs(request.logprobs());
+  // Those have come before the first token.
+  if (request.has_prompt_logprobs() && progress.AnswerTokens() == 0) {
+    generate.set_prompt_logprobs(request.prompt_logprobs());
+  }
   return generate;
 }
 

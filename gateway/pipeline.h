@@ -68,6 +68,7 @@ class Pipeline {
   Task<absl::Status> Work(HeldGrant& grant, Progress& progress) const;
   Task<absl::StatusOr<std::unique_ptr<VisionEncoding>>> Encode(HeldGrant& grant, Progress& progress) const;
   Task<absl::Status> Generate(HeldGrant& grant, VisionEncoding* encoding, Progress& progress) const;
+  static void AddChoices(const Progress& progress, v1::LlmGenerateRequest* generate);
   absl::StatusOr<v1::LlmGenerateRequest> GenerateMessage(HeldGrant& grant, const VisionEncoding* encoding,
                                                          const Progress& progress) const;
 

@@ -68,6 +68,72 @@ TEST_F(PipelineTest, WorkerLostWhileDecodingIsReplacedOnce) {
   EXPECT_EQ(finish->usage().completion_tokens(), static_cast<int64_t>(llm_a_.tokens.size()));
 }
 
+TEST_F(PipelineTest, EveryChoiceHasItsTextAndItsEnd) {
+  v1::GenerateRequest request = Ask(false);
+  request.set_n(3);
+  const auto finish = Run(request);
+  ASSERT_TRUE(finish.ok()) << finish.status();
+  EXPECT_EQ(llm_a_.requests[0].n(), 3);
+  EXPECT_EQ(scheduler_.reserves[0].price().llm().slots(), 3);
+  ASSERT_EQ(whole_.choices_size(), 3);
+  for (const v1::Choice& choice : whole_.choices()) {
+    EXPECT_EQ(choice.text(), "one two three");
+    EXPECT_EQ(choice.finish().reason(), v1::FINISH_REASON_STOP);
+    EXPECT_EQ(choice.finish().has_usage(), choice.index() == 2) << "the last end of all has the usage";
+  }
+  EXPECT_EQ(whole_.finish().usage().completion_tokens(), 3 * static_cast<int64_t>(llm_a_.tokens.size()));
+  EXPECT_EQ(budget_.used_bytes(), 0);
+}
+
+// Choices that are over when the worker is lost stay over; the others go on from what each has.
+TEST_F(PipelineTest, ChoicesMoveWithWhatTheyHave) {
+  llm_a_.fail = absl::UnavailableError("connection lost");
+  llm_a_.fail_after = 3;
+  v1::GenerateRequest request = Ask(false);
+  request.set_n(2);
+  request.set_logprobs(1);
+  request.set_prompt_logprobs(0);
+  const auto finish = Run(request);
+  ASSERT_TRUE(finish.ok()) << finish.status();
+  ASSERT_EQ(llm_b_.requests.size(), 1);
+  const v1::LlmGenerateRequest& moved = llm_b_.requests[0];
+  ASSERT_EQ(moved.continued_size(), 2);
+  EXPECT_THAT(moved.continued(0).ids(), ElementsAre(llm_a_.tokens[0], llm_a_.tokens[1]));
+  EXPECT_THAT(moved.continued(1).ids(), ElementsAre(llm_a_.tokens[0]));
+  EXPECT_FALSE(moved.has_prompt_logprobs()) << "they have been told";
+  EXPECT_EQ(whole_.prompt_logprobs_size(), moved.prompt_ids_size());
+  EXPECT_FALSE(whole_.prompt_logprobs().empty());
+  for (const v1::Choice& choice : whole_.choices()) {
+    EXPECT_EQ(choice.text(), "one two three");
+    // All but the stop id; each with its own place.
+    ASSERT_EQ(choice.logprobs_size(), static_cast<int>(llm_a_.tokens.size()) - 1);
+    std::string text;
+    for (int i = 0; i < choice.logprobs_size(); ++i) {
+      EXPECT_EQ(choice.logprobs(i).token(), llm_a_.tokens[static_cast<size_t>(i)]);
+      EXPECT_EQ(choice.logprobs(i).logprob(), static_cast<float>(-i));
+      EXPECT_EQ(choice.logprobs(i).top_size(), 1);
+      text += choice.logprobs(i).text();
+    }
+    EXPECT_EQ(text, "one two three");
+  }
+}
+
+TEST_F(PipelineTest, AStopStringEndsEachChoiceByItself) {
+  llm_a_.endless = true;
+  v1::GenerateRequest request = Ask(false);
+  request.set_n(2);
+  request.add_stop("two");
+  request.set_logprobs(0);
+  const auto finish = Run(request);
+  ASSERT_TRUE(finish.ok()) << finish.status();
+  for (const v1::Choice& choice : whole_.choices()) {
+    EXPECT_EQ(choice.text(), "one ");
+    EXPECT_EQ(choice.finish().reason(), v1::FINISH_REASON_STOP);
+    ASSERT_GE(choice.logprobs_size(), 1);
+    EXPECT_EQ(choice.logprobs(0).text(), "one");
+  }
+}
+
 TEST_F(PipelineTest, SecondLossEndsTheRequest) {
   llm_a_.fail = absl::UnavailableError("connection lost");
   llm_a_.fail_after = 1;

@@ -8,6 +8,7 @@
 #include "gateway/out_of_range.h"
 #include "gateway/own_refusals.h"
 #include "gateway/sampling_params.h"
+#include "model/request_limits.h"
 
 namespace headroom::gateway {
 namespace {
@@ -17,17 +18,7 @@ constexpr size_t kStopStringBytesMax = 128;
 
 // Fields of the protocol that this gateway cannot serve yet: refused by name, whatever their value.
 absl::Status CheckSupported(const v1::GenerateRequest& request) {
-  const v1::Sampling& sampling = request.sampling();
   const std::pair<const char*, bool> not_yet[] = {
-      {"sampling.min_p", sampling.has_min_p()},
-      {"sampling.presence_penalty", sampling.has_presence_penalty()},
-      {"sampling.frequency_penalty", sampling.has_frequency_penalty()},
-      {"sampling.logit_bias", sampling.logit_bias_size() > 0},
-      {"min_tokens", request.has_min_tokens()},
-      {"ignore_eos", request.ignore_eos()},
-      {"stop_token_ids", request.stop_token_ids_size() > 0},
-      {"logprobs", request.has_logprobs()},
-      {"prompt_logprobs", request.has_prompt_logprobs()},
       {"response_format", request.has_response_format()},
       {"tool_choice", request.has_tool_choice()},
       {"parallel_tool_calls", request.has_parallel_tool_calls()},
@@ -40,9 +31,23 @@ absl::Status CheckSupported(const v1::GenerateRequest& request) {
   return absl::OkStatus();
 }
 
+absl::Status CheckLogprobs(const v1::GenerateRequest& request) {
+  const auto in_range = [](int32_t count) { return count >= 0 && count <= model::kAlternativesMax; };
+  const std::string limit = absl::StrCat("in [0, ", model::kAlternativesMax, "]");
+  if (request.has_logprobs() && !in_range(request.logprobs())) {
+    return OutOfRange("logprobs", request.logprobs(), limit);
+  }
+  if (request.has_prompt_logprobs() && !in_range(request.prompt_logprobs())) {
+    return OutOfRange("prompt_logprobs", request.prompt_logprobs(), limit);
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckScalars(const v1::GenerateRequest& request) {
-  if (request.n() < 0 || request.n() > 1)
-    return OutOfRange("n", request.n(), "in [0, 1]: several choices are not supported yet");
+  if (request.n() < 0 || request.n() > model::kChoicesMax) {
+    return OutOfRange("n", request.n(), absl::StrCat("in [0, ", model::kChoicesMax, "]"));
+  }
+  HEADROOM_RETURN_IF_ERROR(CheckLogprobs(request));
   if (request.priority() < admission::kPriorityMin || request.priority() > admission::kPriorityMax) {
     return OutOfRange("priority", request.priority(),
                       absl::StrCat("in [", admission::kPriorityMin, ", ", admission::kPriorityMax, "]"));
@@ -126,6 +131,26 @@ absl::StatusOr<model::Conversation> ReadConversation(const v1::GenerateRequest& 
   return conversation;
 }
 
+// The model's own and the request's.
+absl::StatusOr<std::vector<int32_t>> ResolveStopIds(const v1::GenerateRequest& request, const ServedModel& model) {
+  constexpr int kOwnMax = 64;
+  if (request.stop_token_ids_size() > kOwnMax) {
+    return OutOfRange("the number of stop_token_ids", request.stop_token_ids_size(), absl::StrCat("at most ", kOwnMax));
+  }
+  std::vector<int32_t> ids;
+  if (!request.ignore_eos()) ids = model.stop_ids;
+  for (const int32_t id : request.stop_token_ids()) {
+    HEADROOM_RETURN_IF_ERROR(CheckTokenId("stop_token_ids", id, model.config.llm.vocab_size));
+    if (std::ranges::find(ids, id) == ids.end()) ids.push_back(id);
+  }
+  return ids;
+}
+
+absl::Status CheckMinTokens(const v1::GenerateRequest& request, int64_t max_tokens) {
+  if (request.min_tokens() >= 0 && request.min_tokens() <= max_tokens) return absl::OkStatus();
+  return OutOfRange("min_tokens", request.min_tokens(), absl::StrCat("in [0, ", max_tokens, "], max_tokens"));
+}
+
 // One span per piece: embeddings of image i are reference i, its pieces counted from 0.
 void FillSpans(const model::Prompt& prompt, PreparedRequest* prepared) {
   size_t next = 0;
@@ -139,6 +164,15 @@ void FillSpans(const model::Prompt& prompt, PreparedRequest* prepared) {
       prepared->usage.set_image_tokens(prepared->usage.image_tokens() + span.rows());
     }
   }
+}
+
+// Ids whose logits one choice changes at most.
+int64_t ChangedIds(const PreparedRequest& prepared) {
+  const v1::TokenSampling& sampling = prepared.sampling;
+  int64_t ids = sampling.logit_bias_size();
+  if (prepared.min_tokens > 0) ids += static_cast<int64_t>(prepared.stop_ids.size());
+  if (sampling.presence_penalty() != 0 || sampling.frequency_penalty() != 0) ids += prepared.max_tokens;
+  return ids;
 }
 
 absl::StatusOr<int64_t> ResolveMaxTokens(const v1::GenerateRequest& request, int64_t prompt_tokens,
@@ -163,7 +197,9 @@ absl::StatusOr<PreparedRequest> Prepare(const v1::GenerateRequest& request, cons
   PreparedRequest prepared;
   HEADROOM_RETURN_IF_ERROR(CheckSupported(request));
   HEADROOM_RETURN_IF_ERROR(CheckScalars(request));
-  HEADROOM_ASSIGN_OR_RETURN(prepared.sampling, ResolveSampling(request.sampling(), model.config.generation));
+  HEADROOM_ASSIGN_OR_RETURN(prepared.sampling, ResolveSampling(request.sampling(), model.config));
+  HEADROOM_ASSIGN_OR_RETURN(prepared.stop_ids, ResolveStopIds(request, model));
+  prepared.choices = std::max(1, request.n());
   prepared.stop_strings.assign(request.stop().begin(), request.stop().end());
 
   ImagePricer pricer(request, model, config, limits);
@@ -176,6 +212,8 @@ absl::StatusOr<PreparedRequest> Prepare(const v1::GenerateRequest& request, cons
   FillSpans(prompt, &prepared);
   const auto prompt_tokens = static_cast<int64_t>(prompt.ids.size());
   HEADROOM_ASSIGN_OR_RETURN(prepared.max_tokens, ResolveMaxTokens(request, prompt_tokens, config, limits));
+  HEADROOM_RETURN_IF_ERROR(CheckMinTokens(request, prepared.max_tokens));
+  prepared.min_tokens = request.min_tokens();
   prepared.prompt_ids = std::move(prompt.ids);
 
   admission::PriceInput input = pricer.input();
@@ -183,6 +221,10 @@ absl::StatusOr<PreparedRequest> Prepare(const v1::GenerateRequest& request, cons
   input.image_tokens = prepared.usage.image_tokens();
   input.max_tokens = prepared.max_tokens;
   input.block_size = limits.block_size;
+  input.choices = prepared.choices;
+  if (request.has_logprobs()) input.answer_logprobs = 1 + request.logprobs();
+  if (request.has_prompt_logprobs()) input.prompt_logprobs = 1 + request.prompt_logprobs();
+  input.changed_ids = ChangedIds(prepared);
   if (input.images > 0) input.embedding_bytes_per_piece = limits.embedding_piece_bytes;
   HEADROOM_ASSIGN_OR_RETURN(prepared.price, admission::ComputePrice(input));
 

@@ -25,7 +25,10 @@ struct PreparedRequest {
   admission::Price price;
   v1::TokenSampling sampling;
   std::vector<std::string> stop_strings;
+  std::vector<int32_t> stop_ids;
+  int32_t choices = 1;
   int64_t max_tokens = 0;
+  int64_t min_tokens = 0;
   v1::Usage usage;  // what is known before: prompt_tokens, image_tokens, images, pieces
 };
 

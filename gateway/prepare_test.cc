@@ -117,15 +117,6 @@ TEST_F(PrepareTest, MaxTokensIsCappedByWhatIsLeftOnlyWhenAbsent) {
 // What the protocol has and this version has not is refused, never ignored.
 TEST_F(PrepareTest, FieldsThatAreNotServedYetAreRefusedByName) {
   const std::pair<const char*, std::function<void(v1::GenerateRequest&)>> fields[] = {
-      {"sampling.min_p", [](auto& r) { r.mutable_sampling()->set_min_p(0); }},
-      {"sampling.presence_penalty", [](auto& r) { r.mutable_sampling()->set_presence_penalty(0); }},
-      {"sampling.frequency_penalty", [](auto& r) { r.mutable_sampling()->set_frequency_penalty(1); }},
-      {"sampling.logit_bias", [](auto& r) { (*r.mutable_sampling()->mutable_logit_bias())[3] = 1; }},
-      {"min_tokens", [](auto& r) { r.set_min_tokens(1); }},
-      {"ignore_eos", [](auto& r) { r.set_ignore_eos(true); }},
-      {"stop_token_ids", [](auto& r) { r.add_stop_token_ids(1); }},
-      {"logprobs", [](auto& r) { r.set_logprobs(0); }},
-      {"prompt_logprobs", [](auto& r) { r.set_prompt_logprobs(0); }},
       {"response_format", [](auto& r) { r.mutable_response_format()->set_json_object(true); }},
       {"tool_choice", [](auto& r) { r.mutable_tool_choice(); }},
       {"parallel_tool_calls", [](auto& r) { r.set_parallel_tool_calls(true); }},
@@ -137,6 +128,38 @@ TEST_F(PrepareTest, FieldsThatAreNotServedYetAreRefusedByName) {
     set(request);
     ExpectInvalid(request, absl::StrCat(name, " is not supported yet"));
   }
+}
+
+TEST_F(PrepareTest, PricesEveryChoiceAndWhatIsToldOfIt) {
+  v1::GenerateRequest request = Ask("Hello");
+  request.set_max_tokens(40);
+  const auto one = Run(request);
+  ASSERT_TRUE(one.ok()) << one.status();
+  request.set_n(3);
+  const auto three = Run(request);
+  ASSERT_TRUE(three.ok()) << three.status();
+  const int64_t prompt = one->usage.prompt_tokens(), common = prompt / limits_.block_size;
+  EXPECT_EQ(three->choices, 3);
+  EXPECT_EQ(three->price.llm->slots, 3);
+  EXPECT_EQ(three->price.llm->kv_blocks, common + 3 * (one->price.llm->kv_blocks - common));
+  EXPECT_EQ(three->price.llm->host_bytes, 3 * one->price.llm->host_bytes);
+  request.set_logprobs(5);
+  request.set_prompt_logprobs(2);
+  const auto told = Run(request);
+  ASSERT_TRUE(told.ok()) << told.status();
+  EXPECT_EQ(told->price.llm->host_bytes,
+            three->price.llm->host_bytes + 3 * 40 * admission::LogprobBytes(6) + prompt * admission::LogprobBytes(3));
+}
+
+TEST_F(PrepareTest, StopIdsAreTheModelsAndTheRequests) {
+  v1::GenerateRequest request = Ask("Hello");
+  request.add_stop_token_ids(model_->stop_ids.front());
+  request.add_stop_token_ids(11);
+  std::vector<int32_t> both = model_->stop_ids;
+  both.push_back(11);
+  EXPECT_EQ(Run(request)->stop_ids, both);
+  request.set_ignore_eos(true);
+  EXPECT_EQ(Run(request)->stop_ids, (std::vector<int32_t>{model_->stop_ids.front(), 11}));
 }
 
 TEST_F(PrepareTest, AnImageMayBringItsOwnNumberOfSlices) {
@@ -165,7 +188,36 @@ TEST_F(PrepareTest, FieldsOutOfRange) {
   ExpectInvalid(with([](auto& r) { r.set_max_tokens(0); }), "max_tokens is 0");
   ExpectInvalid(with([](auto& r) { r.set_max_tokens(-7); }), "max_tokens is -7");
   ExpectInvalid(with([](auto& r) { r.set_max_tokens(INT32_MAX); }), "max_model_len");
-  ExpectInvalid(with([](auto& r) { r.set_n(2); }), "n is 2");
+  ExpectInvalid(with([](auto& r) { r.set_n(17); }), "n is 17; it must be in [0, 16]");
+  ExpectInvalid(with([](auto& r) { r.set_n(-1); }), "n is -1");
+  ExpectInvalid(with([](auto& r) { r.set_logprobs(21); }), "logprobs is 21; it must be in [0, 20]");
+  ExpectInvalid(with([](auto& r) { r.set_logprobs(-1); }), "logprobs is -1");
+  ExpectInvalid(with([](auto& r) { r.set_prompt_logprobs(21); }), "prompt_logprobs is 21; it must be in [0, 20]");
+  ExpectInvalid(with([](auto& r) { r.set_min_tokens(-1); }), "min_tokens is -1");
+  ExpectInvalid(with([](auto& r) {
+                  r.set_max_tokens(5);
+                  r.set_min_tokens(6);
+                }),
+                "min_tokens is 6; it must be in [0, 5], max_tokens");
+  ExpectInvalid(with([](auto& r) { r.add_stop_token_ids(-1); }), "stop_token_ids: id -1 is not in the vocabulary");
+  ExpectInvalid(with([](auto& r) { r.add_stop_token_ids(1 << 30); }), "stop_token_ids: id 1073741824");
+  ExpectInvalid(with([](auto& r) {
+                  for (int i = 0; i < 65; ++i) r.add_stop_token_ids(i);
+                }),
+                "the number of stop_token_ids is 65; it must be at most 64");
+  ExpectInvalid(with([](auto& r) { r.mutable_sampling()->set_min_p(1.5f); }), "min_p is 1.5; it must be in [0, 1]");
+  ExpectInvalid(with([](auto& r) { r.mutable_sampling()->set_min_p(std::nanf("")); }), "min_p is nan");
+  ExpectInvalid(with([](auto& r) { r.mutable_sampling()->set_presence_penalty(2.5f); }),
+                "presence_penalty is 2.5; it must be in [-2, 2]");
+  ExpectInvalid(with([](auto& r) { r.mutable_sampling()->set_frequency_penalty(-2.5f); }),
+                "frequency_penalty is -2.5; it must be in [-2, 2]");
+  ExpectInvalid(with([](auto& r) { (*r.mutable_sampling()->mutable_logit_bias())[3] = 101; }),
+                "logit_bias is 101; it must be in [-100, 100]");
+  ExpectInvalid(with([](auto& r) { (*r.mutable_sampling()->mutable_logit_bias())[-3] = 1; }), "logit_bias: id -3");
+  ExpectInvalid(with([](auto& r) {
+                  for (int i = 0; i < 1025; ++i) (*r.mutable_sampling()->mutable_logit_bias())[i] = 1;
+                }),
+                "the number of ids in logit_bias is 1025; it must be at most 1024");
   ExpectInvalid(with([](auto& r) { r.set_model("other"); }), "unknown model 'other'");
   ExpectInvalid(with([](auto& r) { r.set_priority(9); }), "priority is 9; it must be in [-8, 8]");
   ExpectInvalid(with([](auto& r) { r.set_priority(-9); }), "priority is -9");

@@ -1,9 +1,11 @@
 #include "gateway/sampling_params.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "common/random.h"
 #include "gateway/out_of_range.h"
+#include "model/request_limits.h"
 
 namespace headroom::gateway {
 namespace {
@@ -11,12 +13,43 @@ namespace {
 constexpr float kTemperatureMax = 2;
 constexpr float kRepetitionPenaltyMax = 2;
 constexpr int kTopKMax = 1 << 20;
+constexpr float kPenaltyMax = 2;
+constexpr float kBiasMax = 100;
+
+// What no model has defaults for.
+absl::Status AddPenalties(const v1::Sampling& asked, int64_t vocab_size, v1::TokenSampling* sampling) {
+  if (!(asked.min_p() >= 0 && asked.min_p() <= 1)) return OutOfRange("min_p", asked.min_p(), "in [0, 1]");
+  sampling->set_min_p(asked.min_p());
+  for (const auto& [field, value] : {std::pair("presence_penalty", asked.presence_penalty()),
+                                     std::pair("frequency_penalty", asked.frequency_penalty())}) {
+    if (!(value >= -kPenaltyMax && value <= kPenaltyMax)) return OutOfRange(field, value, "in [-2, 2]");
+  }
+  sampling->set_presence_penalty(asked.presence_penalty());
+  sampling->set_frequency_penalty(asked.frequency_penalty());
+  if (asked.logit_bias_size() > model::kLogitBiasMax) {
+    return OutOfRange("the number of ids in logit_bias", asked.logit_bias_size(),
+                      absl::StrCat("at most ", model::kLogitBiasMax));
+  }
+  for (const auto& [id, bias] : asked.logit_bias()) {
+    HEADROOM_RETURN_IF_ERROR(CheckTokenId("logit_bias", id, vocab_size));
+    if (!(bias >= -kBiasMax && bias <= kBiasMax)) return OutOfRange("logit_bias", bias, "in [-100, 100]");
+  }
+  *sampling->mutable_logit_bias() = asked.logit_bias();
+  return absl::OkStatus();
+}
 
 }  // namespace
 
-absl::StatusOr<v1::TokenSampling> ResolveSampling(const v1::Sampling& asked,
-                                                  const model::GenerationDefaults& defaults) {
+absl::Status CheckTokenId(const char* field, int32_t id, int64_t vocab_size) {
+  if (id >= 0 && id < vocab_size) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(field, ": id ", id, " is not in the vocabulary; it must be in [0, ", vocab_size - 1, "]"));
+}
+
+absl::StatusOr<v1::TokenSampling> ResolveSampling(const v1::Sampling& asked, const model::ModelConfig& model) {
+  const model::GenerationDefaults& defaults = model.generation;
   v1::TokenSampling sampling;
+  HEADROOM_RETURN_IF_ERROR(AddPenalties(asked, model.llm.vocab_size, &sampling));
   sampling.set_temperature(asked.has_temperature()
                                ? asked.temperature()
                                : std::min(static_cast<float>(defaults.temperature.value_or(1)), kTemperatureMax));

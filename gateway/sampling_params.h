@@ -10,6 +10,9 @@ namespace headroom::gateway {
 
 // Absent fields take the model's defaults, an absent seed a random one. INVALID_ARGUMENT with the field, its value and
 // its limit.
-absl::StatusOr<v1::TokenSampling> ResolveSampling(const v1::Sampling& asked, const model::GenerationDefaults& defaults);
+absl::StatusOr<v1::TokenSampling> ResolveSampling(const v1::Sampling& asked, const model::ModelConfig& model);
+
+// INVALID_ARGUMENT naming `field`, for an id that the model has no logit for.
+absl::Status CheckTokenId(const char* field, int32_t id, int64_t vocab_size);
 
 }  // namespace headroom::gateway

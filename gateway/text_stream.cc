@@ -1,6 +1,8 @@
 #include "gateway/text_stream.h"
 
 #include <algorithm>
+#include <string_view>
+#include <utility>
 
 namespace headroom::gateway {
 namespace {
@@ -13,21 +15,65 @@ size_t OpenPrefix(const std::string& text, const std::string& stop) {
   return 0;
 }
 
+// Of bytes that need not begin at a character's start: whether their last character goes on behind them.
+bool EndsInsideCharacter(std::string_view bytes) {
+  for (size_t back = 1; back <= std::min<size_t>(3, bytes.size()); ++back) {
+    const auto byte = static_cast<unsigned char>(bytes[bytes.size() - back]);
+    if ((byte & 0xC0) == 0x80) continue;
+    const size_t whole = byte >= 0xF0 ? 4 : byte >= 0xE0 ? 3 : byte >= 0xC0 ? 2 : 1;
+    return whole > back;
+  }
+  return false;
+}
+
 }  // namespace
 
-TextStream::TextStream(const model::Tokenizer& tokenizer, std::vector<std::string> stop_strings)
-    : detokenizer_(&tokenizer, /*skip_special=*/true), stop_strings_(std::move(stop_strings)) {}
+TextStream::TextStream(const model::Tokenizer& tokenizer, std::vector<std::string> stop_strings, int64_t min_tokens)
+    : tokenizer_(tokenizer),
+      detokenizer_(&tokenizer, /*skip_special=*/true),
+      stop_strings_(std::move(stop_strings)),
+      min_tokens_left_(min_tokens) {}
 
 std::string TextStream::Push(int32_t token) {
   if (stopped_) return "";
-  held_ += detokenizer_.Add(token);
+  const std::string text = detokenizer_.Add(token);
+  const int64_t begin = bytes_;
+  Grow(static_cast<int64_t>(text.size()));
+  waiting_.push_back({.begin = begin, .end = bytes_});
+  if (text.empty() || EndsInsideCharacter(tokenizer_.TokenBytes(token))) ++open_;
+  held_ += text;
+  if (min_tokens_left_ > 0) {
+    --min_tokens_left_;
+    shown_ = bytes_;
+    return std::exchange(held_, "");
+  }
   return Release(/*at_end=*/false);
 }
 
 std::string TextStream::Flush() {
   if (stopped_) return "";
-  held_ += detokenizer_.Flush();
+  const std::string text = detokenizer_.Flush();
+  Grow(static_cast<int64_t>(text.size()));
+  held_ += text;
+  open_ = 0;
   return Release(/*at_end=*/true);
+}
+
+void TextStream::Grow(int64_t bytes) {
+  bytes_ += bytes;
+  if (bytes == 0) return;
+  for (; open_ > 0; --open_) waiting_[waiting_.size() - open_].end = bytes_;
+}
+
+int64_t TextStream::TakeComplete() {
+  int64_t complete = 0;
+  while (!waiting_.empty() && (stopped_ || waiting_.size() > open_)) {
+    const TokenText& first = waiting_.front();
+    if (stopped_ ? first.begin >= shown_ : first.end > shown_) break;
+    waiting_.pop_front();
+    ++complete;
+  }
+  return complete;
 }
 
 std::string TextStream::Release(bool at_end) {
@@ -50,6 +96,7 @@ std::string TextStream::Release(bool at_end) {
   }
   std::string shown = held_.substr(0, held_.size() - keep);
   held_.erase(0, shown.size());
+  shown_ += static_cast<int64_t>(shown.size());
   return shown;
 }
 

@@ -56,6 +56,52 @@ TEST_F(TextStreamTest, HeldBackTextComesAtTheEnd) {
   EXPECT_EQ(shown + stream.Flush(), "text EN");
 }
 
+TEST_F(TextStreamTest, NoStopStringBeforeThereAreEnoughTokens) {
+  TextStream stream(*tokenizer_, {"two"}, 2);
+  std::string shown;
+  for (const int32_t id : Ids("one two two three")) shown += stream.Push(id);
+  EXPECT_TRUE(stream.stopped());
+  EXPECT_EQ(shown, "one two ");
+}
+
+// Tokens count as complete in the order in which their text comes out, those of one character together.
+TEST_F(TextStreamTest, TokensAreCompleteWithTheirText) {
+  for (const std::string& text :
+       {std::string("Café naïve 你好 😀, and so on."), std::string("text EN"), std::string("E N D")}) {
+    TextStream stream(*tokenizer_, {"END"});
+    const std::vector<int32_t> ids = Ids(text);
+    std::string shown, complete;
+    size_t next = 0;
+    const auto take = [&](const std::string& piece) {
+      shown += piece;
+      for (int64_t left = stream.TakeComplete(); left > 0; --left) complete += tokenizer_->TokenBytes(ids[next++]);
+      // What tokens say is never ahead of the text.
+      EXPECT_TRUE(shown.starts_with(complete)) << shown << " | " << complete;
+    };
+    for (const int32_t id : ids) take(stream.Push(id));
+    take(stream.Flush());
+    EXPECT_EQ(next, ids.size());
+    EXPECT_EQ(complete, text);
+  }
+}
+
+// A stop string may begin inside a token: that one counts, those behind it do not.
+TEST_F(TextStreamTest, TokensThatAreCutOffAreNotComplete) {
+  TextStream stream(*tokenizer_, {"wo thr"});
+  const std::vector<int32_t> ids = Ids("one two three");
+  std::string shown;
+  for (const int32_t id : ids) shown += stream.Push(id);
+  ASSERT_TRUE(stream.stopped());
+  EXPECT_EQ(shown, "one t");
+  const int64_t complete = stream.TakeComplete();
+  std::string bytes;
+  for (int64_t i = 0; i < complete; ++i) bytes += tokenizer_->TokenBytes(ids[static_cast<size_t>(i)]);
+  EXPECT_TRUE(bytes.starts_with(shown)) << bytes;
+  EXPECT_LT(bytes.size(), std::string("one two three").size());
+  EXPECT_EQ(stream.Flush(), "");
+  EXPECT_EQ(stream.TakeComplete(), 0);
+}
+
 // Against the definition: of all occurrences of stop strings, the one that ends first (and of those the longest) is cut
 // off with all that follows.
 TEST_F(TextStreamTest, RandomTextsAgreeWithTheDefinition) {

@@ -79,6 +79,8 @@ absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Create(runtime::Device& device
   if (!plan.roles.llm) return absl::InvalidArgumentError("the plan of this device has no llm role");
   std::unique_ptr<Decoder> decoder(new Decoder(device, config, plan));
   HEADROOM_RETURN_IF_ERROR(decoder->TakeMemory(arena, plan));
+  const std::vector<uint32_t> all(static_cast<size_t>(runtime::SeenWords(config.llm.vocab_size)), ~uint32_t{0});
+  HEADROOM_RETURN_IF_ERROR(decoder->SetVocabulary(all));
   const memory::LlmStepLayout& step = plan.llm_step;
   for (const LinearSpec& product : LinearSpecs(config.llm, plan.compute, step.limits.tokens, step.limits.sequences)) {
     HEADROOM_ASSIGN_OR_RETURN(const int64_t scratch, runtime::PrepareLinear(device, product));
@@ -148,11 +150,11 @@ runtime::KvView Decoder::Cache(int64_t layer) const {
           .block_size = kv_.block_size()};
 }
 
-absl::StatusOr<std::vector<int32_t>> Decoder::Forward(const StepBatch& batch) {
+absl::StatusOr<StepTokens> Decoder::Forward(const StepBatch& batch) {
   HEADROOM_RETURN_IF_ERROR(inputs_.Build(batch));
   const auto rows = static_cast<int64_t>(batch.token_ids.size());
   const auto copies = static_cast<int64_t>(batch.copies.size());
-  std::vector<int32_t> tokens(batch.samples.size());
+  StepTokens sampled;
   step_rows_ = 0;
   runtime::Step step(device_);
   step.Upload(inputs_.bytes(), workspace_.data);
@@ -164,10 +166,11 @@ absl::StatusOr<std::vector<int32_t>> Decoder::Forward(const StepBatch& batch) {
     Attend(step, layers_[static_cast<size_t>(i)], i, rows, static_cast<int64_t>(batch.sequences.size()));
     FeedForward(step, layers_[static_cast<size_t>(i)], rows);
   }
-  Sample(step, batch, tokens);
+  UploadRules(step, batch.samples);
+  Sample(step, batch, sampled);
   HEADROOM_RETURN_IF_ERROR(step.End());
   step_rows_ = rows;
-  return tokens;
+  return sampled;
 }
 
 void Decoder::Embed(runtime::Step& step, const StepBatch& batch) {
@@ -248,25 +251,78 @@ Matrix Decoder::Head(runtime::Step& step, std::span<const int32_t> rows, int64_t
   return logits;
 }
 
-void Decoder::Sample(runtime::Step& step, const StepBatch& batch, std::span<int32_t> tokens) {
-  static_assert(sizeof(runtime::SampleRow) == 5 * sizeof(int64_t));  // as the layout has it
-  const auto count = static_cast<int64_t>(batch.samples.size());
+// What few rows have, to where StepInputs says that it lies.
+void Decoder::UploadRules(runtime::Step& step, std::span<const RowSample> samples) {
   const int64_t words = runtime::SeenWords(config_.vocab_size);
+  const auto seen = worker::ArrayOf<uint32_t>(workspace_, layout_.seen, layout_.limits.sequences * words);
+  const auto allowed = worker::ArrayOf<uint32_t>(workspace_, layout_.allowed, (1 + layout_.limits.sequences) * words);
+  const auto changes = worker::ArrayOf<runtime::LogitChange>(
+      workspace_, layout_.changes, layout_.limits.sequences * layout_.limits.changes_per_sequence);
+  int64_t drawn = 0;
+  for (const RowSample& sample : samples) {
+    if (sample.how.token >= 0) continue;
+    const bool penalized = sample.how.sampling.repetition_penalty != 1.0f;
+    if (penalized) step.Upload(std::as_bytes(sample.seen), seen.Sub(drawn * words, 0).data);
+    if (!sample.changes.empty()) {
+      const int64_t first = drawn * layout_.limits.changes_per_sequence;
+      step.Upload(std::as_bytes(sample.changes), changes.Sub(first, 0).data);
+    }
+    if (!sample.allowed.empty()) {
+      step.Upload(std::as_bytes(sample.allowed), allowed.Sub((1 + drawn) * words, 0).data);
+    }
+    ++drawn;
+  }
+}
+
+void Decoder::Sample(runtime::Step& step, const StepBatch& batch, StepTokens& sampled) {
+  static_assert(sizeof(runtime::SampleRow) == 9 * sizeof(int64_t));  // as the layout has it
+  static_assert(sizeof(runtime::LogitMeasure) == 2 * sizeof(int64_t));
+  static_assert(runtime::kAlternativesMax * sizeof(runtime::Alternative) == 20 * sizeof(int64_t));
+  const auto count = static_cast<int64_t>(batch.samples.size());
+  const int64_t words = runtime::SeenWords(config_.vocab_size), pieces_of = layout_.limits.sequences;
+  const auto drawn = std::ranges::count_if(batch.samples, [](const RowSample& sample) { return sample.how.token < 0; });
+  const bool measures =
+      std::ranges::any_of(batch.samples, [](const RowSample& sample) { return sample.how.alternatives >= 0; });
   std::vector<int32_t> rows;
   rows.reserve(batch.samples.size());
-  const auto seen = worker::ArrayOf<uint32_t>(workspace_, layout_.seen, count * words);
-  for (const RowSample& sample : batch.samples) {
-    const auto at = static_cast<int64_t>(rows.size()) * words;
-    if (sample.how.sampling.repetition_penalty != 1.0f) step.Upload(std::as_bytes(sample.seen), seen.Sub(at, 0).data);
-    rows.push_back(sample.row);
+  for (const RowSample& sample : batch.samples) rows.push_back(sample.row);
+  const auto how = worker::ArrayOf<runtime::SampleRow>(workspace_, layout_.sample_rows, count);
+  const auto tokens = worker::ArrayOf<int32_t>(workspace_, layout_.sampled, count);
+  const auto measured = worker::ArrayOf<runtime::LogitMeasure>(workspace_, layout_.measured, measures ? count : 0);
+  const auto alternatives = worker::ArrayOf<runtime::Alternative>(workspace_, layout_.alternatives,
+                                                                  measures ? count * runtime::kAlternativesMax : 0);
+  // A prompt that is measured has more rows than there is room for logits.
+  for (int64_t begin = 0; begin < count; begin += pieces_of) {
+    const int64_t some = std::min(pieces_of, count - begin);
+    const int64_t told = measures ? some : 0;
+    step.Sample({.logits = Head(step, std::span(rows).subspan(static_cast<size_t>(begin), static_cast<size_t>(some)),
+                                static_cast<int64_t>(batch.token_ids.size())),
+                 .rows = how.Sub(begin, some),
+                 .seen = worker::ArrayOf<uint32_t>(workspace_, layout_.seen, drawn * words),
+                 .changes = worker::ArrayOf<runtime::LogitChange>(workspace_, layout_.changes,
+                                                                  drawn * layout_.limits.changes_per_sequence),
+                 .allowed = worker::ArrayOf<uint32_t>(workspace_, layout_.allowed, (1 + drawn) * words),
+                 .tokens = tokens.Sub(begin, some),
+                 .measured = measures ? measured.Sub(begin, told) : runtime::DeviceArray<runtime::LogitMeasure>(),
+                 .alternatives =
+                     measures ? alternatives.Sub(begin * runtime::kAlternativesMax, told * runtime::kAlternativesMax)
+                              : runtime::DeviceArray<runtime::Alternative>(),
+                 .scratch = worker::BytesOf(workspace_, layout_.sampling)});
   }
-  const auto sampled = worker::ArrayOf<int32_t>(workspace_, layout_.sampled, count);
-  step.Sample({.logits = Head(step, rows, static_cast<int64_t>(batch.token_ids.size())),
-               .rows = worker::ArrayOf<runtime::SampleRow>(workspace_, layout_.sample_rows, count),
-               .seen = seen,
-               .tokens = sampled,
-               .scratch = worker::BytesOf(workspace_, layout_.sampling)});
-  step.Download(sampled.data, std::as_writable_bytes(tokens));
+  sampled.tokens.resize(static_cast<size_t>(count));
+  step.Download(tokens.data, std::as_writable_bytes(std::span(sampled.tokens)));
+  if (!measures) return;
+  sampled.measured.resize(static_cast<size_t>(count));
+  sampled.alternatives.resize(static_cast<size_t>(count * runtime::kAlternativesMax));
+  step.Download(measured.data, std::as_writable_bytes(std::span(sampled.measured)));
+  step.Download(alternatives.data, std::as_writable_bytes(std::span(sampled.alternatives)));
+}
+
+absl::Status Decoder::SetVocabulary(std::span<const uint32_t> ids) {
+  HEADROOM_CHECK(static_cast<int64_t>(ids.size()) == runtime::SeenWords(config_.vocab_size)) << ids.size();
+  runtime::Step step(device_);
+  step.Upload(std::as_bytes(ids), workspace_.data + layout_.allowed.offset);
+  return step.End();
 }
 
 absl::StatusOr<std::vector<float>> Decoder::Logits(std::span<const int32_t> rows) {

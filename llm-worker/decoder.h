@@ -43,10 +43,13 @@ class Decoder {
   // Streams the weights in. `progress` counts over both parts; may be empty.
   absl::Status Load(const model::Checkpoint& checkpoint, const memory::LoadProgress& progress = {});
 
-  // One step; takes the device's lane itself, so the caller must not hold it. Returns the next token of each of
-  // batch.samples, or runtime::kNotFinite. INVALID_ARGUMENT when the batch does not fit the limits of the plan or
-  // contradicts itself (then nothing was written).
-  absl::StatusOr<std::vector<int32_t>> Forward(const StepBatch& batch);
+  // The ids that may be drawn, SeenWords(vocab_size()) words of bits; all of them where nobody has said. Takes the
+  // lane.
+  absl::Status SetVocabulary(std::span<const uint32_t> ids);
+
+  // One step; takes the device's lane itself, so the caller must not hold it. INVALID_ARGUMENT when the batch does not
+  // fit the limits of the plan or contradicts itself (then nothing was written).
+  absl::StatusOr<StepTokens> Forward(const StepBatch& batch);
 
   // Logits of rows of the latest step, f32 [rows, vocab], at most max_logit_rows() at a time. For tools: a copy in host
   // memory that no plan knows.
@@ -77,7 +80,8 @@ class Decoder {
   void Attend(runtime::Step& step, const Layer& layer, int64_t index, int64_t rows, int64_t sequences);
   void FeedForward(runtime::Step& step, const Layer& layer, int64_t rows);
   runtime::Matrix Head(runtime::Step& step, std::span<const int32_t> rows, int64_t step_rows);
-  void Sample(runtime::Step& step, const StepBatch& batch, std::span<int32_t> tokens);
+  void UploadRules(runtime::Step& step, std::span<const RowSample> samples);
+  void Sample(runtime::Step& step, const StepBatch& batch, StepTokens& sampled);
   runtime::Matrix View(const memory::StepBuffer& buffer, int64_t rows) const;
   runtime::KvView Cache(int64_t layer) const;
   runtime::DeviceSpan LinearScratch() const;

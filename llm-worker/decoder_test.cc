@@ -251,21 +251,89 @@ TEST(DecoderTest, SamplesFromTheLogitsOfItsRows) {
   ASSERT_TRUE(tokens.ok()) << tokens.status();
   const auto logits = Compute(decoder, batch, {7, 19});
   ASSERT_TRUE(logits.ok()) << logits.status();
-  ASSERT_EQ(tokens->size(), 2u);
+  ASSERT_EQ(tokens->tokens.size(), 2u);
   for (size_t i = 0; i < 2; ++i) {
     const auto& row = (*logits)[i];
-    EXPECT_EQ((*tokens)[i], std::max_element(row.begin(), row.end()) - row.begin());
+    EXPECT_EQ(tokens->tokens[i], std::max_element(row.begin(), row.end()) - row.begin());
   }
-  const int32_t first = tokens->front();
+  const int32_t first = tokens->tokens.front();
   std::vector<uint32_t> seen(static_cast<size_t>(runtime::SeenWords(decoder.vocab_size())), 0);
   seen[static_cast<size_t>(first / 32)] |= uint32_t{1} << (first % 32);
   batch.samples[0].how.sampling.repetition_penalty = 100;
   batch.samples[0].seen = seen;
-  const int32_t second = tokens->back();
+  const int32_t second = tokens->tokens.back();
   tokens = decoder.Forward(batch);
   ASSERT_TRUE(tokens.ok()) << tokens.status();
-  EXPECT_NE(tokens->front(), first);
-  EXPECT_EQ(tokens->back(), second);
+  EXPECT_NE(tokens->tokens.front(), first);
+  EXPECT_EQ(tokens->tokens.back(), second);
+}
+
+std::vector<uint32_t> Bits(const Decoder& decoder, std::initializer_list<int32_t> ids) {
+  std::vector<uint32_t> bits(static_cast<size_t>(runtime::SeenWords(decoder.vocab_size())), 0);
+  for (const int32_t id : ids) bits[static_cast<size_t>(id / 32)] |= uint32_t{1} << (id % 32);
+  return bits;
+}
+
+// Changes, allowed ids and the vocabulary reach the rows that they are of.
+TEST(DecoderTest, RulesOfOneRowDoNotReachAnother) {
+  absl::StatusOr<TestModel> m = Load("qwen2", DType::kF32);
+  ASSERT_TRUE(m.ok()) << m.status();
+  Decoder& decoder = *m->decoder;
+  std::mt19937 random(12);
+  const Script script = RandomScript(random, m->config.llm, 20, false);
+  const std::vector<int32_t> blocks = {0, 1, 2};
+  const RowSample plain = {.row = 19, .how = {.sampling = {.temperature = 0}}};
+  StepBatch batch{.token_ids = script.ids,
+                  .sequences = {{.first_row = 0, .rows = 20, .cached = 0, .blocks = blocks}},
+                  .samples = {plain, plain, plain, plain}};
+  const std::vector<runtime::LogitChange> to_five = {{.id = 5, .delta = 1000}};
+  const std::vector<uint32_t> only_seven = Bits(decoder, {7}), only_nine = Bits(decoder, {9});
+  batch.samples[1].changes = to_five;
+  batch.samples[2].allowed = only_seven;
+  auto tokens = decoder.Forward(batch);
+  ASSERT_TRUE(tokens.ok()) << tokens.status();
+  EXPECT_EQ(tokens->tokens[0], tokens->tokens[3]);
+  EXPECT_EQ(tokens->tokens[1], 5);
+  EXPECT_EQ(tokens->tokens[2], 7);
+  EXPECT_TRUE(tokens->measured.empty());
+  ASSERT_TRUE(decoder.SetVocabulary(only_nine).ok());
+  tokens = decoder.Forward(batch);
+  ASSERT_TRUE(tokens.ok()) << tokens.status();
+  EXPECT_EQ(tokens->tokens, (std::vector<int32_t>{9, 9, 7, 9}));
+}
+
+// A prompt has more rows than there is room for logits.
+TEST(DecoderTest, MeasuresEveryTokenOfAPrompt) {
+  absl::StatusOr<TestModel> m = Load("qwen2", DType::kF32);
+  ASSERT_TRUE(m.ok()) << m.status();
+  Decoder& decoder = *m->decoder;
+  std::mt19937 random(13);
+  const Script script = RandomScript(random, m->config.llm, 20, false);
+  const std::vector<int32_t> blocks = {0, 1, 2};
+  StepBatch batch{.token_ids = script.ids, .sequences = {{.first_row = 0, .rows = 20, .cached = 0, .blocks = blocks}}};
+  ASSERT_LT(decoder.max_logit_rows(), 19);
+  std::vector<int32_t> rows;
+  for (int32_t row = 0; row < 19; ++row) {
+    rows.push_back(row);
+    batch.samples.push_back(
+        {.row = row, .how = {.token = script.ids[static_cast<size_t>(row) + 1], .alternatives = 3}});
+  }
+  const auto measured = decoder.Forward(batch);
+  ASSERT_TRUE(measured.ok()) << measured.status();
+  for (int32_t row = 0; row < 19; ++row) {
+    const auto logits = decoder.Logits(std::vector<int32_t>{row});
+    ASSERT_TRUE(logits.ok()) << logits.status();
+    double sum = 0;
+    for (const float logit : *logits) sum += std::exp(double{logit});
+    const auto at = static_cast<size_t>(row);
+    const int32_t token = script.ids[at + 1];
+    const auto logprob = [&](float logit) { return Logprob(logit, measured->measured[at], decoder.vocab_size()); };
+    EXPECT_EQ(measured->tokens[at], token);
+    EXPECT_NEAR(logprob(measured->measured[at].logit), (*logits)[static_cast<size_t>(token)] - std::log(sum), 1e-4);
+    const runtime::Alternative& best = measured->alternatives[at * runtime::kAlternativesMax];
+    EXPECT_EQ(best.id, std::max_element(logits->begin(), logits->end()) - logits->begin());
+    EXPECT_NEAR(logprob(best.logit), *std::max_element(logits->begin(), logits->end()) - std::log(sum), 1e-4);
+  }
 }
 
 // A fork holds the blocks of its parent too; when both go on, whoever writes first to the block that is not full does
@@ -326,10 +394,30 @@ TEST(DecoderTest, RefusesBatchesThatContradictThemselvesOrTheLimits) {
   ASSERT_TRUE(decoder.Forward(good).ok());
 
   std::map<std::string, StepBatch> bad;
-  for (const char* name : {"empty", "too many tokens", "id below 0", "id past the vocabulary", "rows not covered",
-                           "rows past the end", "gap", "no blocks", "block outside", "cached below 0", "too long",
-                           "sample outside", "too many samples", "sampling past its limits", "seen ids missing",
-                           "copy outside", "too many copies", "embeddings past the end", "embeddings too narrow"}) {
+  for (const char* name : {"empty",
+                           "too many tokens",
+                           "id below 0",
+                           "id past the vocabulary",
+                           "rows not covered",
+                           "rows past the end",
+                           "gap",
+                           "no blocks",
+                           "block outside",
+                           "cached below 0",
+                           "too long",
+                           "sample outside",
+                           "too many samples",
+                           "sampling past its limits",
+                           "seen ids missing",
+                           "changes past their limit",
+                           "change outside",
+                           "allowed ids missing",
+                           "measure outside",
+                           "too many alternatives",
+                           "copy outside",
+                           "too many copies",
+                           "embeddings past the end",
+                           "embeddings too narrow"}) {
     bad[name] = good;
   }
   bad["empty"] = StepBatch{};
@@ -348,6 +436,13 @@ TEST(DecoderTest, RefusesBatchesThatContradictThemselvesOrTheLimits) {
   bad["too many samples"].samples.assign(9, {});
   bad["sampling past its limits"].samples[0].how.sampling.top_p = 0;
   bad["seen ids missing"].samples[0].how.sampling.repetition_penalty = 2;
+  const std::vector<runtime::LogitChange> changes(1 << 20, {.id = 0}), wrong = {{.id = vocab}};
+  const std::vector<uint32_t> words(1, 1);
+  bad["changes past their limit"].samples[0].changes = changes;
+  bad["change outside"].samples[0].changes = wrong;
+  bad["allowed ids missing"].samples[0].allowed = words;
+  bad["measure outside"].samples[0].how.token = vocab;
+  bad["too many alternatives"].samples[0].how.alternatives = 21;
   bad["copy outside"].copies = {{0, outside[0]}};
   bad["too many copies"].copies.assign(9, {0, 1});
   bad["embeddings past the end"].embeddings = {

@@ -24,8 +24,7 @@ void Engine::Start() {
 }
 
 absl::Status Engine::Submit(SequenceRequest request, std::shared_ptr<TokenStream> stream, KvBlocks blocks) {
-  auto sequence =
-      std::make_unique<Sequence>(std::move(request), std::move(stream), std::move(blocks), options_.vocab_size);
+  auto sequence = Sequence::Create(std::move(request), std::move(stream), std::move(blocks), options_.vocab_size);
   {
     std::lock_guard lock(mutex_);
     if (stopping_) return absl::UnavailableError("the worker is shutting down");
@@ -144,15 +143,32 @@ StepBatch Engine::BuildBatch(const AdmittedStep& step) const {
     batch.sequences.push_back(
         {.first_row = first_row, .rows = row.tokens, .cached = sequence.computed(), .blocks = sequence.blocks()});
     AddEmbeddings(sequence, first_row, row.tokens, batch);
-    if (row.samples) {
-      batch.samples.push_back({.row = static_cast<int32_t>(first_row + row.tokens - 1),
-                               .how = {.sampling = sequence.request().sampling,
-                                       .position = static_cast<uint64_t>(sequence.answer_tokens())},
-                               .seen = sequence.seen()});
-    }
+    AddSamples(row, first_row, batch);
     first_row += row.tokens;
   }
   return batch;
+}
+
+void Engine::AddSamples(const Row& row, int64_t first_row, StepBatch& batch) const {
+  const Sequence& sequence = *row.sequence;
+  const int64_t begin = sequence.computed(), end = begin + row.tokens, prompt = sequence.prompt_tokens();
+  const int32_t alternatives = sequence.request().prompt_logprobs;
+  if (alternatives >= 0) {
+    for (int64_t position = begin + 1; position < std::min(end + 1, prompt); ++position) {
+      if (!sequence.IsText(position)) continue;
+      batch.samples.push_back(
+          {.row = static_cast<int32_t>(first_row + position - 1 - begin),
+           .how = {.token = sequence.tokens()[static_cast<size_t>(position)], .alternatives = alternatives}});
+    }
+  }
+  if (begin < prompt && end >= prompt) {
+    for (const auto& other : sequence.waiting()) {
+      if (other->answer_tokens() == 0) {
+        batch.samples.push_back(other->Draw(static_cast<int32_t>(first_row + prompt - 1 - begin)));
+      }
+    }
+  }
+  if (row.samples) batch.samples.push_back(sequence.Draw(static_cast<int32_t>(first_row + row.tokens - 1)));
 }
 
 // The parts of the sequence's runs that fall into its next `tokens` tokens.
@@ -171,36 +187,83 @@ void Engine::RunStep(const AdmittedStep& step) {
   const TimePoint begin = clock_.Now();
   const std::vector<Row>& rows = step.rows;
   const StepBatch batch = BuildBatch(step);
-  const absl::StatusOr<std::vector<int32_t>> tokens = forward_(batch);
+  const absl::StatusOr<StepTokens> tokens = forward_(batch);
   ++step_;
   if (!tokens.ok()) {
     Log(LogLevel::kError, "llm-worker", "step failed").With("error", tokens.status().ToString());
     for (const Row& row : rows) End(row.sequence, {.error = absl::InternalError("the step failed")});
     return;
   }
+  const auto drawn = std::ranges::count_if(batch.samples, [](const RowSample& sample) { return sample.how.token < 0; });
   EngineStep report{.sequences = static_cast<int64_t>(rows.size()),
                     .tokens = static_cast<int64_t>(batch.token_ids.size()),
-                    .sampled = static_cast<int64_t>(batch.samples.size())};
-  size_t next = 0;
+                    .sampled = drawn};
+  SampleReader samples(batch.samples, *tokens, options_.vocab_size);
   for (const Row& row : rows) {
-    const auto prompt = static_cast<int64_t>(row.sequence->request().prompt_ids.size());
-    report.prompt_tokens += std::clamp<int64_t>(prompt - row.sequence->computed(), 0, row.tokens);
-    row.sequence->MarkComputed(row.tokens, step_);
-    if (!row.samples) continue;
-    if (const int32_t token = tokens->at(next++); token != runtime::kNotFinite) {
-      Publish(*row.sequence, token);
-    } else {
-      End(row.sequence, {.error = absl::InternalError("a logit is not a finite number")});
-    }
+    report.prompt_tokens +=
+        std::clamp<int64_t>(row.sequence->prompt_tokens() - row.sequence->computed(), 0, row.tokens);
+    Take(row, samples);
   }
   report.seconds = Seconds(clock_.Now() - begin);
   if (on_step_) on_step_(report);
 }
 
-void Engine::Publish(Sequence& sequence, int32_t token) {
-  AnswerEvent event{.index = sequence.answer_tokens(), .token = token, .has_token = true};
-  event.finish = sequence.Append(token);
-  if (event.last()) {
+void Engine::Take(const Row& row, SampleReader& samples) {
+  Sequence& sequence = *row.sequence;
+  const int64_t prompt = sequence.prompt_tokens();
+  if (sequence.request().prompt_logprobs >= 0 && sequence.computed() < prompt) TakePromptLogprobs(row, samples);
+  const bool forks = sequence.computed() < prompt && sequence.computed() + row.tokens >= prompt;
+  sequence.MarkComputed(row.tokens, step_);
+  absl::Status broken;
+  if (forks) {
+    auto others = sequence.Fork();
+    if (others.ok()) {
+      for (SequencePtr& other : *others) {
+        Sequence& joined = *running_.emplace_back(std::move(other));
+        if (joined.answer_tokens() == 0) Publish(joined, samples.Next());
+      }
+    } else {
+      broken = others.status();
+    }
+  }
+  if (!broken.ok()) {
+    End(&sequence, {.error = std::move(broken)});
+  } else if (row.samples) {
+    Publish(sequence, samples.Next());
+  }
+}
+
+void Engine::TakePromptLogprobs(const Row& row, SampleReader& samples) {
+  const Sequence& sequence = *row.sequence;
+  const int64_t begin = sequence.computed();
+  const int64_t end = std::min(begin + row.tokens + 1, sequence.prompt_tokens());
+  auto logprobs = std::make_unique<EventLogprobs>();
+  logprobs->prompt.reserve(static_cast<size_t>(std::max<int64_t>(0, end - begin)));
+  if (begin == 0) logprobs->prompt.emplace_back();
+  for (int64_t position = begin + 1; position < end; ++position) {
+    PromptLogprob& told = logprobs->prompt.emplace_back();
+    if (!sequence.IsText(position)) continue;
+    const Sampled measured = samples.Next();
+    if (measured.logprobs == nullptr) continue;  // not finite: the answer will say so
+    told = {.logprob = measured.logprobs->of_token, .top = std::move(measured.logprobs->top)};
+  }
+  if (logprobs->prompt.empty()) return;
+  sequence.group().stream->Push({.choice = sequence.choice(), .logprobs = std::move(logprobs)});
+}
+
+void Engine::Publish(Sequence& sequence, Sampled sampled) {
+  if (sampled.token < 0) {
+    const char* const why =
+        sampled.token == runtime::kNoneAllowed ? "no token may be drawn" : "a logit is not a finite number";
+    return End(&sequence, {.error = absl::InternalError(why)});
+  }
+  AnswerEvent event{.index = sequence.answer_tokens(),
+                    .token = sampled.token,
+                    .choice = sequence.choice(),
+                    .logprobs = std::move(sampled.logprobs),
+                    .has_token = true};
+  event.finish = sequence.Append(sampled.token);
+  if (event.finish != Finish::kNone) {
     End(&sequence, std::move(event));
   } else {
     sequence.stream().Push(std::move(event));
@@ -208,13 +271,22 @@ void Engine::Publish(Sequence& sequence, int32_t token) {
 }
 
 void Engine::End(Sequence* sequence, AnswerEvent last) {
-  const std::shared_ptr<TokenStream> stream = sequence->shared_stream();
-  last.usage = sequence->Usage();
+  const std::shared_ptr<TokenStream> stream = sequence->group().stream;
+  AnswerGroup& group = sequence->group();
+  last.choice = sequence->choice();
   if (!last.has_token) last.index = sequence->answer_tokens();
+  group.completion_tokens += sequence->answer_tokens();
+  group.open -= 1 + static_cast<int64_t>(sequence->waiting().size());
+  last.ends = group.open == 0;
+  last.usage = {.prompt_tokens = sequence->prompt_tokens(),
+                .image_tokens = group.image_tokens,
+                .completion_tokens = group.completion_tokens};
   auto is_it = [sequence](const SequencePtr& other) { return other.get() == sequence; };
   if (std::erase_if(running_, is_it) + std::erase_if(waiting_, is_it) != 1) {
     HEADROOM_CHECK(false) << "a sequence ends twice";
   }
+  // What ends with an error ends as a whole: the other choices follow within a step.
+  if (!last.error.ok()) stream->Cancel();
   stream->Push(std::move(last));
 }
 

@@ -3,6 +3,9 @@
 //   wait for work ▸ take what was submitted, drop cancelled ▸ plan the step (pure) ▸ one forward pass, which samples ▸
 //   publish ▸ free finished
 //
+// Several choices of one request are one sequence until its prompt is computed, whose blocks they then share. The first
+// token of each is drawn from the same row of logits.
+//
 // Prefill is chunked, the KV cache is paged, and blocks are taken as a sequence grows, inside what its leg reserved:
 // nothing is ever preempted. An error of one sequence (a logit that is not a number) ends that sequence only; a forward
 // pass that fails ends those in it.
@@ -20,6 +23,7 @@
 #include "common/clock.h"
 #include "common/status.h"
 #include "llm-worker/kv/kv_pool.h"
+#include "llm-worker/sample_reader.h"
 #include "llm-worker/sequence.h"
 #include "llm-worker/step_batch.h"
 #include "llm-worker/step_planner.h"
@@ -53,7 +57,7 @@ struct EngineStats {
 class Engine {
  public:
   // One forward pass, called on the engine's thread only: Decoder::Forward.
-  using ForwardPass = std::function<absl::StatusOr<std::vector<int32_t>>(const StepBatch&)>;
+  using ForwardPass = std::function<absl::StatusOr<StepTokens>(const StepBatch&)>;
 
   // `on_step` runs on the engine's thread after each step; may be empty. `pool` must outlive the engine.
   Engine(const EngineOptions& options, KvPool& pool, ForwardPass forward, Clock& clock,
@@ -65,9 +69,9 @@ class Engine {
 
   void Start();
 
-  // Hands a request over; CheckSequenceRequest has passed and the data of its runs is there. The stream gets its events
-  // and, when blocks and leg are back, one last event. Any thread. RESOURCE_EXHAUSTED when too many wait; UNAVAILABLE
-  // after Stop.
+  // Hands a request over, all its choices; CheckSequenceRequest has passed and the data of its runs is there. The
+  // stream gets its events and, when blocks and leg are back, one last event. Any thread. RESOURCE_EXHAUSTED when too
+  // many wait; UNAVAILABLE after Stop.
   absl::Status Submit(SequenceRequest request, std::shared_ptr<TokenStream> stream, KvBlocks blocks);
 
   // Ends every sequence with UNAVAILABLE and joins. Idempotent.
@@ -96,8 +100,12 @@ class Engine {
   AdmittedStep Admit(const StepPlan& plan);
   StepBatch BuildBatch(const AdmittedStep& step) const;
   void AddEmbeddings(const Sequence& sequence, int64_t first_row, int64_t tokens, StepBatch& batch) const;
+  // What is asked of the logits of the row's tokens. Take() reads the answers in the same order.
+  void AddSamples(const Row& row, int64_t first_row, StepBatch& batch) const;
   void RunStep(const AdmittedStep& step);
-  void Publish(Sequence& sequence, int32_t token);
+  void Take(const Row& row, SampleReader& samples);
+  void TakePromptLogprobs(const Row& row, SampleReader& samples);
+  void Publish(Sequence& sequence, Sampled sampled);
   // Frees the sequence, then tells its stream.
   void End(Sequence* sequence, AnswerEvent last);
   void EndAll();

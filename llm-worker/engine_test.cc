@@ -5,10 +5,14 @@
 #include <atomic>
 #include <cmath>
 #include <limits>
+#include <map>
 #include <random>
 
+#include "admission/price.h"
 #include "common/testing/fake_clock.h"
 #include "llm-worker/testing/gated_pool.h"
+#include "model/request_limits.h"
+#include "runtime/ops/sample_math.h"
 
 namespace headroom::llm_worker {
 namespace {
@@ -22,15 +26,20 @@ constexpr int32_t kPoison = 49;  // a prompt that holds it gets logits that are 
 
 uint64_t Mix(uint64_t hash, uint64_t value) { return (hash ^ (value + 0x9e3779b97f4a7c15)) * 0xff51afd7ed558ccd; }
 
+int32_t Drawn(uint64_t hash, uint32_t choice) { return static_cast<int32_t>(Mix(hash, choice) % (kVocab - 1)); }
+
 // A "model" whose next token is a hash of everything before it, read back through the block tables: a wrong slot,
 // position, chunk border or embedding row changes the answer.
 class HashModel {
  public:
-  absl::StatusOr<std::vector<int32_t>> Forward(const StepBatch& batch) {
+  absl::StatusOr<StepTokens> Forward(const StepBatch& batch) {
     while (steps >= steps_allowed) std::this_thread::yield();
     ++steps;
     tokens_max = std::max(tokens_max.load(), static_cast<int64_t>(batch.token_ids.size()));
     if (fail) return absl::InternalError("broken device");
+    for (const BlockCopy& copy : batch.copies) {
+      std::copy_n(cache_.begin() + copy.from * kBlockSize, kBlockSize, cache_.begin() + copy.to * kBlockSize);
+    }
     std::vector<uint64_t> rows(batch.token_ids.size());
     for (size_t i = 0; i < rows.size(); ++i) rows[i] = static_cast<uint64_t>(batch.token_ids[i]);
     for (const EmbeddingRows& run : batch.embeddings) {
@@ -38,24 +47,35 @@ class HashModel {
         rows[static_cast<size_t>(run.first_row + r)] = 1000 + static_cast<uint64_t>(run.rows.RowRange(r, 1).F32()[0]);
       }
     }
-    std::vector<int32_t> tokens;
+    StepTokens given;
     for (const StepSequence& sequence : batch.sequences) {
       auto slot = [&](int64_t position) -> uint64_t& {
         return cache_[static_cast<size_t>(sequence.blocks[position / kBlockSize] * kBlockSize + position % kBlockSize)];
       };
       for (int64_t r = 0; r < sequence.rows; ++r)
         slot(sequence.cached + r) = rows[static_cast<size_t>(sequence.first_row + r)];
-      const size_t out = tokens.size();
-      if (out == batch.samples.size() || batch.samples[out].row != sequence.first_row + sequence.rows - 1) continue;
-      uint64_t hash = 1;
-      bool poison = false;
-      for (int64_t p = 0; p < sequence.cached + sequence.rows; ++p) {
-        hash = Mix(hash, slot(p));
-        poison |= slot(p) == kPoison;
+      while (given.tokens.size() < batch.samples.size()) {
+        const RowSample& sample = batch.samples[given.tokens.size()];
+        if (sample.row >= sequence.first_row + sequence.rows) break;
+        const int64_t position = sequence.cached + sample.row - sequence.first_row;
+        uint64_t hash = 1;
+        bool poison = false;
+        for (int64_t p = 0; p <= position; ++p) {
+          hash = Mix(hash, slot(p));
+          poison |= slot(p) == kPoison;
+        }
+        given.tokens.push_back(poison                  ? runtime::kNotFinite
+                               : sample.how.token >= 0 ? sample.how.token
+                                                       : Drawn(hash, sample.how.choice));
+        // ln of the probability of a token is that of its row, which tells where it came from.
+        given.measured.push_back(
+            {.total = uint64_t{1} << runtime::UnitBits(kVocab), .largest = 0, .logit = -static_cast<float>(position)});
+        for (int32_t id = 0; id < runtime::kAlternativesMax; ++id) {
+          given.alternatives.push_back({.id = id, .logit = -static_cast<float>(id)});
+        }
       }
-      tokens.push_back(poison ? runtime::kNotFinite : static_cast<int32_t>(hash % (kVocab - 1)));
     }
-    return tokens;
+    return given;
   }
 
   std::atomic<int64_t> steps = 0;
@@ -75,25 +95,27 @@ SequenceRequest Request(std::vector<int32_t> prompt, int64_t max_tokens) {
   return request;
 }
 
-// What the model says to a request on its own.
-std::vector<int32_t> Expected(const SequenceRequest& request) {
+// What the model says to a request on its own, from the ids that are there already.
+std::vector<int32_t> Expected(const SequenceRequest& request, uint32_t choice, const std::vector<int32_t>& continued) {
   std::vector<uint64_t> rows(request.prompt_ids.begin(), request.prompt_ids.end());
-  rows.insert(rows.end(), request.continued_ids.begin(), request.continued_ids.end());
+  rows.insert(rows.end(), continued.begin(), continued.end());
   for (const EmbeddingRun& run : request.runs) {
     const auto* data = reinterpret_cast<const float*>(run.data.data());
     for (int64_t r = 0; r < run.rows; ++r)
       rows[static_cast<size_t>(run.begin + r)] = 1000 + static_cast<uint64_t>(data[r * kHidden]);
   }
   std::vector<int32_t> answer;
-  for (auto n = static_cast<int64_t>(request.continued_ids.size()); n < request.max_tokens; ++n) {
+  for (auto n = static_cast<int64_t>(continued.size()); n < request.max_tokens; ++n) {
     uint64_t hash = 1;
     for (uint64_t row : rows) hash = Mix(hash, row);
-    answer.push_back(static_cast<int32_t>(hash % (kVocab - 1)));
-    rows.push_back(hash % (kVocab - 1));
+    answer.push_back(Drawn(hash, choice));
+    rows.push_back(static_cast<uint64_t>(answer.back()));
     if (std::count(request.stop_ids.begin(), request.stop_ids.end(), answer.back())) break;
   }
   return answer;
 }
+
+std::vector<int32_t> Expected(const SequenceRequest& request) { return Expected(request, 0, request.continued_ids); }
 
 // Reads a stream from the test's thread.
 class Reader {
@@ -105,7 +127,7 @@ class Reader {
     std::unique_lock lock(signal_->mutex);
     std::optional<AnswerEvent> event;
     signal_->ready.wait(lock, [&] { return (event = stream_->Take()).has_value(); });
-    return *event;
+    return *std::move(event);
   }
   std::vector<AnswerEvent> All() {
     std::vector<AnswerEvent> events;
@@ -150,8 +172,8 @@ class EngineTest : public testing::Test {
   }
 
   KvBlocks Reserve(const SequenceRequest& request) {
-    const int64_t tokens = static_cast<int64_t>(request.prompt_ids.size()) + request.max_tokens;
-    return gated_.Reserve(BlocksFor(tokens, kBlockSize));
+    const auto prompt = static_cast<int64_t>(request.prompt_ids.size());
+    return gated_.Reserve(admission::ChoiceBlocks(prompt, request.max_tokens, request.n, kBlockSize), request.n);
   }
 
   void Submit(const SequenceRequest& request, Reader& reader) {
@@ -246,6 +268,139 @@ TEST_F(EngineTest, ContinuedIdsGoOnWhereTheyEnded) {
     EXPECT_EQ(events[i].token, answer[i + 4]);
   }
   EXPECT_EQ(events.back().usage.completion_tokens, 10);
+}
+
+// By choice.
+std::map<int32_t, std::vector<int32_t>> TokensOf(const std::vector<AnswerEvent>& events) {
+  std::map<int32_t, std::vector<int32_t>> tokens;
+  for (const AnswerEvent& event : events) {
+    if (event.has_token) tokens[event.choice].push_back(event.token);
+  }
+  return tokens;
+}
+
+// Prompts that end inside a block, at its end, and below one; each choice answers as if it were alone.
+TEST_F(EngineTest, ChoicesShareTheirPromptAndAnswerAsAlone) {
+  Make();
+  for (const size_t length : {1, 3, 4, 5, 8, 23}) {
+    SequenceRequest request = Request(std::vector<int32_t>(length, 7), 9);
+    for (size_t i = 0; i < length; ++i) request.prompt_ids[i] = static_cast<int32_t>(i % 40);
+    request.n = 5;
+    Reader reader;
+    Submit(request, reader);
+    const std::vector<AnswerEvent> events = reader.All();
+    const auto tokens = TokensOf(events);
+    ASSERT_EQ(tokens.size(), 5u);
+    for (uint32_t choice = 0; choice < 5; ++choice) {
+      EXPECT_EQ(tokens.at(static_cast<int32_t>(choice)), Expected(request, choice, {})) << length << ", " << choice;
+    }
+    int ended = 0;
+    for (const AnswerEvent& event : events) ended += event.finish == Finish::kLength ? 1 : 0;
+    EXPECT_EQ(ended, 5);
+    EXPECT_EQ(events.back().usage.prompt_tokens, static_cast<int64_t>(length));
+    EXPECT_EQ(events.back().usage.completion_tokens, 5 * 9);
+    ExpectAllFree();
+  }
+}
+
+TEST_F(EngineTest, AChoiceThatEndsGivesItsPartBack) {
+  SequenceRequest request = Request({1, 2, 3, 4, 5, 6}, 40);
+  request.n = 3;
+  // The first id that one choice has and the others have not, or later.
+  const std::vector<int32_t> second = Expected(request, 1, {});
+  request.stop_ids = {second[2]};
+  const auto ends = [&](uint32_t choice) { return Expected(request, choice, {}).size(); };
+  const size_t longest = std::max({ends(0), ends(1), ends(2)}), shortest = std::min({ends(0), ends(1), ends(2)});
+  ASSERT_LT(shortest, longest);
+  const int64_t whole = admission::ChoiceBlocks(6, 40, 3, kBlockSize);
+  const int64_t part = admission::ChoiceBlocks(6, 40, 1, kBlockSize) - 6 / kBlockSize;
+  EXPECT_EQ(whole, 6 / kBlockSize + 3 * part);
+  model_.steps_allowed = static_cast<int64_t>(shortest);
+  Make();
+  Reader reader;
+  Submit(request, reader);
+  EXPECT_EQ(gate_.Snapshot().reserved.kv_blocks, whole);
+  std::vector<AnswerEvent> events;
+  do events.push_back(reader.Next());
+  while (events.back().finish == Finish::kNone);
+  EXPECT_FALSE(events.back().last());
+  // Given back before it is told.
+  const admission::Resources reserved = gate_.Snapshot().reserved;
+  EXPECT_LE(reserved.kv_blocks, whole - part);
+  EXPECT_LE(reserved.slots, 2);
+  model_.steps_allowed = 1'000'000;
+  while (!events.back().last()) events.push_back(reader.Next());
+  const auto tokens = TokensOf(events);
+  for (uint32_t choice = 0; choice < 3; ++choice) {
+    EXPECT_EQ(tokens.at(static_cast<int32_t>(choice)), Expected(request, choice, {}));
+  }
+  ExpectAllFree();
+}
+
+// What is over stays over, and its part is given back at once.
+TEST_F(EngineTest, ChoicesThatMovedGoOnWhereTheyEnded) {
+  Make();
+  SequenceRequest request = Request({5, 6, 7, 8, 9}, 10);
+  request.n = 4;
+  const std::vector<int32_t> third = Expected(request, 2, {});
+  request.continued = {{.choice = 0}, {.choice = 2, .ids = {third.begin(), third.begin() + 6}}};
+  Reader reader;
+  Submit(request, reader);
+  const auto tokens = TokensOf(reader.All());
+  ASSERT_EQ(tokens.size(), 2u);
+  EXPECT_EQ(tokens.at(0), Expected(request, 0, {}));
+  EXPECT_EQ(tokens.at(2), (std::vector<int32_t>{third.begin() + 6, third.end()}));
+  ExpectAllFree();
+}
+
+TEST_F(EngineTest, LogprobsComeWithTheirTokensAcrossChunks) {
+  Make();
+  SequenceRequest request = Request(std::vector<int32_t>(33, 3), 4);
+  const std::vector<float> rows(5 * kHidden, 1.0f);
+  request.runs.push_back({12, 5, std::string(reinterpret_cast<const char*>(rows.data()), rows.size() * sizeof(float))});
+  request.logprobs = 0;
+  request.prompt_logprobs = 2;
+  request.n = 2;
+  Reader reader;
+  Submit(request, reader);
+  std::vector<PromptLogprob> prompt;
+  std::map<int32_t, int> answered;
+  for (const AnswerEvent& event : reader.All()) {
+    ASSERT_NE(event.logprobs, nullptr);
+    if (!event.has_token) {
+      EXPECT_TRUE(answered.empty()) << "a token came before the prompt";
+      prompt.insert(prompt.end(), event.logprobs->prompt.begin(), event.logprobs->prompt.end());
+      continue;
+    }
+    EXPECT_TRUE(event.logprobs->top.empty());
+    EXPECT_NEAR(*event.logprobs->of_token, -(32.0f + static_cast<float>(answered[event.choice]++)), 1e-6);
+  }
+  EXPECT_EQ(answered, (std::map<int32_t, int>{{0, 4}, {1, 4}}));
+  ASSERT_EQ(prompt.size(), 33u);
+  for (size_t i = 0; i < prompt.size(); ++i) {
+    const bool told = i > 0 && (i < 12 || i >= 17);
+    ASSERT_EQ(prompt[i].logprob.has_value(), told) << i;
+    ASSERT_EQ(prompt[i].top.size(), told ? 2u : 0u);
+    if (!told) continue;
+    EXPECT_NEAR(*prompt[i].logprob, -(static_cast<float>(i) - 1), 1e-6);
+  }
+}
+
+TEST_F(EngineTest, CancelEndsEveryChoice) {
+  model_.steps_allowed = 3;
+  Make();
+  SequenceRequest request = Request({1, 2}, 60);
+  request.n = 3;
+  Reader reader;
+  Submit(request, reader);
+  static_cast<void>(reader.Next());
+  reader.stream()->Cancel();
+  model_.steps_allowed = 1'000'000;
+  const std::vector<AnswerEvent> rest = reader.All();
+  int cancelled = 0;
+  for (const AnswerEvent& event : rest) cancelled += event.finish == Finish::kCancelled ? 1 : 0;
+  EXPECT_EQ(cancelled, 3);
+  ExpectAllFree();
 }
 
 TEST_F(EngineTest, ManyTogetherAnswerAsAlone) {
@@ -382,9 +537,27 @@ TEST(CheckSequenceRequest, RefusesEverythingOutOfBounds) {
       {"no prompt", [](auto& r) { r.prompt_ids.clear(), r.runs.clear(); }},
       {"id above", [](auto& r) { r.prompt_ids[4] = kVocab; }},
       {"id below", [](auto& r) { r.prompt_ids[4] = -1; }},
+      {"no choice", [](auto& r) { r.n = 0; }},
+      {"too many choices", [](auto& r) { r.n = 17; }},
+      {"continued ids of one choice where there are two", [](auto& r) { r.n = 2, r.continued_ids = {1}; }},
+      {"continued choices where there is one", [](auto& r) { r.continued = {{.choice = 0}}; }},
+      {"a choice that there is not", [](auto& r) { r.n = 2, r.continued = {{.choice = 2}}; }},
+      {"a choice twice",
+       [](auto& r) {
+         r.n = 2, r.continued = {{.choice = 1}, {.choice = 1}};
+       }},
+      {"min_tokens", [](auto& r) { r.rules.min_tokens = r.max_tokens + 1; }},
+      {"min_tokens below 0", [](auto& r) { r.rules.min_tokens = -1; }},
+      {"bias outside",
+       [](auto& r) {
+         r.rules.bias = {{static_cast<int32_t>(kVocab), 1.0f}};
+       }},
+      {"logprobs", [](auto& r) { r.logprobs = 21; }},
+      {"prompt logprobs", [](auto& r) { r.prompt_logprobs = -2; }},
+      {"min_p", [](auto& r) { r.sampling.min_p = 1.5f; }},
       {"continued id", [](auto& r) { r.continued_ids = {kVocab}; }},
       {"stop id", [](auto& r) { r.stop_ids = {-5}; }},
-      {"many stop ids", [](auto& r) { r.stop_ids.assign(kStopIdsMax + 1, 1); }},
+      {"many stop ids", [](auto& r) { r.stop_ids.assign(model::kStopIdsMax + 1, 1); }},
       {"no max_tokens", [](auto& r) { r.max_tokens = 0; }},
       {"model len + 1", [](auto& r) { r.max_tokens = 11; }},
       {"max_tokens overflow", [](auto& r) { r.max_tokens = std::numeric_limits<int64_t>::max(); }},

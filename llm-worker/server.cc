@@ -4,6 +4,7 @@
 
 #include "admission/price.h"
 #include "common/log.h"
+#include "model/text/tokenizer.h"
 #include "model/weights.h"
 
 namespace headroom::llm_worker {
@@ -55,6 +56,21 @@ EngineOptions EngineOptionsFrom(const ClusterConfig& config, const worker::Worke
   return options;
 }
 
+// The ids that the model's tokenizer has: rows of a vocabulary beyond them, or between, are padding.
+absl::StatusOr<std::vector<uint32_t>> Vocabulary(const std::string& directory, int64_t vocab_size) {
+  const auto words = static_cast<size_t>(runtime::SeenWords(vocab_size));
+  const auto loaded = model::Tokenizer::FromDirectory(directory);
+  // A worker sees numbers alone and serves without one; who reads its answers needs it.
+  if (absl::IsNotFound(loaded.status())) return std::vector<uint32_t>(words, ~uint32_t{0});
+  HEADROOM_RETURN_IF_ERROR(loaded.status());
+  const model::Tokenizer* const tokenizer = loaded->get();
+  std::vector<uint32_t> ids(words, 0);
+  for (int32_t id = 0; id < std::min<int64_t>(vocab_size, tokenizer->vocab_size()); ++id) {
+    if (!tokenizer->TokenBytes(id).empty()) ids[static_cast<size_t>(id / 32)] |= uint32_t{1} << (id % 32);
+  }
+  return ids;
+}
+
 LlmService::Options ServiceOptions(const ClusterConfig& config, const worker::WorkerDevice& device) {
   const memory::Plan& plan = device.plan();
   const model::ModelConfig& model = device.model();
@@ -89,6 +105,7 @@ absl::StatusOr<std::unique_ptr<LlmServer>> LlmServer::Start(const ClusterConfig&
 LlmServer::LlmServer(const ClusterConfig& config, worker::WorkerDevice& device, std::unique_ptr<Decoder> decoder,
                      rpc::ChannelDirectory& channels, Metrics& metrics, ProcessEnd& process)
     : config_(config.llm_worker),
+      model_directory_(config.model.path),
       device_(device),
       decoder_(std::move(decoder)),
       prefill_steps_(metrics.AddCounter("headroom_llm_steps_total", {{"kind", "prefill"}})),
@@ -121,12 +138,18 @@ LlmServer::LlmServer(const ClusterConfig& config, worker::WorkerDevice& device, 
       load_({.name = config.llm_worker.name,
              .total_bytes = device.plan().Bytes(memory::Component::kLlmWeights) +
                             device.plan().Bytes(memory::Component::kHeadWeights),
-             .load = [this](const memory::LoadProgress& tell) { return decoder_->Load(device_.checkpoint(), tell); },
+             .load = [this](const memory::LoadProgress& tell) { return Load(tell); },
              .loading = [this](double progress) { endpoint_.Loading(progress); },
              .ready = [this] { BecomeReady(); }},
             process, SystemClock()) {}
 
 LlmServer::~LlmServer() { Stop(Duration::zero()); }
+
+absl::Status LlmServer::Load(const memory::LoadProgress& tell) {
+  HEADROOM_ASSIGN_OR_RETURN(const auto vocabulary, Vocabulary(model_directory_, decoder_->vocab_size()));
+  HEADROOM_RETURN_IF_ERROR(decoder_->SetVocabulary(vocabulary));
+  return decoder_->Load(device_.checkpoint(), tell);
+}
 
 // On the load's thread, which Stop joins before it touches what this makes.
 void LlmServer::BecomeReady() {

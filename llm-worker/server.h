@@ -40,11 +40,13 @@ class LlmServer : public RunningService {
  private:
   LlmServer(const ClusterConfig& config, worker::WorkerDevice& device, std::unique_ptr<Decoder> decoder,
             rpc::ChannelDirectory& channels, Metrics& metrics, ProcessEnd& process);
+  absl::Status Load(const memory::LoadProgress& tell);
   void BecomeReady();
   void WatchReaders();
   void CountStep(const EngineStep& step);
 
   const LlmWorkerSection config_;
+  const std::string model_directory_;
   worker::WorkerDevice& device_;
   const std::unique_ptr<Decoder> decoder_;
   Counter prefill_steps_, decode_steps_, mixed_steps_, prompt_tokens_, answer_tokens_;

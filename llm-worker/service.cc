@@ -1,10 +1,12 @@
 #include "llm-worker/service.h"
 
+#include <algorithm>
 #include <set>
 #include <stop_token>
 #include <vector>
 
 #include "admission/link/convert.h"
+#include "admission/price.h"
 #include "common/check.h"
 #include "common/error_details.h"
 #include "common/rpc/acceptance.h"
@@ -32,12 +34,7 @@ v1::FinishReason ToProto(Finish finish) {
 absl::Status CheckEnvelope(const v1::LlmGenerateRequest& request, const LlmService::Options& options) {
   if (request.model().sha256() != options.model)
     return absl::FailedPreconditionError("another model than this worker's");
-  if (request.n() < 0 || request.n() > 1) {
-    return absl::InvalidArgumentError(absl::StrCat("n ", request.n(), ": only 1 is supported"));
-  }
-  if (request.logprobs() != 0) {
-    return absl::InvalidArgumentError(absl::StrCat("logprobs ", request.logprobs(), " are not supported"));
-  }
+  if (request.has_constraint()) return absl::InvalidArgumentError("constraint is not supported");
   if (!request.has_sampling()) return absl::InvalidArgumentError("sampling is missing");
   if (request.refs_size() > 0 && options.embedding.rows_per_piece == 0) {
     return absl::InvalidArgumentError("the model takes no images");
@@ -72,12 +69,16 @@ absl::Status CheckSpans(const v1::LlmGenerateRequest& request, const EmbeddingSh
 // The leg pays for what the request will hold: blocks for every token, host memory for every piece.
 absl::Status CheckPrice(const v1::LlmGenerateRequest& request, const admission::Resources& leg,
                         const LlmService::Options& options) {
-  const int64_t blocks = BlocksFor(request.prompt_ids_size() + request.max_tokens(), options.block_size);
+  const int64_t prompt = request.prompt_ids_size(), n = std::max(request.n(), 1);
+  const int64_t blocks = admission::ChoiceBlocks(prompt, request.max_tokens(), n, options.block_size);
   if (leg.kv_blocks < blocks) {
     return absl::InvalidArgumentError(
         absl::StrCat("the grant has ", leg.kv_blocks, " KV blocks, the request needs ", blocks));
   }
-  if (leg.slots < 1) return absl::InvalidArgumentError("the grant has no slot");
+  if (leg.slots < n) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the grant has ", leg.slots, " slots, the request has ", n, " choices"));
+  }
   const int64_t piece_bytes = options.embedding.piece_bytes();
   if (piece_bytes == 0) return absl::OkStatus();
   int64_t left = leg.host_bytes / piece_bytes;
@@ -101,11 +102,48 @@ SequenceRequest ToSequence(const v1::LlmGenerateRequest& request) {
                        .top_p = request.sampling().top_p(),
                        .top_k = request.sampling().top_k(),
                        .repetition_penalty = request.sampling().repetition_penalty(),
+                       .min_p = request.sampling().min_p(),
                        .seed = request.sampling().seed()};
+  sequence.rules = {.presence_penalty = request.sampling().presence_penalty(),
+                    .frequency_penalty = request.sampling().frequency_penalty(),
+                    .bias = {request.sampling().logit_bias().begin(), request.sampling().logit_bias().end()},
+                    .min_tokens = request.min_tokens()};
+  sequence.n = request.n() == 0 ? 1 : request.n();
+  for (const v1::ContinuedChoice& choice : request.continued()) {
+    sequence.continued.push_back({.choice = choice.choice(), .ids = {choice.ids().begin(), choice.ids().end()}});
+  }
+  if (request.has_logprobs()) sequence.logprobs = request.logprobs();
+  if (request.has_prompt_logprobs()) sequence.prompt_logprobs = request.prompt_logprobs();
   for (const v1::EmbeddingSpan& span : request.spans()) {
     sequence.runs.push_back({.begin = span.begin(), .rows = span.rows(), .data = {}});
   }
   return sequence;
+}
+
+template <typename Message>
+void AddTop(const std::vector<TokenLogprob>& top, Message& message) {
+  for (const TokenLogprob& likely : top) {
+    v1::TokenAlternative& told = *message.add_top();
+    told.set_token(likely.token);
+    told.set_logprob(likely.logprob);
+  }
+}
+
+void FillMessage(const AnswerEvent& event, v1::TokenEvent& message) {
+  message.Clear();
+  message.set_choice(event.choice);
+  message.set_index(event.index);
+  message.set_has_token(event.has_token);
+  message.set_token(event.token);
+  message.set_finish(ToProto(event.finish));
+  if (event.logprobs == nullptr) return;
+  if (event.logprobs->of_token.has_value()) message.set_logprob(*event.logprobs->of_token);
+  AddTop(event.logprobs->top, message);
+  for (const PromptLogprob& position : event.logprobs->prompt) {
+    v1::PromptLogprob& told = *message.add_prompt_logprobs();
+    if (position.logprob.has_value()) told.set_logprob(*position.logprob);
+    AddTop(position.top, told);
+  }
 }
 
 }  // namespace
@@ -252,11 +290,7 @@ class GenerateCall final : public grpc::ServerWriteReactor<v1::TokenEvent>,
     const std::optional<AnswerEvent> event = stream_->Take();
     if (!event.has_value()) return;
     if (!event->error.ok()) return FinishLocked(rpc::ToGrpc(event->error));
-    message_.Clear();
-    message_.set_index(event->index);
-    message_.set_has_token(event->has_token);
-    message_.set_token(event->token);
-    message_.set_finish(ToProto(event->finish));
+    FillMessage(*event, message_);
     if (event->last()) {
       v1::Usage& usage = *message_.mutable_usage();
       usage.set_prompt_tokens(event->usage.prompt_tokens);

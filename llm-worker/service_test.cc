@@ -4,10 +4,13 @@
 
 #include <chrono>
 #include <fstream>
+#include <functional>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <thread>
 
 #include "admission/link/convert.h"
+#include "admission/price.h"
 #include "common/error_details.h"
 #include "common/rpc/server_host.h"
 #include "common/rpc/status.h"
@@ -134,7 +137,7 @@ class LlmWorkerTest : public testing::Test {
     v1::TokenEvent last;
     absl::Status status;
   };
-  Answer Ask(const v1::LlmGenerateRequest& request) {
+  Answer Ask(const v1::LlmGenerateRequest& request, const std::function<void(const v1::TokenEvent&)>& look = {}) {
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(60));
     const auto reader = stub_->Generate(&context, request);
@@ -142,6 +145,7 @@ class LlmWorkerTest : public testing::Test {
     v1::TokenEvent event;
     while (reader->Read(&event)) {
       if (event.has_token()) answer.ids.push_back(event.token());
+      if (look) look(event);
       answer.last = event;
     }
     answer.status = rpc::FromGrpc(reader->Finish());
@@ -201,6 +205,59 @@ TEST_F(LlmWorkerTest, TogetherAsAloneAndContinuedAsWhole) {
     });
   }
   for (std::thread& client : clients) client.join();
+  ExpectAllFree();
+}
+
+// What the worker says of the tokens that it draws, it says of the same tokens in a prompt, in chunks and piece by
+// piece; the reference's greedy ids are the likeliest.
+TEST_F(LlmWorkerTest, LogprobsOfThePromptAreThoseOfTheAnswer) {
+  Start("qwen2");
+  const Golden golden = ReadGolden("qwen2/expected/long.json");
+  v1::LlmGenerateRequest request = Request(golden.prompt, static_cast<int64_t>(golden.answer.size()));
+  request.set_logprobs(3);
+  std::vector<float> answered;
+  Ask(request, [&](const v1::TokenEvent& event) {
+    ASSERT_TRUE(event.has_logprob());
+    ASSERT_EQ(event.top_size(), 3);
+    EXPECT_EQ(event.top(0).token(), event.token());
+    answered.push_back(event.logprob());
+  });
+  ASSERT_EQ(answered.size(), golden.answer.size());
+
+  std::vector<int32_t> both = golden.prompt;
+  both.insert(both.end(), golden.answer.begin(), golden.answer.end());
+  request = Request(both, 1);
+  request.set_prompt_logprobs(2);
+  std::vector<v1::PromptLogprob> told;
+  Ask(request, [&](const v1::TokenEvent& event) {
+    told.insert(told.end(), event.prompt_logprobs().begin(), event.prompt_logprobs().end());
+  });
+  ASSERT_EQ(told.size(), both.size());
+  EXPECT_FALSE(told[0].has_logprob());
+  for (size_t i = 0; i < answered.size(); ++i) {
+    const v1::PromptLogprob& position = told[golden.prompt.size() + i];
+    EXPECT_NEAR(position.logprob(), answered[i], 2e-3) << i;
+    EXPECT_EQ(position.top(0).token(), golden.answer[i]);
+  }
+  ExpectAllFree();
+}
+
+TEST_F(LlmWorkerTest, ChoicesAnswerAsTheReference) {
+  Start("qwen2");
+  const Golden golden = ReadGolden("qwen2/expected/short.json");
+  v1::LlmGenerateRequest request = Request(golden.prompt, static_cast<int64_t>(golden.answer.size()));
+  request.set_n(3);
+  v1::Resources& leg = *request.mutable_grant()->mutable_legs(0)->mutable_resources();
+  leg.set_slots(3);
+  leg.set_kv_blocks(
+      admission::ChoiceBlocks(static_cast<int64_t>(golden.prompt.size()), request.max_tokens(), 3, block_size_));
+  std::map<int32_t, std::vector<int32_t>> choices;
+  const Answer answer =
+      Ask(request, [&](const v1::TokenEvent& event) { choices[event.choice()].push_back(event.token()); });
+  EXPECT_TRUE(answer.status.ok()) << answer.status;
+  ASSERT_EQ(choices.size(), 3u);
+  for (const auto& [choice, ids] : choices) EXPECT_EQ(ids, golden.answer) << choice;
+  EXPECT_EQ(answer.last.usage().completion_tokens(), 3 * static_cast<int64_t>(golden.answer.size()));
   ExpectAllFree();
 }
 
@@ -274,7 +331,14 @@ TEST_F(LlmWorkerTest, BadRequestsAreRefusedAndHoldNothing) {
       {"other model", [](auto& r) { r.mutable_model()->set_sha256("x"); }, absl::StatusCode::kFailedPrecondition},
       {"n", [](auto& r) { r.set_n(2); }},
       {"negative n", [](auto& r) { r.set_n(-1); }},
-      {"logprobs", [](auto& r) { r.set_logprobs(1); }},
+      {"many choices", [](auto& r) { r.set_n(17); }},
+      {"logprobs", [](auto& r) { r.set_logprobs(21); }},
+      {"negative logprobs", [](auto& r) { r.set_logprobs(-2); }},
+      {"prompt logprobs", [](auto& r) { r.set_prompt_logprobs(21); }},
+      {"min_tokens", [](auto& r) { r.set_min_tokens(r.max_tokens() + 1); }},
+      {"bias outside", [](auto& r) { (*r.mutable_sampling()->mutable_logit_bias())[1 << 30] = 1; }},
+      {"penalty", [](auto& r) { r.mutable_sampling()->set_presence_penalty(3); }},
+      {"constraint", [](auto& r) { r.mutable_constraint(); }},
       {"no sampling", [](auto& r) { r.clear_sampling(); }},
       {"temperature", [](auto& r) { r.mutable_sampling()->set_temperature(-1); }},
       {"no grant", [](auto& r) { r.clear_grant(); }},

@@ -26,12 +26,15 @@ struct EmbeddingRows {
   runtime::HostMatrix rows;  // [n, hidden] f32 | bf16
 };
 
-// A row whose next token is wanted.
+// A row whose next token is wanted or, where `how.token` says which it is, measured.
 struct RowSample {
   int32_t row = 0;
-  runtime::SampleRow how = {};
+  runtime::SampleRow how = {};  // the places of seen, allowed and changes are filled in by StepInputs
+  // Of a row whose token is drawn.
   // Ids that the repetition penalty applies to, SeenWords(vocabulary) words; may be empty where the penalty is 1.
   std::span<const uint32_t> seen = {};
+  std::span<const runtime::LogitChange> changes = {};  // ids differ
+  std::span<const uint32_t> allowed = {};              // SeenWords(vocabulary) words; empty: the whole vocabulary
 };
 
 struct StepBatch {
@@ -39,7 +42,15 @@ struct StepBatch {
   std::vector<StepSequence> sequences;  // cover every row exactly once, in order of first_row
   std::vector<EmbeddingRows> embeddings = {};
   std::vector<BlockCopy> copies = {};   // before anything is written; at most max_num_seqs
-  std::vector<RowSample> samples = {};  // at most max_num_seqs
+  std::vector<RowSample> samples = {};  // at most max_num_seqs that draw, and one a token that measure
+};
+
+// What a step gave, for each of StepBatch::samples.
+struct StepTokens {
+  std::vector<int32_t> tokens;  // or runtime::kNotFinite, runtime::kNoneAllowed
+  // Where a row asked.
+  std::vector<runtime::LogitMeasure> measured = {};
+  std::vector<runtime::Alternative> alternatives = {};  // kAlternativesMax each
 };
 
 }  // namespace headroom::llm_worker

@@ -73,21 +73,61 @@ absl::Status StepInputs::CheckCover(std::span<const StepSequence> sequences, int
 }
 
 absl::Status StepInputs::CheckSamples(std::span<const RowSample> samples, int64_t rows) const {
-  if (static_cast<int64_t>(samples.size()) > layout_.limits.sequences) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("samples of ", samples.size(), " rows, limit ", layout_.limits.sequences));
+  const auto drawn = std::ranges::count_if(samples, [](const RowSample& sample) { return sample.how.token < 0; });
+  const auto measured = static_cast<int64_t>(samples.size()) - drawn;
+  if (drawn > layout_.limits.sequences || measured > layout_.limits.tokens) {
+    return absl::InvalidArgumentError(absl::StrCat("samples of ", drawn, " rows, limit ", layout_.limits.sequences,
+                                                   ", measures of ", measured, ", limit ", layout_.limits.tokens));
   }
-  const auto words = static_cast<size_t>(runtime::SeenWords(config_.vocab_size));
   for (const RowSample& sample : samples) {
     if (sample.row < 0 || sample.row >= rows) {
       return absl::InvalidArgumentError(absl::StrCat("sample of row ", sample.row, " in a step of ", rows));
     }
-    HEADROOM_RETURN_IF_ERROR(runtime::CheckSampling(sample.how.sampling));
-    if (sample.how.sampling.repetition_penalty != 1.0f && sample.seen.size() != words) {
-      return absl::InvalidArgumentError(absl::StrCat("seen ids in ", sample.seen.size(), " words, want ", words));
-    }
+    HEADROOM_RETURN_IF_ERROR(CheckSample(sample));
   }
   return absl::OkStatus();
+}
+
+absl::Status StepInputs::CheckSample(const RowSample& sample) const {
+  const auto words = static_cast<size_t>(runtime::SeenWords(config_.vocab_size));
+  HEADROOM_RETURN_IF_ERROR(runtime::CheckSampling(sample.how.sampling));
+  if (sample.how.token < 0 && sample.how.sampling.repetition_penalty != 1.0f && sample.seen.size() != words) {
+    return absl::InvalidArgumentError(absl::StrCat("seen ids in ", sample.seen.size(), " words, want ", words));
+  }
+  if (!sample.allowed.empty() && sample.allowed.size() != words) {
+    return absl::InvalidArgumentError(absl::StrCat("allowed ids in ", sample.allowed.size(), " words, want ", words));
+  }
+  if (static_cast<int64_t>(sample.changes.size()) > layout_.limits.changes_per_sequence) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("changes of ", sample.changes.size(), " logits, limit ", layout_.limits.changes_per_sequence));
+  }
+  for (const runtime::LogitChange& change : sample.changes) {
+    HEADROOM_RETURN_IF_ERROR(runtime::CheckIndices({&change.id, 1}, config_.vocab_size));
+  }
+  if (sample.how.token >= config_.vocab_size || sample.how.alternatives > runtime::kAlternativesMax) {
+    return absl::InvalidArgumentError(absl::StrCat("measure of token ", sample.how.token, " with ",
+                                                   sample.how.alternatives, " alternatives; the vocabulary has ",
+                                                   config_.vocab_size, ", the limit is ", runtime::kAlternativesMax));
+  }
+  return absl::OkStatus();
+}
+
+// Rows that draw have the first places of seen, changes and allowed, in their order.
+void StepInputs::PlaceSamples(std::span<const RowSample> samples) {
+  const auto rows = Array<runtime::SampleRow>(layout_.sample_rows, samples.size());
+  int32_t drawn = 0;
+  for (size_t i = 0; i < samples.size(); ++i) {
+    runtime::SampleRow& row = rows[i] = samples[i].how;
+    if (row.token >= 0) {
+      row.sampling.repetition_penalty = 1.0f;
+      continue;
+    }
+    row.seen = drawn;
+    row.allowed = samples[i].allowed.empty() ? 0 : 1 + drawn;
+    row.first_change = drawn * static_cast<int32_t>(layout_.limits.changes_per_sequence);
+    row.changes = static_cast<int32_t>(samples[i].changes.size());
+    ++drawn;
+  }
 }
 
 absl::Status StepInputs::Build(const StepBatch& batch) {
@@ -97,8 +137,7 @@ absl::Status StepInputs::Build(const StepBatch& batch) {
   const auto table_size = static_cast<size_t>(layout_.limits.blocks_per_sequence);
   std::ranges::copy(batch.token_ids, Array<int32_t>(layout_.token_ids, rows).begin());
   std::ranges::copy(batch.copies, Array<BlockCopy>(layout_.copies, batch.copies.size()).begin());
-  const auto samples = Array<runtime::SampleRow>(layout_.sample_rows, batch.samples.size());
-  for (size_t i = 0; i < samples.size(); ++i) samples[i] = batch.samples[i].how;
+  PlaceSamples(batch.samples);
 
   const auto positions = Array<int32_t>(layout_.positions, rows);
   const auto slots = Array<int64_t>(layout_.slots, rows);

@@ -32,6 +32,8 @@ class StepInputs {
   absl::Status CheckRows(const StepBatch& batch) const;
   absl::Status CheckCover(std::span<const StepSequence> sequences, int64_t rows) const;
   absl::Status CheckSamples(std::span<const RowSample> samples, int64_t rows) const;
+  absl::Status CheckSample(const RowSample& sample) const;
+  void PlaceSamples(std::span<const RowSample> samples);
   template <typename T>
   std::span<T> Array(const memory::StepBuffer& buffer, size_t count);
 

@@ -47,8 +47,13 @@ class StepBuilder {
 StepPlan PlanStep(std::span<const SequenceView> running, std::span<const SequenceView> waiting, int64_t free_blocks,
                   const StepLimits& limits) {
   StepBuilder builder(free_blocks, limits);
-  const int64_t slots = std::max<int64_t>(0, limits.max_num_seqs - static_cast<int64_t>(running.size()));
-  builder.plan().admitted = std::min(waiting.size(), static_cast<size_t>(slots));
+  int64_t slots = limits.max_num_seqs;
+  for (const SequenceView& sequence : running) slots -= sequence.slots;
+  for (const SequenceView& sequence : waiting) {
+    slots -= sequence.slots;
+    if (slots < 0) break;
+    ++builder.plan().admitted;
+  }
   const size_t count = running.size() + builder.plan().admitted;
   auto view = [&](size_t index) -> const SequenceView& {
     return index < running.size() ? running[index] : waiting[index - running.size()];

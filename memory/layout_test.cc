@@ -154,6 +154,7 @@ TEST(LlmStepLayout, RegionsOfOnePhaseAreDisjoint) {
   const auto layout = LlmStepLayout::Make(model::CardOf(config).decoder, {.tokens = 100,
                                                                           .sequences = 7,
                                                                           .blocks_per_sequence = 33,
+                                                                          .changes_per_sequence = 20,
                                                                           .compute = DType::kBF16,
                                                                           .rows = RowsBy64,
                                                                           .linear_scratch_bytes = 1,
@@ -169,8 +170,12 @@ TEST(LlmStepLayout, RegionsOfOnePhaseAreDisjoint) {
   EXPECT_EQ(l.gate_up.bytes(), 128 * 2 * 416 * 4);
   EXPECT_EQ(l.logits.bytes(), 64 * 1224 * 4);
   ExpectDisjointPhases(l.buffers);
+  EXPECT_EQ(l.sample_rows.bytes(), (100 + 7) * 9 * 8);
+  EXPECT_EQ(l.changes.bytes(), 7 * 20 * 8);
+  EXPECT_EQ(l.allowed.bytes(), (1 + 7) * 39 * 4);
+  EXPECT_EQ(l.alternatives.bytes(), (100 + 7) * 20 * 8);
   ExpectListed(l.buffers, {l.token_ids, l.positions, l.slots, l.sequences, l.copies, l.sample_rows, l.block_tables,
-                           l.seen, l.sampled, l.x, l.normed});
+                           l.seen, l.changes, l.allowed, l.sampled, l.measured, l.alternatives, l.x, l.normed});
   ExpectListed(l.buffers, {l.qkv, l.attention});
   ExpectListed(l.buffers, {l.gate_up, l.activated});
   ExpectListed(l.buffers, {l.head_input, l.logits, l.sampling});

@@ -14,6 +14,7 @@
 #include "common/status.h"
 #include "memory/alignment.h"
 #include "memory/rank_share.h"
+#include "model/request_limits.h"
 
 namespace headroom::memory {
 namespace {
@@ -100,15 +101,20 @@ absl::Status SizeVision(const PlanBasis& basis, Sizing& sizing) {
   return absl::OkStatus();
 }
 
+// Ids whose logits one request changes at most: those of its answer, of its bias and its stop ids.
+int64_t ChangesMax(int64_t max_model_len) { return max_model_len + model::kLogitBiasMax + model::kStopIdsMax; }
+
 absl::Status SizeLlm(const PlanBasis& basis, Sizing& sizing) {
   const KernelNeeds& kernels = basis.kernels;
-  LlmStepLayout::Limits limits{.tokens = sizing.knobs.max_num_batched_tokens,
-                               .sequences = sizing.knobs.max_num_seqs,
-                               .blocks_per_sequence = basis.kv.BlocksFor(sizing.knobs.max_model_len),
-                               .compute = basis.request.compute,
-                               .rows = kernels.rows,
-                               .linear_scratch_bytes = 0,
-                               .attention_scratch_bytes = 0};
+  LlmStepLayout::Limits limits{
+      .tokens = sizing.knobs.max_num_batched_tokens,
+      .sequences = sizing.knobs.max_num_seqs,
+      .blocks_per_sequence = basis.kv.BlocksFor(sizing.knobs.max_model_len),
+      .changes_per_sequence = std::min(basis.decoder.vocab, ChangesMax(sizing.knobs.max_model_len)),
+      .compute = basis.request.compute,
+      .rows = kernels.rows,
+      .linear_scratch_bytes = 0,
+      .attention_scratch_bytes = 0};
   HEADROOM_ASSIGN_OR_RETURN(limits.linear_scratch_bytes, kernels.llm_linear_scratch(limits.tokens, limits.sequences));
   HEADROOM_ASSIGN_OR_RETURN(limits.attention_scratch_bytes,
                             kernels.llm_attention_scratch(limits.tokens, limits.sequences));

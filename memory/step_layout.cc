@@ -156,6 +156,7 @@ absl::StatusOr<LlmStepLayout> LlmStepLayout::Make(const model::DecoderShape& sha
   HEADROOM_RETURN_IF_ERROR(CheckRange("llm step: tokens", limits.tokens, 1, kLimitMax));
   HEADROOM_RETURN_IF_ERROR(CheckRange("llm step: sequences", limits.sequences, 1, kLimitMax));
   HEADROOM_RETURN_IF_ERROR(CheckRange("llm step: blocks per sequence", limits.blocks_per_sequence, 1, kLimitMax));
+  HEADROOM_RETURN_IF_ERROR(CheckRange("llm step: changes per sequence", limits.changes_per_sequence, 1, kLimitMax));
   HEADROOM_RETURN_IF_ERROR(CheckScratch(limits.linear_scratch_bytes, limits.attention_scratch_bytes));
   const DType compute = limits.compute, f32 = DType::kF32;
   LlmStepLayout layout;
@@ -165,7 +166,9 @@ absl::StatusOr<LlmStepLayout> LlmStepLayout::Make(const model::DecoderShape& sha
   const int64_t t = layout.token_rows, s = layout.logit_rows;
   const Side tokens{"tokens", limits.tokens}, sequences{"sequences", limits.sequences}, one{"1", 1};
   const Side rows{"token rows", t}, logit_rows{"logit rows", s}, hidden{"hidden", shape.hidden};
-  const Side routed{"routed", shape.routed};
+  const Side routed{"routed", shape.routed}, vocabulary_bits{"vocabulary words", (shape.vocab + 31) / 32};
+  // Every token of a prompt can be measured; one token of each sequence is drawn.
+  const Side samples{"tokens + sequences", limits.tokens + limits.sequences};
 
   Placer place(absl::StrCat("through the whole step of ", limits.tokens, " tokens (", t, " rows)"));
   layout.token_ids = place.Add("token_ids", tokens, one, DType::kI32);
@@ -173,10 +176,14 @@ absl::StatusOr<LlmStepLayout> LlmStepLayout::Make(const model::DecoderShape& sha
   layout.slots = place.Add("slots", tokens, one, DType::kI64);
   layout.sequences = place.Add("sequences", sequences, {"sequence", 3}, DType::kI64);
   layout.copies = place.Add("copies", sequences, {"from, to", 2}, DType::kI32);
-  layout.sample_rows = place.Add("sample_rows", sequences, {"parameters", 5}, DType::kI64);
+  layout.sample_rows = place.Add("sample_rows", samples, {"parameters", 9}, DType::kI64);
   layout.block_tables = place.Add("block_tables", sequences, {"blocks", limits.blocks_per_sequence}, DType::kI32);
-  layout.seen = place.Add("seen", sequences, {"vocabulary bits", (shape.vocab + 31) / 32}, DType::kI32);
-  layout.sampled = place.Add("sampled", sequences, one, DType::kI32);
+  layout.seen = place.Add("seen", sequences, vocabulary_bits, DType::kI32);
+  layout.changes = place.Add("changes", sequences, {"id, delta", 2 * limits.changes_per_sequence}, DType::kI32);
+  layout.allowed = place.Add("allowed", {"1 + sequences", 1 + limits.sequences}, vocabulary_bits, DType::kI32);
+  layout.sampled = place.Add("sampled", samples, one, DType::kI32);
+  layout.measured = place.Add("measured", samples, {"measure", 2}, DType::kI64);
+  layout.alternatives = place.Add("alternatives", samples, {"likeliest", 20}, DType::kI64);
   layout.x = place.Add("x", rows, hidden, f32);
   layout.normed = place.Add("normed", rows, hidden, compute);
   place.Phase("attention");

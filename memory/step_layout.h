@@ -96,8 +96,9 @@ struct VisionStepLayout {
 struct LlmStepLayout {
   struct Limits {
     int64_t tokens = 0;     // max_num_batched_tokens
-    int64_t sequences = 0;  // max_num_seqs; also the most rows of logits of one step
+    int64_t sequences = 0;  // max_num_seqs; also the most rows of logits at once
     int64_t blocks_per_sequence = 0;
+    int64_t changes_per_sequence = 1;  // ids whose logit a request changes: bias, penalties, stop ids
     DType compute = DType::kBF16;
     RowBucket rows = ExactRows;
     int64_t linear_scratch_bytes = 0;
@@ -115,15 +116,19 @@ struct LlmStepLayout {
   StepBuffer slots;        // block · block_size + offset
   StepBuffer sequences;    // first row, rows, context
   StepBuffer copies;       // of shared blocks
-  StepBuffer sample_rows;  // sampling parameters of each row of logits
+  StepBuffer sample_rows;  // how to sample, for each row whose token is wanted or (of a prompt) measured
   StepBuffer block_tables;
-  StepBuffer seen;  // bits of the ids that a repetition penalty applies to
+  // Row by row, of those that use them.
+  StepBuffer seen;     // bits of the ids that a repetition penalty applies to
+  StepBuffer changes;  // of logits
+  StepBuffer allowed;  // bits of the ids that may be drawn; the first row, which stays, is the vocabulary's
   // Of the step.
-  StepBuffer sampled;             // token of each row of logits; comes back
-  StepBuffer x;                   // residual stream
-  StepBuffer normed;              // input of qkv and gate_up
-  StepBuffer qkv, attention;      // attention is the input of o
-  StepBuffer gate_up, activated;  // activated is the input of down
+  StepBuffer sampled;                 // token of each sampled row; comes back
+  StepBuffer measured, alternatives;  // what logprobs are made of; come back where a row asks
+  StepBuffer x;                       // residual stream
+  StepBuffer normed;                  // input of qkv and gate_up
+  StepBuffer qkv, attention;          // attention is the input of o
+  StepBuffer gate_up, activated;      // activated is the input of down
   // Experts; empty in a dense model. Waits for: serving a model that has them.
   StepBuffer router, routed_in, routed_out;
   StepBuffer head_input, logits;  // of the rows whose logits are wanted; logits live until sampling is done

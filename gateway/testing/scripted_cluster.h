@@ -7,6 +7,7 @@
 #include <condition_variable>
 #include <fstream>
 #include <iterator>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -22,6 +23,7 @@
 #include "gateway/grpc_peers.h"
 #include "gateway/grpc_scheduler_client.h"
 #include "gateway/request_runner.h"
+#include "gateway/whole_answer.h"
 #include "headroom/v1/llm.grpc.pb.h"
 #include "headroom/v1/scheduler.grpc.pb.h"
 #include "headroom/v1/vision.grpc.pb.h"
@@ -138,7 +140,9 @@ class ScriptedVision : public v1::Vision::Service {
   int closed = 0;
 };
 
-// Sends `tokens` from position continued_ids on, then ends with `last`, or fails with `fail` after `fail_after` tokens.
+// Sends `tokens` for every choice, from what it has already on, the choices in turn; fails with `fail` after
+// `fail_after` of them. The logprob of a token is −its position, and its alternatives are the same token again and
+// again.
 class ScriptedLlm : public v1::Llm::Service {
  public:
   grpc::Status Generate(grpc::ServerContext* context, const v1::LlmGenerateRequest* request,
@@ -151,20 +155,50 @@ class ScriptedLlm : public v1::Llm::Service {
       rpc::MarkAccepted(*context);
       writer->SendInitialMetadata();
     }
+    if (request->has_prompt_logprobs()) {
+      v1::TokenEvent prompt;
+      for (int i = 0; i < request->prompt_ids_size(); ++i) {
+        v1::PromptLogprob& told = *prompt.add_prompt_logprobs();
+        if (i > 0) told.set_logprob(static_cast<float>(-i));
+      }
+      if (!writer->Write(prompt)) return grpc::Status::CANCELLED;
+    }
     int sent = 0;
-    for (size_t i = static_cast<size_t>(request->continued_ids_size()); i < tokens.size(); ++i, ++sent) {
-      if (!fail.ok() && sent == fail_after) return rpc::ToGrpc(fail);
-      v1::TokenEvent event;
-      event.set_index(static_cast<int64_t>(i));
-      event.set_token(tokens[i]);
-      event.set_has_token(true);
-      if (i + 1 == tokens.size() && !endless) event.set_finish(v1::FINISH_REASON_STOP);
-      if (!writer->Write(event)) return grpc::Status::CANCELLED;
-      ++written;
+    const std::map<int32_t, size_t> choices = Choices(*request);
+    for (size_t i = 0; i < tokens.size(); ++i) {
+      for (const auto& [choice, from] : choices) {
+        if (i < from) continue;
+        if (!fail.ok() && sent++ == fail_after) return rpc::ToGrpc(fail);
+        if (!writer->Write(Token(*request, choice, i))) return grpc::Status::CANCELLED;
+        ++written;
+      }
     }
     if (!fail.ok()) return rpc::ToGrpc(fail);
     while (endless && !context->IsCancelled()) std::this_thread::yield();
     return endless ? grpc::Status::CANCELLED : grpc::Status::OK;
+  }
+
+  static std::map<int32_t, size_t> Choices(const v1::LlmGenerateRequest& request) {
+    if (request.n() <= 1) return {{0, static_cast<size_t>(request.continued_ids_size())}};
+    std::map<int32_t, size_t> choices;
+    for (const v1::ContinuedChoice& choice : request.continued()) {
+      choices[choice.choice()] = static_cast<size_t>(choice.ids_size());
+    }
+    for (int32_t choice = 0; request.continued_size() == 0 && choice < request.n(); ++choice) choices[choice] = 0;
+    return choices;
+  }
+  v1::TokenEvent Token(const v1::LlmGenerateRequest& request, int32_t choice, size_t position) const {
+    v1::TokenEvent event;
+    event.set_choice(choice);
+    event.set_index(static_cast<int64_t>(position));
+    event.set_token(tokens[position]);
+    event.set_has_token(true);
+    if (request.has_logprobs()) {
+      event.set_logprob(-static_cast<float>(position));
+      for (int i = 0; i < request.logprobs(); ++i) event.add_top()->set_token(tokens[position]);
+    }
+    if (position + 1 == tokens.size() && !endless) event.set_finish(v1::FINISH_REASON_STOP);
+    return event;
   }
 
   std::mutex mutex;
@@ -191,6 +225,7 @@ class KeptAnswer : public AnswerSink {
       std::lock_guard lock(mutex);
       EXPECT_FALSE(held) << "a second piece came before the first was taken";
       shown += piece.text_delta();
+      whole.Add(piece);
       ++pieces;
       if (piece.has_finish()) finish = piece.finish();
       changed.notify_all();
@@ -231,6 +266,7 @@ class KeptAnswer : public AnswerSink {
   std::mutex mutex;
   std::condition_variable changed;
   std::string shown;
+  WholeAnswer whole;
   v1::Finish finish;  // the latest
   int pieces = 0;
   int granted = 0;
@@ -319,6 +355,7 @@ class ScriptedCluster : public ::testing::Test {
     const std::stop_callback leave(stop_.get_token(), [&handle] { handle.Cancel(); });
     const absl::Status end = answer->AwaitEnd();
     shown_ = answer->shown;
+    whole_ = answer->whole.Take();
     granted_ = answer->granted;
     HEADROOM_RETURN_IF_ERROR(end);
     return answer->finish;
@@ -343,6 +380,7 @@ class ScriptedCluster : public ::testing::Test {
   std::stop_source stop_;
   std::chrono::seconds deadline_{60};
   std::string shown_;
+  v1::CompleteResponse whole_;
   int granted_ = 0;
   bool client_gone_ = false;
 };

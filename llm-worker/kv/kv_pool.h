@@ -8,7 +8,9 @@
 // sequence reserved all of its blocks, shared or not.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -43,16 +45,20 @@ class KvBlocks {
   // rules out. Nothing has changed then.
   absl::Status MakeWritable(int64_t begin, int64_t end, std::vector<BlockCopy>& copies);
 
+  // Divides the leg among so many sequences, of which this is the first, before it holds any block: the first
+  // `shared_tokens` tokens are the same in all of them. The others; count ≥ 1.
+  std::vector<KvBlocks> Divide(int64_t count, int64_t shared_tokens);
+
   // Holds the blocks of the first `tokens` tokens of `other` too; the last of them need not be full. This must hold
-  // none yet and be of the same pool. RESOURCE_EXHAUSTED above what its own leg reserved. Waits for: several answers to
-  // one prompt, and a cache of the beginnings of prompts.
+  // none yet and be of the same pool. RESOURCE_EXHAUSTED above what its own leg reserved.
   absl::Status Share(const KvBlocks& other, int64_t tokens);
 
   // Whether writing at `position` costs a block because it lies in one that others hold too.
   bool IsShared(int64_t position) const;
 
   std::span<const int32_t> blocks() const { return blocks_; }
-  int64_t reserved() const { return leg_.resources().kv_blocks; }
+  // Blocks that it may hold.
+  int64_t reserved() const { return common_ + own_; }
   int64_t capacity_tokens() const;
 
   // Gives blocks and leg back. Idempotent.
@@ -60,10 +66,17 @@ class KvBlocks {
 
  private:
   friend class KvPool;
-  KvBlocks(KvPool* pool, admission::ActiveLeg leg) : pool_(pool), leg_(std::move(leg)) {}
+  KvBlocks(KvPool* pool, std::shared_ptr<admission::ActiveLeg> leg, int64_t common, int64_t own)
+      : pool_(pool), leg_(std::move(leg)), common_(common), own_(own) {}
+  // Counts so many blocks for the leg. RESOURCE_EXHAUSTED above what it may hold.
+  absl::Status Use(int64_t more);
+  // Of blocks that count for this sequence alone, when it holds so many.
+  int64_t Own(size_t blocks) const { return std::max<int64_t>(0, static_cast<int64_t>(blocks) - common_); }
 
   KvPool* pool_ = nullptr;
-  admission::ActiveLeg leg_;
+  std::shared_ptr<admission::ActiveLeg> leg_;  // of all sequences that divide it
+  int64_t common_ = 0;                         // first blocks that count once for all of them
+  int64_t own_ = 0;                            // further blocks that it may hold
   std::vector<int32_t> blocks_;
 };
 

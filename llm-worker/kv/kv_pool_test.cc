@@ -208,6 +208,40 @@ TEST_F(KvPoolDeathTest, ProgrammerErrorsAbort) {
 
 // Random traces against a model that counts references by hand. As in a worker, the legs together promise no more than
 // the pool has; so nothing that stays inside its leg may fail.
+// 10 tokens of prompt, 12 in all, in blocks of 4: two whole blocks are common, one more for each of three.
+TEST_F(KvPoolTest, ChoicesDivideALegAndGiveTheirPartsBack) {
+  Make(5, 4);
+  KvBlocks first = gated_->Reserve(2 + 3 * 1, 3);
+  std::vector<KvBlocks> others = first.Divide(3, 10);
+  ASSERT_EQ(others.size(), 2u);
+  EXPECT_EQ(reserved(), 5);
+  ASSERT_EQ(Grow(first, 0, 10), 0);
+  EXPECT_EQ(used(), 3);
+  for (KvBlocks& other : others) ASSERT_TRUE(other.Share(first, 10).ok());
+  EXPECT_EQ(used(), 3);
+  // Every block is promised, and each finds its own; the last writer has the one that was common.
+  EXPECT_EQ(Grow(first, 10, 11), 1);
+  EXPECT_EQ(Grow(others[0], 10, 11), 1);
+  EXPECT_EQ(Grow(others[1], 10, 11), 0);
+  EXPECT_EQ(used(), 5);
+  EXPECT_EQ(gate_->Snapshot().used.kv_blocks, 5);
+  std::vector<BlockCopy> copies;
+  EXPECT_EQ(others[0].MakeWritable(11, 13, copies).code(), absl::StatusCode::kResourceExhausted);
+  // Whoever ends, the first too, gives its part back; the common blocks stay until the last one.
+  first.Release();
+  EXPECT_EQ(used(), 4);
+  EXPECT_EQ(reserved(), 4);
+  EXPECT_EQ(gate_->Snapshot().reserved.kv_blocks, 4);
+  EXPECT_EQ(gate_->Snapshot().reserved.slots, 2);
+  others[1].Release();
+  EXPECT_EQ(reserved(), 3);
+  EXPECT_EQ(Grow(others[0], 11, 12), 0);
+  others.clear();
+  EXPECT_EQ(used(), 0);
+  EXPECT_EQ(reserved(), 0);
+  EXPECT_TRUE(gate_->Snapshot().active.empty());
+}
+
 TEST_F(KvPoolTest, RandomTracesNeverLeakOrWriteToWhatOthersHold) {
   const uint32_t seed = std::random_device{}();
   SCOPED_TRACE(testing::Message() << "seed " << seed);

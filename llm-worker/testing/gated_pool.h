@@ -26,7 +26,7 @@ class GatedPool {
   }
 
   // Of a leg that was promised so many blocks.
-  KvBlocks Reserve(int64_t blocks) {
+  KvBlocks Reserve(int64_t blocks, int64_t slots = 1) {
     admission::Grant grant{.id = {1, ++grants_},
                            .cluster_id = "c",
                            .epoch = 0,
@@ -36,7 +36,7 @@ class GatedPool {
     admission::Leg leg;
     leg.worker = "w";
     leg.incarnation = 7;
-    leg.resources.slots = 1;
+    leg.resources.slots = slots;
     leg.resources.kv_blocks = blocks;
     grant.legs.push_back(leg);
     auto active = gate_.Activate(grant, admission::Role::kLlm);

@@ -29,6 +29,8 @@ class Decoder {
   // The string that stands for a token in a stream, from its spelling in the vocabulary. With ByteLevel as the first
   // step: its bytes.
   std::string Prepare(const std::string& token) const;
+  // Whether Prepare gives bytes, else what the vocabulary spells.
+  bool spells_bytes() const { return !steps_.empty() && steps_.front().kind == Kind::kByteLevel; }
 
   // One stretch of text. Not thread-safe; `decoder` must outlive it.
   class Stream {

@@ -34,6 +34,18 @@ constexpr float Penalized(float logit, float penalty) {
   return changed > kMost ? kMost : changed < -kMost ? -kMost : changed;
 }
 
+// The logit of an id that is out: below every other, finite, and of no weight.
+inline constexpr float kExcluded = -3.40282347e38f;
+
+// A logit with what is added to it; −infinity takes it out. Logits that are not finite stay so, to be found.
+constexpr float Changed(float logit, float delta) {
+  constexpr float kMost = 3e38f;
+  if (!(logit >= -3.40282347e38f && logit <= 3.40282347e38f)) return logit;
+  if (delta < -3.40282347e38f) return kExcluded;
+  const float changed = logit + delta;
+  return changed > kMost ? kMost : changed < -kMost ? -kMost : changed;
+}
+
 // Order of candidates: the larger key comes first; of equal logits, the lower id. Any finite logit.
 constexpr uint64_t CandidateKey(float logit, int64_t id) {
   const auto bits = std::bit_cast<uint32_t>(logit + 0.0f);  // −0 is 0
@@ -71,6 +83,13 @@ constexpr uint64_t Weight(float logit, float largest, float temperature, int uni
   const int shift = unit_bits - 24 + static_cast<int>(n);
   if (shift >= 0) return mantissa << shift;
   return shift < -26 ? 0 : (mantissa + (uint64_t{1} << (-shift - 1))) >> -shift;
+}
+
+// The least weight that min_p lets stay: in weights of which the largest is 2^unit_bits.
+constexpr uint64_t LeastWeight(float min_p, int unit_bits) {
+  const double wanted = static_cast<double>(min_p) * static_cast<double>(uint64_t{1} << unit_bits);
+  const auto whole = static_cast<uint64_t>(wanted);
+  return static_cast<double>(whole) < wanted ? whole + 1 : whole;
 }
 
 __extension__ using uint128_t = unsigned __int128;

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <functional>
 #include <limits>
+#include <numeric>
 #include <random>
 #include <set>
 
@@ -23,6 +24,19 @@ std::vector<float> RandomLogits(std::mt19937& random, int64_t vocab, float width
   return logits;
 }
 
+std::vector<uint32_t> Bits(int64_t vocab, const std::vector<int32_t>& ids) {
+  std::vector<uint32_t> bits(static_cast<size_t>(SeenWords(vocab)), 0);
+  for (const int32_t id : ids) bits[static_cast<size_t>(id / 32)] |= uint32_t{1} << (id % 32);
+  return bits;
+}
+
+// What else a row may ask.
+struct Rules {
+  std::vector<LogitChange> changes = {};
+  std::vector<int32_t> vocabulary = {}, allowed = {};  // none: all ids
+  int32_t token = -1, alternatives = -1;
+};
+
 // Rows of logits of one vocabulary, sampled on the device one at a time.
 class Sampler {
  public:
@@ -32,23 +46,43 @@ class Sampler {
         logits_(device, vocab * static_cast<int64_t>(sizeof(float))),
         row_(device, sizeof(SampleRow)),
         seen_(device, SeenWords(vocab) * static_cast<int64_t>(sizeof(uint32_t))),
+        changes_(device, vocab * static_cast<int64_t>(sizeof(LogitChange))),
+        allowed_(device, 2 * SeenWords(vocab) * static_cast<int64_t>(sizeof(uint32_t))),
         token_(device, sizeof(int32_t)),
+        measured_(device, sizeof(LogitMeasure)),
+        alternatives_(device, kAlternativesMax * sizeof(Alternative)),
         scratch_(device, SampleScratchBytes(vocab)) {}
 
-  // INTERNAL: a logit that is not finite.
+  // INTERNAL: a logit that is not finite. NOT_FOUND: no id is allowed.
   absl::StatusOr<int32_t> Sample(const std::vector<float>& logits, const Sampling& sampling,
-                                 const std::vector<int32_t>& seen, uint32_t choice, uint64_t position) {
+                                 const std::vector<int32_t>& seen, uint32_t choice, uint64_t position,
+                                 const Rules& rules = {}) {
     HEADROOM_RETURN_IF_ERROR(CheckSampling(sampling));
-    const SampleRow row = {.sampling = sampling, .position = position, .choice = choice};
-    std::vector<uint32_t> bits(static_cast<size_t>(SeenWords(vocab_)), 0);
-    for (const int32_t id : seen) bits[static_cast<size_t>(id / 32)] |= uint32_t{1} << (id % 32);
+    const SampleRow row = {.sampling = sampling,
+                           .position = position,
+                           .choice = choice,
+                           .allowed = rules.allowed.empty() ? 0 : 1,
+                           .changes = static_cast<int32_t>(rules.changes.size()),
+                           .token = rules.token,
+                           .alternatives = rules.alternatives};
+    std::vector<LogitChange> changes = rules.changes;
+    changes.resize(static_cast<size_t>(vocab_));
+    std::vector<uint32_t> allowed(static_cast<size_t>(SeenWords(vocab_)), ~uint32_t{0});
+    if (!rules.vocabulary.empty()) allowed = Bits(vocab_, rules.vocabulary);
+    const std::vector<uint32_t> of_row = Bits(vocab_, rules.allowed);
+    allowed.insert(allowed.end(), of_row.begin(), of_row.end());
     logits_.Upload(logits.data());
     row_.Upload(&row);
-    seen_.Upload(bits.data());
+    seen_.Upload(Bits(vocab_, seen).data());
+    changes_.Upload(changes.data());
+    allowed_.Upload(allowed.data());
     HEADROOM_RETURN_IF_ERROR(runtime::Sample(device_, Args()));
     int32_t token = 0;
     token_.Download(&token);
+    measured_.Download(&measured);
+    alternatives_.Download(alternatives.data());
     if (token == kNotFinite) return absl::InternalError("not finite");
+    if (token == kNoneAllowed) return absl::NotFoundError("none allowed");
     return token;
   }
 
@@ -56,14 +90,22 @@ class Sampler {
     return {.logits = Matrix{logits_.data(), DType::kF32, 1, vocab_, vocab_},
             .rows = {row_.data(), 1},
             .seen = {seen_.data(), SeenWords(vocab_)},
+            .changes = {changes_.data(), vocab_},
+            .allowed = {allowed_.data(), 2 * SeenWords(vocab_)},
             .tokens = {token_.data(), 1},
+            .measured = {measured_.data(), 1},
+            .alternatives = {alternatives_.data(), kAlternativesMax},
             .scratch = scratch_.span()};
   }
+
+  // Of the latest row, if it asked.
+  LogitMeasure measured;
+  std::array<Alternative, kAlternativesMax> alternatives;
 
  private:
   Device& device_;
   const int64_t vocab_;
-  DeviceBuffer logits_, row_, seen_, token_, scratch_;
+  DeviceBuffer logits_, row_, seen_, changes_, allowed_, token_, measured_, alternatives_, scratch_;
 };
 
 using SampleTest = OpTest;
@@ -133,11 +175,14 @@ std::vector<double> Reference(const std::vector<float>& logits, const Sampling& 
   double total = 0;
   for (const int id : order) total += std::exp(logits[id] / double{s.temperature});
   std::vector<double> p(logits.size(), 0);
-  double kept = 0;
+  double reached = 0, kept = 0;
   for (const int id : order) {
-    if (kept >= s.top_p) break;
-    p[id] = std::exp(logits[id] / double{s.temperature}) / total;
-    kept += p[id];
+    if (reached >= s.top_p) break;
+    const double own = std::exp(logits[id] / double{s.temperature}) / total;
+    reached += own;
+    if (std::exp((logits[id] - logits[order[0]]) / double{s.temperature}) < s.min_p) break;
+    p[id] = own;
+    kept += own;
   }
   for (double& x : p) x /= kept;
   return p;
@@ -153,6 +198,8 @@ TEST_F(SampleTest, FollowsTheDistribution) {
       {.temperature = 1, .top_k = 7, .seed = 3},
       {.temperature = 1, .top_p = 0.6f, .seed = 4},
       {.temperature = 1.5f, .top_p = 0.8f, .top_k = 20, .seed = 5},
+      {.temperature = 1, .min_p = 0.1f, .seed = 6},
+      {.temperature = 2, .top_p = 0.95f, .top_k = 40, .min_p = 0.05f, .seed = 7},
   };
   for (const Sampling& sampling : cases) {
     int cells = 0;
@@ -192,7 +239,8 @@ TEST(SampleMathTest, WeightsArePowersOfE) {
 }
 
 // The token by the definition: all candidates in order, cut, then by id.
-int32_t TokenByDefinition(const std::vector<float>& logits, const SampleRow& how, const std::vector<int32_t>& seen) {
+int32_t TokenByDefinition(const std::vector<float>& logits, const SampleRow& how, const std::vector<int32_t>& seen,
+                          const Rules& rules) {
   const Sampling& s = how.sampling;
   const auto vocab = static_cast<int64_t>(logits.size());
   std::vector<float> changed = logits;
@@ -200,13 +248,23 @@ int32_t TokenByDefinition(const std::vector<float>& logits, const SampleRow& how
     float& logit = changed[static_cast<size_t>(id)];
     logit = Penalized(logit, s.repetition_penalty);
   }
-  std::vector<int64_t> order(changed.size());
-  for (size_t i = 0; i < order.size(); ++i) order[i] = static_cast<int64_t>(i);
+  std::set<int64_t> out;
+  for (const auto& [id, delta] : rules.changes) {
+    changed[static_cast<size_t>(id)] += delta;
+    if (std::isinf(delta)) out.insert(id);
+  }
+  const std::vector<int32_t>& allowed = rules.allowed.empty() ? rules.vocabulary : rules.allowed;
+  std::vector<int64_t> order;
+  for (int64_t id = 0; id < vocab; ++id) {
+    const bool in = allowed.empty() || std::ranges::find(allowed, id) != allowed.end();
+    if (in && !out.contains(id)) order.push_back(id);
+  }
+  if (order.empty()) return kNoneAllowed;
   std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return changed[a] > changed[b]; });
   if (s.temperature == 0) return static_cast<int32_t>(order[0]);
   const float largest = changed[static_cast<size_t>(order[0])];
   const auto weight = [&](int64_t id) { return Weight(changed[id], largest, s.temperature, UnitBits(vocab)); };
-  if (s.top_k > 0 && s.top_k < vocab) order.resize(static_cast<size_t>(s.top_k));
+  if (s.top_k > 0 && s.top_k < static_cast<int64_t>(order.size())) order.resize(static_cast<size_t>(s.top_k));
   uint64_t total = 0;
   for (const int64_t id : order) total += weight(id);
   if (s.top_p < 1) {
@@ -215,11 +273,38 @@ int32_t TokenByDefinition(const std::vector<float>& logits, const SampleRow& how
     for (total = 0; total < wanted; ++kept) total += weight(order[kept]);
     order.resize(kept);
   }
+  std::erase_if(order, [&](int64_t id) { return weight(id) < LeastWeight(s.min_p, UnitBits(vocab)); });
+  total = 0;
+  for (const int64_t id : order) total += weight(id);
   std::sort(order.begin(), order.end());
   uint64_t left = DrawnWeight(Noise(s.seed, how.choice, how.position), total);
   size_t i = 0;
   for (; left >= weight(order[i]); ++i) left -= weight(order[i]);
   return static_cast<int32_t>(order[i]);
+}
+
+// Some of the ids, each with this probability in 16ths; one at least.
+std::vector<int32_t> SomeIds(std::mt19937& random, int64_t vocab, unsigned sixteenths) {
+  std::vector<int32_t> ids;
+  for (int32_t id = 0; id < vocab; ++id) {
+    if (random() % 16 < sixteenths) ids.push_back(id);
+  }
+  if (ids.empty()) ids.push_back(static_cast<int32_t>(random() % static_cast<uint64_t>(vocab)));
+  return ids;
+}
+
+Rules RandomRules(std::mt19937& random, int64_t vocab) {
+  Rules rules;
+  if (random() % 2 == 0) {
+    for (const int32_t id : SomeIds(random, vocab, 3)) {
+      const bool out = random() % 5 == 0;
+      const float delta = out ? -std::numeric_limits<float>::infinity() : static_cast<float>(random() % 800) / 100 - 4;
+      rules.changes.push_back({id, delta});
+    }
+  }
+  if (random() % 2 == 0) rules.vocabulary = SomeIds(random, vocab, 15);
+  if (random() % 3 == 0) rules.allowed = SomeIds(random, vocab, 4);
+  return rules;
 }
 
 // Every device draws what the definition says, to the last token: small and large vocabularies, ties by the hundred,
@@ -239,14 +324,16 @@ TEST_F(SampleTest, DrawsWhatTheDefinitionSays) {
                                           .top_p = among(std::array{1.0f, 0.9f, 0.5f, 0.05f}),
                                           .top_k = among(std::array{0, 1, 3, 40, 900}),
                                           .repetition_penalty = among(std::array{1.0f, 1.3f, 0.5f}),
+                                          .min_p = among(std::array{0.0f, 0.0f, 0.02f, 0.3f, 1.0f}),
                                           .seed = random()},
                              .position = random() % 100,
                              .choice = static_cast<uint32_t>(random() % 3)};
       std::vector<int32_t> seen;
       for (int n = 0; n < 20; ++n) seen.push_back(static_cast<int32_t>(random() % static_cast<uint64_t>(vocab)));
-      const auto token = sampler.Sample(logits, how.sampling, seen, how.choice, how.position);
-      ASSERT_TRUE(token.ok()) << token.status();
-      ASSERT_EQ(*token, TokenByDefinition(logits, how, seen))
+      const Rules rules = i % 2 == 0 ? Rules() : RandomRules(random, vocab);
+      const auto token = sampler.Sample(logits, how.sampling, seen, how.choice, how.position, rules);
+      ASSERT_TRUE(token.ok() || absl::IsNotFound(token.status())) << token.status();
+      ASSERT_EQ(token.value_or(kNoneAllowed), TokenByDefinition(logits, how, seen, rules))
           << "vocabulary " << vocab << ", case " << i << ": temperature " << how.sampling.temperature << ", top_p "
           << how.sampling.top_p << ", top_k " << how.sampling.top_k << ", penalty " << how.sampling.repetition_penalty;
     }
@@ -272,6 +359,83 @@ TEST_F(SampleTest, RepetitionPenaltyDividesPositiveAndMultipliesNegativeOnce) {
   EXPECT_EQ(sampler.Sample(std::vector<float>{-1, -1.5f, -9}, greedy, std::vector<int32_t>{0}, 0, 0).value(), 1);
   // The marks of one call do not reach into the next.
   EXPECT_EQ(sampler.Sample(std::vector<float>{4, 2.5f, 0}, greedy, {}, 0, 0).value(), 0);
+}
+
+// Against softmax in float64, of the logits before anything is changed about them; padding is part of the sum and never
+// told.
+TEST_F(SampleTest, MeasuresLogSoftmaxOfWhatTheModelGave) {
+  std::mt19937 random(31);
+  for (const int64_t vocab : {1, 5, 33, 1000, 5000}) {
+    Sampler sampler(device(), vocab);
+    for (int i = 0; i < 12; ++i) {
+      std::vector<float> logits = RandomLogits(random, vocab, i % 2 == 0 ? 3.0f : 20.0f);
+      if (i % 3 == 0) {
+        for (float& logit : logits) logit = std::round(logit);
+      }
+      Rules rules = RandomRules(random, vocab);
+      rules.allowed = {};
+      rules.alternatives = std::array{0, 1, 5, 20}[static_cast<size_t>(i % 4)];
+      if (i % 5 == 4) rules.token = static_cast<int32_t>(random() % static_cast<uint64_t>(vocab)), rules.changes = {};
+      const Sampling sampling = {.temperature = 0.8f, .repetition_penalty = i % 2 == 0 ? 1.3f : 1.0f, .seed = random()};
+      const auto token = sampler.Sample(logits, sampling, SomeIds(random, vocab, 2), 0, 1, rules);
+      if (absl::IsNotFound(token.status())) continue;
+      ASSERT_TRUE(token.ok()) << token.status();
+      if (rules.token >= 0) {
+        ASSERT_EQ(*token, rules.token);
+      }
+      const float largest = *std::max_element(logits.begin(), logits.end());
+      double sum = 0;
+      for (const float logit : logits) sum += std::exp(double{logit} - largest);
+      const auto want = [&](int64_t id) { return double{logits[static_cast<size_t>(id)]} - largest - std::log(sum); };
+      EXPECT_NEAR(Logprob(sampler.measured.logit, sampler.measured, vocab), want(*token), 1e-6) << vocab;
+      std::vector<int32_t> order = rules.vocabulary;
+      if (order.empty()) {
+        order.resize(static_cast<size_t>(vocab));
+        std::iota(order.begin(), order.end(), 0);
+      }
+      std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) { return logits[a] > logits[b]; });
+      for (int32_t n = 0; n < rules.alternatives; ++n) {
+        const Alternative& told = sampler.alternatives[static_cast<size_t>(n)];
+        if (n >= static_cast<int32_t>(order.size())) {
+          EXPECT_EQ(told.id, -1);
+          continue;
+        }
+        ASSERT_EQ(told.id, order[static_cast<size_t>(n)]) << "vocabulary " << vocab << ", alternative " << n;
+        EXPECT_NEAR(Logprob(told.logit, sampler.measured, vocab), want(told.id), 1e-6);
+      }
+    }
+  }
+}
+
+TEST_F(SampleTest, MinPKeepsWhatIsLikelyBesideTheLikeliest) {
+  Sampler sampler(device(), 3);
+  const float half = std::log(0.5f);
+  // 1, 1/2, 1/4 of the likeliest.
+  const std::vector<float> logits = {2 * half, 0, half};
+  std::set<int32_t> drawn;
+  for (uint64_t i = 0; i < 100; ++i) drawn.insert(sampler.Sample(logits, {.min_p = 0.4f, .seed = 3}, {}, 0, i).value());
+  EXPECT_EQ(drawn, (std::set<int32_t>{1, 2}));
+  drawn.clear();
+  for (uint64_t i = 0; i < 100; ++i) drawn.insert(sampler.Sample(logits, {.min_p = 1.0f, .seed = 3}, {}, 0, i).value());
+  EXPECT_EQ(drawn, (std::set<int32_t>{1}));
+}
+
+TEST_F(SampleTest, IdsThatAreOutAreNeverDrawn) {
+  Sampler sampler(device(), 40);
+  std::vector<float> logits(40, 0.0f);
+  logits[35] = 50;
+  const float out = -std::numeric_limits<float>::infinity();
+  EXPECT_EQ(sampler.Sample(logits, {.temperature = 0}, {}, 0, 0, {.changes = {{35, out}}}).value(), 0);
+  EXPECT_EQ(sampler.Sample(logits, {.temperature = 0}, {}, 0, 0, {.vocabulary = {7, 9}}).value(), 7);
+  EXPECT_EQ(sampler.Sample(logits, {.temperature = 1}, {}, 0, 0, {.allowed = {39}}).value(), 39);
+  EXPECT_EQ(sampler.Sample(logits, {}, {}, 0, 0, {.changes = {{39, out}}, .allowed = {39}}).status().code(),
+            absl::StatusCode::kNotFound);
+  // The penalty comes before what is added: 50 / 100 + 1.
+  logits[3] = 1.4f;
+  const Sampling penalized = {.temperature = 0, .repetition_penalty = 100};
+  EXPECT_EQ(sampler.Sample(logits, penalized, {35}, 0, 0, {.changes = {{35, 1.0f}}}).value(), 35);
+  logits[3] = 1.6f;
+  EXPECT_EQ(sampler.Sample(logits, penalized, {35}, 0, 0, {.changes = {{35, 1.0f}}}).value(), 3);
 }
 
 TEST_F(SampleTest, SameRequestSameAnswerWhateverWasSampledBetween) {
@@ -303,6 +467,9 @@ TEST_F(SampleTest, RefusesParametersPastTheirLimits) {
                           {.repetition_penalty = -1},
                           {.repetition_penalty = 101},
                           {.repetition_penalty = nan},
+                          {.min_p = -0.1f},
+                          {.min_p = 1.1f},
+                          {.min_p = nan},
                           {.temperature = inf}};
   for (const Sampling& sampling : bad) {
     EXPECT_EQ(sampler.Sample(logits, sampling, {}, 0, 0).status().code(), absl::StatusCode::kInvalidArgument);
@@ -310,8 +477,16 @@ TEST_F(SampleTest, RefusesParametersPastTheirLimits) {
   EXPECT_TRUE(sampler.Sample(logits, {.temperature = 100, .top_p = 1, .top_k = 1000}, {}, 0, 0).ok());
   for (const auto& spoil : std::vector<std::function<void(SampleArgs&)>>{
            [](SampleArgs& a) { a.logits.cols = 1, a.logits.dtype = DType::kBF16; },
-           [](SampleArgs& a) { a.rows.size = 2; }, [](SampleArgs& a) { a.seen.size = 0; },
-           [](SampleArgs& a) { a.tokens = {}; }, [](SampleArgs& a) { a.scratch.bytes -= 1; }}) {
+           [](SampleArgs& a) { a.rows.size = 2; },
+           [](SampleArgs& a) {
+             a.seen = {{}, 1};
+           },
+           [](SampleArgs& a) {
+             a.allowed = {{}, 1};
+           },
+           [](SampleArgs& a) { a.measured = {}; }, [](SampleArgs& a) { a.alternatives.size = 1; },
+           [](SampleArgs& a) { a.changes.data = {}; }, [](SampleArgs& a) { a.tokens = {}; },
+           [](SampleArgs& a) { a.scratch.bytes -= 1; }}) {
     SampleArgs args = sampler.Args();
     ASSERT_TRUE(Sample(device(), args).ok());
     spoil(args);
@@ -334,7 +509,8 @@ TEST_F(SampleTest, RowsOfOneCallAreSampledEachForItself) {
     how[static_cast<size_t>(r)] = {
         .sampling = {.temperature = r == 2 ? 1.0f : 0.0f, .repetition_penalty = 3, .seed = 9},
         .position = static_cast<uint64_t>(r),
-        .choice = 1};
+        .choice = 1,
+        .seen = static_cast<int32_t>(r)};
     if (r == 1) seen[static_cast<size_t>(SeenWords(vocab)) + 1] = uint32_t{1} << (60 - 32);
     for (int64_t c = 0; c < vocab; ++c) logits.Set(r, c, row[static_cast<size_t>(c)]);
     const auto token =

@@ -77,6 +77,13 @@ void Run(const std::string& input) {
   HEADROOM_CHECK(prepared->usage.prompt_tokens() + prepared->max_tokens <= kLimits.max_model_len);
   HEADROOM_CHECK(prepared->price.vision.has_value() == !prepared->images.empty());
   HEADROOM_CHECK(prepared->price.llm.has_value() && prepared->price.llm->kv_blocks > 0);
+  HEADROOM_CHECK(prepared->choices >= 1 && prepared->price.llm->slots == prepared->choices);
+  HEADROOM_CHECK(prepared->min_tokens >= 0 && prepared->min_tokens <= prepared->max_tokens);
+  const int64_t vocab_size = Golden().config.llm.vocab_size;
+  for (const int32_t id : prepared->stop_ids) HEADROOM_CHECK(id >= 0 && id < vocab_size) << id;
+  for (const auto& [id, bias] : prepared->sampling.logit_bias()) {
+    HEADROOM_CHECK(id >= 0 && id < vocab_size && bias >= -100 && bias <= 100) << id << " " << bias;
+  }
 }
 
 std::string Ask(const std::string& text, const std::vector<std::string>& pictures) {
@@ -105,11 +112,20 @@ std::vector<std::string> Seeds() {
   full.mutable_sampling()->set_top_k(5);
   full.mutable_sampling()->set_repetition_penalty(1.5);
   full.mutable_sampling()->set_seed(1);
+  full.mutable_sampling()->set_min_p(0.1f);
+  full.mutable_sampling()->set_presence_penalty(0.5f);
+  full.mutable_sampling()->set_frequency_penalty(-0.5f);
+  (*full.mutable_sampling()->mutable_logit_bias())[7] = -100;
+  full.set_n(3);
+  full.set_min_tokens(2);
+  full.set_ignore_eos(true);
+  full.add_stop_token_ids(9);
+  full.set_logprobs(2);
+  full.set_prompt_logprobs(1);
   full.add_stop("stop");
   full.set_max_slice_nums(4);
   full.set_priority(1);
   full.set_request_id("id");
-  full.set_n(1);
   v1::GenerateRequest tools = full;
   tools.add_tools()->set_name("f");
   tools.mutable_tools(0)->set_parameters_json(R"({"type": "object", "properties": {"a": {"enum": [1, "<image>"]}}})");

@@ -38,12 +38,17 @@ void Run(const std::string& input) {
     ids = *encoded;
   gateway::TextStream stream(GoldenTokenizer(), stops);
   std::string shown;
+  int64_t complete = 0;
   for (const int32_t id : ids) {
     const std::string piece = stream.Push(id);
     HEADROOM_CHECK(IsValidUtf8(piece)) << piece;
     shown += piece;
+    complete += stream.TakeComplete();
   }
   shown += stream.Flush();
+  complete += stream.TakeComplete();
+  const auto pushed = static_cast<int64_t>(ids.size());
+  HEADROOM_CHECK(stream.stopped() ? complete <= pushed : complete == pushed) << complete << " of " << pushed;
   HEADROOM_CHECK(shown == Cut(GoldenTokenizer().Decode(ids, /*skip_special=*/true), stops)) << shown;
 }
 

@@ -15,8 +15,8 @@ REQUESTS = {
     "GetHistoryRequest": lambda gateway, field: gateway.GetHistory(api.cluster_pb2.GetHistoryRequest(**field)),
     "GetRefusalsRequest": lambda gateway, field: gateway.GetRefusals(api.cluster_pb2.GetRefusalsRequest(**field)),
 }
-# Numbers without a range of their own: any seed; max_tokens depends on the prompt and has tests of its own.
-WITHOUT_RANGE = {("Sampling", "seed"), ("GenerateRequest", "max_tokens")}
+# Numbers without a range of their own: any seed; max_tokens depends on the prompt, min_tokens on that, ids on the model: they have tests of their own.
+WITHOUT_RANGE = {("Sampling", "seed"), ("GenerateRequest", "max_tokens"), ("GenerateRequest", "min_tokens"), ("GenerateRequest", "stop_token_ids")}
 NUMBER = r"(?:optional )?(float|double|u?int(?:32|64)) (\w+) = \d+;"
 RANGE = r"\s*// ([\[(])(-?[\d.]+), (-?[\d.]+|inf)([\])])"
 STEP = {"float": 0.01, "int32": 1, "int64": 1}
