@@ -14,10 +14,10 @@ function(headroom_kernel_run_possible name to)
   set_tests_properties(${name} PROPERTIES LABELS unit SKIP_RETURN_CODE 77)
 endfunction()
 
-# headroom_kernel_coverage(NAME LIBRARY target AT_LEAST percent TESTS entry…): a test that holds the share of instructions that the entries execute
-# together to a limit, for each kernel of the library. They are entries of this folder on the emulated card, and run first.
+# headroom_kernel_coverage(NAME LIBRARY target AT_LEAST percent EACH percent TESTS entry…): a test that holds the share of the library's instructions
+# that the entries execute together to a limit, for all kernels and for each. They are entries of this folder on the emulated card, and run first.
 function(headroom_kernel_coverage name)
-  cmake_parse_arguments(ARG "" "LIBRARY;AT_LEAST" "TESTS" ${ARGN})
+  cmake_parse_arguments(ARG "" "LIBRARY;AT_LEAST;EACH" "TESTS" ${ARGN})
   headroom_kernel_run_possible(${name} possible)
   if(NOT possible)
     return()
@@ -32,7 +32,7 @@ function(headroom_kernel_coverage name)
     set_property(TEST ${entry} APPEND PROPERTY FIXTURES_SETUP ${name})
   endforeach()
   add_test(NAME ${name} COMMAND python3 ${PROJECT_SOURCE_DIR}/tools/kernel_runs
-    coverage --library $<TARGET_FILE:${ARG_LIBRARY}> --at-least ${ARG_AT_LEAST} ${reports})
+    coverage --library $<TARGET_FILE:${ARG_LIBRARY}> --at-least ${ARG_AT_LEAST} --each ${ARG_EACH} ${reports})
   set_tests_properties(${name} PROPERTIES LABELS unit TIMEOUT 300 ENVIRONMENT PYTHONDONTWRITEBYTECODE=1 FIXTURES_REQUIRED ${name})
 endfunction()
 

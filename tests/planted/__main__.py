@@ -1,7 +1,7 @@
 """Plants bugs into copies of runtime/cuda and lets the tests of the operations look for them; a bug that is not found fails, and so does one that
 is found by something else than bugs.py says.
 
-    planted BUILD_FOLDER [WORD…]      bugs whose names hold a word; all without
+    planted FOLDER [NAME…]      of the build; bugs whose names hold such a text, all without
 
 Each bug gets a libheadroom_cuda.so of its own, made by the commands of the build with one object replaced. LD_LIBRARY_PATH puts it before the real
 one; the test program is the one that tests the real one."""

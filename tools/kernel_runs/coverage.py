@@ -39,7 +39,7 @@ def entries(modules):
 
 
 def check(functions, kernels, least, short_name_of):
-    """Lines of a table, and findings: a kernel below `least` percent, and one that never ran."""
+    """Lines of a table, and findings: a kernel below `least` percent, with the lines that were not executed, and one that never ran."""
     table, findings = [], []
     for name in sorted(kernels, key=short_name_of):
         function = functions.get(name)
@@ -60,6 +60,10 @@ def lines_of(missed):
     return ', '.join(f'{source}:{line} ({count})' for (source, line), count in sorted(counts.items()))
 
 
-def total(functions):
-    """Instructions executed, and all of them."""
-    return sum(function.executed for function in functions), sum(function.instructions for function in functions)
+def check_total(functions, least):
+    """A line, and findings: less than `least` percent of all instructions."""
+    executed, instructions = sum(function.executed for function in functions), sum(function.instructions for function in functions)
+    percent = 100 * executed / max(instructions, 1)
+    missed = (where for function in functions for where in function.missed.values())
+    findings = [f'{percent:.1f} % of all instructions were executed, at least {least} % are wanted; not executed: {lines_of(missed)}']
+    return f'all: {executed} of {instructions} instructions, {percent:.1f} %', findings if percent < least else []
