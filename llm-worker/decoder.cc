@@ -163,7 +163,7 @@ absl::StatusOr<StepTokens> Decoder::Forward(const StepBatch& batch) {
                      .block_bytes = kv_.BlockBytes()});
   Embed(step, batch);
   for (int64_t i = 0; i < config_.layers; ++i) {
-    Attend(step, layers_[static_cast<size_t>(i)], i, rows, static_cast<int64_t>(batch.sequences.size()));
+    Attend(step, layers_[static_cast<size_t>(i)], i, batch);
     FeedForward(step, layers_[static_cast<size_t>(i)], rows);
   }
   UploadRules(step, batch.samples);
@@ -192,7 +192,11 @@ void Decoder::Embed(runtime::Step& step, const StepBatch& batch) {
 }
 
 // x += attention(RoPE(q), RoPE(k), v)·Woᵀ
-void Decoder::Attend(runtime::Step& step, const Layer& layer, int64_t index, int64_t rows, int64_t sequences) {
+void Decoder::Attend(runtime::Step& step, const Layer& layer, int64_t index, const StepBatch& batch) {
+  const auto rows = static_cast<int64_t>(batch.token_ids.size());
+  const auto sequences = static_cast<int64_t>(batch.sequences.size());
+  int64_t fewest = rows;
+  for (const StepSequence& sequence : batch.sequences) fewest = std::min(fewest, sequence.rows);
   const float eps = static_cast<float>(config_.rms_norm_eps);
   const int64_t table_size = layout_.limits.blocks_per_sequence;
   const Matrix x = View(layout_.x, rows), normed = View(layout_.normed, rows);
@@ -205,14 +209,18 @@ void Decoder::Attend(runtime::Step& step, const Layer& layer, int64_t index, int
 
   step.RmsNorm({.x = x, .gain = layer.input_norm, .eps = eps, .y = normed});
   step.Linear({.x = normed, .weight = layer.qkv, .bias = layer.qkv_bias, .y = qkv, .scratch = LinearScratch()});
-  step.Rope({.x = q, .positions = positions, .inv_freq = inv_freq_, .heads = config_.heads});
-  step.Rope({.x = k, .positions = positions, .inv_freq = inv_freq_, .heads = config_.kv_heads});
-  step.PagedKvWrite({.k = k, .v = v, .slots = worker::ArrayOf<int64_t>(workspace_, layout_.slots, rows), .kv = cache});
+  step.PagedKvWrite(
+      {.k = k,
+       .v = v,
+       .slots = worker::ArrayOf<int64_t>(workspace_, layout_.slots, rows),
+       .kv = cache,
+       .rope = runtime::RopeArgs{.q = q, .heads = config_.heads, .positions = positions, .inv_freq = inv_freq_}});
   step.PagedAttention(
       {.q = q,
        .sequences = worker::ArrayOf<runtime::PagedSequence>(workspace_, layout_.sequences, sequences),
        .block_tables = worker::ArrayOf<int32_t>(workspace_, layout_.block_tables, sequences * table_size),
        .table_size = table_size,
+       .q_count_min = fewest,
        .heads = config_.heads,
        .kv = cache,
        .scale = ScoreScale(config_),

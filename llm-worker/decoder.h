@@ -77,7 +77,7 @@ class Decoder {
   absl::Status TakeMemory(memory::Arena& arena, const memory::Plan& plan);
   void NameWeights();
   void Embed(runtime::Step& step, const StepBatch& batch);
-  void Attend(runtime::Step& step, const Layer& layer, int64_t index, int64_t rows, int64_t sequences);
+  void Attend(runtime::Step& step, const Layer& layer, int64_t index, const StepBatch& batch);
   void FeedForward(runtime::Step& step, const Layer& layer, int64_t rows);
   runtime::Matrix Head(runtime::Step& step, std::span<const int32_t> rows, int64_t step_rows);
   void UploadRules(runtime::Step& step, std::span<const RowSample> samples);

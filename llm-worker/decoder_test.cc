@@ -336,6 +336,27 @@ TEST(DecoderTest, MeasuresEveryTokenOfAPrompt) {
   }
 }
 
+// A step of each kind; step_launches.txt holds what they launch on a card to limits.
+TEST(DecoderTest, PrefillThenDecode) {
+  absl::StatusOr<TestModel> m = Load("minicpmv", DType::kBF16);
+  ASSERT_TRUE(m.ok()) << m.status();
+  std::mt19937 random(13);
+  const Script script = RandomScript(random, m->config.llm, 80, false);
+  const std::vector<int32_t> blocks = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10};
+  const StepBatch prefill{.token_ids = script.ids,
+                          .sequences = {{.first_row = 0, .rows = 80, .cached = 0, .blocks = blocks}},
+                          .samples = {{.row = 79, .how = {.sampling = {.temperature = 0}}}}};
+  const auto first = m->decoder->Forward(prefill);
+  ASSERT_TRUE(first.ok()) << first.status();
+  const StepBatch decode{.token_ids = *first,
+                         .sequences = {{.first_row = 0, .rows = 1, .cached = 80, .blocks = blocks}},
+                         .samples = {{.row = 0, .how = {.sampling = {.temperature = 0}}}}};
+  const auto second = m->decoder->Forward(decode);
+  ASSERT_TRUE(second.ok()) << second.status();
+  ASSERT_EQ(second->size(), 1u);
+  EXPECT_LT(second->front(), m->decoder->vocab_size());
+}
+
 // A fork holds the blocks of its parent too; when both go on, whoever writes first to the block that is not full does
 // so in a copy, and the other in the block itself.
 TEST(DecoderTest, AForkGoesOnInCopiesOfWhatItWritesTo) {

@@ -4,7 +4,6 @@
 
 #include "runtime/ops/gather.h"
 #include "runtime/ops/paged_attention.h"
-#include "runtime/ops/rope.h"
 #include "worker/views.h"
 
 namespace headroom::llm_worker {

@@ -13,7 +13,6 @@
 #include "runtime/ops/norm.h"
 #include "runtime/ops/paged_attention.h"
 #include "runtime/ops/positions.h"
-#include "runtime/ops/rope.h"
 #include "runtime/ops/sample.h"
 
 namespace headroom::runtime {
@@ -32,7 +31,6 @@ class Backend : public KernelSizes {
   virtual absl::Status Run(const EmbeddingGatherArgs& args) = 0;
   virtual absl::Status Run(const AddGatheredArgs& args) = 0;
   virtual absl::Status Run(const SineTableArgs& args) = 0;
-  virtual absl::Status Run(const RopeArgs& args) = 0;
   virtual absl::Status Run(const AttentionArgs& args) = 0;
   virtual absl::Status Run(const PagedKvWriteArgs& args) = 0;
   virtual absl::Status Run(const CopyKvBlocksArgs& args) = 0;

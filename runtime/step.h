@@ -14,7 +14,6 @@
 #include "runtime/ops/norm.h"
 #include "runtime/ops/paged_attention.h"
 #include "runtime/ops/positions.h"
-#include "runtime/ops/rope.h"
 #include "runtime/ops/sample.h"
 
 namespace headroom::runtime {
@@ -45,7 +44,6 @@ class Step {
   void EmbeddingGather(const EmbeddingGatherArgs& args) { Do(runtime::EmbeddingGather, args); }
   void AddGathered(const AddGatheredArgs& args) { Do(runtime::AddGathered, args); }
   void SineTable(const SineTableArgs& args) { Do(runtime::SineTable, args); }
-  void Rope(const RopeArgs& args) { Do(runtime::Rope, args); }
   void Attention(const AttentionArgs& args) { Do(runtime::Attention, args); }
   void PagedKvWrite(const PagedKvWriteArgs& args) { Do(runtime::PagedKvWrite, args); }
   void CopyKvBlocks(const CopyKvBlocksArgs& args) { Do(runtime::CopyKvBlocks, args); }

@@ -29,7 +29,6 @@ class CpuBackend : public Backend {
   absl::Status Run(const EmbeddingGatherArgs& args) override;
   absl::Status Run(const AddGatheredArgs& args) override;
   absl::Status Run(const SineTableArgs& args) override;
-  absl::Status Run(const RopeArgs& args) override;
 
   // attention.cc
   int64_t AttentionScratchBytes(int64_t head_dim) const override;

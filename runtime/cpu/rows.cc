@@ -111,26 +111,4 @@ absl::Status CpuBackend::Run(const SineTableArgs& args) {
   return absl::OkStatus();
 }
 
-absl::Status CpuBackend::Run(const RopeArgs& args) {
-  constexpr int64_t kHalfDimMax = 512;  // ops/rope.cc refuses more
-  const int64_t half = args.inv_freq.size;
-  const View x = context_.host(args.x);
-  const int32_t* positions = context_.host.Array(args.positions);
-  const float* inv_freq = context_.host.Array(args.inv_freq);
-  return ForRows(context_, x.rows, x.cols, [&](int64_t row) {
-    float cos[kHalfDimMax];
-    float sin[kHalfDimMax];
-    const float position = static_cast<float>(positions[row]);
-    for (int64_t i = 0; i < half; ++i) {
-      const float angle = position * inv_freq[i];
-      cos[i] = std::cos(angle);
-      sin[i] = std::sin(angle);
-    }
-    float* head_row = F32Row(x, row);
-    for (int64_t head = 0; head < args.heads; ++head, head_row += 2 * half) {
-      context_.kernels->rotate(head_row, head_row + half, cos, sin, half);
-    }
-  });
-}
-
 }  // namespace headroom::runtime::cpu

@@ -91,6 +91,7 @@ absl::Status CudaBackend::Run(const PagedAttentionArgs& args) {
   if (paged.decoded_max < paged.q_rows) {
     HEADROOM_RETURN_IF_ERROR(lane_.Launched("PagedAttention, prefill", LaunchFlashAttention(paged, grid_.stream)));
   }
+  if (args.q_count_min > paged.decoded_max) return absl::OkStatus();
   return lane_.Launched("PagedAttention, decode", LaunchDecodeAttention(paged, grid_.stream));
 }
 

@@ -37,7 +37,6 @@ class CudaBackend : public Backend {
   absl::Status Run(const EmbeddingGatherArgs& args) override;
   absl::Status Run(const AddGatheredArgs& args) override;
   absl::Status Run(const SineTableArgs& args) override;
-  absl::Status Run(const RopeArgs& args) override;
   absl::Status Run(const PagedKvWriteArgs& args) override;
   absl::Status Run(const CopyKvBlocksArgs& args) override;
 

@@ -50,14 +50,16 @@ absl::Status CudaBackend::Run(const SineTableArgs& args) {
   return lane_.Launched("SineTable", LaunchSineTable(grid_, Out(args.table)));
 }
 
-absl::Status CudaBackend::Run(const RopeArgs& args) {
-  return lane_.Launched("Rope", LaunchRope(grid_, Out(args.x), PointerTo(args.positions), PointerTo(args.inv_freq),
-                                           args.inv_freq.size, args.heads));
-}
-
 absl::Status CudaBackend::Run(const PagedKvWriteArgs& args) {
+  const KvRope rope = args.rope.has_value() ? KvRope{.q = PointerTo<float>(args.rope->q.data),
+                                                     .q_stride = args.rope->q.row_stride,
+                                                     .heads = args.rope->heads,
+                                                     .half = args.rope->inv_freq.size,
+                                                     .positions = PointerTo(args.rope->positions),
+                                                     .inv_freq = PointerTo(args.rope->inv_freq)}
+                                            : KvRope{};
   return lane_.Launched("PagedKvWrite",
-                        LaunchPagedKvWrite(grid_, In(args.k), In(args.v), PointerTo(args.slots), Layer(args.kv)));
+                        LaunchPagedKvWrite(grid_, In(args.k), In(args.v), PointerTo(args.slots), Layer(args.kv), rope));
 }
 
 absl::Status CudaBackend::Run(const CopyKvBlocksArgs& args) {

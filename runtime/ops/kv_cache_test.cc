@@ -1,5 +1,6 @@
 // Writing to and copying in the KV cache, byte by byte.
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <utility>
 
@@ -59,6 +60,62 @@ class KvCacheTest : public OpTest {
     EXPECT_TRUE(got == want);
   }
 
+  // The same with rotary embedding: keys turn on their way, queries in place, against the formula in double.
+  void CheckRope(DType cache, int64_t heads, int64_t kv_heads, int64_t dim, int64_t gap) {
+    SCOPED_TRACE(absl::StrCat(DTypeName(cache), " ", heads, "/", kv_heads, " heads of ", dim, ", gap ", gap));
+    constexpr int64_t kBlockSize = 3;
+    const std::vector<int32_t> positions = {0, 1, 17, 4095, 32767};
+    const std::vector<int64_t> slots = {4, 0, 5, 7, 2};
+    const auto tokens = static_cast<int64_t>(positions.size());
+    const int64_t part = kv_heads * kBlockSize * dim, half = dim / 2;
+    std::vector<float> inv_freq;
+    for (int64_t i = 0; i < half; ++i) inv_freq.push_back(static_cast<float>(std::pow(1e6, -2.0 * i / dim)));
+    Storage q(device(), DType::kF32, tokens, heads * dim, gap), k(device(), DType::kF32, tokens, kv_heads * dim, gap),
+        v(device(), DType::kF32, tokens, kv_heads * dim, gap), pool(device(), cache, 3, 2 * part);
+    const std::vector<float> queries = Random(tokens * heads * dim), keys = Random(tokens * kv_heads * dim);
+    q.Fill(queries);
+    k.Fill(keys);
+    v.Fill(Random(tokens * kv_heads * dim));
+    const KvView kv = {.base = pool.view().data,
+                       .block_bytes = 2 * part * SizeOf(cache),
+                       .v_offset = part * SizeOf(cache),
+                       .dtype = cache,
+                       .blocks = 3,
+                       .kv_heads = kv_heads,
+                       .head_dim = dim,
+                       .block_size = kBlockSize};
+    const DeviceValues<int64_t> device_slots(device(), slots);
+    const DeviceValues<int32_t> device_positions(device(), positions);
+    const DeviceFloats device_freq(device(), inv_freq);
+    ASSERT_TRUE(CheckPositions(positions).ok());
+    const RopeArgs rope = {
+        .q = q.view(), .heads = heads, .positions = device_positions.array(), .inv_freq = device_freq.array()};
+    ASSERT_TRUE(
+        PagedKvWrite(device(), {.k = k.view(), .v = v.view(), .slots = device_slots.array(), .kv = kv, .rope = rope})
+            .ok());
+    const auto turned = [&](const std::vector<float>& from, int64_t row, int64_t cols, int64_t c) {
+      const size_t first = static_cast<size_t>(row * cols + c / dim * dim + c % half);
+      const double angle = static_cast<float>(positions[static_cast<size_t>(row)]) * inv_freq[c % half];
+      const double a = from[first], b = from[first + static_cast<size_t>(half)];
+      return c % dim < half ? a * std::cos(angle) - b * std::sin(angle) : b * std::cos(angle) + a * std::sin(angle);
+    };
+    std::vector<double> want_q, want_pool(static_cast<size_t>(3 * 2 * part), double{Storage::kSentinel});
+    for (int64_t t = 0; t < tokens; ++t) {
+      for (int64_t c = 0; c < heads * dim; ++c) want_q.push_back(turned(queries, t, heads * dim, c));
+      for (int64_t c = 0; c < kv_heads * dim; ++c) {
+        const int64_t slot = slots[static_cast<size_t>(t)];
+        const int64_t at = slot / kBlockSize * 2 * part + (c / dim * kBlockSize + slot % kBlockSize) * dim + c % dim;
+        want_pool[static_cast<size_t>(at)] = turned(keys, t, kv_heads * dim, c);
+        want_pool[static_cast<size_t>(at + part)] = v.Get(t, c);
+      }
+    }
+    EXPECT_LT(RelativeError(q, want_q), Tolerance(DType::kF32));
+    EXPECT_LT(RelativeError(pool, want_pool), Tolerance(cache));
+    EXPECT_TRUE(q.GapsUntouched());
+    for (int64_t c = 0; c < kv_heads * dim; ++c)
+      ASSERT_EQ(k.Get(3, c), keys[static_cast<size_t>(3 * kv_heads * dim + c)]);
+  }
+
   static void Put(DType dtype, float value, std::byte* to) {
     const uint16_t half = ToBf16(value);
     if (dtype == DType::kBF16) {
@@ -101,13 +158,65 @@ TEST_F(KvCacheTest, KeysAndValuesLieWhereTheirSlotsSay) {
     CheckWrite(cache, 2, 8, 4, 7);
     CheckWrite(cache, 4, 128, 0, 5);
     CheckWrite(cache, 3, 7, 1, 6);
+    CheckWrite(cache, 9, 128, 0, 2);
+    CheckWrite(cache, 5, 72, 1, 2);
     CheckWrite(cache, 1, 72, 3, 4);
     CheckWrite(cache, 2, 4, 0, 0);
   }
 }
 
+TEST_F(KvCacheTest, KeysAndQueriesTurnOnTheWay) {
+  for (const DType cache : {DType::kF32, DType::kBF16}) {
+    CheckRope(cache, 3, 1, 2, 7);
+    CheckRope(cache, 6, 2, 18, 1);
+    CheckRope(cache, 4, 4, 72, 4);
+    CheckRope(cache, 28, 4, 128, 0);
+    CheckRope(cache, 1, 1, 512, 2);
+  }
+}
+
+TEST_F(KvCacheTest, WrongRopesAreRefused) {
+  Storage k(device(), DType::kF32, 2, 8), q(device(), DType::kF32, 2, 16), pool(device(), DType::kF32, 2, 32);
+  const DeviceValues<int64_t> slots(device(), {0, 1});
+  const DeviceValues<int32_t> positions(device(), {0, 1});
+  const DeviceFloats inv_freq(device(), std::vector<float>(4, 1.0f));
+  const KvView even = {.base = pool.view().data,
+                       .block_bytes = 128,
+                       .v_offset = 64,
+                       .blocks = 2,
+                       .kv_heads = 1,
+                       .head_dim = 8,
+                       .block_size = 2};
+  const RopeArgs good = {.q = q.view(), .heads = 2, .positions = positions.array(), .inv_freq = inv_freq.array()};
+  const auto code = [&](const RopeArgs& rope, const KvView& kv) {
+    return PagedKvWrite(device(), {.k = k.view(), .v = k.view(), .slots = slots.array(), .kv = kv, .rope = rope})
+        .code();
+  };
+  EXPECT_EQ(code(good, even), absl::StatusCode::kOk);
+  RopeArgs bad = good;
+  bad.inv_freq = {};
+  EXPECT_EQ(code(bad, even), kInvalid);
+  bad = good;
+  bad.heads = 3;
+  EXPECT_EQ(code(bad, even), kInvalid);
+  bad.heads = 0;
+  EXPECT_EQ(code(bad, even), kInvalid);
+  bad = good;
+  bad.positions.size = 1;
+  EXPECT_EQ(code(bad, even), kInvalid);
+  bad = good;
+  bad.q = q.view().RowRange(0, 1);
+  EXPECT_EQ(code(bad, even), kInvalid);
+  KvView odd = even;
+  odd.kv_heads = 8, odd.head_dim = 1, odd.block_size = 1;
+  EXPECT_EQ(code(good, odd), kInvalid);
+  EXPECT_EQ(CheckPositions(std::vector<int32_t>{0, -1}).code(), kInvalid);
+}
+
 TEST_F(KvCacheTest, BlocksAreCopiedWhole) {
-  for (const int64_t block_bytes : {200, 4096, 16 * 256 * 64 + 16, 77}) CheckCopy(block_bytes);
+  // One turn of 64 blocks of 256 threads, and several, by 16 bytes and by one.
+  for (const int64_t block_bytes : {200, 77, 16 * 256 * 64 + 16, 16 * 256 * 64 * 5 + 16, 256 * 64 * 5 + 3})
+    CheckCopy(block_bytes);
 }
 
 }  // namespace

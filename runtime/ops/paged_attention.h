@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "common/status.h"
@@ -27,11 +28,24 @@ struct KvView {
   int64_t block_size = 0;  // tokens
 };
 
+// Rotary position embedding in the half-split (NeoX) form. For each head and i < head_dim/2, with
+// a = float32(position · inv_freq[i]):
+//   x[i] = x[i]·cos(a) − x[i + head_dim/2]·sin(a);  x[i + head_dim/2] = x[i + head_dim/2]·cos(a) + x[i]·sin(a).
+// The angle is rounded to float32 before the sine, as the reference does.
+struct RopeArgs {
+  Matrix q;                                   // [T, heads · head_dim] f32, in place
+  int64_t heads = 0;                          // ≥ 1
+  DeviceArray<const int32_t> positions = {};  // [T]; CheckPositions holds
+  DeviceArray<const float> inv_freq = {};     // [head_dim / 2]: theta^(−2i / head_dim)
+};
+
 struct PagedKvWriteArgs {
   ConstMatrix k;                          // [T, kv_heads · head_dim] f32
   ConstMatrix v;                          // same
   DeviceArray<const int64_t> slots = {};  // [T]: block · block_size + offset in the block; each slot at most once
   KvView kv;                              // CheckSlots holds
+  // Keys turn on their way to the cache (k itself is left alone), and queries with them. Without: nobody turns.
+  std::optional<RopeArgs> rope = {};
 };
 
 // INVALID_ARGUMENT on shapes.
@@ -65,6 +79,9 @@ struct PagedAttentionArgs {
   DeviceArray<const PagedSequence> sequences = {};  // [S]; CheckSequences holds for them and their tables
   DeviceArray<const int32_t> block_tables = {};     // [S, table_size] block numbers
   int64_t table_size = 0;
+  // No sequence has fewer rows in this step (but for those that have none), as far as the host knows: a device may leave
+  // out what it keeps for sequences of few rows.
+  int64_t q_count_min = 1;
   int64_t heads = 0;
   KvView kv;
   float scale = 1.0f;
@@ -75,8 +92,9 @@ struct PagedAttentionArgs {
 // Products as in Attention. INVALID_ARGUMENT on shapes, dtypes or too little scratch.
 absl::Status PagedAttention(Device& device, const PagedAttentionArgs& args);
 
-// For who builds them, on the host: INVALID_ARGUMENT when something lies outside of the pool, the rows of the step or
-// its own table. Of `kv` only blocks and block_size are looked at.
+// For who builds them, on the host: INVALID_ARGUMENT when a position is negative, or something lies outside of the pool,
+// the rows of the step or its own table. Of `kv` only blocks and block_size are looked at.
+absl::Status CheckPositions(std::span<const int32_t> positions);
 absl::Status CheckSlots(std::span<const int64_t> slots, const KvView& kv);
 absl::Status CheckCopies(std::span<const BlockCopy> copies, const KvView& kv);
 absl::Status CheckSequences(std::span<const PagedSequence> sequences, std::span<const int32_t> block_tables,

@@ -51,10 +51,19 @@ class PagedAttentionTest : public OpTest {
     ASSERT_TRUE(CheckSequences(sequences_, tables_, table_size_, rows_, kv_).ok());
     const DeviceValues<PagedSequence> sequences(device(), sequences_);
     const DeviceValues<int32_t> tables(device(), tables_);
+    // Every other call says how few rows a sequence has.
+    int64_t fewest = 1;
+    if (knows_fewest_ = !knows_fewest_; knows_fewest_) {
+      fewest = rows_;
+      for (const PagedSequence& sequence : sequences_) {
+        if (sequence.q_count > 0) fewest = std::min(fewest, sequence.q_count);
+      }
+    }
     const absl::Status status = PagedAttention(device(), {.q = q.view(),
                                                           .sequences = sequences.array(),
                                                           .block_tables = tables.array(),
                                                           .table_size = table_size_,
+                                                          .q_count_min = fewest,
                                                           .heads = s.heads,
                                                           .kv = kv_,
                                                           .scale = scale,
@@ -170,6 +179,7 @@ class PagedAttentionTest : public OpTest {
   int64_t table_size_ = 1;
   std::vector<PagedSequence> sequences_;
   int64_t rows_ = 0;
+  bool knows_fewest_ = false;
 };
 
 constexpr DType kF32 = DType::kF32;

@@ -5,7 +5,6 @@
 #include "runtime/ops/gather.h"
 #include "runtime/ops/norm.h"
 #include "runtime/ops/positions.h"
-#include "runtime/ops/rope.h"
 #include "runtime/testing.h"
 
 namespace headroom::runtime {
@@ -77,6 +76,29 @@ TEST_F(RowsTest, RmsNorm) {
       });
     }
   }
+}
+
+// Where eps counts as much as the row.
+TEST_F(RowsTest, NormsOfSmallRows) {
+  constexpr int64_t kCols = 64;
+  Storage x(device(), DType::kF32, 2, kCols), rms(device(), DType::kF32, 2, kCols),
+      layer(device(), DType::kF32, 2, kCols);
+  x.Fill(Random(2 * kCols, 1e-3f));
+  const DeviceFloats gain(device(), std::vector<float>(kCols, 1.0f));
+  ASSERT_TRUE(RmsNorm(device(), {.x = x.view(), .gain = gain.array(), .eps = 1e-6f, .y = rms.view()}).ok());
+  ASSERT_TRUE(LayerNorm(device(), {.x = x.view(), .gain = gain.array(), .eps = 1e-6f, .y = layer.view()}).ok());
+  std::vector<double> want_rms, want_layer;
+  for (int64_t r = 0; r < 2; ++r) {
+    double sum = 0, squares = 0;
+    for (int64_t c = 0; c < kCols; ++c) sum += x.Get(r, c), squares += double{x.Get(r, c)} * x.Get(r, c);
+    const double mean = sum / kCols;
+    for (int64_t c = 0; c < kCols; ++c) {
+      want_rms.push_back(x.Get(r, c) / std::sqrt(squares / kCols + 1e-6));
+      want_layer.push_back((x.Get(r, c) - mean) / std::sqrt(squares / kCols - mean * mean + 1e-6));
+    }
+  }
+  EXPECT_LT(RelativeError(rms, want_rms), 1e-5);
+  EXPECT_LT(RelativeError(layer, want_layer), 1e-5);
 }
 
 TEST_F(RowsTest, NormsInPlace) {
@@ -243,6 +265,22 @@ TEST_F(RowsTest, ConvertRoundsToNearestEven) {
   EXPECT_TRUE(std::isnan(half.Get(0, 0)));
 }
 
+TEST_F(RowsTest, ConvertTakesEveryPairOfTypes) {
+  for (const DType from : {DType::kF32, DType::kBF16}) {
+    for (const DType to : {DType::kF32, DType::kBF16}) {
+      for (const int64_t d : {8, 9, 1152}) {
+        Storage x(device(), from, 3, d), y(device(), to, 3, d);
+        x.Fill(Random(3 * d));
+        ASSERT_TRUE(Convert(device(), {.x = x.view(), .y = y.view()}).ok());
+        for (int64_t i = 0; i < 3 * d; ++i) {
+          const float value = x.Get(i / d, i % d);
+          ASSERT_EQ(y.Get(i / d, i % d), to == DType::kF32 ? value : FromBf16(ToBf16(value)));
+        }
+      }
+    }
+  }
+}
+
 TEST_F(RowsTest, EmbeddingGatherAndAddGathered) {
   for (const DType dtype : {DType::kF32, DType::kBF16}) {
     for (const int64_t d : {int64_t{9}, int64_t{100}}) {
@@ -267,31 +305,6 @@ TEST_F(RowsTest, EmbeddingGatherAndAddGathered) {
   }
 }
 
-TEST_F(RowsTest, Rope) {
-  for (const int64_t dim : {2, 18, 48, 72, 128}) {
-    const int64_t heads = 3, rows = 5, half = dim / 2;
-    std::vector<float> inv_freq;
-    for (int64_t i = 0; i < half; ++i) inv_freq.push_back(static_cast<float>(std::pow(1e6, -2.0 * i / dim)));
-    const std::vector<int32_t> positions = {0, 1, 17, 4095, 32767};
-    Storage x(device(), DType::kF32, rows, heads * dim, 7);
-    const std::vector<float> before = Random(rows * heads * dim);
-    x.Fill(before);
-    const DeviceValues<int32_t> device_positions(device(), positions);
-    const DeviceFloats device_freq(device(), inv_freq);
-    ASSERT_TRUE(
-        Rope(device(),
-             {.x = x.view(), .positions = device_positions.array(), .inv_freq = device_freq.array(), .heads = heads})
-            .ok());
-    Expect(x, DType::kF32, [&](int64_t r, int64_t c) {
-      const int64_t i = c % dim % half;
-      const int64_t first = r * heads * dim + c / dim * dim + i;
-      const double angle = static_cast<float>(positions[r]) * inv_freq[i];
-      const double a = before[first], b = before[first + half];
-      return c % dim < half ? a * std::cos(angle) - b * std::sin(angle) : b * std::cos(angle) + a * std::sin(angle);
-    });
-  }
-}
-
 TEST_F(RowsTest, SineTableIsSinesThenCosines) {
   Storage table(device(), DType::kF32, 300, 8, 3);
   ASSERT_TRUE(SineTable(device(), {.table = table.view()}).ok());
@@ -306,6 +319,32 @@ TEST_F(RowsTest, SineTableIsSinesThenCosines) {
   Storage odd(device(), DType::kF32, 2, 7), half(device(), DType::kBF16, 2, 8);
   EXPECT_EQ(SineTable(device(), {.table = odd.view()}).code(), kInvalid);
   EXPECT_EQ(SineTable(device(), {.table = half.view()}).code(), kInvalid);
+}
+
+TEST_F(RowsTest, SineTableOfManyFrequencies) {
+  constexpr int64_t kHalf = 700;
+  Storage table(device(), DType::kF32, 2, 2 * kHalf);
+  ASSERT_TRUE(SineTable(device(), {.table = table.view()}).ok());
+  for (int64_t k = 0; k < kHalf; ++k) {
+    const double angle = std::pow(10000.0, -static_cast<double>(k) / kHalf);
+    ASSERT_EQ(table.Get(0, k), 0.0f);
+    ASSERT_EQ(table.Get(0, kHalf + k), 1.0f);
+    ASSERT_NEAR(table.Get(1, k), std::sin(angle), 1e-6) << k;
+    ASSERT_NEAR(table.Get(1, kHalf + k), std::cos(angle), 1e-6) << k;
+  }
+}
+
+TEST_F(RowsTest, FindNonFiniteInRowsOfEveryWidth) {
+  for (const int64_t d : {4, 48, 1153, 3584, 5000}) {
+    Storage x(device(), DType::kF32, 6, d);
+    x.Fill(Random(6 * d));
+    x.Set(3, d - 1, NAN);
+    DeviceBuffer found(device(), 3 * sizeof(int32_t));
+    ASSERT_TRUE(FindNonFinite(device(), {.x = x.view(), .group = 2, .found = {found.data(), 3}}).ok());
+    std::vector<int32_t> groups(3, -1);
+    found.Download(groups.data());
+    EXPECT_EQ(groups, (std::vector<int32_t>{0, 1, 0})) << d;
+  }
 }
 
 TEST_F(RowsTest, FindNonFiniteNamesTheGroups) {
@@ -338,15 +377,6 @@ TEST_F(RowsTest, WrongArgumentsAreRefused) {
   EXPECT_EQ(GeluTanh(device(), {.x = a.view(), .y = b.view()}).code(), kInvalid);
   EXPECT_EQ(SiluMul(device(), {.gate_up = a.view(), .y = b.view()}).code(), kInvalid);
   EXPECT_EQ(Convert(device(), {.x = a.view(), .y = c.view()}).code(), kInvalid);
-  EXPECT_EQ(Rope(device(), {.x = a.view(), .positions = two, .inv_freq = {}, .heads = 1}).code(), kInvalid);
-  const DeviceFloats freq_values(device(), std::vector<float>(2, 1.0f));
-  const DeviceArray<const float> freq = freq_values.array();
-  EXPECT_EQ(Rope(device(), {.x = a.view(), .positions = two, .inv_freq = freq, .heads = 3}).code(), kInvalid);
-  const std::vector<int32_t> negative = {0, -1};
-  EXPECT_EQ(CheckPositions(negative).code(), kInvalid);
-  EXPECT_EQ(Rope(device(), {.x = a.view(), .positions = {two.data, 1}, .inv_freq = freq, .heads = 2}).code(), kInvalid);
-  EXPECT_EQ(Rope(device(), {.x = a.view(), .positions = two, .inv_freq = freq, .heads = 2}).code(),
-            absl::StatusCode::kOk);
 }
 
 }  // namespace

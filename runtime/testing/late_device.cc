@@ -157,7 +157,6 @@ class LateBackend : public Backend {
   absl::Status Run(const EmbeddingGatherArgs& args) override { return Later(args); }
   absl::Status Run(const AddGatheredArgs& args) override { return Later(args); }
   absl::Status Run(const SineTableArgs& args) override { return Later(args); }
-  absl::Status Run(const RopeArgs& args) override { return Later(args); }
   absl::Status Run(const AttentionArgs& args) override { return Later(args); }
   absl::Status Run(const PagedKvWriteArgs& args) override { return Later(args); }
   absl::Status Run(const CopyKvBlocksArgs& args) override { return Later(args); }

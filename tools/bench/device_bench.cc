@@ -27,7 +27,6 @@
 #include "runtime/ops/linear.h"
 #include "runtime/ops/norm.h"
 #include "runtime/ops/paged_attention.h"
-#include "runtime/ops/rope.h"
 
 namespace headroom::runtime {
 namespace {
@@ -170,14 +169,31 @@ Work SiluWork(Device& device, Memory& memory, int64_t rows, int64_t width) {
   return {10.0 * rows * width, 5.0 * rows * width, [args, &device] { return SiluMul(device, args); }};
 }
 
-Work RopeWork(Device& device, Memory& memory, int64_t rows) {
-  constexpr int64_t kHeads = 28, kHeadDim = 128;
-  const RopeArgs args{.x = memory.Rows(DType::kF32, rows, kHeads * kHeadDim),
-                      .positions = memory.Array(std::vector<int32_t>(static_cast<size_t>(rows), 7)),
-                      .inv_freq = memory.Floats(kHeadDim / 2),
-                      .heads = kHeads};
-  return {8.0 * rows * kHeads * kHeadDim, 6.0 * rows * kHeads * kHeadDim,
-          [args, &device] { return Rope(device, args); }};
+// Queries and keys turn, keys and values go to the cache.
+Work KvWriteWork(Device& device, Memory& memory, int64_t rows) {
+  constexpr int64_t kHeads = 28, kKvHeads = 4, kHeadDim = 128, kBlock = 16;
+  const int64_t blocks = (rows + kBlock - 1) / kBlock, part = kKvHeads * kBlock * kHeadDim * SizeOf(DType::kBF16);
+  std::vector<int64_t> slots;
+  for (int64_t i = 0; i < rows; ++i) slots.push_back(i);
+  const Matrix qkv = memory.Rows(DType::kF32, rows, (kHeads + 2 * kKvHeads) * kHeadDim);
+  const PagedKvWriteArgs args{
+      .k = qkv.ColRange(kHeads * kHeadDim, kKvHeads * kHeadDim),
+      .v = qkv.ColRange((kHeads + kKvHeads) * kHeadDim, kKvHeads * kHeadDim),
+      .slots = memory.Array(slots),
+      .kv = {.base = memory.Take(blocks * 2 * part).data,
+             .block_bytes = 2 * part,
+             .v_offset = part,
+             .dtype = DType::kBF16,
+             .blocks = blocks,
+             .kv_heads = kKvHeads,
+             .head_dim = kHeadDim,
+             .block_size = kBlock},
+      .rope = RopeArgs{.q = qkv.ColRange(0, kHeads * kHeadDim),
+                       .heads = kHeads,
+                       .positions = memory.Array(std::vector<int32_t>(static_cast<size_t>(rows), 7)),
+                       .inv_freq = memory.Floats(kHeadDim / 2)}};
+  return {rows * kHeadDim * (8.0 * kHeads + 12.0 * kKvHeads), 6.0 * rows * (kHeads + kKvHeads) * kHeadDim,
+          [args, &device] { return PagedKvWrite(device, args); }};
 }
 
 struct Case {
@@ -217,8 +233,8 @@ std::vector<Case> Cases(int64_t shrink) {
                      [=](Device& device, Memory& memory) { return NormWork(device, memory, n(rows), n(3584)); }});
     cases.push_back({absl::StrCat("silu mul M=", rows),
                      [=](Device& device, Memory& memory) { return SiluWork(device, memory, n(rows), n(18944)); }});
-    cases.push_back({absl::StrCat("rope M=", rows),
-                     [=](Device& device, Memory& memory) { return RopeWork(device, memory, n(rows)); }});
+    cases.push_back({absl::StrCat("rope and kv write M=", rows),
+                     [=](Device& device, Memory& memory) { return KvWriteWork(device, memory, n(rows)); }});
   }
   return cases;
 }

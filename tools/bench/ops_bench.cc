@@ -27,7 +27,6 @@
 #include "runtime/ops/linear.h"
 #include "runtime/ops/norm.h"
 #include "runtime/ops/paged_attention.h"
-#include "runtime/ops/rope.h"
 #include "tools/bench/compare.h"
 
 namespace headroom::runtime {
@@ -299,13 +298,14 @@ class DecoderLayer {
     const Matrix q = qkv.ColRange(0, kWidth);
     const Matrix k = qkv.ColRange(kWidth, kKvHeads * kHeadDim);
     const Matrix v = qkv.ColRange(kWidth + kKvHeads * kHeadDim, kKvHeads * kHeadDim);
-    Require(Rope(
-        device_,
-        {.x = q, .positions = positions_.Array<int32_t>(), .inv_freq = inv_freq_.Array<float>(), .heads = kHeads}));
-    Require(Rope(
-        device_,
-        {.x = k, .positions = positions_.Array<int32_t>(), .inv_freq = inv_freq_.Array<float>(), .heads = kKvHeads}));
-    Require(PagedKvWrite(device_, {.k = k, .v = v, .slots = slots_.Array<int64_t>(), .kv = kv_}));
+    Require(PagedKvWrite(device_, {.k = k,
+                                   .v = v,
+                                   .slots = slots_.Array<int64_t>(),
+                                   .kv = kv_,
+                                   .rope = RopeArgs{.q = q,
+                                                    .heads = kHeads,
+                                                    .positions = positions_.Array<int32_t>(),
+                                                    .inv_freq = inv_freq_.Array<float>()}}));
     Require(PagedAttention(device_, {.q = q,
                                      .sequences = sequence_.Array<PagedSequence>(),
                                      .block_tables = blocks_.Array<int32_t>(),

@@ -1,28 +1,87 @@
 #include "runtime/cuda/kernels/kv_cache.h"
+#include "runtime/cuda/kernels/sin_cos.cuh"
 #include "runtime/cuda/kernels/values.cuh"
 
 namespace headroom::runtime::cuda {
 namespace {
 
 constexpr int kThreads = 256;
+constexpr int kHalfMax = 256;  // of heads of 512
 constexpr int64_t kBlocksPerCopyMax = 64;
 
-// Blocks in x take a token each; those with y = 0 write its keys, those with y = 1 its values.
+// Where a token's head 0 lies in the cache; its heads lie kv.block_size · kv.head_dim apart.
+template <typename Cache>
+__device__ Cache* TokenOf(const KvLayer& kv, int64_t slot, int64_t offset) {
+  auto* const block = reinterpret_cast<Cache*>(kv.base + slot / kv.block_size * kv.block_bytes + offset);
+  return block + slot % kv.block_size * kv.head_dim;
+}
+
+// A row [heads · head_dim] as it is to its place in the cache. By a whole block.
 template <int kValues, typename Cache>
-__global__ void __launch_bounds__(kThreads)
-    PagedKvWrite(const float* k, int64_t k_stride, const float* v, int64_t v_stride, const int64_t* slots, KvLayer kv) {
-  const bool values = blockIdx.y == 1;
-  const float* const row = values ? v + blockIdx.x * v_stride : k + blockIdx.x * k_stride;
-  const int64_t slot = slots[blockIdx.x];
-  auto* const block =
-      reinterpret_cast<Cache*>(kv.base + slot / kv.block_size * kv.block_bytes + (values ? kv.v_offset : kv.k_offset));
-  Cache* const token = block + slot % kv.block_size * kv.head_dim;
-  const auto head_dim = static_cast<int>(kv.head_dim);
-  const auto parts = static_cast<int>(kv.heads * kv.head_dim / kValues);
+__device__ void StoreRow(const float* row, Cache* token, const KvLayer& kv) {
+  const auto head_dim = static_cast<int>(kv.head_dim), parts = static_cast<int>(kv.heads) * head_dim / kValues;
+#pragma unroll 1
   for (int part = threadIdx.x; part < parts; part += kThreads) {
     const int col = part * kValues;
-    Cache* const to = token + col / head_dim * kv.block_size * head_dim + col % head_dim;
-    Store<kValues>(to, Load<kValues>(row + col));
+    Store<kValues>(token + col / head_dim * kv.block_size * head_dim + col % head_dim, Load<kValues>(row + col));
+  }
+}
+
+// The angles of a row, which are those of all its heads.
+struct Angles {
+  float cos[kHalfMax], sin[kHalfMax];
+};
+
+// Values i … of both halves of a head, turned. `from` may be `to`.
+template <int kValues, typename To>
+__device__ void Turn(const Angles& angles, int i, int half, const float* from, To* to) {
+  const Values<kValues> cos = Load<kValues>(angles.cos + i), sin = Load<kValues>(angles.sin + i);
+  Values<kValues> a = Load<kValues>(from + i), b = Load<kValues>(from + half + i);
+#pragma unroll
+  for (int j = 0; j < kValues; ++j) {
+    const float turned = a.at[j] * cos.at[j] - b.at[j] * sin.at[j];
+    b.at[j] = b.at[j] * cos.at[j] + a.at[j] * sin.at[j];
+    a.at[j] = turned;
+  }
+  Store<kValues>(to + i, a);
+  Store<kValues>(to + half + i, b);
+}
+
+// One block a token: its value and key go to the cache, the key turned, and its queries turn in place.
+template <int kValues, typename Cache>
+__global__ void __launch_bounds__(kThreads)
+    PagedKvWrite(const float* k, int64_t k_stride, const float* v, int64_t v_stride, const int64_t* slots, KvLayer kv,
+                 KvRope rope) {
+  __shared__ __align__(16) Angles angles;
+  const int64_t slot = slots[blockIdx.x];
+  const float* const key = k + blockIdx.x * k_stride;
+  auto* const cached_key = TokenOf<Cache>(kv, slot, kv.k_offset);
+  StoreRow<kValues>(v + blockIdx.x * v_stride, TokenOf<Cache>(kv, slot, kv.v_offset), kv);
+  if (rope.half == 0) {
+    StoreRow<kValues>(key, cached_key, kv);
+    return;
+  }
+  const auto half = static_cast<int>(rope.half), heads = static_cast<int>(rope.heads);
+  const auto position = static_cast<float>(rope.positions[blockIdx.x]);
+#pragma unroll 1
+  for (int i = threadIdx.x; i < half; i += kThreads) {
+    const SinCos angle = SinCosOf(position * rope.inv_freq[i]);
+    angles.cos[i] = angle.cos;
+    angles.sin[i] = angle.sin;
+  }
+  __syncthreads();
+  float* const query = rope.q + blockIdx.x * rope.q_stride;
+  const int parts = half / kValues, queries = heads * parts, all = queries + static_cast<int>(kv.heads) * parts;
+#pragma unroll 1
+  for (int part = threadIdx.x; part < all; part += kThreads) {
+    const int head = part / parts, i = part % parts * kValues;
+    if (part < queries) {
+      float* const at = query + head * 2 * half;
+      Turn<kValues>(angles, i, half, at, at);
+    } else {
+      const int key_head = head - heads;
+      Turn<kValues>(angles, i, half, key + key_head * 2 * half, cached_key + key_head * kv.block_size * kv.head_dim);
+    }
   }
 }
 
@@ -47,13 +106,15 @@ bool MultiplesOf(int64_t bytes, const KvLayer& kv) {
 }  // namespace
 
 cudaError_t LaunchPagedKvWrite(const Grid& grid, const RowsIn& k, const RowsIn& v, const int64_t* slots,
-                               const KvLayer& kv) {
+                               const KvLayer& kv, const KvRope& rope) {
   if (k.rows == 0) return cudaSuccess;
-  const bool by_four = ByFour(k) && ByFour(v) && kv.head_dim % 4 == 0 && MultiplesOf(kv.bf16 ? 8 : 16, kv);
+  const RowsIn queries = {.data = rope.q, .rows = k.rows, .cols = rope.heads * 2 * rope.half, .stride = rope.q_stride};
+  const bool by_four = ByFour(k) && ByFour(v) && kv.head_dim % 4 == 0 && MultiplesOf(kv.bf16 ? 8 : 16, kv) &&
+                       ByFour(queries) && rope.half % 4 == 0;
   return WithType(kv.bf16, [&]<typename Cache>(Cache) {
     const auto kernel = by_four ? PagedKvWrite<4, Cache> : PagedKvWrite<1, Cache>;
-    kernel<<<dim3(static_cast<unsigned>(k.rows), 2), kThreads, 0, grid.stream>>>(
-        static_cast<const float*>(k.data), k.stride, static_cast<const float*>(v.data), v.stride, slots, kv);
+    kernel<<<static_cast<unsigned>(k.rows), kThreads, 0, grid.stream>>>(
+        static_cast<const float*>(k.data), k.stride, static_cast<const float*>(v.data), v.stride, slots, kv, rope);
     return cudaGetLastError();
   });
 }

@@ -195,7 +195,7 @@ void Device::Execute(const Program& program, const Function& kernel, const Launc
   options.split_warps = settings_.split_warps;
   options.seed = settings_.seed == 0 ? 0 : settings_.seed + number;
   options.count = !settings_.counters.empty();
-  if (!settings_.coverage.empty()) options.hits = HitsOf(program);
+  if (!settings_.coverage.empty() || !settings_.instructions.empty()) options.hits = HitsOf(program);
   try {
     counters_[kernel.name] += Launch(program, kernel, arguments, memory_, options);
   } catch (const Fault& fault) {
@@ -205,11 +205,10 @@ void Device::Execute(const Program& program, const Function& kernel, const Launc
 
 std::string Device::Uuid() const { return UuidOf(settings_, number_); }
 
-void Device::WriteReports(FILE* counters, FILE* coverage) {
+void Device::WriteCounters(FILE* to) {
   const std::lock_guard lock(executing_);
   for (const auto& [kernel, c] : counters_) {
-    if (counters == nullptr) break;
-    fprintf(counters,
+    fprintf(to,
             "{\"device\": %d, \"kernel\": \"%s\", \"launches\": %zu, \"warp_instructions\": %zu, \"global_requests\": "
             "%zu, \"global_sectors\": %zu, "
             "\"global_ideal_sectors\": %zu, \"shared_requests\": %zu, \"shared_waves\": %zu, \"matrix_requests\": %zu, "
@@ -217,7 +216,10 @@ void Device::WriteReports(FILE* counters, FILE* coverage) {
             number_, kernel.c_str(), c.launches, c.warp_instructions, c.global_requests, c.global_sectors,
             c.global_ideal_sectors, c.shared_requests, c.shared_waves, c.matrix_requests, c.matrix_waves);
   }
-  if (coverage == nullptr) return;
+}
+
+void Device::WriteCoverage(FILE* to) {
+  const std::lock_guard lock(executing_);
   for (const auto& [binary, module] : modules_) {
     if (!module.program) continue;
     std::map<int, std::map<int, uint64_t>> lines;
@@ -228,9 +230,38 @@ void Device::WriteReports(FILE* counters, FILE* coverage) {
     for (const auto& [file, counts] : lines) {
       const auto name = module.program->files.find(file);
       if (name == module.program->files.end()) continue;
-      fprintf(coverage, "SF:%s\n", name->second.c_str());
-      for (const auto& [line, count] : counts) fprintf(coverage, "DA:%d,%zu\n", line, count);
-      fprintf(coverage, "end_of_record\n");
+      fprintf(to, "SF:%s\n", name->second.c_str());
+      for (const auto& [line, count] : counts) fprintf(to, "DA:%d,%zu\n", line, count);
+      fprintf(to, "end_of_record\n");
+    }
+  }
+}
+
+// One JSON line a function; missed: [number in the function, source file, line, opcode].
+void Device::WriteInstructions(FILE* to) {
+  const std::lock_guard lock(executing_);
+  for (const auto& [binary, module] : modules_) {
+    if (!module.program) continue;
+    const Program& program = *module.program;
+    struct Report {
+      size_t instructions = 0;
+      std::string missed;
+    };
+    std::vector<Report> reports(program.functions.size());
+    for (size_t k = 0; k < module.hits.size(); k++) {
+      const Place& place = program.places[k];
+      Report& report = reports[static_cast<size_t>(place.function)];
+      const size_t number = report.instructions++;
+      if (module.hits[k] > 0) continue;
+      const auto file = program.files.find(place.source.file);
+      if (!report.missed.empty()) report.missed += ", ";
+      report.missed += "[" + std::to_string(number) + ", \"" + (file == program.files.end() ? "" : file->second) +
+                       "\", " + std::to_string(place.source.line) + ", \"" + place.text + "\"]";
+    }
+    for (size_t f = 0; f < reports.size(); f++) {
+      if (reports[f].instructions == 0) continue;
+      fprintf(to, "{\"function\": \"%s\", \"instructions\": %zu, \"missed\": [%s]}\n",
+              program.functions[f].name.c_str(), reports[f].instructions, reports[f].missed.c_str());
     }
   }
 }
@@ -243,11 +274,15 @@ std::vector<std::unique_ptr<Device>>& Devices() {
       devices->push_back(std::make_unique<Device>(number, GetSettings()));
     atexit([] {
       const Settings& settings = GetSettings();
-      FILE* counters = settings.counters.empty() ? nullptr : fopen(settings.counters.c_str(), "w");
-      FILE* coverage = settings.coverage.empty() ? nullptr : fopen(settings.coverage.c_str(), "w");
-      for (const auto& device : Devices()) device->WriteReports(counters, coverage);
-      if (counters != nullptr) fclose(counters);
-      if (coverage != nullptr) fclose(coverage);
+      const auto write = [](const std::string& path, void (Device::*report)(FILE*)) {
+        FILE* const file = path.empty() ? nullptr : fopen(path.c_str(), "w");
+        if (file == nullptr) return;
+        for (const auto& device : Devices()) (device.get()->*report)(file);
+        fclose(file);
+      };
+      write(settings.counters, &Device::WriteCounters);
+      write(settings.coverage, &Device::WriteCoverage);
+      write(settings.instructions, &Device::WriteInstructions);
     });
     return devices;
   }();

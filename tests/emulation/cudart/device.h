@@ -47,8 +47,10 @@ class Device {
   int number() const { return number_; }
   std::string Uuid() const;
   DeviceMemory& memory() { return memory_; }
-  // Counters by kernel, and lines by file, for the reports at the end.
-  void WriteReports(FILE* counters, FILE* coverage);
+  // For the reports at the end: counters by kernel, executed lines by file, instructions that no launch executed.
+  void WriteCounters(FILE* to);
+  void WriteCoverage(FILE* to);
+  void WriteInstructions(FILE* to);
 
  private:
   struct Module {

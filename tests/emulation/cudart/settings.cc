@@ -93,6 +93,7 @@ Settings ReadSettings(const char* (*variable)(const char* name)) {
   text("EMULATED_GPU_NAME", s.name);
   text("EMULATED_GPU_STATE", s.state);
   text("EMULATED_GPU_COVERAGE", s.coverage);
+  text("EMULATED_GPU_INSTRUCTIONS", s.instructions);
   text("EMULATED_GPU_COUNTERS", s.counters);
   read("EMULATED_GPU_CAPABILITY",
        [&](const std::string& full, const std::string& value) { s.capability = ReadCapability(full, value); });

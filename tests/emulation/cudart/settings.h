@@ -41,6 +41,7 @@ struct Settings {
   bool checked = true;       // EMULATED_GPU_CHECKS: 0 turns races, never-written reads and pending copies off
   bool split_warps = false;  // EMULATED_GPU_SPLIT_WARPS
   std::string coverage;      // EMULATED_GPU_COVERAGE: file to which executed source lines are written in lcov's format
+  std::string instructions;  // EMULATED_GPU_INSTRUCTIONS: file for what of each function was never executed
   std::string counters;      // EMULATED_GPU_COUNTERS: file for the counters of each kernel
   bool lazy_modules = true;  // CUDA_MODULE_LOADING=EAGER turns it off
   Faults faults;             // EMULATED_GPU_FAULTS
