@@ -22,8 +22,6 @@ namespace asio = boost::asio;
 
 constexpr size_t kReadBytes = size_t{64} << 10;  // of a body, at once
 constexpr size_t kHeadReadBytes = 2048;
-// After this much silence in a stream of events, proxies would take it for dead.
-constexpr std::chrono::seconds kPingAfter(15);
 constexpr char kPing[] = ": ping\n\n";
 constexpr char kContinue[] = "HTTP/1.1 100 Continue\r\n\r\n";
 
@@ -253,7 +251,7 @@ class ServedConnection final : public Connection, public std::enable_shared_from
       std::vector<Step> steps = pending.Take();
       if (steps.empty()) {
         if (socket_->left() || socket_->broken()) co_return false;
-        const bool quiet = co_await socket_->Signal(events ? Duration(kPingAfter) : Duration::max());
+        const bool quiet = co_await socket_->Signal(events ? around_.limits.ping_after : Duration::max());
         if (!quiet) continue;
         steps.push_back({.kind = Kind::kChunk, .answer = {.body = kPing}});
       }

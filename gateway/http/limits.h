@@ -23,6 +23,8 @@ struct Limits {
   Duration body_max;    // from the head to the body's last byte
   Duration idle_max;    // between requests
   Duration unread_max;  // for a client to take one write
+  // After this much silence in a stream of events, proxies would take it for dead: a comment goes out.
+  Duration ping_after = std::chrono::seconds(15);
 };
 
 }  // namespace headroom::gateway::http

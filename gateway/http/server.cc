@@ -217,6 +217,12 @@ OriginRules RulesOf(const GatewaySection& config, const std::string& host) {
   return rules;
 }
 
+Limits LimitsOf(const Server::Parts& parts) {
+  Limits limits(parts.config);
+  limits.ping_after = parts.ping_after;
+  return limits;
+}
+
 }  // namespace
 
 class Server::Impl {
@@ -224,7 +230,7 @@ class Server::Impl {
   Impl(Parts parts, const std::string& host)
       : metrics_(parts.metrics),
         door_(RulesOf(parts.config, host), parts.handler, parts.runner, std::move(parts.ready)),
-        around_{door_, parts.handler, Limits(parts.config), parts.host_budget, metrics_},
+        around_{door_, parts.handler, LimitsOf(parts), parts.host_budget, metrics_},
         census_(metrics_.connections) {
     const int64_t connections_max = ConnectionsMax(around_.limits.connections_max);
     const int threads = static_cast<int>(std::min<int64_t>(ThreadCount(), connections_max));

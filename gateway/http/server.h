@@ -28,6 +28,7 @@ class Server {
     HostBudget& host_budget;
     Metrics& metrics;
     std::function<absl::Status()> ready;
+    Duration ping_after = std::chrono::seconds(15);  // silence in a stream of events; for tests
   };
   // Serves on config.http.listen. INVALID_ARGUMENT, UNAVAILABLE when that cannot be bound.
   static absl::StatusOr<std::unique_ptr<Server>> Start(Parts parts);
