@@ -233,9 +233,8 @@ class ServedConnection final : public Connection, public std::enable_shared_from
     const bool placed = place.has_value();
     const auto pending = std::make_shared<PendingAnswer>([socket = socket_] { socket->Wake(); });
     around_.metrics.open_requests.Add(1);
-    around_.handler.Handle(
-        *route_, std::make_shared<Request>(std::move(head_->request)), std::move(place),
-        std::shared_ptr<Exchange>(pending.get(), [pending](Exchange* let_go) { let_go->Disconnect(); }));
+    around_.handler.Handle(*route_, std::make_shared<Request>(std::move(head_->request)), std::move(place),
+                           std::shared_ptr<Exchange>(pending.get(), [pending](Exchange*) { pending->LetGo(); }));
     socket_->Expire(Duration::max());
     socket_->Watch(static_cast<size_t>(around_.limits.head_bytes_max));
     const bool complete = co_await Deliver(*pending, placed);

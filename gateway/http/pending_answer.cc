@@ -22,9 +22,18 @@ void PendingAnswer::EndStream(bool complete) { Add({.kind = Kind::kEnd, .complet
 
 void PendingAnswer::Disconnect() { Add({.kind = Kind::kBreak}); }
 
+void PendingAnswer::LetGo() {
+  {
+    std::lock_guard lock(mutex_);
+    if (ended_) return;
+  }
+  Disconnect();
+}
+
 void PendingAnswer::Add(Step step) {
   {
     std::lock_guard lock(mutex_);
+    ended_ = ended_ || step.kind == Kind::kWhole || step.kind == Kind::kEnd;
     if (!gone_ && !over_) {
       steps_.push_back(std::move(step));
       if (steps_.size() == 1) wake_();

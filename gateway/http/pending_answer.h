@@ -32,6 +32,8 @@ class PendingAnswer : public Exchange {
   };
   // All that there is now, in order; nothing comes after kWhole, kEnd or kBreak.
   std::vector<Step> Take();
+  // Nobody is left who could say more: without an end so far, this is one.
+  void LetGo();
   // The connection has ended: nothing more is taken.
   void Gone();
   // The answer was written to its end: nobody is told that the connection goes later.
@@ -44,6 +46,7 @@ class PendingAnswer : public Exchange {
   std::function<void()> wake_;
   std::function<void()> on_gone_;
   std::vector<Step> steps_;
+  bool ended_ = false;  // the last step has been said
   bool gone_ = false;
   bool over_ = false;
 };

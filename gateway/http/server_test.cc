@@ -359,7 +359,7 @@ TEST_F(HttpServerTest, MemoryOfChunksGrowsWithThem) {
   const std::string chunk = "2710\r\n" + std::string(10'000, 'x') + "\r\n";
   client.Send(chunk);
   const auto limit = std::chrono::steady_clock::now() + kPatience;
-  while (budget_.used_bytes() < kConnectionBytes + kRequestBytes + 20'000) {
+  while (budget_.used_bytes() < kConnectionBytes + kRequestBytes + 2 * 9'900) {
     ASSERT_LT(std::chrono::steady_clock::now(), limit);
   }
   const auto rest = budget_.Take(budget_.capacity_bytes() - budget_.used_bytes());
