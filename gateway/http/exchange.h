@@ -27,6 +27,7 @@ struct Answer {
   std::string body = {};
 };
 
+// Waits for: the API that reads it
 struct Request {
   std::string method;  // "GET" for HEAD too: the transport leaves the body out
   std::string path;    // of the target, as it came: percent signs are not decoded
@@ -53,7 +54,7 @@ struct Route {
 
 // The way back of one request. Thread-safe; calls are taken in their order and none of them blocks. Either Respond(),
 // or BeginStream(), Chunk() any number of times and EndStream(). Whoever lets go of it before that breaks the
-// connection.
+// connection. Waits for: the API that answers
 class Exchange {
  public:
   virtual ~Exchange() = default;
@@ -70,7 +71,8 @@ class Exchange {
   virtual void BeginStream(int status, Headers headers) = 0;
   // Not empty. The next one only when this one was taken.
   virtual void Chunk(std::string bytes, Taken taken) = 0;
-  // complete = false: closes the connection without the mark of an end, by which clients know that something is missing.
+  // complete = false: closes the connection without the mark of an end, by which clients know that something is
+  // missing.
   virtual void EndStream(bool complete) = 0;
 
   // Breaks the connection now; what was not taken comes back as such. Any number of times.

@@ -8,8 +8,8 @@
 
 namespace headroom::gateway::http {
 
-// Of the host budget, as long as a connection lives: its coroutine, its socket, and a head of usual size as bytes and as
-// read. tools/bench/http_load.py measures it (docs/memory.md).
+// Of the host budget, as long as a connection lives: its coroutine, its socket, and a head of usual size as bytes and
+// as read. tools/bench/http_load.py measures it (docs/memory.md).
 inline constexpr int64_t kConnectionBytes = int64_t{8} << 10;
 // Bytes of a head that kConnectionBytes covers; a longer one is charged for as it grows, twice.
 inline constexpr int64_t kUsualHeadBytes = 2048;

@@ -23,8 +23,8 @@ struct Refused {
 // characters, lines that go on in the next one (obs-fold), empty lines in front.
 class HeadScan {
  public:
-  // `bytes`: all since the head's begin, more with every call. The length of the head with its empty line, nothing while
-  // that has not come, or why it is none.
+  // `bytes`: all since the head's begin, more with every call. The length of the head with its empty line, nothing
+  // while that has not come, or why it is none.
   std::variant<std::optional<size_t>, Refused> Go(std::string_view bytes);
 
  private:

@@ -1,6 +1,6 @@
-// Against pages of the web that reach for a server on the reader's own machine. A browser sends what a page asks for, and
-// says truly which host the page believes to talk to (Host: a name that was made to point here, DNS rebinding) and where
-// the page is from (Origin). Neither is a password: whoever is no browser writes what he likes.
+// Against pages of the web that reach for a server on the reader's own machine. A browser sends what a page asks for,
+// and says truly which host the page believes to talk to (Host: a name that was made to point here, DNS rebinding) and
+// where the page is from (Origin). Neither is a password: whoever is no browser writes what he likes.
 #pragma once
 
 #include <string>

@@ -205,6 +205,7 @@ class Loop : public ConnectionKeeper {
   Census& census_;
   const int64_t connections_max_;
   asio::io_context context_{1};
+  // Held for: run(), which would return when no connection is open.
   asio::executor_work_guard<asio::io_context::executor_type> work_ = asio::make_work_guard(context_);
   std::unordered_map<Connection*, Kept> connections_;
   std::list<Connection*> idle_;  // longest first

@@ -6,6 +6,7 @@
 #include "common/address.h"
 #include "gateway/http/limits.h"
 #include "gateway/testing/raw_client.h"
+#include "gateway/testing/said.h"
 #include "gateway/testing/scripted_cluster.h"
 
 namespace headroom::gateway::http {
@@ -63,36 +64,6 @@ class KeepingHandler : public Handler {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::vector<Asked> asked_;
-};
-
-// Something that happens on another thread, and what it said.
-template <typename T>
-class Said {
- public:
-  std::function<void(T)> Say() {
-    return [shared = shared_](T value) {
-      std::lock_guard lock(shared->mutex);
-      shared->values.push_back(value);
-      shared->changed.notify_all();
-    };
-  }
-  T Await() {
-    std::unique_lock lock(shared_->mutex);
-    EXPECT_TRUE(shared_->changed.wait_for(lock, kPatience, [this] { return !shared_->values.empty(); }));
-    return shared_->values.empty() ? T() : shared_->values.front();
-  }
-  size_t count() {
-    std::lock_guard lock(shared_->mutex);
-    return shared_->values.size();
-  }
-
- private:
-  struct Shared {
-    std::mutex mutex;
-    std::condition_variable changed;
-    std::vector<T> values;
-  };
-  std::shared_ptr<Shared> shared_ = std::make_shared<Shared>();
 };
 
 class HttpServerTest : public ScriptedCluster {

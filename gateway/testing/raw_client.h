@@ -1,4 +1,5 @@
-// A client that writes bytes to a port as they are, and reads what comes back: for tests of what no proper client sends.
+// A client that writes bytes to a port as they are, and reads what comes back: for tests of what no proper client
+// sends.
 #pragma once
 
 #include <arpa/inet.h>
