@@ -105,7 +105,10 @@ class Cluster : public RunningService {
       if (stopping.stop_requested()) return absl::CancelledError("stopped before the workers were ready");
       if (SystemClock().Now() >= end) return absl::InternalError("the workers did not become ready");
     }
-    Log(LogLevel::kInfo, "up", "ready").With("gateway", gateway_->address()).With("metrics_port", metrics_->port());
+    Log(LogLevel::kInfo, "up", "ready")
+        .With("gateway", gateway_->address())
+        .With("url", gateway_->url())
+        .With("metrics_port", metrics_->port());
     return absl::OkStatus();
   }
 

@@ -147,6 +147,7 @@ void LlmWorkerSection::Declare(ConfigFields& fields) {
 
 void GatewaySection::Declare(ConfigFields& fields) {
   fields.Address("listen", &listen, "public address (a maintained HTTP/2 proxy belongs in front of it)");
+  fields.OptionalAddress("http_listen", &http.listen, "address of the HTTP API; empty: none");
   fields.OptionalAddress("metrics_listen", &metrics_listen, "address of /metrics; empty: none");
   fields.Address("scheduler", &scheduler, "address of the scheduler");
   fields.Boolean("reflection", &reflection, "gRPC server reflection on the public port");
@@ -169,6 +170,19 @@ void GatewaySection::Declare(ConfigFields& fields) {
                  "deadline of a request that brings none");
   fields.Integer("queue_wait_ms_max", &queue_wait_ms_max, 1, 24 * kHourMs, "longest wait for admission");
   fields.Integer("unread_ms_max", &unread_ms_max, 100, kHourMs, "a client that does not read for so long is cancelled");
+  fields.Text("http_hosts", &http.hosts,
+              "names that Host may have, with commas between them; beside localhost, which is all that a listener on "
+              "loopback answers to. On other addresses: any, unless names are given");
+  fields.Text("http_origins", &http.origins,
+              "origins of web pages that may use the HTTP API (https://app.example), with commas between them");
+  fields.Integer("http_connections_max", &http.connections_max, 1, 1'000'000,
+                 "HTTP connections at once; one more takes the place of the one that was idle for longest");
+  fields.Bytes("http_head_bytes_max", &http.head_bytes_max, 1024, kMiB, "an HTTP request's line and headers");
+  fields.Bytes("http_body_bytes_max", &http.body_bytes_max, 4096, 1024 * kMiB, "an HTTP request's body");
+  fields.Integer("http_head_ms_max", &http.head_ms_max, 100, kHourMs, "time for an HTTP request's head to come");
+  fields.Integer("http_body_ms_max", &http.body_ms_max, 100, kHourMs, "time for an HTTP request's body to come");
+  fields.Integer("http_idle_ms_max", &http.idle_ms_max, 100, kHourMs,
+                 "an HTTP connection without a request is kept for so long");
 }
 
 std::vector<ClusterConfig::Section> ClusterConfig::Sections() {

@@ -106,8 +106,22 @@ struct LlmWorkerSection {
   void Declare(ConfigFields& fields);
 };
 
+// The keys http_… of the gateway.
+struct HttpKeys {
+  std::string listen = "127.0.0.1:7720";
+  std::string hosts;
+  std::string origins;
+  int64_t connections_max = 16'384;
+  int64_t head_bytes_max = int64_t{16} << 10;
+  int64_t body_bytes_max = int64_t{32} << 20;
+  int64_t head_ms_max = 10'000;
+  int64_t body_ms_max = 60'000;
+  int64_t idle_ms_max = 60'000;
+};
+
 struct GatewaySection {
   std::string listen = "127.0.0.1:7700";
+  HttpKeys http;
   std::string metrics_listen = "127.0.0.1:7710";
   std::string scheduler = "127.0.0.1:7701";
   bool reflection = false;

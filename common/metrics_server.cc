@@ -5,7 +5,6 @@
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/ip/v6_only.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -18,6 +17,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/address.h"
+#include "common/listener.h"
+#include "common/status.h"
 
 namespace headroom {
 namespace {
@@ -69,18 +70,11 @@ class MetricsServer::Impl {
   Impl(const Impl&) = delete;
   Impl& operator=(const Impl&) = delete;
 
-  error_code Bind(const HostPort& address) {
-    error_code error;
-    tcp::resolver resolver(context_);
-    const auto found = resolver.resolve(address.host, std::to_string(address.port),
-                                        tcp::resolver::passive | tcp::resolver::numeric_service, error);
-    if (error) return error;
-    error = Listen(found.begin()->endpoint());
-    // A kernel without IPv6 has all of its addresses in the other family.
-    if (error == asio::error::address_family_not_supported && address.host == "::") {
-      error = Listen(tcp::endpoint(tcp::v4(), address.port));
-    }
-    return error;
+  absl::Status Bind(const HostPort& address) {
+    HEADROOM_ASSIGN_OR_RETURN(Listener listener, Listener::Open(address));
+    port_ = listener.port();
+    acceptor_.assign(listener.ipv6() ? tcp::v6() : tcp::v4(), listener.Release());
+    return absl::OkStatus();
   }
 
   void Run() {
@@ -92,19 +86,6 @@ class MetricsServer::Impl {
 
  private:
   using Connections = std::list<beast::tcp_stream>;
-
-  error_code Listen(const tcp::endpoint& endpoint) {
-    error_code error;
-    if (acceptor_.is_open()) acceptor_.close(error);
-    if (acceptor_.open(endpoint.protocol(), error)) return error;
-    if (endpoint.protocol() == tcp::v6()) acceptor_.set_option(asio::ip::v6_only(false), error);
-    acceptor_.set_option(asio::socket_base::reuse_address(true), error);
-    if (acceptor_.bind(endpoint, error) || acceptor_.listen(asio::socket_base::max_listen_connections, error)) {
-      return error;
-    }
-    port_ = acceptor_.local_endpoint(error).port();
-    return error;
-  }
 
   asio::awaitable<void> Accept() {
     while (true) {
@@ -158,8 +139,8 @@ absl::StatusOr<std::unique_ptr<MetricsServer>> MetricsServer::Start(const std::s
         absl::StrCat("cannot serve metrics on ", listen, ": wanted ", address.status().message()));
   }
   auto impl = std::make_unique<Impl>(std::move(render));
-  if (const error_code error = impl->Bind(*address)) {
-    return absl::UnavailableError(absl::StrCat("cannot serve metrics on ", listen, ": ", error.message()));
+  if (const absl::Status bound = impl->Bind(*address); !bound.ok()) {
+    return absl::UnavailableError(absl::StrCat("cannot serve metrics on ", listen, ": ", bound.message()));
   }
   impl->Run();
   return std::unique_ptr<MetricsServer>(new MetricsServer(std::move(impl)));

@@ -27,6 +27,11 @@ class HostBudget {
       std::swap(bytes_, other.bytes_);
       return *this;
     }
+    // Of the same budget: both at once from now on.
+    void Add(Share other) {
+      if (budget_ == nullptr) budget_ = other.budget_;
+      bytes_ += std::exchange(other.bytes_, 0);
+    }
     ~Share() {
       if (budget_ != nullptr) budget_->Return(bytes_);
     }

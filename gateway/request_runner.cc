@@ -40,6 +40,13 @@ RequestRunner::Place::~Place() {
   if (runner_ != nullptr) runner_->Leave();
 }
 
+absl::Status RequestRunner::Place::Grow(int64_t message_bytes) {
+  auto bytes = runner_->parts_.host_budget.Take(message_bytes);
+  HEADROOM_RETURN_IF_ERROR(runner_->Refuse(bytes.status()));
+  bytes_.Add(*std::move(bytes));
+  return absl::OkStatus();
+}
+
 absl::StatusOr<RequestRunner::Place> RequestRunner::Enter(int64_t message_bytes) {
   HEADROOM_RETURN_IF_ERROR(Refuse(TakePlace()));
   Place place(this);

@@ -64,6 +64,9 @@ class RequestRunner {
     Place& operator=(Place&&) = delete;
     ~Place();
 
+    // More memory, for a message whose length was not known. Refused as Enter() refuses, and counted.
+    absl::Status Grow(int64_t message_bytes);
+
    private:
     friend class RequestRunner;
     explicit Place(RequestRunner* runner) : runner_(runner) {}

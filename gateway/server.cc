@@ -1,11 +1,30 @@
 #include "gateway/server.h"
 
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
 #include "common/log.h"
 
 namespace headroom::gateway {
 namespace {
 
 constexpr std::chrono::milliseconds kReadinessPeriod(100);
+
+// Health alone, until there is an API.
+class NoApi : public http::Handler {
+ public:
+  std::vector<http::Route> Routes() const override { return {}; }
+  void Handle(const http::Route&, std::shared_ptr<http::Request>, std::optional<RequestRunner::Place>,
+              std::shared_ptr<http::Exchange> exchange) override {
+    exchange->Disconnect();
+  }
+  http::Answer Refusal(int status, const std::string& message) const override {
+    return {.status = status, .headers = {{"content-type", "text/plain"}}, .body = message + "\n"};
+  }
+  http::Answer Refusal(const absl::Status& refused) const override {
+    return Refusal(503, std::string(refused.message()));
+  }
+};
 
 }  // namespace
 
@@ -42,10 +61,28 @@ absl::StatusOr<std::unique_ptr<GatewayServer>> GatewayServer::Start(const Cluste
   const std::string name = models.front()->name;
   std::unique_ptr<GatewayServer> server(new GatewayServer(config, channels, metrics, std::move(models)));
   HEADROOM_RETURN_IF_ERROR(server->host_.Start({&server->service_}));
+  HEADROOM_RETURN_IF_ERROR(server->StartHttp(metrics));
   server->readiness_ = std::thread([raw = server.get()] { raw->FollowReadiness(); });
-  Log(LogLevel::kInfo, "gateway", "serving").With("address", server->address()).With("model", name);
+  Log(LogLevel::kInfo, "gateway", "serving")
+      .With("address", server->address())
+      .With("url", server->url())
+      .With("model", name);
   return server;
 }
+
+absl::Status GatewayServer::StartHttp(Metrics& metrics) {
+  if (config_.http.listen.empty()) return absl::OkStatus();
+  http_handler_ = std::make_unique<NoApi>();
+  HEADROOM_ASSIGN_OR_RETURN(http_, http::Server::Start({.config = config_,
+                                                        .handler = *http_handler_,
+                                                        .runner = runner_,
+                                                        .host_budget = host_budget_,
+                                                        .metrics = metrics,
+                                                        .ready = [this] { return cluster_.Ready(); }}));
+  return absl::OkStatus();
+}
+
+std::string GatewayServer::url() const { return http_ == nullptr ? "" : absl::StrCat("http://", http_->address()); }
 
 GatewayServer::~GatewayServer() { Stop(Duration::zero()); }
 
@@ -70,7 +107,9 @@ void GatewayServer::Stop(Duration deadline) {
   }
   stopping_changed_.notify_all();
   if (readiness_.joinable()) readiness_.join();
-  host_.Shutdown(deadline);
+  const TimePoint end = SystemClock().Now() + deadline;
+  if (http_ != nullptr) http_->Stop(deadline);
+  host_.Shutdown(std::max(Duration::zero(), end - SystemClock().Now()));
 }
 
 }  // namespace headroom::gateway

@@ -14,6 +14,7 @@
 #include "common/service_main.h"
 #include "gateway/grpc_peers.h"
 #include "gateway/grpc_scheduler_client.h"
+#include "gateway/http/server.h"
 #include "gateway/service.h"
 
 namespace headroom::gateway {
@@ -27,12 +28,15 @@ class GatewayServer : public RunningService {
   ~GatewayServer() override;
 
   const std::string& address() const { return host_.address(); }
+  // Of the HTTP API; empty: none.
+  std::string url() const;
   bool WaitReady(std::chrono::milliseconds timeout) { return cluster_.WaitReady(timeout); }
   void Stop(Duration deadline) override;
 
  private:
   GatewayServer(const ClusterConfig& config, rpc::ChannelDirectory& channels, Metrics& metrics,
                 std::vector<std::unique_ptr<ServedModel>> models);
+  absl::Status StartHttp(Metrics& metrics);
   void FollowReadiness();
 
   const GatewaySection config_;
@@ -47,6 +51,8 @@ class GatewayServer : public RunningService {
   GatewayService service_;
   std::shared_ptr<void> host_budget_metrics_;
   rpc::ServerHost host_;
+  std::unique_ptr<http::Handler> http_handler_;
+  std::unique_ptr<http::Server> http_;  // null: not wanted
   std::mutex mutex_;
   std::condition_variable stopping_changed_;
   bool stopping_ = false;

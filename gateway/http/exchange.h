@@ -21,14 +21,13 @@ namespace headroom::gateway::http {
 // x-request-id; a handler gives content-type and what else is its own.
 using Headers = std::vector<std::pair<std::string, std::string>>;
 
-// Waits for: the server of this folder
 struct Answer {
   int status = 200;
-  Headers headers;
-  std::string body;
+  Headers headers = {};
+  std::string body = {};
 };
 
-// Waits for: the server of this folder
+// Waits for: the API that reads it
 struct Request {
   std::string method;  // "GET" for HEAD too: the transport leaves the body out
   std::string path;    // of the target, as it came: percent signs are not decoded
@@ -41,7 +40,7 @@ struct Request {
   std::optional<std::string_view> Header(std::string_view name) const;
 };
 
-// What is served under one path by one method. Waits for: the server of this folder
+// What is served under one path by one method.
 struct Route {
   std::string method;  // upper case; GET serves HEAD
   std::string path;    // whole; or "/v1/models/{model}", whose last part takes the rest of a path, slashes included
@@ -55,7 +54,7 @@ struct Route {
 
 // The way back of one request. Thread-safe; calls are taken in their order and none of them blocks. Either Respond(),
 // or BeginStream(), Chunk() any number of times and EndStream(). Whoever lets go of it before that breaks the
-// connection. Waits for: the server of this folder
+// connection. Waits for: the API that answers
 class Exchange {
  public:
   virtual ~Exchange() = default;
@@ -72,7 +71,8 @@ class Exchange {
   virtual void BeginStream(int status, Headers headers) = 0;
   // Not empty. The next one only when this one was taken.
   virtual void Chunk(std::string bytes, Taken taken) = 0;
-  // complete = false: closes the connection without the mark of an end, by which clients know that something is missing.
+  // complete = false: closes the connection without the mark of an end, by which clients know that something is
+  // missing.
   virtual void EndStream(bool complete) = 0;
 
   // Breaks the connection now; what was not taken comes back as such. Any number of times.
@@ -84,7 +84,7 @@ class Exchange {
 };
 
 // Who understands requests. Called on the transport's threads, several at once, and must not block: what takes more
-// than microseconds happens elsewhere. Waits for: the server of this folder
+// than microseconds happens elsewhere.
 class Handler {
  public:
   virtual ~Handler() = default;

@@ -105,7 +105,7 @@ def wait_ready(pod, name):
 def test_image_says_how_it_runs(image):
     assert image.config["User"] == "65532:65532" and image.config["StopSignal"] == "SIGTERM"
     assert "Entrypoint" not in image.config and "Volumes" not in image.config
-    assert set(image.config["ExposedPorts"]) == {f"{port}/tcp" for ports in (range(7700, 7704), range(7710, 7714)) for port in ports}
+    assert set(image.config["ExposedPorts"]) == {f"{port}/tcp" for ports in (range(7700, 7704), range(7710, 7714), (7720,)) for port in ports}
     accounts = (line.split(":") for line in (image.root / "etc/passwd").read_text().splitlines())
     assert [(account[0], account[6]) for account in accounts if account[2:4] == ["65532", "65532"]] == [("headroom", "/usr/sbin/nologin")]
     command = ["chroot", "--userspec", image.config["User"], image.root, *image.config["Cmd"]]

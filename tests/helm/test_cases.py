@@ -265,8 +265,8 @@ def test_fields_of_the_service(kind, fields):
 
 def test_node_port():
     values = {"gateway": {"service": {"type": "NodePort", "nodePort": 30770}}}
-    port, = named(render(minimal(values)), "Service", f"{RELEASE}-headroom-gateway")["spec"]["ports"]
-    assert port["nodePort"] == 30770 and port["port"] == 7700
+    port, http = named(render(minimal(values)), "Service", f"{RELEASE}-headroom-gateway")["spec"]["ports"]
+    assert port["nodePort"] == 30770 and port["port"] == 7700 and http["port"] == 7720
     values["gateway"]["service"]["nodePort"] = 0
     assert "nodePort" not in named(render(minimal(values)), "Service", f"{RELEASE}-headroom-gateway")["spec"]["ports"][0]
 

@@ -312,7 +312,8 @@ def test_ports_are_those_of_the_services(name):
     objects = render_set(name)
     for one in deployments(objects):
         grpc, metrics = PORTS[component(one["metadata"])]
-        assert container(one)["ports"] == [{"name": "grpc", "containerPort": grpc}, {"name": "metrics", "containerPort": metrics}]
+        http = [{"name": "http", "containerPort": 7720}] if component(one["metadata"]) == "gateway" else []
+        assert container(one)["ports"] == [{"name": "grpc", "containerPort": grpc}, *http, {"name": "metrics", "containerPort": metrics}]
     assert named(objects, "Service", f"{'vlm' if name == 'bare' else RELEASE + '-headroom'}-scheduler")["spec"]["ports"][0]["port"] == 7701
 
 

@@ -154,6 +154,7 @@ class Cluster:
         self.model = model
         self.ports = {name: free_port() for name in self.SERVICES}
         self.metrics_ports = {name: free_port() for name in self.SERVICES}
+        self.http_port = free_port()
         self.settings = list(settings)
         self.environment = environment
         self.prefix = list(prefix)  # of the command that starts a process
@@ -163,10 +164,14 @@ class Cluster:
     def address(self):
         return f"{self.host}:{self.ports['gateway']}"
 
+    @property
+    def url(self):
+        return f"http://{self.host}:{self.http_port}"
+
     def flags(self):
         scheduler = f"{self.host}:{self.ports['scheduler']}"
         sections = {"gateway": "gateway", "scheduler": "scheduler", "vision-worker": "vision_worker", "llm-worker": "llm_worker"}
-        settings = [f"model.path={self.model}", "log.level=info"]
+        settings = [f"model.path={self.model}", "log.level=info", f"gateway.http_listen={self.host}:{self.http_port}"]
         for name, section in sections.items():
             settings.append(f"{section}.listen={self.host}:{self.ports[name]}")
             settings.append(f"{section}.metrics_listen={self.host}:{self.metrics_ports[name]}")

@@ -13,7 +13,7 @@ def headroom(*arguments, stdin="", program="headroom"):
 
 # Start-up errors must not depend on what else listens on this machine.
 FREE_PORTS = [flag for section in ("gateway", "scheduler", "vision_worker", "llm_worker") for key in ("listen", "metrics_listen")
-              for flag in ("--set", f"{section}.{key}=127.0.0.1:0")]
+              for flag in ("--set", f"{section}.{key}=127.0.0.1:0")] + ["--set", "gateway.http_listen=127.0.0.1:0"]
 
 
 def sample_path(sample):

@@ -39,7 +39,7 @@ class Service:
         self.port = scheduler_port if self.kind == "scheduler" else free_port()
         section = SECTIONS[self.kind]
         settings = {"model.path": model, "device.memory": "256MiB", "device.threads": 1, f"{section}.listen": f"127.0.0.1:{self.port}",
-                    f"{section}.metrics_listen": "127.0.0.1:0"}
+                    f"{section}.metrics_listen": "127.0.0.1:0", "gateway.http_listen": "127.0.0.1:0"}
         if self.kind != "scheduler":
             settings[f"{section}.scheduler"] = f"127.0.0.1:{scheduler_port}"
         if self.kind in ("vision", "llm"):

@@ -36,7 +36,7 @@ class Observed:
     def watch(self):
         self.cluster.start()
         self.prometheus.start()
-        self.load = Load(self.cluster.address)
+        self.load = Load(self.cluster.address, self.cluster.url)
         self.began = self.prometheus.now()
         with self.load:
             for _ in range(SCRAPES):

@@ -3,6 +3,7 @@ import collections
 import json
 import threading
 import time
+import urllib.request
 
 import grpc
 import headroom_api as api
@@ -13,10 +14,10 @@ PRESSURE = (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.DEADLINE_EXCEEDE
 
 
 class Load:
-    def __init__(self, address):
+    def __init__(self, address, url):
         folder = DEMO_MODEL / "samples"
         self.samples = [(sample["question"], (folder / sample["image"]).read_bytes()) for sample in json.loads((folder / "samples.json").read_text())]
-        self.address = address
+        self.address, self.url = address, url
         self.outcomes = collections.Counter()
         self.lock = threading.Lock()
         self.stopping = threading.Event()
@@ -67,6 +68,7 @@ class Load:
             api.collect(stub.Generate(api.ask(question, [image, self.samples[turn // 2 % len(self.samples)][1]], max_tokens=24), timeout=60))
         elif kind == 5:
             stub.GetStatus(api.gateway_pb2.GetStatusRequest(), timeout=60)
+            urllib.request.urlopen(self.url + "/health", timeout=60).close()
         else:
             request = api.ask("Hello", max_tokens=700)
             request.sampling.temperature = 1.5

@@ -131,6 +131,16 @@ SERVING = Dashboard(
             Panel("Images", [Query(f"sum({rate('headroom_gateway_images_total')})", "images", color=BLUE),
                              Query(f"sum({rate('headroom_gateway_pieces_total')})", "pieces", color=PURPLE)], "cps", width=12),
         ]),
+        Row("HTTP", [
+            Panel("Answers, by route and status", [
+                Query(f"sum by (route, status) ({rate('headroom_gateway_http_requests_total')})", "{{route}} {{status}}")], "reqps", stack=True, width=6),
+            Panel("Connections", [Query(f"sum({sel('headroom_gateway_http_connections')})", "open", color=BLUE),
+                                  Query(f"sum({sel('headroom_gateway_http_open_requests')})", "wait for an answer or read one", color=GREEN)], width=6),
+            Panel("Connections that ended, by cause", [
+                Query(f"sum by (cause) ({rate('headroom_gateway_http_connections_ended_total')})", "{{cause}}")], "cps", stack=True, width=6),
+            Panel("Bytes", [Query(f"sum({rate('headroom_gateway_http_received_bytes_total')})", "received", color=BLUE),
+                            Query(f"sum({rate('headroom_gateway_http_sent_bytes_total')})", "sent", color=GREEN)], "Bps", width=6),
+        ]),
         Row("Language model", [
             Panel("Step time", quantiles("headroom_llm_step_seconds"), "s", width=6),
             Panel("Steps, by what is in them", [Query(f"sum by (kind) ({rate('headroom_llm_steps_total')})", "{{kind}}")], "cps", stack=True, width=6),

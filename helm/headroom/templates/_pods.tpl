@@ -207,6 +207,10 @@ spec:
           ports:
             - name: grpc
               containerPort: {{ .port }}
+            {{- with .httpPort }}
+            - name: http
+              containerPort: {{ . }}
+            {{- end }}
             - name: metrics
               containerPort: {{ .metricsPort }}
           securityContext:
