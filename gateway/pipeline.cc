@@ -121,7 +121,8 @@ Task<absl::StatusOr<v1::GenerateResponse>> Pipeline::Run(const v1::GenerateReque
                     .answer = answer,
                     .times = times,
                     .started = parts_.clock.Now(),
-                    .text = TextStream(*model->tokenizer, prepared.stop_strings)};
+                    .text = TextStream(*model->tokenizer, prepared.stop_strings, model->marker_ids)};
+  if (request.prompt().empty()) answer.ParseWith(ParserFor(request, *model, prepared.prompt_ids));
   while (true) {
     progress.failed_worker.clear();
     const auto grant = co_await Reserve(progress);

@@ -127,8 +127,11 @@ TEST_F(PrepareTest, FieldsThatAreNotServedYetAreRefusedByName) {
       {"logprobs", [](auto& r) { r.set_logprobs(0); }},
       {"prompt_logprobs", [](auto& r) { r.set_prompt_logprobs(0); }},
       {"response_format", [](auto& r) { r.mutable_response_format()->set_json_object(true); }},
-      {"tool_choice", [](auto& r) { r.mutable_tool_choice(); }},
-      {"parallel_tool_calls", [](auto& r) { r.set_parallel_tool_calls(true); }},
+      {"tool_choice REQUIRED or a function",
+       [](auto& r) {
+         r.add_tools()->set_name("f");
+         r.mutable_tool_choice()->set_mode(v1::ToolChoice::REQUIRED);
+       }},
       {"prompt", [](auto& r) { r.set_prompt("Once"); }},
       {"template_arguments_json", [](auto& r) { r.set_template_arguments_json("{}"); }},
   };

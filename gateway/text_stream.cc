@@ -1,6 +1,7 @@
 #include "gateway/text_stream.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace headroom::gateway {
 namespace {
@@ -15,8 +16,9 @@ size_t OpenPrefix(const std::string& text, const std::string& stop) {
 
 }  // namespace
 
-TextStream::TextStream(const model::Tokenizer& tokenizer, std::vector<std::string> stop_strings)
-    : detokenizer_(&tokenizer, /*skip_special=*/true), stop_strings_(std::move(stop_strings)) {}
+TextStream::TextStream(const model::Tokenizer& tokenizer, std::vector<std::string> stop_strings,
+                       std::vector<int32_t> shown)
+    : detokenizer_(&tokenizer, /*skip_special=*/true, std::move(shown)), stop_strings_(std::move(stop_strings)) {}
 
 std::string TextStream::Push(int32_t token) {
   if (stopped_) return "";

@@ -14,8 +14,8 @@ namespace headroom::gateway {
 // ever given out: text that could still become one is held back until it cannot.
 class TextStream {
  public:
-  // `tokenizer` must outlive this. `stop_strings`: not empty each.
-  TextStream(const model::Tokenizer& tokenizer, std::vector<std::string> stop_strings);
+  // `tokenizer` must outlive this. `stop_strings`: not empty each. `shown`: special tokens that are text all the same.
+  TextStream(const model::Tokenizer& tokenizer, std::vector<std::string> stop_strings, std::vector<int32_t> shown = {});
 
   // Takes one token and returns what may be shown now. After stopped() nothing more comes.
   std::string Push(int32_t token);

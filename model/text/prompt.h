@@ -64,6 +64,8 @@ class PromptBuilder {
     return Build(conversation, images_.has_value() && images_->use_image_id, tokens_max);
   }
 
+  const ChatTemplate& chat_template() const { return chat_template_; }
+
   // Longer text has more than `tokens_max` tokens for certain, whatever it says.
   int64_t TextBytesMax(int64_t tokens_max) const;
 
