@@ -37,7 +37,7 @@ class AnswerParser {
     State state;
     std::string held = {};
     int calls = 0;
-    bool shown = false;      // some text was
+    bool shown = false;      // some text was, since the last call
     bool trim_next = false;  // white space that comes next belongs to the marker before
   };
 

@@ -191,6 +191,7 @@ std::string ApiReference() {
       "- `null`, and an empty list or object of a refused field, is an absent field. Names that stand in no list are "
       "refused (`unknown_parameter`), or with `gateway.http_unknown_fields: ignore` ignored and named in the header "
       "`x-headroom-ignored`.\n"
+      "- What this version cannot do yet is refused with the field's name (\"… is not supported yet\").\n"
       "- Pictures are data URIs in base64 (PNG, JPEG, WebP, GIF, BMP; the type in the URI is a hint that nothing "
       "reads).\n"
       "- A stream of `/v1/chat/completions` or `/v1/completions` that ends well ends with `data: [DONE]`, one of "

@@ -9,7 +9,9 @@ Json UsageOfResponse(const v1::Usage& usage) {
   const int64_t input = usage.prompt_tokens();
   const int64_t output = usage.completion_tokens();
   return {{"input_tokens", input},
-          {"input_tokens_details", {{"cached_tokens", 0}, {"image_tokens", usage.image_tokens()}}},
+          // Nothing of a prompt is kept for another request.
+          {"input_tokens_details",
+           {{"cached_tokens", 0}, {"cache_write_tokens", 0}, {"image_tokens", usage.image_tokens()}}},
           {"output_tokens", output},
           {"output_tokens_details", {{"reasoning_tokens", 0}}},
           {"total_tokens", input + output}};

@@ -42,16 +42,17 @@ def test_openai_agents(base_url, sample):
                   model=OpenAIResponsesModel(model=MODEL, openai_client=agents_client(base_url)))
     question = [{"role": "user", "content": [{"type": "input_image", "image_url": sample["uri"], "detail": "auto"},
                                              {"type": "input_text", "text": sample["question"]}]}]
-    result = asyncio.run(Runner.run(agent, question))
-    assert isinstance(result.final_output, str) and result.raw_responses[0].usage.input_tokens > 0
 
-    async def streamed():
+    # One event loop: the client keeps its connections.
+    async def both():
+        whole = await Runner.run(agent, question)
         run = Runner.run_streamed(agent, question)
         async for _ in run.stream_events():
             pass
-        return run.final_output
+        return whole, run.final_output
 
-    assert asyncio.run(streamed()) == result.final_output
+    whole, streamed = asyncio.run(both())
+    assert whole.final_output == streamed and whole.raw_responses[0].usage.input_tokens > 0
 
 
 def test_pydantic_ai(base_url, sample):
