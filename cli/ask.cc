@@ -10,6 +10,7 @@
 #include <iterator>
 #include <map>
 
+#include "cli/ask_http.h"
 #include "cli/commands.h"
 #include "cli/connection.h"
 #include "common/flags.h"
@@ -24,6 +25,7 @@ constexpr int64_t kTimeoutSecondsMax = 24 * 3600;
 
 struct AskOptions {
   std::string gateway = kDefaultGateway;
+  std::string url, model;
   std::vector<std::string> images;
   std::vector<std::string> stop;
   std::string system;
@@ -72,6 +74,7 @@ void AddSampling(const AskOptions& options, v1::GenerateRequest* request) {
 
 absl::StatusOr<v1::GenerateRequest> BuildRequest(const AskOptions& options, const std::string& prompt) {
   v1::GenerateRequest request;
+  request.set_model(options.model);
   if (!options.system.empty()) {
     v1::Message* system = request.add_messages();
     system->set_role("system");
@@ -172,6 +175,33 @@ int Run(const AskOptions& options, const v1::GenerateRequest& request) {
   return 0;
 }
 
+// The same over HTTP.
+int RunOverHttp(const AskOptions& options, const v1::GenerateRequest& request) {
+  std::optional<std::chrono::milliseconds> silence_max;
+  if (options.timeout_seconds) {
+    silence_max = std::chrono::milliseconds(static_cast<int64_t>(*options.timeout_seconds * 1000));
+  }
+  const auto start = std::chrono::steady_clock::now();
+  auto elapsed = [start] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(); };
+  double first_text_seconds = 0;
+  std::string answer;
+  const auto finish = AskOverHttp(options.url, options.model, request, silence_max, [&](const std::string& text) {
+    if (first_text_seconds == 0) first_text_seconds = elapsed();
+    if (options.stream) {
+      Print(text);
+    } else {
+      answer += text;
+    }
+  });
+  if (!finish.ok()) {
+    if (options.stream) fputc('\n', stdout);
+    return Fail(kName, options.url + ": " + std::string(finish.status().message()), 1);
+  }
+  Print(answer + "\n");
+  if (options.usage) PrintUsage(*finish, first_text_seconds, elapsed());
+  return 0;
+}
+
 }  // namespace
 
 int Ask(const std::vector<std::string>& arguments) {
@@ -179,6 +209,8 @@ int Ask(const std::vector<std::string>& arguments) {
   Flags flags("headroom ask [flags] [PROMPT…]",
               "Asks a running cluster. Without PROMPT, or with -, the prompt is read from standard input.");
   flags.Address("gateway", &options.gateway, "address of the gateway");
+  flags.Text("url", &options.url, "ask over HTTP instead: http://HOST:PORT of a server with OpenAI's API");
+  flags.Text("model", &options.model, "name of the model; needed where several are served");
   flags.Repeated("image", &options.images, "picture (PNG, JPEG, WebP, GIF or BMP) that the question is about");
   flags.Text("system", &options.system, "system message");
   flags.Switch("stream", &options.stream, "print the answer as it comes");
@@ -220,7 +252,7 @@ int Ask(const std::vector<std::string>& arguments) {
     return Fail(kName, "nothing to ask: give a PROMPT, an --image, or both", 2);
   const auto request = BuildRequest(options, prompt);
   if (!request.ok()) return Fail(kName, std::string(request.status().message()), 2);
-  return Run(options, *request);
+  return options.url.empty() ? Run(options, *request) : RunOverHttp(options, *request);
 }
 
 }  // namespace headroom::cli

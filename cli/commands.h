@@ -7,6 +7,7 @@
 
 namespace headroom::cli {
 
+int DescribeApi(const std::vector<std::string>& arguments);
 int Ask(const std::vector<std::string>& arguments);
 int Status(const std::vector<std::string>& arguments);
 int Config(const std::vector<std::string>& arguments);

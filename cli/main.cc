@@ -32,6 +32,7 @@ constexpr std::array<Command, 8> kCommands = {{
     {"explain", ExplainCommand,
      "who held how much at a past moment, why a request was refused, how a plan's line comes about"},
     {"metrics", ListMetrics, "reference of the metrics that the services export"},
+    {"api", DescribeApi, "reference of the HTTP API"},
     {"reasons", ListReasons, "reference of the reasons that requests are refused with"},
     {"config", Config, "configuration reference; checks a file"},
 }};

@@ -5,7 +5,7 @@
 # another folder of the same layer. That keeps the arrows of ARCHITECTURE.md true without a reviewer.
 set(HEADROOM_LAYERS
     proto=0 common=1 model=2 memory=3 admission=4 runtime=4
-    worker=5 vision-worker=6 llm-worker=6 scheduler=6 gateway=6 cli=7 tools=7 tests=8)
+    worker=5 vision-worker=6 llm-worker=6 scheduler=6 gateway=6 cli=7 tools=7 examples=7 tests=8)
 
 function(headroom_layer folder out)
   foreach(entry IN LISTS HEADROOM_LAYERS)

@@ -183,6 +183,9 @@ void GatewaySection::Declare(ConfigFields& fields) {
   fields.Integer("http_body_ms_max", &http.body_ms_max, 100, kHourMs, "time for an HTTP request's body to come");
   fields.Integer("http_idle_ms_max", &http.idle_ms_max, 100, kHourMs,
                  "an HTTP connection without a request is kept for so long");
+  fields.Choice("http_unknown_fields", &http.unknown_fields, {"refuse", "ignore"},
+                "what becomes of a request's fields that docs/openai-api.md does not list; ignored ones are named in "
+                "the header x-headroom-ignored");
 }
 
 std::vector<ClusterConfig::Section> ClusterConfig::Sections() {

@@ -117,6 +117,7 @@ struct HttpKeys {
   int64_t head_ms_max = 10'000;
   int64_t body_ms_max = 60'000;
   int64_t idle_ms_max = 60'000;
+  std::string unknown_fields = "refuse";
 };
 
 struct GatewaySection {

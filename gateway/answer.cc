@@ -4,6 +4,16 @@
 
 namespace headroom::gateway {
 
+namespace {
+
+// All of it was held back.
+bool IsEmpty(const v1::GenerateResponse& piece) {
+  return piece.text_delta().empty() && piece.reasoning_delta().empty() && piece.tool_calls().empty() &&
+         piece.logprobs().empty() && piece.prompt_logprobs().empty() && !piece.has_finish();
+}
+
+}  // namespace
+
 void Answer::Granted() {
   if (!granted_) sink_.Granted();
   granted_ = true;
@@ -12,7 +22,14 @@ void Answer::Granted() {
 Task<bool> Answer::Piece(const v1::GenerateResponse& piece) {
   const bool drained = co_await Drained();
   if (!drained || stop_.stop_requested()) co_return false;
-  sink_.Piece(piece, Hand());
+  if (!parser_) {
+    sink_.Piece(piece, Hand());
+    co_return true;
+  }
+  v1::GenerateResponse parsed = piece;
+  parser_->Parse(&parsed);
+  if (IsEmpty(parsed)) co_return true;
+  sink_.Piece(parsed, Hand());
   co_return true;
 }
 

@@ -2,12 +2,14 @@
 // a client that takes none for too long is let go of.
 #pragma once
 
+#include <optional>
 #include <stop_token>
 #include <utility>
 
 #include "common/async/event.h"
 #include "common/async/task.h"
 #include "common/async/timers.h"
+#include "gateway/answer_parser.h"
 #include "gateway/answer_sink.h"
 
 namespace headroom::gateway {
@@ -19,6 +21,8 @@ class Answer {
   Answer(AnswerSink& sink, Executor& executor, Timers& timers, Duration unread_max, std::stop_source stop)
       : sink_(sink), timers_(timers), unread_max_(unread_max), stop_(std::move(stop)), taken_event_(executor) {}
 
+  // From now on tells thoughts and calls from what the answer says.
+  void ParseWith(AnswerParser parser) { parser_.emplace(std::move(parser)); }
   // The first time only: a request that moves gets another grant.
   void Granted();
   // Waits until the piece before was taken, and hands this one on; false, handing on nothing, when the client takes no
@@ -35,6 +39,7 @@ class Answer {
   const Duration unread_max_;
   std::stop_source stop_;
   Event taken_event_;
+  std::optional<AnswerParser> parser_;
   bool granted_ = false;
   bool handed_ = false;  // a piece is with the sink
   bool taken_ = true;    // the last piece was; written before taken_event_ is set

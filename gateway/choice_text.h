@@ -18,8 +18,8 @@ class ChoiceText {
  public:
   // As TextStream. `tokenizer` must outlive this.
   ChoiceText(const model::Tokenizer& tokenizer, int32_t choice, const std::vector<std::string>& stop_strings,
-             int64_t min_tokens)
-      : tokenizer_(tokenizer), choice_(choice), text_(tokenizer, stop_strings, min_tokens) {}
+             int64_t min_tokens, const std::vector<int32_t>& shown)
+      : tokenizer_(tokenizer), choice_(choice), text_(tokenizer, stop_strings, min_tokens, shown) {}
 
   // Takes one event; the text and the logprobs that the client may see now go into `piece`. Nothing after over().
   void Take(const v1::TokenEvent& event, v1::GenerateResponse* piece);

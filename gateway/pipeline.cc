@@ -160,8 +160,10 @@ Task<absl::StatusOr<v1::GenerateResponse>> Pipeline::Run(const v1::GenerateReque
                     .times = times,
                     .started = parts_.clock.Now()};
   for (int32_t choice = 0; choice < prepared.choices; ++choice) {
-    progress.choices.emplace_back(*model->tokenizer, choice, prepared.stop_strings, prepared.min_tokens);
+    progress.choices.emplace_back(*model->tokenizer, choice, prepared.stop_strings, prepared.min_tokens,
+                                  model->marker_ids);
   }
+  if (request.prompt().empty()) answer.ParseWith(ParserFor(request, *model, prepared.prompt_ids));
   while (true) {
     progress.failed_worker.clear();
     const auto grant = co_await Reserve(progress);

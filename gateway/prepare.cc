@@ -4,6 +4,7 @@
 
 #include "admission/price.h"
 #include "common/utf8.h"
+#include "gateway/call_text.h"
 #include "gateway/image_pricer.h"
 #include "gateway/out_of_range.h"
 #include "gateway/own_refusals.h"
@@ -16,12 +17,31 @@ namespace {
 constexpr int kStopStringsMax = 8;
 constexpr size_t kStopStringBytesMax = 128;
 
+bool IsForced(const v1::ToolChoice& choice) {
+  return choice.mode() == v1::ToolChoice::REQUIRED || !choice.function().empty();
+}
+
+// Calls are read from the text of an answer where the model's family marks them in a way that is known.
+absl::Status CheckToolChoice(const v1::GenerateRequest& request, const ServedModel& model) {
+  const v1::ToolChoice& choice = request.tool_choice();
+  if (choice.mode() == v1::ToolChoice::NONE && !choice.function().empty()) {
+    return absl::InvalidArgumentError("tool_choice: NONE excludes a function");
+  }
+  HEADROOM_RETURN_IF_ERROR(ForcedCallSchema(request).status());
+  if (choice.mode() != v1::ToolChoice::AUTO || request.tools().empty() ||
+      model.answer_syntax.calls != CallForm::kNone) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      "tool_choice AUTO: the model's chat template has no tools, or calls in a form that is not read here "
+      "(docs/chat-templates.md)");
+}
+
 // Fields of the protocol that this gateway cannot serve yet: refused by name, whatever their value.
 absl::Status CheckSupported(const v1::GenerateRequest& request) {
   const std::pair<const char*, bool> not_yet[] = {
       {"response_format", request.has_response_format()},
-      {"tool_choice", request.has_tool_choice()},
-      {"parallel_tool_calls", request.has_parallel_tool_calls()},
+      {"tool_choice REQUIRED or a function", IsForced(request.tool_choice())},
       {"prompt", !request.prompt().empty()},
       {"template_arguments_json", !request.template_arguments_json().empty()},
   };
@@ -121,7 +141,9 @@ absl::StatusOr<model::Conversation> ReadConversation(const v1::GenerateRequest& 
     HEADROOM_ASSIGN_OR_RETURN(conversation.messages.emplace_back(),
                               ReadMessage(request.messages(i), absl::StrCat("message ", i + 1, ": "), pricer));
   }
+  // With NONE the model is told of no tool.
   for (const v1::Tool& tool : request.tools()) {
+    if (request.tool_choice().mode() == v1::ToolChoice::NONE) break;
     conversation.tools.push_back(
         {.name = tool.name(), .description = tool.description(), .parameters_json = tool.parameters_json()});
   }
@@ -195,6 +217,7 @@ absl::StatusOr<int64_t> ResolveMaxTokens(const v1::GenerateRequest& request, int
 absl::StatusOr<PreparedRequest> Prepare(const v1::GenerateRequest& request, const ServedModel& model,
                                         const GatewaySection& config, const ClusterLimits& limits) {
   PreparedRequest prepared;
+  HEADROOM_RETURN_IF_ERROR(CheckToolChoice(request, model));
   HEADROOM_RETURN_IF_ERROR(CheckSupported(request));
   HEADROOM_RETURN_IF_ERROR(CheckScalars(request));
   HEADROOM_ASSIGN_OR_RETURN(prepared.sampling, ResolveSampling(request.sampling(), model.config));
@@ -207,7 +230,11 @@ absl::StatusOr<PreparedRequest> Prepare(const v1::GenerateRequest& request, cons
   prepared.images = pricer.images();
   prepared.image_bytes = pricer.image_bytes();
   // One token of room at least: a prompt that leaves none can have no answer.
-  HEADROOM_ASSIGN_OR_RETURN(model::Prompt prompt, model.prompts->Build(conversation, limits.max_model_len - 1));
+  absl::StatusOr<model::Prompt> built = model.prompts->Build(conversation, limits.max_model_len - 1);
+  if (absl::IsOutOfRange(built.status())) {
+    return OwnRefusal(RefusalReason::kModelLimit, std::string(built.status().message()));
+  }
+  HEADROOM_ASSIGN_OR_RETURN(model::Prompt prompt, std::move(built));
   for (const int32_t id : prompt.ids) HEADROOM_RETURN_IF_ERROR(model.CheckHasRow(id));
   FillSpans(prompt, &prepared);
   const auto prompt_tokens = static_cast<int64_t>(prompt.ids.size());

@@ -118,8 +118,11 @@ TEST_F(PrepareTest, MaxTokensIsCappedByWhatIsLeftOnlyWhenAbsent) {
 TEST_F(PrepareTest, FieldsThatAreNotServedYetAreRefusedByName) {
   const std::pair<const char*, std::function<void(v1::GenerateRequest&)>> fields[] = {
       {"response_format", [](auto& r) { r.mutable_response_format()->set_json_object(true); }},
-      {"tool_choice", [](auto& r) { r.mutable_tool_choice(); }},
-      {"parallel_tool_calls", [](auto& r) { r.set_parallel_tool_calls(true); }},
+      {"tool_choice REQUIRED or a function",
+       [](auto& r) {
+         r.add_tools()->set_name("f");
+         r.mutable_tool_choice()->set_mode(v1::ToolChoice::REQUIRED);
+       }},
       {"prompt", [](auto& r) { r.set_prompt("Once"); }},
       {"template_arguments_json", [](auto& r) { r.set_template_arguments_json("{}"); }},
   };

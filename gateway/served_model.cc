@@ -94,6 +94,10 @@ absl::StatusOr<std::unique_ptr<ServedModel>> ServedModel::Load(const std::string
   model->prompts = std::make_unique<model::PromptBuilder>(std::move(prompts));
   model->stop_ids = StopIds(model->config, *model->tokenizer, *model->prompts);
   HEADROOM_RETURN_IF_ERROR(CheckControlTokens(*model));
+  model->answer_syntax = FindAnswerSyntax(model->prompts->chat_template(), *model->tokenizer);
+  for (const std::string& marker : model->answer_syntax.Markers()) {
+    if (const auto id = model->tokenizer->TokenId(marker)) model->marker_ids.push_back(*id);
+  }
   const std::filesystem::path path = std::filesystem::path(directory).lexically_normal();
   model->name = path.has_filename() ? path.filename().string() : path.parent_path().filename().string();
   return model;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "common/status.h"
+#include "gateway/answer_syntax.h"
 #include "model/config.h"
 #include "model/text/prompt.h"
 #include "model/text/tokenizer.h"
@@ -30,6 +31,8 @@ class ServedModel {
   std::unique_ptr<model::Tokenizer> tokenizer;
   std::unique_ptr<model::PromptBuilder> prompts;
   std::vector<int32_t> stop_ids;
+  AnswerSyntax answer_syntax;
+  std::vector<int32_t> marker_ids;  // of the answer's syntax, where they are tokens
 };
 
 // The models of one gateway: one or more, the same while it lives.

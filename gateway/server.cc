@@ -4,27 +4,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/log.h"
+#include "gateway/openai/api.h"
 
 namespace headroom::gateway {
 namespace {
 
 constexpr std::chrono::milliseconds kReadinessPeriod(100);
-
-// Health alone, until there is an API.
-class NoApi : public http::Handler {
- public:
-  std::vector<http::Route> Routes() const override { return {}; }
-  void Handle(const http::Route&, std::shared_ptr<http::Request>, std::optional<RequestRunner::Place>,
-              std::shared_ptr<http::Exchange> exchange) override {
-    exchange->Disconnect();
-  }
-  http::Answer Refusal(int status, const std::string& message) const override {
-    return {.status = status, .headers = {{"content-type", "text/plain"}}, .body = message + "\n"};
-  }
-  http::Answer Refusal(const absl::Status& refused) const override {
-    return Refusal(503, std::string(refused.message()));
-  }
-};
 
 }  // namespace
 
@@ -72,7 +57,8 @@ absl::StatusOr<std::unique_ptr<GatewayServer>> GatewayServer::Start(const Cluste
 
 absl::Status GatewayServer::StartHttp(Metrics& metrics) {
   if (config_.http.listen.empty()) return absl::OkStatus();
-  http_handler_ = std::make_unique<NoApi>();
+  http_handler_ = std::make_unique<openai::Api>(
+      openai::Api::Parts{config_, models_, runner_, cluster_, host_budget_, threads_.prepare});
   HEADROOM_ASSIGN_OR_RETURN(http_, http::Server::Start({.config = config_,
                                                         .handler = *http_handler_,
                                                         .runner = runner_,

@@ -28,9 +28,10 @@ bool EndsInsideCharacter(std::string_view bytes) {
 
 }  // namespace
 
-TextStream::TextStream(const model::Tokenizer& tokenizer, std::vector<std::string> stop_strings, int64_t min_tokens)
+TextStream::TextStream(const model::Tokenizer& tokenizer, std::vector<std::string> stop_strings, int64_t min_tokens,
+                       std::vector<int32_t> shown)
     : tokenizer_(tokenizer),
-      detokenizer_(&tokenizer, /*skip_special=*/true),
+      detokenizer_(&tokenizer, /*skip_special=*/true, std::move(shown)),
       stop_strings_(std::move(stop_strings)),
       min_tokens_left_(min_tokens) {}
 

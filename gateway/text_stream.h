@@ -16,8 +16,9 @@ namespace headroom::gateway {
 class TextStream {
  public:
   // `tokenizer` must outlive this. `stop_strings`: not empty each; they are looked for in what comes after the first
-  // `min_tokens` tokens.
-  TextStream(const model::Tokenizer& tokenizer, std::vector<std::string> stop_strings, int64_t min_tokens = 0);
+  // `min_tokens` tokens. `shown`: special tokens that are text all the same.
+  TextStream(const model::Tokenizer& tokenizer, std::vector<std::string> stop_strings, int64_t min_tokens = 0,
+             std::vector<int32_t> shown = {});
 
   // Takes one token and returns what may be shown now. After stopped() nothing more comes.
   std::string Push(int32_t token);

@@ -103,6 +103,8 @@ std::string ChatTemplate::special_token(const std::string& name) const {
   return "";
 }
 
+bool ChatTemplate::Mentions(const std::string& word) const { return text_.find(word) != std::string::npos; }
+
 absl::StatusOr<MarkedText> ChatTemplate::RenderMarked(const Conversation& conversation, const ContextForm& form) const {
   constexpr int64_t kOutputBytesMax = int64_t{16} << 20;
   const int64_t work = WorkBytesMax(conversation.text_bytes(), conversation.entries());
@@ -195,6 +197,7 @@ absl::StatusOr<ChatTemplate> ChatTemplate::Create(const ChatTemplateSource& sour
     if (!parsed.ok()) return named(parsed.status());
     chat.tool_use_ = *std::move(parsed);
   }
+  chat.text_ = source.jinja + source.tool_use.value_or("");
   chat.special_tokens_ = source.special_tokens;
   chat.form_.developer_is_system = source.jinja.find("developer") == std::string::npos;
   if (const absl::Status found = chat.FindForm(); !found.ok()) return named(found);

@@ -55,6 +55,8 @@ class ChatTemplate {
   // What the template writes behind a message of the assistant: it begins with the token that ends an answer. Empty
   // where it writes nothing.
   const std::string& behind_answer() const { return behind_answer_; }
+  // Whether the text of the template, or of the one for tools, has `word` in it.
+  bool Mentions(const std::string& word) const;
   // The content of a special token ("eos_token"); empty when the model names none.
   std::string special_token(const std::string& name) const;
 
@@ -68,6 +70,7 @@ class ChatTemplate {
 
   std::shared_ptr<const jinja::Template> template_;
   std::shared_ptr<const jinja::Template> tool_use_;  // may be null
+  std::string text_;                                 // of both
   std::vector<std::pair<std::string, std::string>> special_tokens_;
   ContextForm form_;
   std::string behind_answer_;

@@ -1,11 +1,17 @@
 #include "model/text/detokenizer.h"
 
+#include <algorithm>
+
 namespace headroom::model {
+
+bool Detokenizer::Skips(int32_t id) const {
+  return skip_special_ && tokenizer_->IsSpecial(id) && std::find(shown_.begin(), shown_.end(), id) == shown_.end();
+}
 
 std::string Detokenizer::Add(int32_t id) {
   std::string text;
   const std::string_view token = tokenizer_->TokenBytes(id);
-  if (!token.empty() && !(skip_special_ && tokenizer_->IsSpecial(id))) stream_.Add(token, &text);
+  if (!token.empty() && !Skips(id)) stream_.Add(token, &text);
   return text;
 }
 

@@ -4,6 +4,8 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "model/text/decoder.h"
 #include "model/text/tokenizer.h"
@@ -12,9 +14,12 @@ namespace headroom::model {
 
 class Detokenizer {
  public:
-  // `tokenizer` must outlive this. `skip_special` leaves special tokens out.
-  Detokenizer(const Tokenizer* tokenizer, bool skip_special)
-      : tokenizer_(tokenizer), skip_special_(skip_special), stream_(&tokenizer->decoder()) {}
+  // `tokenizer` must outlive this. `skip_special` leaves special tokens out, but those in `shown`.
+  Detokenizer(const Tokenizer* tokenizer, bool skip_special, std::vector<int32_t> shown = {})
+      : tokenizer_(tokenizer),
+        skip_special_(skip_special),
+        shown_(std::move(shown)),
+        stream_(&tokenizer->decoder()) {}
 
   // Text that `id` completes; may be empty.
   std::string Add(int32_t id);
@@ -23,8 +28,11 @@ class Detokenizer {
   std::string Flush();
 
  private:
+  bool Skips(int32_t id) const;
+
   const Tokenizer* tokenizer_;
   bool skip_special_;
+  std::vector<int32_t> shown_;
   Decoder::Stream stream_;
 };
 

@@ -11,7 +11,7 @@ namespace {
 constexpr int32_t kTokensPerPieceMax = 65536;
 
 absl::Status TooLong(int64_t tokens_max) {
-  return absl::InvalidArgumentError(absl::StrCat("the prompt is longer than the limit of ", tokens_max, " tokens"));
+  return absl::OutOfRangeError(absl::StrCat("the prompt is longer than the limit of ", tokens_max, " tokens"));
 }
 
 }  // namespace

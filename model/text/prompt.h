@@ -57,12 +57,14 @@ class PromptBuilder {
   // images.
   absl::StatusOr<int64_t> ImageTokenCount(const ImagePart& image, int64_t index, bool use_image_id) const;
 
-  // Errors: INVALID_ARGUMENT as in ChatTemplate::Render, ImageTokenCount and Tokenizer::Encode, and for a prompt of
-  // more than `tokens_max` ids. Text above TextBytesMax is refused before any work on it.
+  // Errors: INVALID_ARGUMENT as in ChatTemplate::Render, ImageTokenCount and Tokenizer::Encode; OUT_OF_RANGE for a
+  // prompt of more than `tokens_max` ids. Text above TextBytesMax is refused before any work on it.
   absl::StatusOr<Prompt> Build(const Conversation& conversation, bool use_image_id, int64_t tokens_max) const;
   absl::StatusOr<Prompt> Build(const Conversation& conversation, int64_t tokens_max) const {
     return Build(conversation, images_.has_value() && images_->use_image_id, tokens_max);
   }
+
+  const ChatTemplate& chat_template() const { return chat_template_; }
 
   // Longer text has more than `tokens_max` tokens for certain, whatever it says.
   int64_t TextBytesMax(int64_t tokens_max) const;

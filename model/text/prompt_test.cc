@@ -141,7 +141,7 @@ TEST_F(PromptTest, RefusesWhatIsTooLong) {
   const Conversation text = Of({User("What is it?")});
   const int64_t size = static_cast<int64_t>(builder.Build(text, 4096)->ids.size());
   EXPECT_TRUE(builder.Build(text, size).ok());
-  EXPECT_EQ(builder.Build(text, size - 1).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(builder.Build(text, size - 1).status().code(), absl::StatusCode::kOutOfRange);
   EXPECT_THAT(std::string(builder.Build(text, 0).status().message()), HasSubstr("limit of 0 tokens"));
   // What cannot fit whatever its words are is not tokenized: here the text is no UTF-8 at its end, which tokenizing
   // would see.

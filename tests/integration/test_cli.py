@@ -36,6 +36,27 @@ def test_ask_streams_and_reads_standard_input(cluster, samples):
     assert "answer tokens" in result.stderr
 
 
+def test_ask_over_http(cluster, samples):
+    sample = samples[0]
+    asked = ("--temperature", 0, "--image", sample_path(sample), sample["question"])
+    for more in ((), ("--stream", "--usage", "--model", "demo")):
+        result = headroom("ask", "--url", cluster.url, *more, *asked)
+        assert result.returncode == 0, result.stderr
+        assert result.stdout == sample["answer"] + "\n"
+    assert "answer tokens" in result.stderr
+
+
+@pytest.mark.parametrize("url, arguments, words", [
+    (None, ("--temperature", 3), "temperature is 3"),
+    (None, ("--model", "other"), "unknown model 'other'"),
+    ("https://127.0.0.1", (), "http://"),
+    ("http://127.0.0.1:1", (), "127.0.0.1:1"),
+])
+def test_ask_over_http_errors(cluster, url, arguments, words):
+    result = headroom("ask", "--url", url or cluster.url, *arguments, "Read.")
+    assert result.returncode == 1 and words in result.stderr
+
+
 def test_ask_two_images(cluster, samples):
     result = headroom("ask", "--gateway", cluster.address, "--image", sample_path(samples[0]), "--image", sample_path(samples[1]), "Which?")
     assert result.returncode == 0, result.stderr
@@ -115,6 +136,12 @@ def test_refusal_reference_is_current():
     page = (ROOT / "docs" / "refusals.md").read_text()
     assert headroom("reasons").stdout == page, "run: headroom reasons > docs/refusals.md"
     assert headroom("reasons", "all").returncode == 2
+
+
+def test_api_reference():
+    page = (ROOT / "docs" / "openai-api.md").read_text()
+    assert headroom("api").stdout == page, "run: headroom api > docs/openai-api.md"
+    assert headroom("api", "all").returncode == 2
 
 
 def test_configuration_reference_is_current():

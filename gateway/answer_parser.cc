@@ -1,0 +1,212 @@
+#include "gateway/answer_parser.h"
+
+#include <algorithm>
+#include <span>
+#include <utility>
+
+#include "common/random.h"
+#include "common/utf8.h"
+
+namespace headroom::gateway {
+namespace {
+
+// Bytes at the end of `text` that may be the beginning of `marker`.
+size_t PossibleBegin(const std::string& text, const std::string& marker) {
+  for (size_t size = std::min(text.size(), marker.size() - (marker.empty() ? 0 : 1)); size > 0; --size) {
+    if (text.compare(text.size() - size, size, marker, 0, size) == 0) return size;
+  }
+  return 0;
+}
+
+bool IsBlank(std::string_view text) { return TrimWhiteSpace(text).empty(); }
+
+std::string_view TrimFront(std::string_view text) {
+  const std::string_view trimmed = TrimWhiteSpace(text);
+  return trimmed.empty() ? trimmed : text.substr(static_cast<size_t>(trimmed.data() - text.data()));
+}
+
+}  // namespace
+
+AnswerParser::Choice& AnswerParser::ChoiceAt(int index) {
+  const auto found = choices_.find(index);
+  if (found != choices_.end()) return found->second;
+  return choices_.emplace(index, Choice{options_.thinks ? State::kReasoning : State::kBegin}).first->second;
+}
+
+void AnswerParser::Parse(v1::GenerateResponse* piece) {
+  if (piece->text_delta().empty() && !piece->has_finish()) return;
+  Choice& choice = ChoiceAt(piece->choice());
+  choice.held += piece->text_delta();
+  piece->clear_text_delta();
+  Step(choice, piece->has_finish(), piece);
+  const bool well = piece->has_finish() && piece->finish().reason() == v1::FINISH_REASON_STOP;
+  if (well && choice.calls > 0) piece->mutable_finish()->set_reason(v1::FINISH_REASON_TOOL_CALLS);
+}
+
+void AnswerParser::Step(Choice& choice, bool last, v1::GenerateResponse* piece) {
+  while (StepOnce(choice, last, piece)) {
+  }
+}
+
+// Whether there is more to do with what is held.
+bool AnswerParser::StepOnce(Choice& choice, bool last, v1::GenerateResponse* piece) {
+  std::string& held = choice.held;
+  if (choice.trim_next) {
+    held = TrimFront(held);
+    if (held.empty()) return false;
+    choice.trim_next = false;
+  }
+  switch (choice.state) {
+    case State::kBegin: {
+      // Thoughts stand before anything else.
+      const std::string_view text = TrimFront(held);
+      const std::string& begin = syntax_.reasoning_begin;
+      if (!begin.empty() && text.starts_with(begin)) {
+        held = text.substr(begin.size());
+        choice.state = State::kReasoning;
+        choice.trim_next = true;
+        return true;
+      }
+      if (!begin.empty() && std::string_view(begin).starts_with(text) && !last) return false;
+      choice.state = State::kText;
+      return true;
+    }
+    case State::kReasoning: {
+      const size_t end = held.find(syntax_.reasoning_end);
+      const bool found = end != std::string::npos;
+      const size_t keep = found || last ? 0 : PossibleBegin(held, syntax_.reasoning_end);
+      const size_t shown = found ? end : held.size() - keep;
+      piece->mutable_reasoning_delta()->append(held, 0, shown);
+      held.erase(0, found ? end + syntax_.reasoning_end.size() : shown);
+      if (!found) return false;
+      choice.state = State::kText;
+      choice.trim_next = true;
+      return true;
+    }
+    case State::kText: {
+      if (options_.forced) {
+        ForcedPiece(choice, std::exchange(held, {}), last, piece);
+        return false;
+      }
+      if (!options_.calls || syntax_.calls == CallForm::kNone) {
+        Show(choice, std::exchange(held, {}), piece);
+        return false;
+      }
+      const size_t begin = syntax_.call_begin.empty() ? std::string::npos : held.find(syntax_.call_begin);
+      if (begin != std::string::npos) {
+        Show(choice, held.substr(0, begin), piece);
+        held.erase(0, begin + syntax_.call_begin.size());
+        choice.state = State::kCall;
+        return true;
+      }
+      if (syntax_.calls == CallForm::kWholeAnswer && !choice.shown) {
+        const std::string_view text = TrimFront(held);
+        if (text.empty() && !last) return false;
+        if (text.starts_with('{')) {
+          choice.state = State::kCall;
+          return true;
+        }
+      }
+      size_t keep = last ? 0 : PossibleBegin(held, syntax_.call_begin);
+      // White space before a call belongs to it.
+      if (!last) {
+        while (keep < held.size() &&
+               std::string_view(" \n\r\t").find(held[held.size() - keep - 1]) != std::string::npos) {
+          ++keep;
+        }
+      }
+      Show(choice, held.substr(0, held.size() - keep), piece);
+      held.erase(0, held.size() - keep);
+      return false;
+    }
+    case State::kCall:
+      return StepCall(choice, last, piece);
+  }
+  return false;
+}
+
+bool AnswerParser::StepCall(Choice& choice, bool last, v1::GenerateResponse* piece) {
+  std::string& held = choice.held;
+  const size_t end = syntax_.call_end.empty() ? std::string::npos : held.find(syntax_.call_end);
+  if (end == std::string::npos && !last) return false;
+  const std::string text = held.substr(0, end);
+  std::vector<WrittenCall> calls;
+  if (syntax_.calls == CallForm::kList) {
+    calls = ReadCallList(text);
+  } else if (std::optional<WrittenCall> call = ReadCall(text); call) {
+    calls.push_back(*std::move(call));
+  }
+  for (const WrittenCall& call : calls) Call(choice, call, piece);
+  if (calls.empty()) {
+    const bool marked = !(syntax_.calls == CallForm::kWholeAnswer && TrimFront(text).starts_with('{'));
+    Show(choice, (marked ? syntax_.call_begin : "") + text + (end == std::string::npos ? "" : syntax_.call_end), piece);
+  }
+  held.erase(0, end == std::string::npos ? held.size() : end + syntax_.call_end.size());
+  choice.state = State::kText;
+  return !held.empty();
+}
+
+// The arguments of one function stream as they come; where the answer says which function, it has to be whole.
+void AnswerParser::ForcedPiece(Choice& choice, const std::string& text, bool last, v1::GenerateResponse* piece) {
+  if (!options_.forced_function.empty()) {
+    if (choice.calls == 0) {
+      Call(choice, {options_.forced_function, text}, piece);
+    } else if (!text.empty()) {
+      v1::ToolCallDelta* const delta = piece->add_tool_calls();
+      delta->set_arguments_delta(text);
+    }
+    return;
+  }
+  choice.held = text;
+  if (!last) return;
+  const std::optional<WrittenCall> call = ReadCall(text);
+  choice.held.clear();
+  if (call) {
+    Call(choice, *call, piece);
+  } else {
+    Show(choice, text, piece);  // cut by max_tokens
+  }
+}
+
+void AnswerParser::Show(Choice& choice, std::string text, v1::GenerateResponse* piece) {
+  if (text.empty() || (choice.calls > 0 && !choice.shown && IsBlank(text))) return;
+  choice.shown = true;
+  piece->mutable_text_delta()->append(text);
+}
+
+void AnswerParser::Call(Choice& choice, const WrittenCall& call, v1::GenerateResponse* piece) {
+  choice.shown = false;
+  if (choice.calls > 0 && !options_.parallel) return;
+  v1::ToolCallDelta* const delta = piece->add_tool_calls();
+  delta->set_index(choice.calls++);
+  delta->set_id(NewId());
+  delta->set_name(call.name);
+  delta->set_arguments_delta(call.arguments_json);
+}
+
+AnswerParser ParserFor(const v1::GenerateRequest& request, const ServedModel& model,
+                       const std::vector<int32_t>& prompt_ids) {
+  constexpr size_t kTailIds = 16;
+  const std::span<const int32_t> ids(prompt_ids);
+  const std::string tail = model.tokenizer->Decode(ids.last(std::min(ids.size(), kTailIds)), /*skip_special=*/false);
+  const std::string& begin = model.answer_syntax.reasoning_begin;
+  const v1::ToolChoice& choice = request.tool_choice();
+  AnswerParser::Options options;
+  options.thinks = !begin.empty() && TrimWhiteSpace(tail).ends_with(begin);
+  options.forced = choice.mode() == v1::ToolChoice::REQUIRED || !choice.function().empty();
+  options.forced_function = choice.function();
+  options.calls = !request.tools().empty() && choice.mode() != v1::ToolChoice::NONE;
+  options.parallel = !request.has_parallel_tool_calls() || request.parallel_tool_calls();
+  return {model.answer_syntax, options};
+}
+
+// Mistral's templates want nine letters and digits, others take anything.
+std::string AnswerParser::NewId() const {
+  constexpr std::string_view kLetters = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+  std::string id = syntax_.calls == CallForm::kList ? "" : "call_";
+  const size_t letters = syntax_.calls == CallForm::kList ? 9 : 24;
+  for (size_t i = 0; i < letters; ++i) id += kLetters[SystemRandom().Below(kLetters.size())];
+  return id;
+}
+
+}  // namespace headroom::gateway

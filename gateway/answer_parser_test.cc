@@ -1,0 +1,174 @@
+// What a model thinks, says and calls, told apart wherever pieces of its text end.
+#include "gateway/answer_parser.h"
+
+#include <gmock/gmock.h>
+
+namespace headroom::gateway {
+namespace {
+
+using ::testing::HasSubstr;
+
+struct Parsed {
+  std::string text, reasoning;
+  std::vector<WrittenCall> calls;
+  v1::FinishReason reason = v1::FINISH_REASON_UNSPECIFIED;
+
+  bool operator==(const Parsed& other) const {
+    if (calls.size() != other.calls.size()) return false;
+    for (size_t i = 0; i < calls.size(); ++i) {
+      if (calls[i].name != other.calls[i].name || calls[i].arguments_json != other.calls[i].arguments_json)
+        return false;
+    }
+    return text == other.text && reasoning == other.reasoning && reason == other.reason;
+  }
+};
+
+// The answer in pieces of `size` bytes, then its end.
+Parsed ParseIn(size_t size, const AnswerSyntax& syntax, const AnswerParser::Options& options,
+               const std::string& answer) {
+  AnswerParser parser(syntax, options);
+  Parsed parsed;
+  for (size_t at = 0; at <= answer.size(); at += size) {
+    v1::GenerateResponse piece;
+    piece.set_choice(1);
+    piece.set_text_delta(answer.substr(at, size));
+    if (at + size > answer.size()) piece.mutable_finish()->set_reason(v1::FINISH_REASON_STOP);
+    parser.Parse(&piece);
+    parsed.text += piece.text_delta();
+    parsed.reasoning += piece.reasoning_delta();
+    for (const v1::ToolCallDelta& delta : piece.tool_calls()) {
+      if (!delta.name().empty()) {
+        EXPECT_EQ(delta.index(), static_cast<int>(parsed.calls.size()));
+        EXPECT_FALSE(delta.id().empty());
+        parsed.calls.push_back({delta.name(), ""});
+      }
+      parsed.calls.back().arguments_json += delta.arguments_delta();
+    }
+    if (piece.has_finish()) parsed.reason = piece.finish().reason();
+  }
+  return parsed;
+}
+
+// The same wherever the pieces end.
+Parsed Parse(const AnswerSyntax& syntax, const AnswerParser::Options& options, const std::string& answer) {
+  const Parsed whole = ParseIn(answer.size() + 1, syntax, options, answer);
+  for (size_t size = 1; size <= 12; ++size)
+    EXPECT_TRUE(ParseIn(size, syntax, options, answer) == whole) << size << ": " << answer;
+  return whole;
+}
+
+const AnswerSyntax kQwen{"<think>", "</think>", CallForm::kTagged, "<tool_call>", "</tool_call>"};
+const AnswerSyntax kMistral{"[THINK]", "[/THINK]", CallForm::kList, "[TOOL_CALLS]", ""};
+const AnswerSyntax kLlama{"", "", CallForm::kWholeAnswer, "<|python_tag|>", ""};
+const AnswerParser::Options kCalls{.calls = true};
+
+TEST(AnswerParserTest, ReasoningStandsApart) {
+  const Parsed parsed = Parse(kQwen, {}, "<think>\nLet me < see.\n</think>\n\nHELLO");
+  EXPECT_EQ(parsed.reasoning, "Let me < see.\n");
+  EXPECT_EQ(parsed.text, "HELLO");
+  EXPECT_EQ(parsed.reason, v1::FINISH_REASON_STOP);
+}
+
+TEST(AnswerParserTest, ReasoningThatThePromptBegan) {
+  EXPECT_EQ(Parse(kQwen, {.thinks = true}, "Hm.</think>So").reasoning, "Hm.");
+  EXPECT_EQ(Parse(kQwen, {.thinks = true}, "Hm, </thin").reasoning, "Hm, </thin");
+  EXPECT_EQ(Parse(kQwen, {}, "no <think> here</think>").text, "no <think> here</think>");
+}
+
+TEST(AnswerParserTest, TaggedCalls) {
+  const Parsed parsed = Parse(kQwen, kCalls, R"(Sure.
+<tool_call>
+{"name": "f", "arguments": {"b": 1, "a": "x"}}
+</tool_call>
+<tool_call>{"name": "g"}</tool_call>)");
+  EXPECT_EQ(parsed.text, "Sure.\n");
+  ASSERT_EQ(parsed.calls.size(), 2u);
+  EXPECT_EQ(parsed.calls[0].name, "f");
+  EXPECT_EQ(parsed.calls[0].arguments_json, R"({"b":1,"a":"x"})");
+  EXPECT_EQ(parsed.calls[1].arguments_json, "{}");
+  EXPECT_EQ(parsed.reason, v1::FINISH_REASON_TOOL_CALLS);
+}
+
+TEST(AnswerParserTest, WhatIsNoCallStaysText) {
+  for (const char* answer :
+       {"<tool_call>{\"name\": 1}</tool_call> x", "a <tool_call>{\"name\": \"f\"", "<tool_cal", "1 < 2"}) {
+    const Parsed parsed = Parse(kQwen, kCalls, answer);
+    EXPECT_EQ(parsed.text, answer);
+    EXPECT_TRUE(parsed.calls.empty());
+    EXPECT_EQ(parsed.reason, v1::FINISH_REASON_STOP);
+  }
+  EXPECT_EQ(Parse(kQwen, {}, "<tool_call>{\"name\": \"f\"}</tool_call>").text,
+            "<tool_call>{\"name\": \"f\"}</tool_call>");
+}
+
+TEST(AnswerParserTest, ListsOfCalls) {
+  const Parsed list =
+      Parse(kMistral, kCalls, R"([TOOL_CALLS][{"name": "f", "arguments": {}}, {"name": "g", "arguments": {"a": 1}}])");
+  ASSERT_EQ(list.calls.size(), 2u);
+  EXPECT_EQ(list.calls[1].arguments_json, R"({"a":1})");
+  const Parsed named = Parse(kMistral, kCalls, R"([TOOL_CALLS]f[ARGS]{"a": 1}[TOOL_CALLS]g[ARGS]{})");
+  ASSERT_EQ(named.calls.size(), 2u);
+  EXPECT_EQ(named.calls[0].name, "f");
+  EXPECT_EQ(named.calls[1].name, "g");
+}
+
+TEST(AnswerParserTest, AnswerThatIsACall) {
+  const Parsed bare = Parse(kLlama, kCalls, R"({"name": "f", "parameters": {"a": 1}})");
+  ASSERT_EQ(bare.calls.size(), 1u);
+  EXPECT_EQ(bare.calls[0].arguments_json, R"({"a":1})");
+  EXPECT_EQ(Parse(kLlama, kCalls, "<|python_tag|>{\"name\": \"f\", \"parameters\": {}}").calls.size(), 1u);
+  EXPECT_EQ(Parse(kLlama, kCalls, "{\"answer\": 7}").text, "{\"answer\": 7}");
+  EXPECT_EQ(Parse(kLlama, kCalls, "The set {1}").text, "The set {1}");
+}
+
+TEST(AnswerParserTest, OneCallWhereCallsAreNotParallel) {
+  const Parsed parsed =
+      Parse(kMistral, {.calls = true, .parallel = false}, R"([TOOL_CALLS][{"name": "f"}, {"name": "g"}])");
+  ASSERT_EQ(parsed.calls.size(), 1u);
+  EXPECT_EQ(parsed.calls[0].name, "f");
+}
+
+TEST(AnswerParserTest, ForcedCalls) {
+  const Parsed one = Parse(kLlama, {.forced = true, .forced_function = "f"}, R"({"a": 1})");
+  ASSERT_EQ(one.calls.size(), 1u);
+  EXPECT_EQ(one.calls[0].name, "f");
+  EXPECT_EQ(one.calls[0].arguments_json, R"({"a": 1})");
+  const Parsed any =
+      Parse(AnswerSyntax(), {.forced = true, .forced_function = ""}, R"({"name": "g", "arguments": {"a": 1}})");
+  ASSERT_EQ(any.calls.size(), 1u);
+  EXPECT_EQ(any.calls[0].name, "g");
+  EXPECT_EQ(any.reason, v1::FINISH_REASON_TOOL_CALLS);
+}
+
+v1::GenerateRequest WithTools(const std::string& function) {
+  v1::GenerateRequest request;
+  for (const char* name : {"f", "g"}) {
+    request.add_tools()->set_name(name);
+  }
+  request.mutable_tools(1)->set_parameters_json(
+      R"({"type": "object", "properties": {"p": {"$ref": "#/$defs/P"}}, "$defs": {"P": {"type": "string"}}})");
+  request.mutable_tool_choice()->set_mode(v1::ToolChoice::REQUIRED);
+  request.mutable_tool_choice()->set_function(function);
+  return request;
+}
+
+TEST(ForcedCallSchemaTest, OfOneFunctionAndOfAny) {
+  EXPECT_FALSE(ForcedCallSchema(v1::GenerateRequest())->has_value());
+  EXPECT_EQ(**ForcedCallSchema(WithTools("f")), R"({"type":"object","additionalProperties":false})");
+  EXPECT_THAT(**ForcedCallSchema(WithTools("g")), HasSubstr(R"("$ref":"#/$defs/P")"));
+  EXPECT_EQ(
+      **ForcedCallSchema(WithTools("")),
+      R"({"anyOf":[{"type":"object","properties":{"name":{"const":"f"},"arguments":{"$ref":"#/$defs/tool0"}},)"
+      R"("required":["name","arguments"],"additionalProperties":false},)"
+      R"({"type":"object","properties":{"name":{"const":"g"},"arguments":{"$ref":"#/$defs/tool1"}},)"
+      R"("required":["name","arguments"],"additionalProperties":false}],)"
+      R"("$defs":{"tool0":{"type":"object","additionalProperties":false},)"
+      R"("tool1":{"type":"object","properties":{"p":{"$ref":"#/$defs/tool1/$defs/P"}},"$defs":{"P":{"type":"string"}}}}})");
+  EXPECT_FALSE(ForcedCallSchema(WithTools("h")).ok());
+  v1::GenerateRequest broken = WithTools("f");
+  broken.mutable_tools(0)->set_parameters_json("[");
+  EXPECT_FALSE(ForcedCallSchema(broken).ok());
+}
+
+}  // namespace
+}  // namespace headroom::gateway

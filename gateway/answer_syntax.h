@@ -1,0 +1,33 @@
+// How a model marks, in the text of its answer, what it thinks and which tools it calls: found in its chat template and
+// added tokens, for the families in the tables of answer_syntax.cc.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "model/text/chat_template.h"
+#include "model/text/tokenizer.h"
+
+namespace headroom::gateway {
+
+// How calls are written. Each is {"name": …, "arguments" or "parameters": {…}} but where its line says otherwise.
+enum class CallForm : uint8_t {
+  kNone,         // the model's template knows no tools, or a form of calls that is not read here
+  kTagged,       // one object between `begin` and `end` (Hermes, Qwen)
+  kList,         // behind `begin` a list of objects, or for each call name[ARGS]{arguments} (Mistral)
+  kWholeAnswer,  // the whole answer is one object, `begin` before it or not (Llama 3)
+};
+
+struct AnswerSyntax {
+  std::string reasoning_begin, reasoning_end;  // empty: it marks no reasoning
+  CallForm calls = CallForm::kNone;
+  std::string call_begin, call_end;
+
+  // Special tokens that are text here: the detokenizer shows them.
+  std::vector<std::string> Markers() const;
+};
+
+AnswerSyntax FindAnswerSyntax(const model::ChatTemplate& chat_template, const model::Tokenizer& tokenizer);
+
+}  // namespace headroom::gateway

@@ -1,0 +1,288 @@
+// The HTTP API over a scripted cluster, without a socket: what each address answers, when the head goes out, how
+// answers end.
+#include "gateway/openai/api.h"
+
+#include <gmock/gmock.h>
+
+#include "gateway/openai/data_uri.h"
+#include "gateway/testing/scripted_cluster.h"
+
+namespace headroom::gateway::openai {
+namespace {
+
+using ::testing::HasSubstr;
+
+// A client on the other side of the transport.
+class KeptExchange : public http::Exchange {
+ public:
+  void Respond(http::Answer answer, Taken taken) override {
+    std::unique_lock lock(mutex_);
+    EXPECT_FALSE(over_);
+    answer_ = std::move(answer);
+    over_ = true;
+    changed_.notify_all();
+    lock.unlock();
+    if (taken) taken(true);
+  }
+  void BeginStream(int status, http::Headers headers) override {
+    std::lock_guard lock(mutex_);
+    answer_ = {status, std::move(headers), ""};
+    streaming_ = true;
+  }
+  void Chunk(std::string bytes, Taken taken) override {
+    std::function<void()> gone;
+    {
+      std::lock_guard lock(mutex_);
+      EXPECT_FALSE(bytes.empty());
+      EXPECT_TRUE(streaming_ && !over_);
+      answer_.body += bytes;
+      if (leave_) std::swap(gone, gone_);
+    }
+    if (gone) gone();
+    if (taken) taken(true);
+  }
+  void EndStream(bool complete) override {
+    std::lock_guard lock(mutex_);
+    complete_ = complete;
+    over_ = true;
+    changed_.notify_all();
+  }
+  void Disconnect() override {}
+  void OnGone(std::function<void()> gone) override {
+    std::lock_guard lock(mutex_);
+    gone_ = std::move(gone);
+  }
+
+  http::Answer Await() {
+    std::unique_lock lock(mutex_);
+    EXPECT_TRUE(changed_.wait_for(lock, kPatience, [this] { return over_; }));
+    return answer_;
+  }
+  bool complete() {
+    std::lock_guard lock(mutex_);
+    return complete_;
+  }
+  // The client leaves with the next chunk.
+  void Leave() { leave_ = true; }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  http::Answer answer_;
+  std::function<void()> gone_;
+  std::atomic<bool> leave_ = false;
+  bool streaming_ = false, over_ = false, complete_ = false;
+};
+
+std::string HeaderOf(const http::Answer& answer, const std::string& name) {
+  for (const auto& [key, value] : answer.headers) {
+    if (key == name) return value;
+  }
+  return "";
+}
+
+class ApiTest : public ScriptedCluster {
+ protected:
+  void SetUp() override {
+    ScriptedCluster::SetUp();
+    api_.emplace(Api::Parts{config_, *models_, *runner_, *cluster_, budget_, threads_.prepare});
+  }
+  void TearDown() override {
+    api_.reset();
+    EXPECT_TRUE(Eventually([this] { return budget_.used_bytes() == 0; })) << budget_.used_bytes();
+    ScriptedCluster::TearDown();
+  }
+
+  static bool Eventually(const std::function<bool()>& condition) {
+    for (int i = 0; i < 6'000 && !condition(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    return condition();
+  }
+
+  http::Answer Ask(const std::string& method, const std::string& route_path, const std::string& path,
+                   const std::string& body = "") {
+    for (const http::Route& route : api_->Routes()) {
+      if (route.method != method || route.path != route_path) continue;
+      auto request = std::make_shared<http::Request>();
+      request->method = method;
+      request->path = path;
+      request->body = body;
+      request->id = "req-1";
+      std::optional<RequestRunner::Place> place;
+      if (route.body_bytes_max > 0) place.emplace(*runner_->Enter(0));
+      exchange_ = std::make_shared<KeptExchange>();
+      if (leave_) exchange_->Leave();
+      api_->Handle(route, std::move(request), std::move(place), exchange_);
+      return exchange_->Await();
+    }
+    ADD_FAILURE() << "no route " << route_path;
+    return {};
+  }
+  http::Answer Chat(const std::string& body) {
+    return Ask("POST", "/v1/chat/completions", "/v1/chat/completions", body);
+  }
+
+  std::optional<Api> api_;
+  std::shared_ptr<KeptExchange> exchange_;
+  bool leave_ = false;
+};
+
+TEST_F(ApiTest, WholeAnswer) {
+  const http::Answer answer = Chat(R"({"model": "minicpmv", "messages": [{"role": "user", "content": "Which?"}]})");
+  EXPECT_EQ(answer.status, 200) << answer.body;
+  const Json json = Json::parse(answer.body);
+  EXPECT_EQ(json["id"], "chatcmpl-req-1");
+  EXPECT_EQ(json["choices"][0]["message"]["content"], "one two three");
+  EXPECT_EQ(json["choices"][0]["finish_reason"], "stop");
+  EXPECT_GT(json["usage"]["prompt_tokens"], 0);
+  EXPECT_EQ(HeaderOf(answer, "content-type"), "application/json");
+  EXPECT_NE(HeaderOf(answer, "openai-processing-ms"), "");
+}
+
+TEST_F(ApiTest, PicturesReachTheWorkerAsTheyAre) {
+  std::ifstream file(kGolden + "/images/small.png", std::ios::binary);
+  const std::string picture(std::istreambuf_iterator<char>(file), {});
+  const http::Answer answer = Chat(
+      R"({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,)" +
+      EncodeBase64(picture) + R"("}}, {"type": "text", "text": "Which?"}]}]})");
+  EXPECT_EQ(answer.status, 200) << answer.body;
+  EXPECT_GT(Json::parse(answer.body)["usage"]["prompt_tokens_details"]["image_tokens"], 0);
+  std::lock_guard lock(vision_.mutex);
+  ASSERT_EQ(vision_.received.size(), 1u);
+  EXPECT_EQ(vision_.received[0], picture);
+}
+
+TEST_F(ApiTest, StreamEndsWithDone) {
+  const http::Answer answer = Chat(R"({"messages": [{"role": "user", "content": "Which?"}], "stream": true})");
+  EXPECT_EQ(answer.status, 200);
+  EXPECT_THAT(HeaderOf(answer, "content-type"), HasSubstr("text/event-stream"));
+  EXPECT_TRUE(answer.body.ends_with("data: [DONE]\n\n")) << answer.body;
+  EXPECT_TRUE(exchange_->complete());
+}
+
+TEST_F(ApiTest, RefusalBeforeTheGrantHasItsStatusThoughAStreamWasAsked) {
+  scheduler_.refuse =
+      RefusalError(RefusalReason::kWaitTooLong, "no room", {{"budget", "kv_blocks"}}, std::chrono::milliseconds(2'000));
+  const http::Answer answer = Chat(R"({"messages": [{"role": "user", "content": "Which?"}], "stream": true})");
+  EXPECT_EQ(answer.status, 503);
+  EXPECT_EQ(HeaderOf(answer, "retry-after-ms"), "2000");
+  EXPECT_EQ(Json::parse(answer.body)["error"]["code"], "kv_blocks");
+}
+
+TEST_F(ApiTest, ErrorInAStreamIsAnEventAndNoEnd) {
+  llm_a_.fail_after = 1;
+  llm_a_.fail = absl::InternalError("broken");
+  const http::Answer answer = Chat(R"({"messages": [{"role": "user", "content": "Which?"}], "stream": true})");
+  EXPECT_EQ(answer.status, 200);
+  EXPECT_THAT(answer.body, HasSubstr("data: {\"error\":"));
+  EXPECT_FALSE(answer.body.ends_with("data: [DONE]\n\n"));
+  EXPECT_FALSE(exchange_->complete());
+}
+
+TEST_F(ApiTest, ClientThatLeavesEndsTheRequest) {
+  leave_ = true;
+  llm_a_.tokens.insert(llm_a_.tokens.begin(), 500, llm_a_.tokens.front());
+  Chat(R"({"messages": [{"role": "user", "content": "Which?"}], "stream": true})");
+  EXPECT_FALSE(exchange_->complete());
+  EXPECT_TRUE(Eventually([this] { return runner_->running() == 0; }));
+}
+
+TEST_F(ApiTest, BadBodiesAreRefusedBeforeAnyWork) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"", "invalid_json"},
+      {"[]", "invalid_type"},
+      {"{}", "missing_required_parameter"},
+      {R"({"messages": []})", "invalid_value"},
+      {R"({"messages": [{"role": "user", "content": "x"}], "functions": [{"name": "f"}]})", "unsupported_parameter"},
+      {R"({"messages": [{"role": "user", "content": "x"}], "nothing": 1})", "unknown_parameter"}};
+  for (const auto& [body, code] : cases) {
+    const http::Answer answer = Chat(body);
+    EXPECT_EQ(answer.status, 400) << body;
+    EXPECT_EQ(Json::parse(answer.body)["error"]["code"], code) << body;
+  }
+  const http::Answer unknown = Chat(R"({"model": "gpt", "messages": [{"role": "user", "content": "x"}]})");
+  EXPECT_EQ(unknown.status, 404);
+  EXPECT_EQ(Json::parse(unknown.body)["error"]["code"], "model_not_found");
+  std::lock_guard lock(scheduler_.mutex);
+  EXPECT_TRUE(scheduler_.reserves.empty());
+}
+
+TEST_F(ApiTest, TokensThereAndBack) {
+  const Json tokens =
+      Json::parse(Ask("POST", "/tokenize", "/tokenize", R"({"prompt": "one two", "return_token_strs": true})").body);
+  EXPECT_EQ(tokens["count"], tokens["tokens"].size());
+  EXPECT_EQ(tokens["max_model_len"], 1000);
+  const Json back =
+      Json::parse(Ask("POST", "/detokenize", "/detokenize", Json({{"tokens", tokens["tokens"]}}).dump()).body);
+  EXPECT_EQ(back["prompt"], "one two");
+  const Json chat = Json::parse(
+      Ask("POST", "/tokenize", "/tokenize", R"({"messages": [{"role": "user", "content": "one two"}]})").body);
+  EXPECT_GT(chat["count"], tokens["count"]);
+  EXPECT_EQ(Ask("POST", "/tokenize", "/tokenize", "{}").status, 400);
+  EXPECT_EQ(Ask("POST", "/detokenize", "/detokenize", R"({"tokens": [100000000]})").status, 400);
+}
+
+TEST_F(ApiTest, PriceIsWhatTheRequestThenReserves) {
+  const std::string body = R"({"messages": [{"role": "user", "content": "Which?"}], "max_tokens": 40})";
+  const Json price = Json::parse(Ask("POST", "/v1/headroom/price", "/v1/headroom/price", body).body);
+  Chat(body);
+  std::lock_guard lock(scheduler_.mutex);
+  ASSERT_EQ(scheduler_.reserves.size(), 1u);
+  EXPECT_EQ(price["price"]["llm"]["kv_blocks"], scheduler_.reserves[0].price().llm().kv_blocks());
+  EXPECT_EQ(price["max_tokens"], 40);
+}
+
+TEST_F(ApiTest, Models) {
+  const Json list = Json::parse(Ask("GET", "/v1/models", "/v1/models").body);
+  ASSERT_EQ(list["data"].size(), 1u);
+  EXPECT_EQ(list["data"][0]["id"], "minicpmv");
+  EXPECT_EQ(Ask("GET", "/v1/models/{model}", "/v1/models/mini%63pmv").status, 200);
+  EXPECT_EQ(Ask("GET", "/v1/models/{model}", "/v1/models/other").status, 404);
+}
+
+TEST_F(ApiTest, OpenApiNamesEveryAddressAndSchema) {
+  const Json api = Json::parse(Ask("GET", "/openapi.json", "/openapi.json").body);
+  for (const Endpoint& endpoint : Endpoints()) EXPECT_TRUE(api["paths"].contains(endpoint.path)) << endpoint.path;
+  const std::string text = api.dump();
+  for (size_t at = text.find("#/components/schemas/"); at != std::string::npos;
+       at = text.find("#/components/schemas/", at + 1)) {
+    const size_t begin = at + std::string("#/components/schemas/").size();
+    EXPECT_TRUE(api["components"]["schemas"].contains(text.substr(begin, text.find('"', begin) - begin)));
+  }
+}
+
+// The items of a response are built by its events: the last one repeats what the others said.
+TEST_F(ApiTest, ResponsesStreamTellsItsItems) {
+  const http::Answer answer =
+      Ask("POST", "/v1/responses", "/v1/responses", R"({"input": "Which?", "stream": true, "store": false})");
+  ASSERT_EQ(answer.status, 200) << answer.body;
+  std::string text;
+  std::vector<std::string> types;
+  Json last;
+  for (size_t at = answer.body.find("data: "); at != std::string::npos; at = answer.body.find("data: ", at + 1)) {
+    last = Json::parse(answer.body.substr(at + 6, answer.body.find('\n', at) - at - 6));
+    EXPECT_EQ(last["sequence_number"], types.size());
+    types.push_back(last["type"]);
+    if (types.back() == "response.output_text.delta") text += last["delta"].get<std::string>();
+  }
+  EXPECT_EQ(text, "one two three");
+  EXPECT_EQ(types.front(), "response.created");
+  EXPECT_EQ(types.back(), "response.completed");
+  EXPECT_EQ(last["response"]["output"][0]["content"][0]["text"], text);
+  EXPECT_EQ(last["response"]["status"], "completed");
+}
+
+TEST_F(ApiTest, ResponsesAndCompletionsWhole) {
+  const http::Answer answer = Ask("POST", "/v1/responses", "/v1/responses", R"({"instructions": "Short.", "input": [
+      {"role": "user", "content": [{"type": "input_text", "text": "Which?"}]},
+      {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"},
+      {"type": "function_call_output", "call_id": "c", "output": "7"}]})");
+  ASSERT_EQ(answer.status, 200) << answer.body;
+  const Json json = Json::parse(answer.body);
+  EXPECT_EQ(json["output"][0]["content"][0]["text"], "one two three");
+  EXPECT_EQ(json["id"], "resp_req-1");
+  EXPECT_EQ(Ask("POST", "/v1/responses", "/v1/responses", R"({"input": "x", "previous_response_id": "r"})").status,
+            400);
+}
+
+}  // namespace
+}  // namespace headroom::gateway::openai
