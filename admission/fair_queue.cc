@@ -14,9 +14,19 @@ size_t FairQueue::BytesOf(const Waiting& waiting) {
   return bytes;
 }
 
-bool FairQueue::Push(Waiting waiting) {
+size_t FairQueue::SizeOf(const std::string& model) const {
+  const auto found = models_.find(model);
+  return found == models_.end() ? 0 : found->second.entries;
+}
+
+bool FairQueue::Push(Waiting waiting, size_t models) {
   const size_t bytes = BytesOf(waiting);
   if (index_.size() >= options_.entries_max || bytes > options_.bytes_max - bytes_) return false;
+  const auto found = models_.find(waiting.model);
+  const Sum of_model = found == models_.end() ? Sum() : found->second;
+  // Rounded up, so that each may wait at all.
+  if (of_model.entries >= (options_.entries_max + models - 1) / models) return false;
+  if (of_model.entries > 0 && of_model.bytes + bytes > options_.bytes_max / models) return false;
   HEADROOM_CHECK(!index_.contains(waiting.ticket)) << "ticket " << waiting.ticket << " waits twice";
   HEADROOM_CHECK(waiting.priority >= kPriorityMin && waiting.priority <= kPriorityMax) << waiting.priority;
   Class& priority_class = classes_[waiting.priority];
@@ -26,6 +36,7 @@ bool FairQueue::Push(Waiting waiting) {
   auto position = tenant.waiting.end();
   while (position != tenant.waiting.begin() && std::prev(position)->arrival > waiting.arrival) --position;
   const Ticket ticket = waiting.ticket;
+  models_[waiting.model] = {of_model.entries + 1, of_model.bytes + bytes};
   if (waiting.grant != GrantId{}) grants_[waiting.grant] = ticket;
   index_[ticket] = tenant.waiting.insert(position, std::move(waiting));
   bytes_ += bytes;
@@ -90,7 +101,11 @@ void FairQueue::Remove(Ticket ticket) {
   auto found = index_.find(ticket);
   if (found == index_.end()) return;
   const Position position = found->second;
-  bytes_ -= BytesOf(*position);
+  const size_t bytes = BytesOf(*position);
+  bytes_ -= bytes;
+  const auto of_model = models_.find(position->model);
+  of_model->second.bytes -= bytes;
+  if (--of_model->second.entries == 0) models_.erase(of_model);
   Class& priority_class = classes_[position->priority];
   index_.erase(found);
   grants_.erase(position->grant);

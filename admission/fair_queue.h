@@ -1,7 +1,9 @@
 // The waiting requests of the scheduler, in serving order: higher priority classes first; inside a class fair between
 // tenants by a virtual token counter (Sheng et al., OSDI 2024): the backlogged tenant that was served least goes first,
 // a grant charges its cost, and a tenant that comes back after a pause starts at the counter of the last one served, so
-// that idling saves up nothing. Inside a tenant in order of arrival. Pure; not thread-safe.
+// that idling saves up nothing. Inside a tenant in order of arrival.
+//
+// Models share its places evenly: requests for one that is full must not take those of another. Pure; not thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -49,8 +51,9 @@ class FairQueue {
   };
   explicit FairQueue(Options options) : options_(options) {}
 
-  // False when entries or bytes would go over their bound; nothing changes then. The ticket must be new.
-  bool Push(Waiting waiting);
+  // False when entries or bytes would go over their bound, or those of its model over a part of it, 1 / `models`;
+  // nothing changes then. The ticket must be new.
+  bool Push(Waiting waiting, size_t models = 1);
   // All entries, next to be served first. Pointers are good until that entry leaves.
   std::vector<Waiting*> Order();
   // Null when the ticket is not waiting.
@@ -63,6 +66,7 @@ class FairQueue {
 
   size_t size() const { return index_.size(); }
   size_t bytes() const { return bytes_; }
+  size_t SizeOf(const std::string& model) const;
   const Options& options() const { return options_; }
 
  private:
@@ -75,6 +79,10 @@ class FairQueue {
     int64_t served_floor = 0;  // counter of the tenant served last, before that charge
   };
   using Position = std::list<Waiting>::iterator;
+  struct Sum {
+    size_t entries = 0;
+    size_t bytes = 0;
+  };
 
   static size_t BytesOf(const Waiting& waiting);
   void AppendOrder(Class& priority_class, std::vector<Waiting*>& order);
@@ -83,7 +91,8 @@ class FairQueue {
   Options options_;
   std::map<int32_t, Class, std::greater<>> classes_;
   std::unordered_map<Ticket, Position> index_;
-  std::map<GrantId, Ticket> grants_;  // of those that chose one
+  std::map<GrantId, Ticket> grants_;   // of those that chose one
+  std::map<std::string, Sum> models_;  // of those that wait
   size_t bytes_ = 0;
 };
 

@@ -183,6 +183,38 @@ TEST(FairQueueTest, BackloggedTenantsStayWithinTheBound) {
   }
 }
 
+TEST(FairQueueTest, ModelsShareThePlaces) {
+  const auto waiting = [](Ticket ticket, const std::string& model) {
+    return Waiting{.ticket = ticket,
+                   .tenant = "t",
+                   .arrival = {},
+                   .give_up_at = {},
+                   .model = model,
+                   .price = {},
+                   .exclude_workers = {}};
+  };
+  FairQueue queue({.entries_max = 5});
+  for (Ticket ticket : {1, 2, 3}) EXPECT_TRUE(queue.Push(waiting(ticket, "a"), 2));
+  EXPECT_FALSE(queue.Push(waiting(4, "a"), 2));
+  EXPECT_TRUE(queue.Push(waiting(4, "b"), 2));
+  EXPECT_TRUE(queue.Push(waiting(5, "b"), 2));
+  EXPECT_FALSE(queue.Push(waiting(6, "b"), 2)) << "all five are taken";
+  EXPECT_EQ(queue.SizeOf("a"), 3U);
+  queue.Remove(1);
+  queue.Serve(2);
+  EXPECT_EQ(queue.SizeOf("a"), 1U);
+  EXPECT_TRUE(queue.Push(waiting(6, "b"), 2));
+  EXPECT_FALSE(queue.Push(waiting(7, "b"), 2));
+  EXPECT_TRUE(queue.Push(waiting(7, "a"), 2));
+  // By bytes likewise, but one of each may always wait.
+  FairQueue small({.entries_max = 100, .bytes_max = 3 * queue.bytes() / queue.size()});
+  EXPECT_TRUE(small.Push(waiting(1, "a"), 2));
+  EXPECT_FALSE(small.Push(waiting(2, "a"), 2));
+  EXPECT_TRUE(small.Push(waiting(2, "b"), 2));
+  for (Ticket ticket : {1, 2}) small.Remove(ticket);
+  EXPECT_EQ(small.SizeOf("a") + small.SizeOf("b") + small.bytes(), 0U);
+}
+
 TEST(FairQueueTest, BoundsHoldAtOneMore) {
   FairQueue queue({.entries_max = 2, .bytes_max = 1 << 20, .idle_tenants_max = 3});
   EXPECT_TRUE(queue.Push(Entry(1, "a")));

@@ -206,6 +206,7 @@ void SchedulerCore::On(const Reserve& event, TimePoint now, Actions& actions) {
   if (auto never = WhyNever(event.model, event.price, event.exclude_workers, pools, now)) return refuse(*never);
   const milliseconds wait =
       event.wait_max.count() > 0 ? std::min(event.wait_max, options_.wait_max) : options_.wait_max;
+  const size_t models = std::max<size_t>(1, pools.models());
   const bool pushed = queue_.Push({.ticket = event.ticket,
                                    .request_id = event.request_id,
                                    .tenant = event.tenant,
@@ -216,16 +217,15 @@ void SchedulerCore::On(const Reserve& event, TimePoint now, Actions& actions) {
                                    .model = event.model,
                                    .price = event.price,
                                    .exclude_workers = event.exclude_workers,
-                                   .grant = event.grant});
+                                   .grant = event.grant},
+                                  models);
   if (pushed) {
     // Of those who waited before, none fits for its coming.
     const auto legs = pools.Choices(event.model, event.price, event.exclude_workers, Against::kRoom);
     needs_pass_ = Place(legs, Against::kRoom).has_value();
     return;
   }
-  const auto size = static_cast<int64_t>(queue_.size());
-  refuse({RefusalReason::kQueueFull, absl::StrCat("the queue is full: ", size, " requests wait"),
-          Shortfall{"queue", "", 1, 0, static_cast<int64_t>(options_.queue.entries_max)}, RetryDelay()});
+  refuse(QueueFull(event.model, models));
 }
 
 // ---- from the process
@@ -247,6 +247,9 @@ void SchedulerCore::On(const Tick&, TimePoint now, Actions& actions) {
   }
   RefuseHopeless(now, actions);
   std::erase_if(device_bytes_, [this](const auto& entry) { return !table_.workers().contains(entry.first); });
+  std::set<std::string> served;
+  for (const auto& [name, worker] : table_.workers()) served.insert(worker.info.model);
+  std::erase_if(paces_, [&served](const auto& entry) { return !served.contains(entry.first); });
 }
 
 // ---- views

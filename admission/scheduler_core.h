@@ -11,7 +11,9 @@
 //
 // Waiting requests are served in the order of FairQueue. One that does not fit lets later ones pass, at most
 // `overtakes_max` times; from then on it protects the roles that it is short of: nobody behind it takes room there (of
-// the same model), so it cannot starve. A role once protected stays so until it is served.
+// the same model), so it cannot starve. A role once protected stays so until it is served. Requests for different models
+// have no worker in common, so neither waits for the other: each has its own turns, its share of the queue and its own
+// pace, by which retry delays are told.
 //
 // Epochs without an election service: the highest that any worker reports + 1. Every worker must acknowledge it before
 // it gets a grant of it.
@@ -150,7 +152,9 @@ class SchedulerCore {
   bool Held(const std::string& model, const Price& price) const;
   // Those who waited too long and those who wait for what has become impossible.
   void RefuseHopeless(TimePoint now, Actions& actions);
-  milliseconds RetryDelay() const;
+  Refusal QueueFull(const std::string& model, size_t models) const;
+  // After which it makes sense to ask for this model again: how fast its requests get their turn, and how many wait.
+  milliseconds RetryDelay(const std::string& model) const;
   TimePoint ReclaimAt(TimePoint now) const;
 
   const Options options_;
@@ -169,9 +173,12 @@ class SchedulerCore {
   std::deque<GrantId> voided_order_;
   // Model and role of which only requests in protection may take room; of the last pass.
   std::set<std::pair<std::string, Role>> held_;
-  // Smoothed time between grants, for retry delays.
-  double grant_interval_ms_ = 0;
-  std::optional<TimePoint> last_grant_at_;
+  // Of the grants for one model, for retry delays.
+  struct Pace {
+    double interval_ms = 0;  // smoothed
+    std::optional<TimePoint> last_grant_at;
+  };
+  std::map<std::string, Pace> paces_;            // of models that have a worker
   std::map<std::string, int64_t> device_bytes_;  // by worker: of its device, as last reported
 };
 

@@ -77,7 +77,8 @@ Refusal SchedulerCore::WaitedTooLong(const Waiting& waiting, const WorkerPools& 
   const std::vector<LegChoice> legs =
       pools.Choices(waiting.model, waiting.price, waiting.exclude_workers, Against::kRoom);
   const std::vector<Shortfall> shortfalls = LeastShortfalls(legs, Against::kRoom);
-  Refusal refusal{RefusalReason::kWaitTooLong, "no room within the time that the request may wait", {}, RetryDelay()};
+  Refusal refusal{
+      RefusalReason::kWaitTooLong, "no room within the time that the request may wait", {}, RetryDelay(waiting.model)};
   if (!shortfalls.empty()) {
     refusal.shortfall = shortfalls.front();
     refusal.message += ": " + Describe(shortfalls.front());
@@ -134,12 +135,13 @@ void SchedulerCore::GrantTo(const Waiting& waiting, const std::vector<LegChoice>
   }
   table_.AddGrant(grant, ReclaimAt(now));
   history_.Granted(grant, waiting.request_id, waiting.tenant, now);
-  if (last_grant_at_) {
+  Pace& pace = paces_[waiting.model];
+  if (pace.last_grant_at) {
     const double interval =
-        std::min<double>(static_cast<double>(Milliseconds(now - *last_grant_at_)), kRetryMax.count());
-    grant_interval_ms_ += kSmoothing * (interval - grant_interval_ms_);
+        std::min<double>(static_cast<double>(Milliseconds(now - *pace.last_grant_at)), kRetryMax.count());
+    pace.interval_ms += kSmoothing * (interval - pace.interval_ms);
   }
-  last_grant_at_ = now;
+  pace.last_grant_at = now;
   actions.push_back(Granted{waiting.ticket, std::move(grant), milliseconds(Milliseconds(now - waiting.arrival))});
   queue_.Serve(waiting.ticket);
 }
@@ -178,8 +180,22 @@ void SchedulerCore::RefuseHopeless(TimePoint now, Actions& actions) {
   }
 }
 
-milliseconds SchedulerCore::RetryDelay() const {
-  const double wait = grant_interval_ms_ * static_cast<double>(queue_.size() + 1);
+// A model's share of the queue is told in places of the whole: so many more would give it one.
+Refusal SchedulerCore::QueueFull(const std::string& model, size_t models) const {
+  const size_t of_model = queue_.SizeOf(model);
+  const std::string text =
+      models == 1 ? absl::StrCat("the queue is full: ", queue_.size(), " requests wait")
+                  : absl::StrCat("the queue is full: ", of_model, " requests for this model wait, ", queue_.size(),
+                                 " in all, and ", models, " models share ", options_.queue.entries_max, " places");
+  return {RefusalReason::kQueueFull, text,
+          Shortfall{"queue", "", static_cast<int64_t>(models), 0, static_cast<int64_t>(options_.queue.entries_max)},
+          RetryDelay(model)};
+}
+
+milliseconds SchedulerCore::RetryDelay(const std::string& model) const {
+  const auto pace = paces_.find(model);
+  const double interval = pace == paces_.end() ? 0 : pace->second.interval_ms;
+  const double wait = interval * static_cast<double>(queue_.SizeOf(model) + 1);
   return milliseconds(std::clamp(static_cast<int64_t>(wait), kRetryMin.count(), kRetryMax.count()));
 }
 

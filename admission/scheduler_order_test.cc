@@ -154,6 +154,75 @@ TEST_F(SchedulerCoreTest, ExpiryReleasesAndANewLinkIsToldAgain) {
   EXPECT_TRUE(released) << "what was said on the first link may be lost";
 }
 
+// Two models: one that is full has its own turns, its own places in the queue and its own pace.
+TEST_F(SchedulerCoreTest, AFullModelHoldsUpNoOther) {
+  options_.queue.entries_max = 8;
+  options_.overtakes_max = 0;
+  Restart();
+  JoinLlm(1);
+  WorkerHello other = Hello("other-llm", 2, {Role::kLlm}, {.slots = 10, .kv_blocks = 100});
+  other.info.model = "n";
+  Apply(other);
+  Beat(2);
+  const auto for_other = [](Reserve& reserve) { reserve.model = "n"; };
+  ASSERT_TRUE(IsGranted(Ask(100)));
+  std::vector<Ticket> waiting;
+  for (int i = 0; i < 4; ++i) waiting.push_back(Ask(100));
+  for (const Ticket ticket : waiting) ASSERT_EQ(ReasonOf(ticket), std::nullopt);
+  const Ticket beyond = Ask(1);
+  ASSERT_EQ(ReasonOf(beyond), RefusalReason::kQueueFull) << "half of the places are the other model's";
+  EXPECT_THAT(refused_.at(beyond).message, testing::HasSubstr("4 requests for this model wait, 4 in all"));
+  EXPECT_EQ(refused_.at(beyond).shortfall->capacity, 8);
+
+  // It goes on as if it were alone, with the first model's queue full and all its room protected.
+  for (int i = 0; i < 5; ++i) EXPECT_TRUE(IsGranted(Ask(20, for_other)));
+  for (int i = 0; i < 4; ++i) {
+    const Ticket ticket = Ask(20, for_other);
+    EXPECT_EQ(ReasonOf(ticket), std::nullopt) << i;
+    EXPECT_FALSE(IsGranted(ticket));
+  }
+  EXPECT_EQ(ReasonOf(Ask(20, for_other)), RefusalReason::kQueueFull);
+  // Its worker goes: what waits for it is refused, and the other model has the whole queue.
+  Apply(LinkLost{2});
+  PassTime(seconds(10));
+  EXPECT_EQ(core_->Status(clock_.Now()).queue_entries, 4);
+  for (int i = 0; i < 4; ++i) EXPECT_EQ(ReasonOf(Ask(100)), std::nullopt);
+  EXPECT_EQ(ReasonOf(Ask(1)), RefusalReason::kQueueFull);
+}
+
+TEST_F(SchedulerCoreTest, RetryDelaysFollowTheModelsOwnPace) {
+  options_.queue.entries_max = 2;
+  Restart();
+  JoinLlm(1);
+  WorkerHello other = Hello("other-llm", 2, {Role::kLlm}, {.slots = 10, .kv_blocks = 100});
+  other.info.model = "n";
+  Apply(other);
+  Beat(2);
+  const auto for_other = [](Reserve& reserve) { reserve.model = "n"; };
+  // A request for "m" runs ten seconds, one for "n" a tenth of one.
+  for (int i = 0; i < 6; ++i) {
+    const Ticket slow = Ask(100);
+    ASSERT_TRUE(IsGranted(slow));
+    for (int j = 0; j < 10; ++j) {
+      const Ticket quick = Ask(100, for_other);
+      ASSERT_TRUE(IsGranted(quick));
+      clock_.Advance(milliseconds(100));
+      Apply(Void{granted_[quick].id});
+    }
+    PassTime(seconds(9), {1, 2});
+    Apply(Void{granted_[slow].id});
+  }
+  Ask(100);
+  Ask(100, for_other);
+  Ask(100);
+  Ask(100, for_other);
+  const Ticket slow = Ask(100), quick = Ask(100, for_other);
+  ASSERT_EQ(ReasonOf(slow), RefusalReason::kQueueFull);
+  ASSERT_EQ(ReasonOf(quick), RefusalReason::kQueueFull);
+  EXPECT_GT(refused_.at(slow).retry_delay, seconds(5));
+  EXPECT_LT(refused_.at(quick).retry_delay, seconds(5));
+}
+
 TEST_F(SchedulerCoreTest, DrainRefusesAll) {
   JoinLlm();
   Ask(100);

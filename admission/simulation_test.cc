@@ -19,24 +19,32 @@
 namespace headroom::admission {
 namespace {
 
+using simulation::CapacityOf;
 using simulation::Due;
 using simulation::Faults;
 using simulation::kAll;
 using simulation::kCluster;
 using simulation::kModel;
+using simulation::kOtherModel;
 using simulation::Outcome;
 using simulation::Request;
 using simulation::SimWorker;
+using simulation::SomePrice;
+using simulation::Timeline;
 
-class World {
+class World : private Timeline {
  public:
-  World(uint64_t seed, Faults faults) : random_(seed), faults_(faults) {
+  World(uint64_t seed, Faults faults, bool two_models) : random_(seed), faults_(faults), two_models_(two_models) {
     StartScheduler();
     AddWorker("vision-0", {Role::kVision});
     AddWorker("vision-1", {Role::kVision});
     AddWorker("llm-0", {Role::kLlm});
     AddWorker("llm-1", {Role::kLlm});
     AddWorker("both-0", {Role::kVision, Role::kLlm});
+    if (two_models) {
+      AddWorker("other-0", {Role::kVision, Role::kLlm}, kOtherModel);
+      AddWorker("other-llm", {Role::kLlm}, kOtherModel);
+    }
     for (auto& [name, worker] : workers_) StartWorker(worker);
     Every(milliseconds(100), [this] { Tell(Tick{}); });
   }
@@ -66,15 +74,6 @@ class World {
  private:
   // ---- time
 
-  void After(Duration delay, std::function<void()> action) {
-    due_.push({clock_.Now() + delay, ++order_, std::move(action)});
-  }
-  void Every(Duration period, const std::function<void()>& action) {
-    After(period, [this, period, action] {
-      action();
-      Every(period, action);
-    });
-  }
   bool Step() {
     if (due_.empty() || testing::Test::HasFailure()) return false;
     const Due due = due_.top();
@@ -128,7 +127,11 @@ class World {
     ASSERT_EQ(granted.grant.id, request.grant);
     // All or nothing.
     ASSERT_EQ(granted.grant.legs.size(), (request.price.vision ? 1u : 0u) + (request.price.llm ? 1u : 0u));
-    for (const Leg& leg : granted.grant.legs) ASSERT_EQ(leg.resources, *request.price.ForRole(leg.role));
+    for (const Leg& leg : granted.grant.legs) {
+      ASSERT_EQ(leg.resources, *request.price.ForRole(leg.role));
+      ASSERT_EQ(workers_.at(leg.worker).model, request.model);
+    }
+    if (request.model == kOtherModel) ++outcome_.of_other_model;
     After(Transit(), [this, id, grant = granted.grant] { OnGrant(id, grant); });
   }
 
@@ -179,24 +182,19 @@ class World {
 
   // ---- workers
 
-  void AddWorker(const std::string& name, const std::vector<Role>& roles) {
+  void AddWorker(const std::string& name, const std::vector<Role>& roles, const std::string& model = kModel) {
     SimWorker& worker = workers_[name];
     worker.name = name;
+    worker.model = model;
     worker.roles = roles;
-    for (Role role : roles) {
-      if (role == Role::kVision) {
-        worker.capacity += {.slots = 8, .patches = 8192, .embedding_bytes = 60'000, .host_bytes = 100'000};
-      } else {
-        worker.capacity += {.slots = 6, .kv_blocks = 200, .host_bytes = 100'000};
-      }
-    }
+    worker.capacity = CapacityOf(roles);
     Every(milliseconds(500), [this, &worker] { SendHeartbeat(worker); });
   }
 
   void StartWorker(SimWorker& worker) {
     worker.gate = std::make_unique<WorkerGate>(WorkerGate::Options{.worker = worker.name,
                                                                    .cluster_id = kCluster,
-                                                                   .model = kModel,
+                                                                   .model = worker.model,
                                                                    .incarnation = random_.Next() | 1,
                                                                    .capacity = worker.capacity,
                                                                    .settled_memory = milliseconds(8'000)},
@@ -290,7 +288,8 @@ class World {
     hello.link = worker.link;
     hello.cluster_id = kCluster;
     hello.incarnation = worker.gate->options().incarnation;
-    hello.info = {worker.name, "inproc:" + worker.name, "cpu", kModel, worker.roles, worker.capacity, 4096, 4096, 16};
+    hello.info = {worker.name, "inproc:" + worker.name, "cpu", worker.model, worker.roles, worker.capacity, 4096, 4096,
+                  16};
     hello.state = snapshot.state;
     hello.highest_epoch = snapshot.highest_epoch;
     Send(worker, std::move(hello));
@@ -316,22 +315,13 @@ class World {
     Request& request = requests_[id];
     request.grant = {random_.Next(), random_.Next()};
     request.vanishes = faults_.gateways_vanish && Chance(12);
-    const auto blocks = static_cast<int64_t>(Chance(10) ? 150 + random_.Below(70) : 1 + random_.Below(60));
-    request.price.sequence_tokens = blocks * 16;
-    request.price.llm = Resources{.slots = 1, .kv_blocks = blocks, .host_bytes = blocks * 64};
-    if (Chance(2)) {
-      const auto pieces = static_cast<int64_t>(1 + random_.Below(9));
-      request.price.vision = Resources{.slots = 1,
-                                       .patches = pieces * 1024,
-                                       .embedding_bytes = pieces * 1000,
-                                       .host_bytes = static_cast<int64_t>(random_.Below(20'000))};
-      request.price.largest_piece_patches = 1024;
-    }
+    request.model = two_models_ && Chance(2) ? kOtherModel : kModel;
+    request.price = SomePrice(random_);
     Reserve reserve;
     reserve.ticket = id;
     reserve.tenant = absl::StrCat("tenant-", random_.Below(4));
     reserve.priority = static_cast<int32_t>(random_.Below(3)) - 1;
-    reserve.model = kModel;
+    reserve.model = request.model;
     reserve.price = request.price;
     reserve.wait_max = milliseconds(1 + random_.Below(10'000));
     reserve.grant = request.grant;
@@ -523,9 +513,7 @@ class World {
 
   SeededRandom random_;
   const Faults faults_;
-  FakeClock clock_;
-  std::priority_queue<Due> due_;
-  uint64_t order_ = 0;
+  const bool two_models_;
   bool busy_ = true;
   Outcome outcome_;
   std::unique_ptr<SchedulerCore> core_;
@@ -540,9 +528,9 @@ class World {
   std::set<GrantId> unheard_;  // activated, which the scheduler was not told (yet, or for ever)
 };
 
-Outcome Simulate(uint64_t seed, Faults faults, int64_t events) {
+Outcome Simulate(uint64_t seed, Faults faults, int64_t events, bool two_models = false) {
   SCOPED_TRACE(absl::StrCat("seed ", seed));
-  World world(seed, faults);
+  World world(seed, faults, two_models);
   const Outcome outcome = world.Run(events);
   EXPECT_GE(outcome.events, events);
   EXPECT_GT(outcome.done, 0);
@@ -559,6 +547,18 @@ TEST(SimulationTest, WithoutFaultsNoGrantIsEverRefused) {
   EXPECT_EQ(outcome.stale, 0) << "seed " << seed;
   EXPECT_GT(outcome.voided_early, 0) << "no Void overtook its Reserve";
 }
+
+// Two models: a grant's workers all serve its model, the promise is as exact, and both get their turns.
+TEST(SimulationTest, TwoModelsShareTheSchedulerAlone) {
+  const uint64_t seed = TestSeed();
+  const Outcome outcome = Simulate(seed, {}, 30'000, /*two_models=*/true);
+  EXPECT_EQ(outcome.no_room, 0) << "seed " << seed;
+  EXPECT_EQ(outcome.stale, 0) << "seed " << seed;
+  EXPECT_GT(outcome.of_other_model, outcome.granted / 10) << "seed " << seed;
+  EXPECT_LT(outcome.of_other_model, outcome.granted * 9 / 10) << "seed " << seed;
+}
+
+TEST(SimulationTest, TwoModelsWithEverythingAtOnce) { Simulate(TestSeed(), kAll, 60'000, /*two_models=*/true); }
 
 // A run tries a rare thing a few times, or by chance not at all: then another one has to.
 template <typename Tried>

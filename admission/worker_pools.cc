@@ -43,6 +43,7 @@ WorkerPools::WorkerPools(const WorkerTable& table, TimePoint now, uint64_t epoch
                                                                .max_patches_per_step = worker.info.max_patches_per_step,
                                                                .max_model_len = worker.info.max_model_len})
                                       .first->second;
+    models_.insert(worker.info.model);
     for (Role role : {Role::kVision, Role::kLlm}) {
       if (!worker.Has(role)) continue;
       Pool& pool = pools_[{worker.info.model, role}];

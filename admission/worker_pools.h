@@ -24,6 +24,8 @@ class WorkerPools {
 
   WorkerPools(const WorkerTable& table, TimePoint now, uint64_t epoch);
 
+  // Models with a worker that is present.
+  size_t models() const { return models_.size(); }
   // Empty lists when there is none.
   const Pool& For(const std::string& model, Role role) const;
 
@@ -37,6 +39,7 @@ class WorkerPools {
  private:
   std::map<std::string, Candidate> candidates_;
   std::map<std::pair<std::string, Role>, Pool> pools_;
+  std::set<std::string> models_;
 };
 
 // `list` without the excluded workers.

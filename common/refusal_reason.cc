@@ -34,7 +34,8 @@ std::vector<RefusalReasonInfo> Build() {
       {kDraining, "DRAINING", kUnavailable, true, "gateway|scheduler", "",
        "The gateway, the scheduler or every worker of a role is about to stop and takes nothing new."},
       {kQueueFull, "QUEUE_FULL", kResourceExhausted, true, "scheduler", "queue",
-       "As many requests, or as many bytes of them, wait as the scheduler's queue takes."},
+       "As many requests, or as many bytes of them, wait as the scheduler's queue takes, or as the model's share of "
+       "it: models that have a worker share it evenly."},
       {kWaitTooLong, "WAIT_TOO_LONG", kDeadlineExceeded, true, "scheduler",
        "slots|kv_blocks|patches|embedding_bytes|host_bytes",
        "No room came free within the time that the request may wait."},

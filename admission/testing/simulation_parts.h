@@ -4,17 +4,20 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <queue>
 #include <string>
 #include <vector>
 
 #include "admission/grant_holder.h"
 #include "admission/worker_gate.h"
 #include "common/clock.h"
+#include "common/testing/fake_clock.h"
 
 namespace headroom::admission::simulation {
 
 inline constexpr char kCluster[] = "sim";
 inline constexpr char kModel[] = "m";
+inline constexpr char kOtherModel[] = "n";
 
 // What may go wrong in a run.
 struct Faults {
@@ -32,6 +35,7 @@ inline constexpr Faults kAll{true, true, true, true, true, true};
 struct Outcome {
   int64_t events = 0;  // core events and gate calls
   int64_t granted = 0;
+  int64_t of_other_model = 0;  // of the granted
   int64_t refused = 0;
   int64_t done = 0;
   int64_t failed = 0;
@@ -45,6 +49,7 @@ struct Outcome {
 // A worker process: its gate, and the link that it has to the scheduler.
 struct SimWorker {
   std::string name;
+  std::string model;
   std::vector<Role> roles;
   Resources capacity;
   std::unique_ptr<WorkerGate> gate;
@@ -60,6 +65,7 @@ struct SimWorker {
 // A request, and the gateway that makes it.
 struct Request {
   GrantId grant;  // that it asks for
+  std::string model;
   Price price;
   bool vanishes = false;
   int answers = 0;  // of Reserve
@@ -68,12 +74,62 @@ struct Request {
   std::map<Role, std::string> workers;
 };
 
+inline Resources CapacityOf(const std::vector<Role>& roles) {
+  Resources capacity;
+  for (Role role : roles) {
+    if (role == Role::kVision) {
+      capacity += {.slots = 8, .patches = 8192, .embedding_bytes = 60'000, .host_bytes = 100'000};
+    } else {
+      capacity += {.slots = 6, .kv_blocks = 200, .host_bytes = 100'000};
+    }
+  }
+  return capacity;
+}
+
+// Half of them with an image; some larger than any worker.
+template <typename Random>
+Price SomePrice(Random& random) {
+  Price price;
+  const auto blocks = static_cast<int64_t>(random.Below(10) == 0 ? 150 + random.Below(70) : 1 + random.Below(60));
+  price.sequence_tokens = blocks * 16;
+  price.llm = Resources{.slots = 1, .kv_blocks = blocks, .host_bytes = blocks * 64};
+  if (random.Below(2) == 0) {
+    const auto pieces = static_cast<int64_t>(1 + random.Below(9));
+    price.vision = Resources{.slots = 1,
+                             .patches = pieces * 1024,
+                             .embedding_bytes = pieces * 1000,
+                             .host_bytes = static_cast<int64_t>(random.Below(20'000))};
+    price.largest_piece_patches = 1024;
+  }
+  return price;
+}
+
 // What happens at a time.
 struct Due {
   TimePoint at;
   uint64_t order;
   std::function<void()> action;
   bool operator<(const Due& other) const { return at != other.at ? at > other.at : order > other.order; }
+};
+
+// A clock that only what is due moves on.
+class Timeline {
+ protected:
+  void After(Duration delay, std::function<void()> action) {
+    due_.push({clock_.Now() + delay, ++order_, std::move(action)});
+  }
+  void Every(Duration period, const std::function<void()>& action) {
+    After(period, [this, period, action] {
+      action();
+      Every(period, action);
+    });
+  }
+
+  FakeClock clock_;
+  std::priority_queue<Due> due_;
+
+ private:
+  uint64_t order_ = 0;
 };
 
 }  // namespace headroom::admission::simulation
