@@ -1,9 +1,11 @@
-"""The image, built as a user builds it: buildah on deploy/docker/Dockerfile.cpu as it is.
+"""The images, built as a user builds them: buildah on deploy/docker/Dockerfile.cpu and Dockerfile.cuda as they are.
 
-No registry is asked: the image that the Dockerfile begins with is made here, by mmdebstrap, and takes its name. Everything happens in a mount namespace
-of its own and below one folder, so that nothing stays mounted or stored whatever ends it."""
+No registry is asked: the image that the Dockerfile begins with is made here, by mmdebstrap, and takes its name; for CUDA it holds the toolkit's run-time
+libraries of this machine, whose nvcc the build stage sees. The machine's ccache is lent to the build. Everything happens in a mount namespace of its own
+and below one folder, so that nothing stays mounted or stored whatever ends it."""
 import dataclasses
 import json
+import os
 import pathlib
 import re
 import shutil
@@ -11,7 +13,8 @@ import subprocess
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-DOCKERFILE = "deploy/docker/Dockerfile.cpu"
+CUDA = pathlib.Path("/usr/local/cuda")
+CUDA_LIBRARIES = ("libcudart.so.13", "libcublasLt.so.13")
 
 # Names of steps and what they run; $b is buildah with its storage. The chroot isolation needs no container runtime.
 STEPS = {
@@ -20,9 +23,11 @@ STEPS = {
       "--dpkgopt=path-exclude=/usr/share/locale/*" bookworm base.tar "$sources"
     scratch=$($b from scratch)
     $b add --quiet $scratch base.tar /
+    for library in $libraries; do $b add --quiet $scratch $library /usr/local/lib/; done
+    $b run --isolation chroot $scratch ldconfig
     $b config --env PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin $scratch
     $b commit --quiet --rm $scratch "$base"''',
-    "image": '$b bud --isolation chroot --pull-never --file context/$dockerfile --tag "$image" context',
+    "image": '$b bud --isolation chroot --pull-never $volumes --file context/$dockerfile --tag "$image" context',
     "root": '''$b inspect --type image "$image" >inspect.json
     cp --archive "$($b mount $($b from --pull-never "$image"))" root''',
 }
@@ -54,15 +59,26 @@ def copy_context(target):
             shutil.copy2(ROOT / name, target / name)
 
 
-def build(name, work):
-    """Builds the image `name` in the folder `work`; what it leaves there is the image's root alone."""
+def has_toolkit():
+    return (CUDA / "bin/nvcc").exists() and all((CUDA / "lib" / library).exists() for library in CUDA_LIBRARIES)
+
+
+def build(name, kind, work):
+    """Builds the image `name` of Dockerfile.KIND in the folder `work`; what it leaves there is the image's root alone."""
+    dockerfile = f"deploy/docker/Dockerfile.{kind}"
     for tool in ("buildah", "mmdebstrap"):
         assert shutil.which(tool), f"{tool} is not installed: tools/test --all installs it"
     copy_context(work / "context")
     (work / "tmp").mkdir()
-    base = re.search(r"^ARG BASE=(\S+)$", (work / "context" / DOCKERFILE).read_text(), re.MULTILINE).group(1)
+    cache = pathlib.Path(os.environ.get("CCACHE_DIR", pathlib.Path.home() / ".cache/ccache"))
+    cache.mkdir(parents=True, exist_ok=True)
+    volumes, libraries = f"--volume {cache}:/var/cache/ccache", ""
+    if kind == "cuda":
+        volumes += f" --volume {CUDA.resolve()}:{CUDA}:ro"
+        libraries = " ".join(str(CUDA / "lib" / library) for library in CUDA_LIBRARIES)
+    base = re.search(r"^ARG BASE=(\S+)$", (work / "context" / dockerfile).read_text(), re.MULTILINE).group(1)
     environment = f'''b="buildah --root {work}/storage --runroot {work}/run"; export TMPDIR={work}/tmp
-sources={debian_sources()} dockerfile={DOCKERFILE} base={base} image={name}'''
+sources={debian_sources()} dockerfile={dockerfile} base={base} image={name} volumes="{volumes}" libraries="{libraries}"'''
     script = "\n".join(["set -eu", environment, *(f"{text}\necho 'step done: {step}'" for step, text in STEPS.items())])
     seconds, log, last = {}, [], time.monotonic()
     with subprocess.Popen(["unshare", "--mount", "sh", "-c", script], cwd=work, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:

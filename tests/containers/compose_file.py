@@ -8,7 +8,7 @@ import yaml
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 COMPOSE = ROOT / "deploy" / "compose"
-FILES = ("single.yaml", "cluster.yaml")
+FILES = ("single.yaml", "cluster.yaml", "cuda.yaml")
 
 
 @dataclasses.dataclass
@@ -24,7 +24,11 @@ def read(name):
 
 def own_services(document):
     """Those that run Headroom's image: {name: service}."""
-    return {name: service for name, service in document["services"].items() if service["image"].startswith("headroom:")}
+    return {name: service for name, service in document["services"].items() if service["image"].startswith(("headroom:", "headroom-cuda:"))}
+
+
+def is_cuda(service):
+    return service["image"].startswith("headroom-cuda:")
 
 
 def mounts(service, volumes=()):

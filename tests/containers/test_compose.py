@@ -6,10 +6,9 @@ import subprocess
 
 import pytest
 import yaml
-from compose_file import COMPOSE, FILES, ROOT, mounts, own_services, read
+from compose_file import COMPOSE, FILES, ROOT, is_cuda, mounts, own_services, read
 
 HEADROOM = pathlib.Path(os.environ["HEADROOM_BINARY_DIR"]) / "bin" / "headroom"
-DOCKERFILE = (ROOT / "deploy" / "docker" / "Dockerfile.cpu").read_text()
 
 
 @pytest.fixture(params=FILES)
@@ -31,10 +30,11 @@ def test_own_services_run_as_the_image_wants(document):
     assert own_services(document)
     version = re.search(r'kVersion\[\] = "([^"]+)"', (ROOT / "common" / "version.h").read_text()).group(1)
     for name, service in own_services(document).items():
-        assert service["image"] == f"headroom:{version}", name
-        assert f"USER {service['user']}" in DOCKERFILE, name
+        dockerfile = ROOT / "deploy/docker" / ("Dockerfile.cuda" if is_cuda(service) else "Dockerfile.cpu")
+        assert service["image"] == f"headroom{'-cuda' if is_cuda(service) else ''}:{version}", name
+        assert f"USER {service['user']}" in dockerfile.read_text(), name
         assert service["read_only"] and service["mem_limit"], name
-        assert (COMPOSE / service["build"]["context"] / service["build"]["dockerfile"]).resolve() == ROOT / "deploy/docker/Dockerfile.cpu"
+        assert (COMPOSE / service["build"]["context"] / service["build"]["dockerfile"]).resolve() == dockerfile
         drain_ms = re.search(r"drain_ms_max. \| integer \| ([\d']+)", (ROOT / "docs" / "configuration.md").read_text()).group(1)
         assert int(service["stop_grace_period"].rstrip("s")) * 1000 > int(drain_ms.replace("'", "")), name
 
@@ -53,6 +53,15 @@ def test_configuration_is_accepted(document):
         settings = [part for index, part in enumerate(command) if command[index - 1] == "--set" for part in ("--set", part)]
         checked = subprocess.run([HEADROOM, "config", "--check", config, *settings], capture_output=True, text=True, timeout=60)
         assert checked.returncode == 0, f"{name}: {checked.stderr}"
+
+
+def test_a_gpu_is_asked_for_where_it_is_used():
+    for file in FILES:
+        for name, service in own_services(read(file)).items():
+            devices = service.get("deploy", {}).get("resources", {}).get("reservations", {}).get("devices", [])
+            assert devices == ([{"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}] if is_cuda(service) else []), f"{file}: {name}"
+            config = yaml.safe_load({mount.target: mount.source for mount in mounts(service)}["/etc/headroom/config.yaml"].read_text())
+            assert config["device"]["kind"] == ("cuda" if is_cuda(service) else "cpu"), f"{file}: {name}"
 
 
 def test_prometheus_knows_every_service():
