@@ -6,6 +6,7 @@
 #include <set>
 #include <vector>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
@@ -50,7 +51,8 @@ const char* NameOf(Handling handling) {
 std::string TypeCell(const Field& field) {
   if (field.types == kAny) return "";
   std::string cell = absl::StrJoin(TypeNames(field.types), ", ");
-  if (field.shape != nullptr) absl::StrAppend(&cell, ": [", field.shape->name, "](#", field.shape->name, ")");
+  if (field.shape != nullptr)
+    absl::StrAppend(&cell, ": [", field.shape->name, "](#", absl::AsciiStrToLower(field.shape->name), ")");
   return cell;
 }
 
@@ -204,10 +206,11 @@ std::string ApiReference() {
       "(until the cluster had promised the memory) and `x-headroom-model`.\n\n"
       "| address | |\n| --- | --- |\n";
   for (const Endpoint& endpoint : Endpoints()) {
-    absl::StrAppend(
-        &page, "| `", endpoint.method, " ", endpoint.path, "` | ", endpoint.summary,
-        endpoint.shape == nullptr ? "" : absl::StrCat(" [", endpoint.shape().name, "](#", endpoint.shape().name, ")"),
-        " |\n");
+    absl::StrAppend(&page, "| `", endpoint.method, " ", endpoint.path, "` | ", endpoint.summary,
+                    endpoint.shape == nullptr ? ""
+                                              : absl::StrCat(" [", endpoint.shape().name, "](#",
+                                                             absl::AsciiStrToLower(endpoint.shape().name), ")"),
+                    " |\n");
   }
   absl::StrAppend(
       &page,
