@@ -11,6 +11,7 @@ namespace {
 
 using headroom::cli::Ask;
 using headroom::cli::Config;
+using headroom::cli::DescribeApi;
 using headroom::cli::ExplainCommand;
 using headroom::cli::ListMetrics;
 using headroom::cli::ListReasons;
@@ -24,7 +25,7 @@ struct Command {
   const char* help;
 };
 
-constexpr std::array<Command, 8> kCommands = {{
+constexpr std::array<Command, 9> kCommands = {{
     {"up", Up, "starts all four services in this process"},
     {"ask", Ask, "asks a running cluster a question, with pictures or without"},
     {"status", Status, "services, memory and load of a running cluster"},

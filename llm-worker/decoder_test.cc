@@ -348,13 +348,13 @@ TEST(DecoderTest, PrefillThenDecode) {
                           .samples = {{.row = 79, .how = {.sampling = {.temperature = 0}}}}};
   const auto first = m->decoder->Forward(prefill);
   ASSERT_TRUE(first.ok()) << first.status();
-  const StepBatch decode{.token_ids = *first,
+  const StepBatch decode{.token_ids = first->tokens,
                          .sequences = {{.first_row = 0, .rows = 1, .cached = 80, .blocks = blocks}},
                          .samples = {{.row = 0, .how = {.sampling = {.temperature = 0}}}}};
   const auto second = m->decoder->Forward(decode);
   ASSERT_TRUE(second.ok()) << second.status();
-  ASSERT_EQ(second->size(), 1u);
-  EXPECT_LT(second->front(), m->decoder->vocab_size());
+  ASSERT_EQ(second->tokens.size(), 1u);
+  EXPECT_LT(second->tokens.front(), m->decoder->vocab_size());
 }
 
 // A fork holds the blocks of its parent too; when both go on, whoever writes first to the block that is not full does
