@@ -206,7 +206,7 @@ std::vector<MetricDefinition> Build() {
               {{"cause", "done|left|idle|slow_head|slow_body|unread|cut|made_room|turned_away|drained"}},
               "HTTP connections that have ended, by what ended them: done and left are the usual ends."),
       Counter("headroom_gateway_http_requests_total", "requests", kGateway,
-              {{"route", "", "route of the HTTP API, and other", 20},
+              {{"route", "", "route of the HTTP API, and other", 16},
                {"status", "200|204|400|401|403|404|405|408|413|415|417|421|422|429|431|499|500|501|503|504|other"}},
               "HTTP answers that have begun, by route and status; what is of no route counts as other."),
       Counter("headroom_gateway_http_received_bytes_total", "bytes", kGateway, {}, "Bytes that HTTP clients sent."),
