@@ -16,10 +16,7 @@ class Detokenizer {
  public:
   // `tokenizer` must outlive this. `skip_special` leaves special tokens out, but those in `shown`.
   Detokenizer(const Tokenizer* tokenizer, bool skip_special, std::vector<int32_t> shown = {})
-      : tokenizer_(tokenizer),
-        skip_special_(skip_special),
-        shown_(std::move(shown)),
-        stream_(&tokenizer->decoder()) {}
+      : tokenizer_(tokenizer), skip_special_(skip_special), shown_(std::move(shown)), stream_(&tokenizer->decoder()) {}
 
   // Text that `id` completes; may be empty.
   std::string Add(int32_t id);
