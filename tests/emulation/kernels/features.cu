@@ -38,9 +38,7 @@ extern "C" __global__ void Rotate(int* x, int* y) {
   y[blockIdx.x * blockDim.x + threadIdx.x] = x[(blockIdx.x + 1) % gridDim.x * blockDim.x + threadIdx.x];
 }
 
-__device__ __noinline__ int Collatz(int n, int steps) {
-  return n == 1 ? steps : Collatz(n % 2 == 0 ? n / 2 : 3 * n + 1, steps + 1);
-}
+__device__ __noinline__ int Collatz(int n, int steps) { return n == 1 ? steps : Collatz(n % 2 == 0 ? n / 2 : 3 * n + 1, steps + 1); }
 __device__ __noinline__ int Double(int x) { return 2 * x; }
 __device__ __noinline__ int Square(int x) { return x * x; }
 

@@ -9,8 +9,7 @@ namespace {
 constexpr int kHeadDim = 64;
 constexpr int kRows = 64;
 constexpr int kTile = 32;
-constexpr int kStride =
-    kHeadDim + 8;  // 16 bytes more than a row, so that the 8 rows of a matrix lie in different banks
+constexpr int kStride = kHeadDim + 8;  // 16 bytes more than a row, so that the 8 rows of a matrix lie in different banks
 constexpr int kThreads = 128;
 
 __device__ uint32_t Shared(const void* p) { return static_cast<uint32_t>(__cvta_generic_to_shared(p)); }
@@ -25,29 +24,18 @@ __device__ void WaitGroup() {
   asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
 }
 __device__ void LoadMatrix4(uint32_t (&r)[4], uint32_t from) {
-  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
-               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-               : "r"(from)
-               : "memory");
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];" : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(from) : "memory");
 }
 __device__ void LoadMatrix2(uint32_t (&r)[2], uint32_t from) {
-  asm volatile("ldmatrix.sync.aligned.m8n8.x2.shared.b16 {%0, %1}, [%2];"
-               : "=r"(r[0]), "=r"(r[1])
-               : "r"(from)
-               : "memory");
+  asm volatile("ldmatrix.sync.aligned.m8n8.x2.shared.b16 {%0, %1}, [%2];" : "=r"(r[0]), "=r"(r[1]) : "r"(from) : "memory");
 }
 __device__ void LoadMatrix2Transposed(uint32_t (&r)[2], uint32_t from) {
-  asm volatile("ldmatrix.sync.aligned.m8n8.x2.trans.shared.b16 {%0, %1}, [%2];"
-               : "=r"(r[0]), "=r"(r[1])
-               : "r"(from)
-               : "memory");
+  asm volatile("ldmatrix.sync.aligned.m8n8.x2.trans.shared.b16 {%0, %1}, [%2];" : "=r"(r[0]), "=r"(r[1]) : "r"(from) : "memory");
 }
 __device__ void MultiplyAdd(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
-  asm volatile(
-      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, "
-      "%3};"
-      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+  asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+               : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 __device__ uint32_t Pack(float low, float high) {
   const __nv_bfloat162 pair = __floats2bfloat162_rn(low, high);
@@ -68,8 +56,8 @@ __device__ void LoadRows(__nv_bfloat16* to, const __nv_bfloat16* from, int first
 }  // namespace
 
 extern "C" __global__ void __launch_bounds__(kThreads)
-    FlashAttention(const __nv_bfloat16* q, const __nv_bfloat16* k, const __nv_bfloat16* v, __nv_bfloat16* out, int rows,
-                   int keys, int heads, int kv_heads, int causal, float scale) {
+    FlashAttention(const __nv_bfloat16* q, const __nv_bfloat16* k, const __nv_bfloat16* v, __nv_bfloat16* out, int rows, int keys, int heads, int kv_heads, int causal,
+                   float scale) {
   __shared__ __align__(16) __nv_bfloat16 queries[kRows * kStride];
   __shared__ __align__(16) __nv_bfloat16 key_tiles[2][kTile * kStride];
   __shared__ __align__(16) __nv_bfloat16 value_tiles[2][kTile * kStride];
@@ -98,8 +86,7 @@ extern "C" __global__ void __launch_bounds__(kThreads)
     __syncthreads();
     if (t == 0) {
 #pragma unroll
-      for (int i = 0; i < kHeadDim / 16; i++)
-        LoadMatrix4(query[i], Shared(queries + (warp * 16 + lane % 16) * kStride + i * 16 + lane / 16 * 8));
+      for (int i = 0; i < kHeadDim / 16; i++) LoadMatrix4(query[i], Shared(queries + (warp * 16 + lane % 16) * kStride + i * 16 + lane / 16 * 8));
     }
     float score[kTile / 8][4] = {};
 #pragma unroll

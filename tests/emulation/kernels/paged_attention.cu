@@ -21,9 +21,8 @@ __device__ float WarpMax(float value) {
 }  // namespace
 
 extern "C" __global__ void __launch_bounds__(128)
-    PagedAttention(const __nv_bfloat16* q, const __nv_bfloat16* k, const __nv_bfloat16* v, const int* table,
-                   const int* lengths, __nv_bfloat16* out, int heads, int kv_heads, int block_size, int blocks_max,
-                   float scale) {
+    PagedAttention(const __nv_bfloat16* q, const __nv_bfloat16* k, const __nv_bfloat16* v, const int* table, const int* lengths, __nv_bfloat16* out, int heads,
+                   int kv_heads, int block_size, int blocks_max, float scale) {
   extern __shared__ float scores[];  // [group][length]
   __shared__ float inverse[kGroupMax];
   const int kv_head = blockIdx.x, sequence = blockIdx.y, group = heads / kv_heads, length = lengths[sequence];
@@ -31,8 +30,7 @@ extern "C" __global__ void __launch_bounds__(128)
   const __nv_bfloat16* own_q = q + (static_cast<size_t>(sequence) * heads + kv_head * group) * kHeadDim;
   for (int t = warp; t < length; t += 4) {
     const int block = table[sequence * blocks_max + t / block_size];
-    const __nv_bfloat16* key =
-        k + ((static_cast<size_t>(block) * kv_heads + kv_head) * block_size + t % block_size) * kHeadDim;
+    const __nv_bfloat16* key = k + ((static_cast<size_t>(block) * kv_heads + kv_head) * block_size + t % block_size) * kHeadDim;
     const float2 key2 = __bfloat1622float2(reinterpret_cast<const __nv_bfloat162*>(key)[lane]);
     for (int g = 0; g < group; g++) {
       const float2 q2 = __bfloat1622float2(reinterpret_cast<const __nv_bfloat162*>(own_q + g * kHeadDim)[lane]);
@@ -59,11 +57,8 @@ extern "C" __global__ void __launch_bounds__(128)
     float sum = 0;
     for (int t = 0; t < length; t++) {
       const int block = table[sequence * blocks_max + t / block_size];
-      sum += scores[g * length + t] *
-             __bfloat162float(
-                 v[((static_cast<size_t>(block) * kv_heads + kv_head) * block_size + t % block_size) * kHeadDim + d]);
+      sum += scores[g * length + t] * __bfloat162float(v[((static_cast<size_t>(block) * kv_heads + kv_head) * block_size + t % block_size) * kHeadDim + d]);
     }
-    out[(static_cast<size_t>(sequence) * heads + kv_head * group + g) * kHeadDim + d] =
-        __float2bfloat16(sum * inverse[g]);
+    out[(static_cast<size_t>(sequence) * heads + kv_head * group + g) * kHeadDim + d] = __float2bfloat16(sum * inverse[g]);
   }
 }

@@ -22,9 +22,7 @@ __device__ float BlockSum(float value) {
 }
 
 // The two bf16 of a word.
-__device__ float2 Unpack(uint32_t word) {
-  return make_float2(__uint_as_float(word << 16), __uint_as_float(word & 0xffff0000u));
-}
+__device__ float2 Unpack(uint32_t word) { return make_float2(__uint_as_float(word << 16), __uint_as_float(word & 0xffff0000u)); }
 __device__ float Squares(uint32_t word) {
   const float2 f = Unpack(word);
   return f.x * f.x + f.y * f.y;
@@ -40,8 +38,7 @@ __device__ uint32_t Scaled(uint32_t x, uint32_t w, float scale) {
 }  // namespace
 
 // x, w, y: 8 elements in each.
-extern "C" __global__ void __launch_bounds__(256)
-    RowNorm(const uint4* x, const uint4* w, uint4* y, int hidden, float eps) {
+extern "C" __global__ void __launch_bounds__(256) RowNorm(const uint4* x, const uint4* w, uint4* y, int hidden, float eps) {
   const int eighths = hidden / 8;
   const uint4* row = x + static_cast<size_t>(blockIdx.x) * eighths;
   float squares = 0;

@@ -30,13 +30,13 @@ Function* Symbol(const char* name) {
   return reinterpret_cast<Function*>(symbol);
 }
 #define NVML(name) Symbol<decltype(name)>(#name)
-#define ANSWERS(wanted, call)                                                               \
-  do {                                                                                      \
-    const nvmlReturn_t result_of_call = (call);                                             \
-    if (result_of_call != (wanted)) {                                                       \
+#define ANSWERS(wanted, call)                                                              \
+  do {                                                                                     \
+    const nvmlReturn_t result_of_call = (call);                                            \
+    if (result_of_call != (wanted)) {                                                      \
       printf("line %d: NVML answers %d, %d is wanted\n", __LINE__, result_of_call, wanted); \
-      exit(1);                                                                              \
-    }                                                                                       \
+      exit(1);                                                                             \
+    }                                                                                      \
   } while (0)
 #define FINE(call) ANSWERS(NVML_SUCCESS, call)
 

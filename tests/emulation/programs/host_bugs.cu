@@ -161,8 +161,7 @@ void Right() {
   kBug(true);
 }
 
-#define BOTH(name, bug) \
-  {name, Wrong<bug>}, { name "_right", Right<bug> }
+#define BOTH(name, bug) {name, Wrong<bug>}, {name "_right", Right<bug>}
 constexpr Case kCases[] = {BOTH("staging_reused", StagingReused),
                            BOTH("wait_missing", WaitMissing),
                            BOTH("wait_missing_later", WaitMissingLater),

@@ -106,10 +106,9 @@ void Unregister(int floats, bool second) {
 void UnregisterWrong() { Unregister(1, false); }
 void UnregisterRight() { Unregister(kPiece / 4, true); }
 
-constexpr Case kCases[] = {
-    {"kernel", KernelWrong},   {"kernel_right", KernelRight},   {"copy", CopyWrong},
-    {"copy_right", CopyRight}, {"shrink", ShrinkWrong},         {"shrink_right", ShrinkRight},
-    {"grow_right", GrowRight}, {"unregister", UnregisterWrong}, {"unregister_right", UnregisterRight}};
+constexpr Case kCases[] = {{"kernel", KernelWrong}, {"kernel_right", KernelRight}, {"copy", CopyWrong}, {"copy_right", CopyRight},
+                           {"shrink", ShrinkWrong}, {"shrink_right", ShrinkRight}, {"grow_right", GrowRight},
+                           {"unregister", UnregisterWrong}, {"unregister_right", UnregisterRight}};
 
 }  // namespace
 

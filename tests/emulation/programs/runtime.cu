@@ -131,8 +131,7 @@ void Events() {
   OK(cudaMemcpyAsync(result, b.y, kCount * sizeof(float), cudaMemcpyDeviceToHost, second));
   OK(cudaEventRecord(done, second));
   int polls = 0;
-  for (cudaError_t state; (state = cudaEventQuery(done)) != cudaSuccess; polls++)
-    EXPECT(state == cudaErrorNotReady && polls < 1000);
+  for (cudaError_t state; (state = cudaEventQuery(done)) != cudaSuccess; polls++) EXPECT(state == cudaErrorNotReady && polls < 1000);
   for (int i = 0; i < kCount; i++) EXPECT(result[i] == 3.0f * i);
   float milliseconds = -1;
   OK(cudaEventElapsedTime(&milliseconds, begin, done));
@@ -238,8 +237,7 @@ void SharedMemory() {
   OK(cudaFuncSetAttribute(BigShared, cudaFuncAttributeMaxDynamicSharedMemorySize, 64 << 10));
   BigShared<<<1, 128, 64 << 10>>>(out);
   OK(cudaGetLastError());
-  EXPECT(cudaFuncSetAttribute(BigShared, cudaFuncAttributeMaxDynamicSharedMemorySize, 300 << 10) ==
-         cudaErrorInvalidValue);
+  EXPECT(cudaFuncSetAttribute(BigShared, cudaFuncAttributeMaxDynamicSharedMemorySize, 300 << 10) == cudaErrorInvalidValue);
   cudaGetLastError();
   int got[128];
   OK(cudaMemcpy(got, out, sizeof got, cudaMemcpyDeviceToHost));
@@ -254,8 +252,7 @@ void Cooperative() {
   OK(cudaLaunchCooperativeKernel(reinterpret_cast<void*>(Neighbour), dim3(6), dim3(1), arguments, 0, nullptr));
   OK(cudaMemcpy(got, y, sizeof got, cudaMemcpyDeviceToHost));
   for (int i = 0; i < 6; i++) EXPECT(got[i] == (i + 1) % 6 + 1);
-  EXPECT(cudaLaunchCooperativeKernel(reinterpret_cast<void*>(Neighbour), dim3(100000), dim3(1), arguments, 0,
-                                     nullptr) == cudaErrorCooperativeLaunchTooLarge);
+  EXPECT(cudaLaunchCooperativeKernel(reinterpret_cast<void*>(Neighbour), dim3(100000), dim3(1), arguments, 0, nullptr) == cudaErrorCooperativeLaunchTooLarge);
 }
 
 // Devices of one process, a thread each, at the same time.
@@ -325,24 +322,10 @@ void PrintFree() {
   printf("free %zu\n", free);
 }
 
-constexpr Case kCases[] = {{"basics", Basics},
-                           {"properties", Properties},
-                           {"visible", Visible},
-                           {"symbols", Symbols},
-                           {"events", Events},
-                           {"default_stream", DefaultStream},
-                           {"graphs", Graphs},
-                           {"capture_broken", CaptureBroken},
-                           {"out_of_memory", OutOfMemory},
-                           {"local_memory", LocalMemory},
-                           {"shared_memory", SharedMemory},
-                           {"cooperative", Cooperative},
-                           {"threads", Threads},
-                           {"errors", Errors},
-                           {"query", Query},
-                           {"refused", Refused},
-                           {"hold", Hold},
-                           {"print_free", PrintFree}};
+constexpr Case kCases[] = {{"basics", Basics},           {"properties", Properties}, {"visible", Visible},       {"symbols", Symbols},           {"events", Events},
+                           {"default_stream", DefaultStream}, {"graphs", Graphs},          {"capture_broken", CaptureBroken}, {"out_of_memory", OutOfMemory},
+                           {"local_memory", LocalMemory}, {"shared_memory", SharedMemory}, {"cooperative", Cooperative},   {"threads", Threads},
+                           {"errors", Errors}, {"query", Query}, {"refused", Refused},           {"hold", Hold},                   {"print_free", PrintFree}};
 
 }  // namespace
 
