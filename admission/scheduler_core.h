@@ -11,9 +11,9 @@
 //
 // Waiting requests are served in the order of FairQueue. One that does not fit lets later ones pass, at most
 // `overtakes_max` times; from then on it protects the roles that it is short of: nobody behind it takes room there (of
-// the same model), so it cannot starve. A role once protected stays so until it is served. Requests for different models
-// have no worker in common, so neither waits for the other: each has its own turns, its share of the queue and its own
-// pace, by which retry delays are told.
+// the same model), so it cannot starve. A role once protected stays so until it is served. Requests for different
+// models have no worker in common, so neither waits for the other: each has its own turns, its share of the queue and
+// its own pace, by which retry delays are told.
 //
 // Epochs without an election service: the highest that any worker reports + 1. Every worker must acknowledge it before
 // it gets a grant of it.

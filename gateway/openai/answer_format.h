@@ -29,8 +29,8 @@ class AnswerFormat {
   // The body of a whole answer.
   virtual std::string Whole(const v1::CompleteResponse& answer) = 0;
 
-  // The events of a stream, framed: what stands before the first piece, what a piece becomes, and what stands behind the
-  // last one. Any of them may be empty.
+  // The events of a stream, framed: what stands before the first piece, what a piece becomes, and what stands behind
+  // the last one. Any of them may be empty.
   virtual std::string Begin() { return ""; }
   virtual std::string Piece(const v1::GenerateResponse& piece) = 0;
   virtual std::string End() = 0;

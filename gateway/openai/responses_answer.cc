@@ -57,7 +57,7 @@ std::string ResponsesAnswer::NewId(const char* prefix) const {
   return absl::StrCat(prefix, "_", head_.request_id, "_", output_.size());
 }
 
-std::string ResponsesAnswer::Named(const char* type, Json data) {
+std::string ResponsesAnswer::Named(const char* type, const Json& data) {
   Json event = {{"type", type}, {"sequence_number", sequence_++}};
   event.update(data);
   return absl::StrCat("event: ", type, "\n", Event(event));

@@ -26,7 +26,7 @@ class ResponsesAnswer : public AnswerFormat {
 
   Json Response(const char* status) const;
   Json Finished() const;
-  std::string Named(const char* type, Json data);
+  std::string Named(const char* type, const Json& data);
   std::string Item() const { return output_.back()["id"].get<std::string>(); }
   // Ids are of the request, and counted, so that they are unique.
   std::string NewId(const char* prefix) const;

@@ -79,8 +79,8 @@ struct PagedAttentionArgs {
   DeviceArray<const PagedSequence> sequences = {};  // [S]; CheckSequences holds for them and their tables
   DeviceArray<const int32_t> block_tables = {};     // [S, table_size] block numbers
   int64_t table_size = 0;
-  // No sequence has fewer rows in this step (but for those that have none), as far as the host knows: a device may leave
-  // out what it keeps for sequences of few rows.
+  // No sequence has fewer rows in this step (but for those that have none), as far as the host knows: a device may
+  // leave out what it keeps for sequences of few rows.
   int64_t q_count_min = 1;
   int64_t heads = 0;
   KvView kv;
@@ -92,8 +92,8 @@ struct PagedAttentionArgs {
 // Products as in Attention. INVALID_ARGUMENT on shapes, dtypes or too little scratch.
 absl::Status PagedAttention(Device& device, const PagedAttentionArgs& args);
 
-// For who builds them, on the host: INVALID_ARGUMENT when a position is negative, or something lies outside of the pool,
-// the rows of the step or its own table. Of `kv` only blocks and block_size are looked at.
+// For who builds them, on the host: INVALID_ARGUMENT when a position is negative, or something lies outside of the
+// pool, the rows of the step or its own table. Of `kv` only blocks and block_size are looked at.
 absl::Status CheckPositions(std::span<const int32_t> positions);
 absl::Status CheckSlots(std::span<const int64_t> slots, const KvView& kv);
 absl::Status CheckCopies(std::span<const BlockCopy> copies, const KvView& kv);
