@@ -92,7 +92,7 @@ std::string ResponsesAnswer::Turn(Open next) {
   output_.back()["content"].push_back(part);
   Json added = At();
   added.update({{"content_index", 0}, {"part", part}});
-  return events + Named("response.content_part.added", std::move(added));
+  return events + Named("response.content_part.added", added);
 }
 
 std::string ResponsesAnswer::CloseItem() {
@@ -102,16 +102,16 @@ std::string ResponsesAnswer::CloseItem() {
   Json done = At();
   if (open_ == Open::kCall) {
     done.update({{"name", item["name"]}, {"arguments", item["arguments"]}});
-    events = Named("response.function_call_arguments.done", std::move(done));
+    events = Named("response.function_call_arguments.done", done);
   } else {
     const bool thinks = open_ == Open::kReasoning;
     const Json& part = item["content"][0];
     done.update({{"content_index", 0}, {"text", part["text"]}});
     if (!thinks) done["logprobs"] = part["logprobs"];
-    events = Named(thinks ? "response.reasoning_text.done" : "response.output_text.done", std::move(done));
+    events = Named(thinks ? "response.reasoning_text.done" : "response.output_text.done", done);
     Json part_done = At();
     part_done.update({{"content_index", 0}, {"part", part}});
-    events += Named("response.content_part.done", std::move(part_done));
+    events += Named("response.content_part.done", part_done);
   }
   item["status"] = finish_.reason() == v1::FINISH_REASON_LENGTH ? "incomplete" : "completed";
   open_ = Open::kNone;
@@ -129,7 +129,7 @@ std::string ResponsesAnswer::Text(Open kind, const std::string& delta, Json logp
     for (const Json& logprob : logprobs) part["logprobs"].push_back(logprob);
     data["logprobs"] = std::move(logprobs);
   }
-  return events + Named(thinks ? "response.reasoning_text.delta" : "response.output_text.delta", std::move(data));
+  return events + Named(thinks ? "response.reasoning_text.delta" : "response.output_text.delta", data);
 }
 
 std::string ResponsesAnswer::Call(const v1::ToolCallDelta& call) {
@@ -147,7 +147,7 @@ std::string ResponsesAnswer::Call(const v1::ToolCallDelta& call) {
   output_.back()["arguments"].get_ref<std::string&>() += call.arguments_delta();
   Json data = At();
   data["delta"] = call.arguments_delta();
-  return events + Named("response.function_call_arguments.delta", std::move(data));
+  return events + Named("response.function_call_arguments.delta", data);
 }
 
 std::string ResponsesAnswer::Piece(const v1::GenerateResponse& piece) {
