@@ -365,6 +365,20 @@ def test_shm_of_gpu_pools():
     assert "/dev/shm" not in str(pods_of(plain)["Deployment/llm"])
 
 
+def test_gpu_pools_stand_apart():
+    """The GPU, its RuntimeClass and its image belong to the pool that has it; a start that is refused is told by Kubernetes."""
+    objects = render(case("gpu"))
+    specs = {name: spec for name, spec in pods_of(objects).items() if name.startswith("Deployment/")}
+    for name, spec in specs.items():
+        container, is_gpu = spec["containers"][0], name == "Deployment/llm"
+        assert ("nvidia.com/gpu" in container["resources"]["limits"]) == is_gpu, name
+        assert (spec.get("runtimeClassName") == "nvidia") == is_gpu, name
+        assert container["image"].startswith("registry.example/headroom-cuda:") == is_gpu, name
+        assert container["terminationMessagePolicy"] == "FallbackToLogsOnError", name
+    # The plan's Job goes to the node that has the volume, and takes no GPU there.
+    assert "nvidia.com/gpu" not in str(pods_of(objects)["Job/plan"]["containers"])
+
+
 @pytest.mark.parametrize("source", [{"hostPath": {"path": "/data/models", "type": "Directory"}}, {"nfs": {"server": "nfs.example", "path": "/models"}},
                                     {"csi": {"driver": "csi.example", "volumeAttributes": {"bucket": "models"}}}])
 def test_the_model_on_another_volume(source):

@@ -75,6 +75,17 @@ def test_what_does_not_fit_fails_the_job(tmp_path, pool, change, words):
     assert words in results[pool].stdout + results[pool].stderr
 
 
+def test_a_gpu_pool_without_a_plan_has_its_host_memory(tmp_path):
+    """What the chart gives a pod beside the card is what the check asks for: pinned memory as well."""
+    values = value_set("demo")
+    for pool in (*values["llmPools"], *values["visionPools"]):
+        pool |= {"backend": "cuda", "device": {"memory": "1GiB"}}
+        pool.pop("hostMemory", None)
+    for pool, result in run_check(render(values), tmp_path).items():
+        assert result.returncode == 0, f"{pool}: {result.stdout}{result.stderr}"
+        assert "pinned memory for copies" in result.stdout, pool
+
+
 def test_plan_writes_what_the_chart_reads(tmp_path):
     """From the plan's file to the worker's configuration and the pod's memory, byte for byte; and the check agrees."""
     values = value_set("demo")

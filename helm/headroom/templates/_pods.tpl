@@ -181,6 +181,8 @@ spec:
         - name: {{ .command }}
           image: {{ include "headroom.image" (dict "root" $root "backend" (default "cpu" .backend)) }}
           imagePullPolicy: {{ $root.Values.image.pullPolicy }}
+          # A start that is refused (no driver, a plan that does not fit) says why in `kubectl describe pod`.
+          terminationMessagePolicy: FallbackToLogsOnError
           command: [{{ .command }}]
           args:
             - --config=/etc/headroom/headroom.yaml

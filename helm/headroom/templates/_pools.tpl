@@ -49,6 +49,8 @@
 {{- if eq $pool.role "vision" -}}
 {{- $hostBytes = add $hostBytes (mul (get $settings "decoders" | default 1 | int64) (dig "image_pixels_max" 0 (default dict .root.Values.gateway.settings) | default 64000000 | int64) 16) -}}
 {{- end -}}
+{{- /* A card's copies pass through pinned memory (kPinnedBytes of memory/device_memory.h). */ -}}
+{{- if eq $pool.backend "cuda" -}}{{- $hostBytes = add $hostBytes 16777216 -}}{{- end -}}
 {{- if $pool.hostMemory -}}
 {{- $hostBytes = include "headroom.bytes" (dict "value" $pool.hostMemory "key" (printf "%s.hostMemory" $key)) | int64 -}}
 {{- if lt $hostBytes $promised -}}
