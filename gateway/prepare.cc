@@ -42,7 +42,6 @@ absl::Status CheckSupported(const v1::GenerateRequest& request) {
   const std::pair<const char*, bool> not_yet[] = {
       {"response_format", request.has_response_format()},
       {"tool_choice REQUIRED or a function", IsForced(request.tool_choice())},
-      {"prompt", !request.prompt().empty()},
       {"template_arguments_json", !request.template_arguments_json().empty()},
   };
   for (const auto& [field, given] : not_yet) {
@@ -153,6 +152,35 @@ absl::StatusOr<model::Conversation> ReadConversation(const v1::GenerateRequest& 
   return conversation;
 }
 
+absl::Status CheckPrompt(const v1::GenerateRequest& request) {
+  if (request.prompt().empty()) return absl::OkStatus();
+  if (request.messages_size() > 0 || request.tools_size() > 0) {
+    return absl::InvalidArgumentError("prompt excludes messages and tools: it is the whole prompt");
+  }
+  if (request.continue_final_message() || request.has_add_generation_prompt()) {
+    return absl::InvalidArgumentError("prompt excludes continue_final_message and add_generation_prompt");
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<model::Prompt> BuildPrompt(const v1::GenerateRequest& request, const ServedModel& model,
+                                          const ClusterLimits& limits, ImagePricer& pricer) {
+  HEADROOM_RETURN_IF_ERROR(CheckPrompt(request));
+  // One token of room at least: a prompt that leaves none can have no answer.
+  const int64_t tokens_max = limits.max_model_len - 1;
+  absl::StatusOr<model::Prompt> prompt;
+  if (request.prompt().empty()) {
+    HEADROOM_ASSIGN_OR_RETURN(const model::Conversation conversation, ReadConversation(request, pricer));
+    prompt = model.prompts->Build(conversation, tokens_max);
+  } else {
+    prompt = model.prompts->BuildText(request.prompt(), tokens_max);
+  }
+  if (absl::IsOutOfRange(prompt.status())) {
+    return OwnRefusal(RefusalReason::kModelLimit, std::string(prompt.status().message()));
+  }
+  return prompt;
+}
+
 // The model's own and the request's.
 absl::StatusOr<std::vector<int32_t>> ResolveStopIds(const v1::GenerateRequest& request, const ServedModel& model) {
   constexpr int kOwnMax = 64;
@@ -226,15 +254,9 @@ absl::StatusOr<PreparedRequest> Prepare(const v1::GenerateRequest& request, cons
   prepared.stop_strings.assign(request.stop().begin(), request.stop().end());
 
   ImagePricer pricer(request, model, config, limits);
-  HEADROOM_ASSIGN_OR_RETURN(const model::Conversation conversation, ReadConversation(request, pricer));
+  HEADROOM_ASSIGN_OR_RETURN(model::Prompt prompt, BuildPrompt(request, model, limits, pricer));
   prepared.images = pricer.images();
   prepared.image_bytes = pricer.image_bytes();
-  // One token of room at least: a prompt that leaves none can have no answer.
-  absl::StatusOr<model::Prompt> built = model.prompts->Build(conversation, limits.max_model_len - 1);
-  if (absl::IsOutOfRange(built.status())) {
-    return OwnRefusal(RefusalReason::kModelLimit, std::string(built.status().message()));
-  }
-  HEADROOM_ASSIGN_OR_RETURN(model::Prompt prompt, std::move(built));
   for (const int32_t id : prompt.ids) HEADROOM_RETURN_IF_ERROR(model.CheckHasRow(id));
   FillSpans(prompt, &prepared);
   const auto prompt_tokens = static_cast<int64_t>(prompt.ids.size());
@@ -262,7 +284,7 @@ absl::StatusOr<PreparedRequest> Prepare(const v1::GenerateRequest& request, cons
 }
 
 int64_t PrepareBytes(const v1::GenerateRequest& request, const ServedModel& model, const ClusterLimits& limits) {
-  int64_t text_bytes = 0;
+  auto text_bytes = static_cast<int64_t>(request.prompt().size());
   int64_t entries = request.messages_size() + request.tools_size();
   const auto count = [&text_bytes](const std::string& text) { text_bytes += static_cast<int64_t>(text.size()); };
   for (const v1::Message& message : request.messages()) {

@@ -114,6 +114,24 @@ TEST_F(PrepareTest, MaxTokensIsCappedByWhatIsLeftOnlyWhenAbsent) {
   ExpectInvalid(request, "max_model_len, 100");
 }
 
+TEST_F(PrepareTest, APromptIsTheWholePrompt) {
+  v1::GenerateRequest request;
+  request.set_prompt("Once upon<|im_end|> a time");
+  const auto prepared = Run(request);
+  ASSERT_TRUE(prepared.ok()) << prepared.status();
+  EXPECT_EQ(model_->tokenizer->Decode(prepared->prompt_ids, /*skip_special=*/false), request.prompt());
+  for (const int32_t id : prepared->prompt_ids) EXPECT_FALSE(model_->tokenizer->IsControl(id)) << id;
+  EXPECT_EQ(prepared->usage.prompt_tokens(), static_cast<int64_t>(prepared->prompt_ids.size()));
+  EXPECT_GE(PrepareBytes(request, *model_, limits_),
+            model_->tokenizer->work_bytes_per_text_byte() * static_cast<int64_t>(request.prompt().size()));
+
+  v1::GenerateRequest both = Ask("Hello");
+  both.set_prompt("Once");
+  ExpectInvalid(both, "prompt excludes messages");
+  request.set_continue_final_message(true);
+  ExpectInvalid(request, "prompt excludes continue_final_message");
+}
+
 // What the protocol has and this version has not is refused, never ignored.
 TEST_F(PrepareTest, FieldsThatAreNotServedYetAreRefusedByName) {
   const std::pair<const char*, std::function<void(v1::GenerateRequest&)>> fields[] = {
@@ -123,7 +141,6 @@ TEST_F(PrepareTest, FieldsThatAreNotServedYetAreRefusedByName) {
          r.add_tools()->set_name("f");
          r.mutable_tool_choice()->set_mode(v1::ToolChoice::REQUIRED);
        }},
-      {"prompt", [](auto& r) { r.set_prompt("Once"); }},
       {"template_arguments_json", [](auto& r) { r.set_template_arguments_json("{}"); }},
   };
   for (const auto& [name, set] : fields) {

@@ -120,6 +120,15 @@ absl::StatusOr<Prompt> PromptBuilder::Build(const Conversation& conversation, bo
   return prompt;
 }
 
+absl::StatusOr<Prompt> PromptBuilder::BuildText(std::string_view text, int64_t tokens_max) const {
+  if (static_cast<int64_t>(text.size()) > TextBytesMax(tokens_max)) return TooLong(tokens_max);
+  Prompt prompt{.ids = tokenizer_->surroundings().before, .pieces = {}};
+  HEADROOM_ASSIGN_OR_RETURN(const std::vector<int32_t> ids, tokenizer_->Encode(text, AddedTokens::kNone));
+  prompt.ids.insert(prompt.ids.end(), ids.begin(), ids.end());
+  if (static_cast<int64_t>(prompt.ids.size()) > tokens_max) return TooLong(tokens_max);
+  return prompt;
+}
+
 absl::Status PromptBuilder::AppendImage(const ImagePart& image, int64_t index, bool use_image_id, int64_t tokens_max,
                                         Prompt* prompt) const {
   HEADROOM_ASSIGN_OR_RETURN(const int64_t tokens, ImageTokenCount(image, index, use_image_id));

@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -63,6 +64,10 @@ class PromptBuilder {
   absl::StatusOr<Prompt> Build(const Conversation& conversation, int64_t tokens_max) const {
     return Build(conversation, images_.has_value() && images_->use_image_id, tokens_max);
   }
+
+  // A text as it is, behind the ids that the tokenizer puts before one. Whatever it says, it holds no control token and
+  // no image. Errors as those of Build.
+  absl::StatusOr<Prompt> BuildText(std::string_view text, int64_t tokens_max) const;
 
   const ChatTemplate& chat_template() const { return chat_template_; }
 

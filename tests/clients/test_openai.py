@@ -1,7 +1,7 @@
 """The `openai` package: every answer is validated strictly with its own types."""
 import openai
 import pytest
-from openai.types import Model
+from openai.types import Completion, Model
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.responses import Response, ResponseCompletedEvent
 
@@ -98,6 +98,32 @@ def test_responses_stream(client, sample):
     assert "".join(event.delta for event in events if event.type == "response.output_text.delta") == sample["answer"]
     assert isinstance(events[-1], ResponseCompletedEvent)
     assert events[-1].response.output_text == sample["answer"]
+
+
+def test_choices_with_logprobs(client, samples):
+    answer = strict(ChatCompletion, client.chat.completions.create(
+        model=MODEL, messages=picture(samples[0]), n=3, seed=7, logprobs=True, top_logprobs=2))
+    assert [choice.index for choice in answer.choices] == [0, 1, 2]
+    tokens = 0
+    for choice in answer.choices:
+        said = choice.logprobs.content
+        assert b"".join(bytes(token.bytes) for token in said).decode() == choice.message.content
+        for token in said:
+            assert token.logprob <= 0 and len(token.top_logprobs) == 2
+            assert token.top_logprobs[0].logprob >= token.top_logprobs[1].logprob
+        tokens += len(said)
+    # The token that ends an answer is counted and not told.
+    assert tokens <= answer.usage.completion_tokens <= tokens + 3
+
+
+def test_completions(client):
+    answer = strict(Completion, client.completions.create(model=MODEL, prompt="Once upon a time", max_tokens=4, temperature=0, logprobs=2,
+                                                          extra_body={"ignore_eos": True}))
+    assert answer.choices[0].finish_reason == "length" and answer.usage.completion_tokens == 4
+    assert len(answer.choices[0].logprobs.tokens) == 4
+    chunks = list(client.completions.create(model=MODEL, prompt="Once upon a time", max_tokens=4, temperature=0, stream=True,
+                                            extra_body={"ignore_eos": True}))
+    assert "".join(chunk.choices[0].text for chunk in chunks) == answer.choices[0].text
 
 
 @pytest.mark.parametrize("fields, code, param", [
