@@ -2,7 +2,7 @@
 """What HTTP clients cost the gateway when they are many, large or slow: resident memory and CPU of its process, what its host budget says, and how long
 others take beside them. Real processes on loopback; this one is the clients.
 
-    PYTHONPATH=tests/integration build/venv/bin/python tools/bench/http_load.py --binary-dir build/release [--only idle,bodies,readers] [--connections 10000]
+    PYTHONPATH=tests/integration build/venv/bin/python tools/bench/http_load.py --binary-dir build/release [--only idle,heads,bodies] [--connections 10000]
 
 idle     keep-alive connections that have been used once
 heads    connections that send a head byte by byte (slow loris)
