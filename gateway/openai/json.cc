@@ -55,6 +55,9 @@ class Builder {
     // "[json.exception.parse_error.101] parse error at line 1, column 5: syntax error while …"
     std::string words = error.what();
     if (const size_t begin = words.find("] "); begin != std::string::npos) words = words.substr(begin + 2);
+    // What it was reading need not be UTF-8.
+    words = words.substr(0, words.find("; last read"));
+    if (!IsValidUtf8(words)) return Fail(absl::StrCat("the body is no JSON (byte ", position, ")"));
     return Fail(absl::StrCat("the body is no JSON (byte ", position, "): ", CutText(words, 256)));
   }
 

@@ -35,6 +35,7 @@ void Run(const std::string& input) {
   const absl::StatusOr<Json> read = gateway::openai::ParseJson(input);
   CheckAgainstLibrary(input, read);
   if (!read.ok()) CheckClientError(read.status());
+  if (!IsValidUtf8(input)) return;
   std::string bytes;
   if (const absl::Status decoded = gateway::openai::DecodeDataUri(input, &bytes); !decoded.ok()) {
     CheckClientError(decoded);
