@@ -192,6 +192,10 @@ ChunkedBody::ChunkedBody() : reader_(std::make_unique<Reader>()) {}
 ChunkedBody::~ChunkedBody() = default;
 
 std::variant<bool, Refused> ChunkedBody::Go(std::string_view bytes, std::string& body, size_t& used) {
+  // The last chunk and the end behind it take five bytes, which Beast asserts where it has seen a part of them before.
+  constexpr size_t kEndBytes = 5;
+  used = 0;
+  if (bytes.size() < kEndBytes) return false;
   reader_->body = &body;
   error_code error;
   used = reader_->put(boost::asio::const_buffer(bytes.data(), bytes.size()), error);
