@@ -180,6 +180,7 @@ class ChunkedBody::Reader : public Events {
   }
 
   std::string* body = nullptr;
+  bool begun = false;  // some bytes were taken
 
  private:
   size_t on_chunk_body_impl(uint64_t, BoostView bytes, error_code&) override {
@@ -192,13 +193,14 @@ ChunkedBody::ChunkedBody() : reader_(std::make_unique<Reader>()) {}
 ChunkedBody::~ChunkedBody() = default;
 
 std::variant<bool, Refused> ChunkedBody::Go(std::string_view bytes, std::string& body, size_t& used) {
-  // The last chunk and the end behind it take five bytes, which Beast asserts where it has seen a part of them before.
-  constexpr size_t kEndBytes = 5;
+  // An empty body takes five bytes, which Beast asserts where it has seen a part of them before.
+  constexpr size_t kEmptyBytes = 5;
   used = 0;
-  if (bytes.size() < kEndBytes) return false;
+  if (!reader_->begun && bytes.size() < kEmptyBytes) return false;
   reader_->body = &body;
   error_code error;
   used = reader_->put(boost::asio::const_buffer(bytes.data(), bytes.size()), error);
+  reader_->begun = reader_->begun || used > 0;
   if (error && error != beast::http::error::need_more) return Broken(error);
   return reader_->is_done();
 }
