@@ -92,13 +92,7 @@ bool AnswerParser::StepOnce(Choice& choice, bool last, v1::GenerateResponse* pie
         Show(choice, std::exchange(held, {}), piece);
         return false;
       }
-      const size_t begin = syntax_.call_begin.empty() ? std::string::npos : held.find(syntax_.call_begin);
-      if (begin != std::string::npos) {
-        Show(choice, held.substr(0, begin), piece);
-        held.erase(0, begin + syntax_.call_begin.size());
-        choice.state = State::kCall;
-        return true;
-      }
+      // Looked at first: what a marker behind the brace means must not hang on how the text was cut.
       if (syntax_.calls == CallForm::kWholeAnswer && !choice.shown) {
         const std::string_view text = TrimFront(held);
         if (text.empty() && !last) return false;
@@ -106,6 +100,13 @@ bool AnswerParser::StepOnce(Choice& choice, bool last, v1::GenerateResponse* pie
           choice.state = State::kCall;
           return true;
         }
+      }
+      const size_t begin = syntax_.call_begin.empty() ? std::string::npos : held.find(syntax_.call_begin);
+      if (begin != std::string::npos) {
+        Show(choice, held.substr(0, begin), piece);
+        held.erase(0, begin + syntax_.call_begin.size());
+        choice.state = State::kCall;
+        return true;
       }
       size_t keep = last ? 0 : PossibleBegin(held, syntax_.call_begin);
       // White space before a call belongs to it.
