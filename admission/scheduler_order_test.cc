@@ -159,11 +159,7 @@ TEST_F(SchedulerCoreTest, AFullModelHoldsUpNoOther) {
   options_.queue.entries_max = 8;
   options_.overtakes_max = 0;
   Restart();
-  JoinLlm(1);
-  WorkerHello other = Hello("other-llm", 2, {Role::kLlm}, {.slots = 10, .kv_blocks = 100});
-  other.info.model = "n";
-  Apply(other);
-  Beat(2);
+  JoinTwoModels();
   const auto for_other = [](Reserve& reserve) { reserve.model = "n"; };
   ASSERT_TRUE(IsGranted(Ask(100)));
   std::vector<Ticket> waiting;
@@ -193,11 +189,7 @@ TEST_F(SchedulerCoreTest, AFullModelHoldsUpNoOther) {
 TEST_F(SchedulerCoreTest, RetryDelaysFollowTheModelsOwnPace) {
   options_.queue.entries_max = 2;
   Restart();
-  JoinLlm(1);
-  WorkerHello other = Hello("other-llm", 2, {Role::kLlm}, {.slots = 10, .kv_blocks = 100});
-  other.info.model = "n";
-  Apply(other);
-  Beat(2);
+  JoinTwoModels();
   const auto for_other = [](Reserve& reserve) { reserve.model = "n"; };
   // A request for "m" runs ten seconds, one for "n" a tenth of one.
   for (int i = 0; i < 6; ++i) {

@@ -6,7 +6,7 @@ namespace headroom::gateway {
 
 namespace {
 
-// All of it was held back.
+// All of its text was held back.
 bool IsEmpty(const v1::GenerateResponse& piece) {
   return piece.text_delta().empty() && piece.reasoning_delta().empty() && piece.tool_calls().empty() &&
          piece.logprobs().empty() && piece.prompt_logprobs().empty() && !piece.has_finish();
@@ -20,6 +20,7 @@ void Answer::Granted() {
 }
 
 Task<bool> Answer::Piece(const v1::GenerateResponse& piece) {
+  if (IsEmpty(piece)) co_return true;
   const bool drained = co_await Drained();
   if (!drained || stop_.stop_requested()) co_return false;
   if (!parser_) {

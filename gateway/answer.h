@@ -26,7 +26,7 @@ class Answer {
   // The first time only: a request that moves gets another grant.
   void Granted();
   // Waits until the piece before was taken, and hands this one on; false, handing on nothing, when the client takes no
-  // more.
+  // more. One with nothing to show is done with at once.
   Task<bool> Piece(const v1::GenerateResponse& piece);
   // Waits until the last piece was taken.
   Task<bool> Drained();

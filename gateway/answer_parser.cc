@@ -50,79 +50,87 @@ void AnswerParser::Step(Choice& choice, bool last, v1::GenerateResponse* piece) 
 
 // Whether there is more to do with what is held.
 bool AnswerParser::StepOnce(Choice& choice, bool last, v1::GenerateResponse* piece) {
-  std::string& held = choice.held;
   if (choice.trim_next) {
-    held = TrimFront(held);
-    if (held.empty()) return false;
+    choice.held = TrimFront(choice.held);
+    if (choice.held.empty()) return false;
     choice.trim_next = false;
   }
   switch (choice.state) {
-    case State::kBegin: {
-      // Thoughts stand before anything else.
-      const std::string_view text = TrimFront(held);
-      const std::string& begin = syntax_.reasoning_begin;
-      if (!begin.empty() && text.starts_with(begin)) {
-        held = text.substr(begin.size());
-        choice.state = State::kReasoning;
-        choice.trim_next = true;
-        return true;
-      }
-      if (!begin.empty() && std::string_view(begin).starts_with(text) && !last) return false;
-      choice.state = State::kText;
-      return true;
-    }
-    case State::kReasoning: {
-      const size_t end = held.find(syntax_.reasoning_end);
-      const bool found = end != std::string::npos;
-      const size_t keep = found || last ? 0 : PossibleBegin(held, syntax_.reasoning_end);
-      const size_t shown = found ? end : held.size() - keep;
-      piece->mutable_reasoning_delta()->append(held, 0, shown);
-      held.erase(0, found ? end + syntax_.reasoning_end.size() : shown);
-      if (!found) return false;
-      choice.state = State::kText;
-      choice.trim_next = true;
-      return true;
-    }
-    case State::kText: {
-      if (options_.forced) {
-        ForcedPiece(choice, std::exchange(held, {}), last, piece);
-        return false;
-      }
-      if (!options_.calls || syntax_.calls == CallForm::kNone) {
-        Show(choice, std::exchange(held, {}), piece);
-        return false;
-      }
-      // Looked at first: what a marker behind the brace means must not hang on how the text was cut.
-      if (syntax_.calls == CallForm::kWholeAnswer && !choice.shown) {
-        const std::string_view text = TrimFront(held);
-        if (text.empty() && !last) return false;
-        if (text.starts_with('{')) {
-          choice.state = State::kCall;
-          return true;
-        }
-      }
-      const size_t begin = syntax_.call_begin.empty() ? std::string::npos : held.find(syntax_.call_begin);
-      if (begin != std::string::npos) {
-        Show(choice, held.substr(0, begin), piece);
-        held.erase(0, begin + syntax_.call_begin.size());
-        choice.state = State::kCall;
-        return true;
-      }
-      size_t keep = last ? 0 : PossibleBegin(held, syntax_.call_begin);
-      // White space before a call belongs to it.
-      if (!last) {
-        while (keep < held.size() &&
-               std::string_view(" \n\r\t").find(held[held.size() - keep - 1]) != std::string::npos) {
-          ++keep;
-        }
-      }
-      Show(choice, held.substr(0, held.size() - keep), piece);
-      held.erase(0, held.size() - keep);
-      return false;
-    }
+    case State::kBegin:
+      return StepBegin(choice, last);
+    case State::kReasoning:
+      return StepReasoning(choice, last, piece);
+    case State::kText:
+      return StepText(choice, last, piece);
     case State::kCall:
       return StepCall(choice, last, piece);
   }
+  return false;
+}
+
+// Thoughts stand before anything else.
+bool AnswerParser::StepBegin(Choice& choice, bool last) {
+  const std::string_view text = TrimFront(choice.held);
+  const std::string& begin = syntax_.reasoning_begin;
+  if (!begin.empty() && text.starts_with(begin)) {
+    choice.held = text.substr(begin.size());
+    choice.state = State::kReasoning;
+    choice.trim_next = true;
+    return true;
+  }
+  if (!begin.empty() && std::string_view(begin).starts_with(text) && !last) return false;
+  choice.state = State::kText;
+  return true;
+}
+
+bool AnswerParser::StepReasoning(Choice& choice, bool last, v1::GenerateResponse* piece) {
+  std::string& held = choice.held;
+  const size_t end = held.find(syntax_.reasoning_end);
+  const bool found = end != std::string::npos;
+  const size_t keep = found || last ? 0 : PossibleBegin(held, syntax_.reasoning_end);
+  const size_t shown = found ? end : held.size() - keep;
+  piece->mutable_reasoning_delta()->append(held, 0, shown);
+  held.erase(0, found ? end + syntax_.reasoning_end.size() : shown);
+  if (!found) return false;
+  choice.state = State::kText;
+  choice.trim_next = true;
+  return true;
+}
+
+bool AnswerParser::StepText(Choice& choice, bool last, v1::GenerateResponse* piece) {
+  std::string& held = choice.held;
+  if (options_.forced) {
+    ForcedPiece(choice, std::exchange(held, {}), last, piece);
+    return false;
+  }
+  if (!options_.calls || syntax_.calls == CallForm::kNone) {
+    Show(choice, std::exchange(held, {}), piece);
+    return false;
+  }
+  // Looked at first: what a marker behind the brace means must not hang on how the text was cut.
+  if (syntax_.calls == CallForm::kWholeAnswer && !choice.shown) {
+    const std::string_view text = TrimFront(held);
+    if (text.empty() && !last) return false;
+    if (text.starts_with('{')) {
+      choice.state = State::kCall;
+      return true;
+    }
+  }
+  const size_t begin = syntax_.call_begin.empty() ? std::string::npos : held.find(syntax_.call_begin);
+  if (begin != std::string::npos) {
+    Show(choice, held.substr(0, begin), piece);
+    held.erase(0, begin + syntax_.call_begin.size());
+    choice.state = State::kCall;
+    return true;
+  }
+  size_t keep = last ? 0 : PossibleBegin(held, syntax_.call_begin);
+  // White space before a call belongs to it.
+  if (!last) {
+    constexpr std::string_view kWhite = " \n\r\t";
+    while (keep < held.size() && kWhite.find(held[held.size() - keep - 1]) != std::string_view::npos) ++keep;
+  }
+  Show(choice, held.substr(0, held.size() - keep), piece);
+  held.erase(0, held.size() - keep);
   return false;
 }
 

@@ -43,6 +43,9 @@ class AnswerParser {
 
   void Step(Choice& choice, bool last, v1::GenerateResponse* piece);
   bool StepOnce(Choice& choice, bool last, v1::GenerateResponse* piece);
+  bool StepBegin(Choice& choice, bool last);
+  bool StepReasoning(Choice& choice, bool last, v1::GenerateResponse* piece);
+  bool StepText(Choice& choice, bool last, v1::GenerateResponse* piece);
   bool StepCall(Choice& choice, bool last, v1::GenerateResponse* piece);
   void ForcedPiece(Choice& choice, const std::string& text, bool last, v1::GenerateResponse* piece);
   void Show(Choice& choice, std::string text, v1::GenerateResponse* piece);

@@ -36,11 +36,6 @@ bool SchedulerIsAway(const absl::Status& status) {
   return GetDetails(status).reason.empty() || ReasonOf(status) == RefusalReason::kDraining;
 }
 
-bool IsEmpty(const v1::GenerateResponse& piece) {
-  return piece.text_delta().empty() && piece.logprobs().empty() && piece.prompt_logprobs().empty() &&
-         !piece.has_finish();
-}
-
 absl::Status Cancelled() { return absl::CancelledError("the request was cancelled"); }
 
 }  // namespace
@@ -302,7 +297,6 @@ Task<absl::Status> Pipeline::Generate(HeldGrant& grant, VisionEncoding* encoding
     piece.Clear();
     nonsense = !progress.Take(event, parts_.clock.Now(), &piece);
     if (nonsense) break;
-    if (IsEmpty(piece)) continue;
     const bool taken = co_await progress.answer.Piece(piece);
     unread = !taken;
   }

@@ -65,6 +65,15 @@ class SchedulerCoreTest : public testing::Test {
     Join("llm-" + std::to_string(link), link, {Role::kLlm}, {.slots = 10, .kv_blocks = blocks});
   }
 
+  // An llm-worker each: of kModel on link 1, of "n" on link 2.
+  void JoinTwoModels() {
+    JoinLlm(1);
+    WorkerHello other = Hello("other-llm", 2, {Role::kLlm}, {.slots = 10, .kv_blocks = 100});
+    other.info.model = "n";
+    Apply(other);
+    Beat(2);
+  }
+
   Ticket Ask(int64_t blocks, const std::function<void(Reserve&)>& change = {}) {
     Reserve reserve;
     reserve.ticket = ++last_ticket_;
