@@ -177,7 +177,7 @@ void AnswerParser::ForcedPiece(Choice& choice, const std::string& text, bool las
   }
 }
 
-void AnswerParser::Show(Choice& choice, std::string text, v1::GenerateResponse* piece) {
+void AnswerParser::Show(Choice& choice, const std::string& text, v1::GenerateResponse* piece) {
   if (text.empty() || (choice.calls > 0 && !choice.shown && IsBlank(text))) return;
   choice.shown = true;
   piece->mutable_text_delta()->append(text);

@@ -48,7 +48,7 @@ class AnswerParser {
   bool StepText(Choice& choice, bool last, v1::GenerateResponse* piece);
   bool StepCall(Choice& choice, bool last, v1::GenerateResponse* piece);
   void ForcedPiece(Choice& choice, const std::string& text, bool last, v1::GenerateResponse* piece);
-  void Show(Choice& choice, std::string text, v1::GenerateResponse* piece);
+  void Show(Choice& choice, const std::string& text, v1::GenerateResponse* piece);
   void Call(Choice& choice, const WrittenCall& call, v1::GenerateResponse* piece);
   std::string NewId() const;
   Choice& ChoiceAt(int index);

@@ -165,7 +165,7 @@ Task<absl::StatusOr<v1::GenerateResponse>> Pipeline::Run(const v1::GenerateReque
     if (!grant.ok()) co_return grant.status();
     answer.Granted();
     const absl::Status status = co_await Work(**grant, progress);
-    co_await parts_.grants.Release(**grant);
+    (co_await parts_.grants.Release(**grant)).IgnoreError();  // what does not come back expires
     if (status.ok()) co_return progress.LastPiece();
     if (scope.stop.stop_requested()) co_return Cancelled();
     if (!progress.Move(status)) co_return status;
@@ -248,7 +248,7 @@ Task<absl::Status> Pipeline::Work(HeldGrant& grant, Progress& progress) const {
   const auto encoding = co_await Encode(grant, progress);
   if (!encoding.ok()) co_return encoding.status();
   const absl::Status status = co_await Generate(grant, encoding->get(), progress);
-  if (*encoding != nullptr) co_await (*encoding)->End();
+  if (*encoding != nullptr) (co_await (*encoding)->End()).IgnoreError();
   co_return status;
 }
 
@@ -267,7 +267,7 @@ Task<absl::StatusOr<std::unique_ptr<VisionEncoding>>> Pipeline::Encode(HeldGrant
   if (!encoding.ok()) co_return progress.Failed(*leg, encoding.status(), false);
   const absl::Status encoded = co_await (*encoding)->Encode(prepared.image_bytes);
   if (!encoded.ok()) {
-    co_await (*encoding)->End();
+    (co_await (*encoding)->End()).IgnoreError();
     co_return progress.Failed(*leg, encoded, (*encoding)->accepted());
   }
   grant.MarkActivated(admission::Role::kVision);

@@ -304,7 +304,7 @@ class Server::Impl {
 Server::Server(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Server::~Server() = default;
 
-absl::StatusOr<std::unique_ptr<Server>> Server::Start(Parts parts) {
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Parts& parts) {
   const std::string& listen = parts.config.http.listen;
   const absl::StatusOr<HostPort> address = SplitAddress(listen);
   if (!address.ok()) {

@@ -31,7 +31,7 @@ class Server {
     Duration ping_after = std::chrono::seconds(15);  // silence in a stream of events; for tests
   };
   // Serves on config.http.listen. INVALID_ARGUMENT, UNAVAILABLE when that cannot be bound.
-  static absl::StatusOr<std::unique_ptr<Server>> Start(Parts parts);
+  static absl::StatusOr<std::unique_ptr<Server>> Start(const Parts& parts);
   // Stop(0).
   ~Server();
   Server(const Server&) = delete;

@@ -112,7 +112,7 @@ Detached Api::Question(const Endpoint& endpoint, std::shared_ptr<http::Request> 
 }
 
 void Api::Generate(const Endpoint& endpoint, std::shared_ptr<http::Request> request, RequestRunner::Place place,
-                   std::shared_ptr<http::Exchange> exchange) {
+                   const std::shared_ptr<http::Exchange>& exchange) {
   auto call = std::make_shared<AnswerCall>(AnswerCall::Parts{parts_.models, parts_.host_budget, unknown_fields_},
                                            endpoint, std::move(request), exchange);
   RequestRunner::Arrival arrival;

@@ -47,7 +47,7 @@ class Api : public http::Handler {
   Detached Question(const Endpoint& endpoint, std::shared_ptr<http::Request> request, RequestRunner::Place place,
                     std::shared_ptr<http::Exchange> exchange);
   void Generate(const Endpoint& endpoint, std::shared_ptr<http::Request> request, RequestRunner::Place place,
-                std::shared_ptr<http::Exchange> exchange);
+                const std::shared_ptr<http::Exchange>& exchange);
 
   const Parts parts_;
   const int64_t started_;  // seconds since 1970

@@ -14,7 +14,7 @@ absl::Status Missing(const std::string& param) {
   return RequestError("missing_required_parameter", param, param + " is missing");
 }
 
-Json OrNull(const Json& body, const char* name, Json otherwise = nullptr) {
+Json OrNull(const Json& body, const char* name, const Json& otherwise = nullptr) {
   const Json* const member = Find(body, name);
   return member == nullptr ? otherwise : *member;
 }
