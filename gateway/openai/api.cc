@@ -74,7 +74,7 @@ void Api::Handle(const http::Route& route, std::shared_ptr<http::Request> reques
   const Endpoint& endpoint = *FindEndpoint(route.method, route.path);
   switch (endpoint.action) {
     case Action::kGenerate:
-      return Generate(endpoint, std::move(request), *std::move(place), std::move(exchange));
+      return Generate(endpoint, std::move(request), *std::move(place), exchange);
     case Action::kTokenize:
     case Action::kDetokenize:
     case Action::kPrice:
