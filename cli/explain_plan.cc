@@ -31,7 +31,7 @@ std::string ExplainDevice(const Plans& plans, const DevicePlans& device, const s
       if (lines.size() > 1 && plan.Bytes(line) == 0) continue;
       if (!text.empty()) text += "\n";
       if (device.ranks.size() > 1) text += absl::StrCat("rank ", plan.rank, " of ", device.ranks.size(), "\n");
-      text += memory::ExplainLine(plan, plans.card, request, line);
+      text += memory::ExplainLine(plan, plans.spec, request, line);
     }
   }
   return text;

@@ -60,7 +60,7 @@ class Cluster : public RunningService {
 
  private:
   absl::Status StartAll(ClusterConfig config, ProcessEnd& process) {
-    HEADROOM_ASSIGN_OR_RETURN(const model::ModelConfig model, model::LoadModelConfig(config.model.path));
+    HEADROOM_ASSIGN_OR_RETURN(const model::ModelSpec model, model::LoadServedModel(config.model.path));
     const bool has_vision = model.vision.has_value();
     HEADROOM_ASSIGN_OR_RETURN(const memory::HostFit host,
                               memory::FitHostMemory({.gateway = true,

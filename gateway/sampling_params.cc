@@ -46,7 +46,7 @@ absl::Status CheckTokenId(const char* field, int32_t id, int64_t vocab_size) {
       absl::StrCat(field, ": id ", id, " is not in the vocabulary; it must be in [0, ", vocab_size - 1, "]"));
 }
 
-absl::StatusOr<v1::TokenSampling> ResolveSampling(const v1::Sampling& asked, const model::ModelConfig& model) {
+absl::StatusOr<v1::TokenSampling> ResolveSampling(const v1::Sampling& asked, const model::ModelSpec& model) {
   const model::GenerationDefaults& defaults = model.generation;
   v1::TokenSampling sampling;
   HEADROOM_RETURN_IF_ERROR(AddPenalties(asked, model.llm.vocab_size, &sampling));

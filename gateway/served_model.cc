@@ -16,7 +16,7 @@ namespace {
 
 // What ends an answer: the model's own stops, what its template and tokenizer say, and the end of text that Qwen-like
 // vocabularies have.
-std::vector<int32_t> StopIds(const model::ModelConfig& config, const model::Tokenizer& tokenizer,
+std::vector<int32_t> StopIds(const model::ModelSpec& config, const model::Tokenizer& tokenizer,
                              const model::PromptBuilder& prompts) {
   std::vector<int32_t> ids = prompts.AnswerEnds();
   for (int64_t id : config.llm.eos_token_ids) ids.push_back(static_cast<int32_t>(id));
@@ -77,7 +77,7 @@ absl::Status ServedModel::CheckHasRow(int32_t id) const {
 absl::StatusOr<std::unique_ptr<ServedModel>> ServedModel::Load(const std::string& directory,
                                                                const std::string& chat_template) {
   auto model = std::make_unique<ServedModel>();
-  HEADROOM_ASSIGN_OR_RETURN(model->config, model::LoadModelConfig(directory));
+  HEADROOM_ASSIGN_OR_RETURN(model->config, model::LoadServedModel(directory));
   HEADROOM_ASSIGN_OR_RETURN(const model::Checkpoint checkpoint, model::Checkpoint::Open(directory));
   HEADROOM_ASSIGN_OR_RETURN(model->fingerprint, model::ModelFingerprint(directory, checkpoint, chat_template));
   HEADROOM_ASSIGN_OR_RETURN(model->tokenizer, model::Tokenizer::FromDirectory(directory));

@@ -8,7 +8,7 @@
 
 #include "common/status.h"
 #include "gateway/answer_syntax.h"
-#include "model/config.h"
+#include "model/spec.h"
 #include "model/text/prompt.h"
 #include "model/text/tokenizer.h"
 
@@ -27,7 +27,7 @@ class ServedModel {
 
   std::string name;  // last part of the directory
   std::string fingerprint;
-  model::ModelConfig config;
+  model::ModelSpec config;
   std::unique_ptr<model::Tokenizer> tokenizer;
   std::unique_ptr<model::PromptBuilder> prompts;
   std::vector<int32_t> stop_ids;

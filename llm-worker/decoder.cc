@@ -11,17 +11,17 @@ namespace {
 using runtime::LinearSpec;
 using runtime::Matrix;
 
-int64_t QueryWidth(const model::DecoderConfig& config) { return config.heads * config.head_dim; }
-int64_t KeyWidth(const model::DecoderConfig& config) { return config.kv_heads * config.head_dim; }
-int64_t QkvWidth(const model::DecoderConfig& config) { return QueryWidth(config) + 2 * KeyWidth(config); }
+int64_t QueryWidth(const model::DecoderSpec& config) { return config.heads * config.head_dim; }
+int64_t KeyWidth(const model::DecoderSpec& config) { return config.kv_heads * config.head_dim; }
+int64_t QkvWidth(const model::DecoderSpec& config) { return QueryWidth(config) + 2 * KeyWidth(config); }
 
-float ScoreScale(const model::DecoderConfig& config) {
+float ScoreScale(const model::DecoderSpec& config) {
   const auto turned = static_cast<float>(config.rope.scaling.attention_factor);
   return turned * turned / std::sqrt(static_cast<float>(config.head_dim));
 }
 
 // Every product of a step.
-std::vector<LinearSpec> LinearSpecs(const model::DecoderConfig& c, DType compute, int64_t tokens, int64_t logit_rows) {
+std::vector<LinearSpec> LinearSpecs(const model::DecoderSpec& c, DType compute, int64_t tokens, int64_t logit_rows) {
   LinearSpec qkv = {.n = QkvWidth(c), .k = c.hidden_size, .dtype = compute, .rows_max = tokens, .bias = c.qkv_bias};
   LinearSpec o = {.n = c.hidden_size,
                   .k = QueryWidth(c),
@@ -38,7 +38,7 @@ std::vector<LinearSpec> LinearSpecs(const model::DecoderConfig& c, DType compute
 
 }  // namespace
 
-absl::StatusOr<runtime::LinearNeeds> DecoderLinearNeeds(runtime::KernelSizes& sizes, const model::ModelConfig& config,
+absl::StatusOr<runtime::LinearNeeds> DecoderLinearNeeds(runtime::KernelSizes& sizes, const model::ModelSpec& config,
                                                         DType compute, int64_t tokens, int64_t logit_rows) {
   runtime::LinearNeeds needs;
   for (const LinearSpec& product : LinearSpecs(config.llm, compute, tokens, logit_rows)) {
@@ -49,7 +49,7 @@ absl::StatusOr<runtime::LinearNeeds> DecoderLinearNeeds(runtime::KernelSizes& si
   return needs;
 }
 
-void AddDecoderNeeds(runtime::KernelSizes& sizes, const model::ModelConfig& config, DType compute,
+void AddDecoderNeeds(runtime::KernelSizes& sizes, const model::ModelSpec& config, DType compute,
                      memory::KernelNeeds& needs) {
   needs.rows = [&sizes](int64_t rows) { return sizes.LinearRows(rows); };
   needs.llm_linear_scratch = [&sizes, config, compute](int64_t tokens, int64_t sequences) -> absl::StatusOr<int64_t> {
@@ -65,7 +65,7 @@ void AddDecoderNeeds(runtime::KernelSizes& sizes, const model::ModelConfig& conf
   };
 }
 
-Decoder::Decoder(runtime::Device& device, const model::ModelConfig& config, const memory::Plan& plan)
+Decoder::Decoder(runtime::Device& device, const model::ModelSpec& config, const memory::Plan& plan)
     : device_(device),
       config_(config.llm),
       weights_(plan.weights),
@@ -74,7 +74,7 @@ Decoder::Decoder(runtime::Device& device, const model::ModelConfig& config, cons
       kv_blocks_(plan.kv_blocks),
       inputs_(config.llm, plan.llm_step, plan.kv, plan.kv_blocks) {}
 
-absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Create(runtime::Device& device, const model::ModelConfig& config,
+absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Create(runtime::Device& device, const model::ModelSpec& config,
                                                          const memory::Plan& plan, memory::Arena& arena) {
   if (!plan.roles.llm) return absl::InvalidArgumentError("the plan of this device has no llm role");
   std::unique_ptr<Decoder> decoder(new Decoder(device, config, plan));

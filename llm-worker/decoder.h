@@ -22,7 +22,7 @@
 #include "memory/arena.h"
 #include "memory/plan.h"
 #include "model/checkpoint.h"
-#include "model/config.h"
+#include "model/spec.h"
 #include "runtime/device.h"
 #include "runtime/kernel_sizes.h"
 #include "runtime/matrix.h"
@@ -37,7 +37,7 @@ class Decoder {
  public:
   // Takes weights, KV pool and workspace from the arena as the plan says, and builds every product. `device` and
   // `arena` must outlive the decoder. INVALID_ARGUMENT when the plan has no llm role.
-  static absl::StatusOr<std::unique_ptr<Decoder>> Create(runtime::Device& device, const model::ModelConfig& config,
+  static absl::StatusOr<std::unique_ptr<Decoder>> Create(runtime::Device& device, const model::ModelSpec& config,
                                                          const memory::Plan& plan, memory::Arena& arena);
 
   // Streams the weights in. `progress` counts over both parts; may be empty.
@@ -73,7 +73,7 @@ class Decoder {
     runtime::ConstMatrix down;
   };
 
-  Decoder(runtime::Device& device, const model::ModelConfig& config, const memory::Plan& plan);
+  Decoder(runtime::Device& device, const model::ModelSpec& config, const memory::Plan& plan);
   absl::Status TakeMemory(memory::Arena& arena, const memory::Plan& plan);
   void NameWeights();
   void Embed(runtime::Step& step, const StepBatch& batch);
@@ -87,7 +87,7 @@ class Decoder {
   runtime::DeviceSpan LinearScratch() const;
 
   runtime::Device& device_;
-  const model::DecoderConfig config_;
+  const model::DecoderSpec config_;
   const memory::WeightLayout weights_;
   const memory::LlmStepLayout layout_;
   const memory::KvLayout kv_;
@@ -103,11 +103,11 @@ class Decoder {
 
 // What the decoder's products need in a step of at most so many tokens and rows of logits: the largest scratch, and
 // what libraries keep for all of them. Builds nothing.
-absl::StatusOr<runtime::LinearNeeds> DecoderLinearNeeds(runtime::KernelSizes& sizes, const model::ModelConfig& config,
+absl::StatusOr<runtime::LinearNeeds> DecoderLinearNeeds(runtime::KernelSizes& sizes, const model::ModelSpec& config,
                                                         DType compute, int64_t tokens, int64_t logit_rows);
 
 // Fills in what MakePlan must know about the decoder (needs.llm_…, needs.rows). `sizes` must outlive the needs.
-void AddDecoderNeeds(runtime::KernelSizes& sizes, const model::ModelConfig& config, DType compute,
+void AddDecoderNeeds(runtime::KernelSizes& sizes, const model::ModelSpec& config, DType compute,
                      memory::KernelNeeds& needs);
 
 }  // namespace headroom::llm_worker

@@ -23,7 +23,7 @@ constexpr int64_t kStepTokens = 96;
 constexpr int64_t kModelLen = 256;
 
 struct TestModel {
-  model::ModelConfig config;
+  model::ModelSpec config;
   std::unique_ptr<runtime::Device> device;
   memory::Plan plan;
   std::unique_ptr<memory::Ledger> ledger;
@@ -34,7 +34,7 @@ struct TestModel {
 absl::StatusOr<TestModel> Load(const std::string& name, DType compute) {
   const std::string directory = SourceDir() + "/tests/golden/" + name;
   TestModel m;
-  HEADROOM_ASSIGN_OR_RETURN(m.config, model::LoadModelConfig(directory));
+  HEADROOM_ASSIGN_OR_RETURN(m.config, model::LoadServedModel(directory));
   HEADROOM_ASSIGN_OR_RETURN(const model::Checkpoint checkpoint, model::Checkpoint::Open(directory));
   HEADROOM_ASSIGN_OR_RETURN(m.device, runtime::CreateTestDevice({}));
   memory::PlanRequest request;
@@ -71,7 +71,7 @@ struct Script {
   }
 };
 
-Script RandomScript(std::mt19937& random, const model::DecoderConfig& config, int64_t tokens, bool with_embeddings) {
+Script RandomScript(std::mt19937& random, const model::DecoderSpec& config, int64_t tokens, bool with_embeddings) {
   Script script{.ids = {}, .embeddings = {}, .hidden = config.hidden_size};
   for (int64_t i = 0; i < tokens; ++i) script.ids.push_back(static_cast<int32_t>(random() % config.vocab_size));
   if (with_embeddings && tokens > 8) {

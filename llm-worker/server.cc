@@ -5,7 +5,7 @@
 #include "admission/price.h"
 #include "common/log.h"
 #include "model/text/tokenizer.h"
-#include "model/weights.h"
+#include "model/tensor_spec.h"
 
 namespace headroom::llm_worker {
 namespace {
@@ -73,7 +73,7 @@ absl::StatusOr<std::vector<uint32_t>> Vocabulary(const std::string& directory, i
 
 LlmService::Options ServiceOptions(const ClusterConfig& config, const worker::WorkerDevice& device) {
   const memory::Plan& plan = device.plan();
-  const model::ModelConfig& model = device.model();
+  const model::ModelSpec& model = device.model();
   LlmService::Options options;
   options.limits = {.vocab_size = model.llm.vocab_size, .max_model_len = plan.knobs.max_model_len};
   options.block_size = plan.knobs.block_size;

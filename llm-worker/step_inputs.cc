@@ -8,7 +8,7 @@
 
 namespace headroom::llm_worker {
 
-StepInputs::StepInputs(const model::DecoderConfig& config, const memory::LlmStepLayout& layout,
+StepInputs::StepInputs(const model::DecoderSpec& config, const memory::LlmStepLayout& layout,
                        const memory::KvLayout& kv, int64_t kv_blocks)
     : config_(config),
       layout_(layout),

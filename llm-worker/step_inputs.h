@@ -11,7 +11,7 @@
 #include "llm-worker/step_batch.h"
 #include "memory/kv_layout.h"
 #include "memory/step_layout.h"
-#include "model/config.h"
+#include "model/spec.h"
 
 namespace headroom::llm_worker {
 
@@ -19,7 +19,7 @@ namespace headroom::llm_worker {
 class StepInputs {
  public:
   // All host memory that a step needs is taken here.
-  StepInputs(const model::DecoderConfig& config, const memory::LlmStepLayout& layout, const memory::KvLayout& kv,
+  StepInputs(const model::DecoderSpec& config, const memory::LlmStepLayout& layout, const memory::KvLayout& kv,
              int64_t kv_blocks);
 
   // INVALID_ARGUMENT when the batch does not fit the limits of the plan or contradicts itself.
@@ -37,7 +37,7 @@ class StepInputs {
   template <typename T>
   std::span<T> Array(const memory::StepBuffer& buffer, size_t count);
 
-  const model::DecoderConfig config_;
+  const model::DecoderSpec config_;
   const memory::LlmStepLayout layout_;
   const memory::KvLayout kv_;
   const runtime::KvView pool_;  // its sizes alone, to check against

@@ -105,35 +105,49 @@ std::string WithoutNumbers(const std::string& name) {
   return text;
 }
 
-Term Weight(const model::CardTensor& tensor, const model::WeightFormat& format, DType compute) {
-  using Kind = model::WeightFormat::Kind;
+// Of a quantized matrix: rows of whole bytes, 16 bits a scale, zero points as wide as elements.
+Term Quantized(const model::TensorSpec& tensor, const model::WeightFormat& format, DType compute) {
+  const int64_t bits = ElementBits(format, compute), rows = tensor.rows, cols = tensor.cols;
+  const auto tiles = [](int64_t size, int64_t shared) {
+    return shared == 0 ? std::string("1") : shared == 1 ? absl::StrCat(size) : absl::StrCat("ceil(", size, " / ", shared, ")");
+  };
+  const std::string scales = tiles(rows, format.scale_rows) + " × " + tiles(cols, format.scale_cols);
+  Term term{.name = tensor.name, .symbols = "align(rows × columns/8 × bits + scales × 2", .numbers = {}};
+  term.numbers = absl::StrCat("align(", rows, " × ceil(", cols, " × ", bits, " / 8) + ", scales, " × 2");
+  if (format.zero_points) {
+    term.symbols += " + zero points";
+    absl::StrAppend(&term.numbers, " + ceil(", scales, " × ", bits, " / 8)");
+  }
+  term.symbols += ")";
+  term.numbers += ")";
+  return term;
+}
+
+Term Weight(const model::TensorSpec& tensor, const model::WeightFormat& format, DType compute) {
   const int64_t rows = tensor.rows, cols = tensor.cols;
   Term term{.name = tensor.name, .symbols = {}, .numbers = {}};
-  const std::string count = tensor.count == 1 ? "" : absl::StrCat(tensor.count, " × ");
-  const std::string all = tensor.count == 1 ? "" : "count × ";
-  if (format.kind == Kind::kFp8 || format.kind == Kind::kInt8) {
-    term.symbols = absl::StrCat(all, "align(rows × (columns + scale))");
-    term.numbers = absl::StrCat(count, "align(", rows, " × (", cols, " + 2))");
-  } else if (format.kind == Kind::kInt4) {
-    term.symbols = absl::StrCat(all, "align(rows × (columns/2 + scales))");
-    term.numbers =
-        absl::StrCat(count, "align(", rows, " × (ceil(", cols, " / 2) + ceil(", cols, " / ", format.group, ") × 2))");
+  if (format.quantized()) {
+    term = Quantized(tensor, format, compute);
   } else {
-    const DType type = format.kind == Kind::kF32 ? DType::kF32 : compute;
-    term.symbols = absl::StrCat(all, "align(rows × columns × ", DTypeName(type), ")");
-    term.numbers = absl::StrCat(count, "align(", rows, " × ", cols, " × ", SizeOf(type), ")");
+    const DType type = format.kind == model::WeightFormat::Kind::kF32 ? DType::kF32 : compute;
+    term.symbols = absl::StrCat("align(rows × columns × ", DTypeName(type), ")");
+    term.numbers = absl::StrCat("align(", rows, " × ", cols, " × ", SizeOf(type), ")");
+  }
+  if (tensor.count != 1) {
+    term.symbols = "count × " + term.symbols;
+    term.numbers = absl::StrCat(tensor.count, " × ", term.numbers);
   }
   term.bytes = tensor.count * AlignUp(model::MatrixBytes(format, rows, cols, compute));
   return term;
 }
 
-std::string ExplainWeights(const Plan& plan, const model::ModelCard& card, const PlanRequest& request,
+std::string ExplainWeights(const Plan& plan, const model::ModelSpec& spec, const PlanRequest& request,
                            model::WeightPart part) {
   // Equal matrices of different layers become one term.
-  std::vector<std::pair<model::CardTensor, model::WeightFormat>> merged;
-  for (const model::CardTensor& whole : card.tensors) {
+  std::vector<std::pair<model::TensorSpec, model::WeightFormat>> merged;
+  for (const model::TensorSpec& whole : spec.tensors) {
     if (whole.part != part) continue;
-    model::CardTensor tensor = RankTensor(card, whole, plan.tensor_parallel_size);
+    model::TensorSpec tensor = RankTensor(spec, whole, plan.tensor_parallel_size);
     const auto& quantization = request.knobs.quantization;
     const bool quantized = quantization && tensor.linear && tensor.format.kind == model::WeightFormat::Kind::kCompute;
     const model::WeightFormat format = quantized ? *quantization : tensor.format;
@@ -245,7 +259,7 @@ std::string ExplainHeadroom(const Plan& plan) {
   return "  = device - every other line\n" + Result(numbers, plan.Bytes(Component::kHeadroom));
 }
 
-std::string ExplainOutside(const Plan& plan, const model::ModelCard& card, const PlanRequest& request,
+std::string ExplainOutside(const Plan& plan, const model::ModelSpec& spec, const PlanRequest& request,
                            Component component) {
   const DeviceSpec& device = request.device;
   const int64_t bytes = plan.Bytes(component);
@@ -262,7 +276,7 @@ std::string ExplainOutside(const Plan& plan, const model::ModelCard& card, const
   if (component == Component::kCommunication) {
     std::vector<Term> terms = {Given("of the kernels", request.kernels.communication_bytes)};
     if (ranks) {
-      const int64_t hidden = RankDecoder(card, plan.tensor_parallel_size).hidden, rows = plan.llm_step.token_rows;
+      const int64_t hidden = RankDecoder(spec, plan.tensor_parallel_size).hidden, rows = plan.llm_step.token_rows;
       terms.push_back({"sums across ranks, in and out", "2 × token rows × hidden × fp32",
                        absl::StrCat("2 × ", rows, " × ", hidden, " × 4"), 2 * rows * hidden * 4});
     }
@@ -290,21 +304,21 @@ std::optional<Component> FindComponent(const std::string& name) {
   return std::nullopt;
 }
 
-std::string ExplainLine(const Plan& plan, const model::ModelCard& card, const PlanRequest& request,
+std::string ExplainLine(const Plan& plan, const model::ModelSpec& spec, const PlanRequest& request,
                         Component component) {
   const std::string title = Title(plan, component);
   const bool outside = component == Component::kLibraries || component == Component::kCommunication ||
                        component == Component::kContextFloor || component == Component::kOtherProcesses;
-  if (outside) return title + ExplainOutside(plan, card, request, component);
+  if (outside) return title + ExplainOutside(plan, spec, request, component);
   if (component == Component::kHeadroom) return title + ExplainHeadroom(plan);
   if (component == Component::kAlignment) return title + ExplainAlignment(plan);
   if (plan.Bytes(component) == 0) return title + "  this device does nothing that needs it\n" + Result("0", 0);
   for (int i = 0; i < model::kWeightParts; ++i) {
     const auto part = static_cast<model::WeightPart>(i);
-    if (WeightComponent(part) == component) return title + ExplainWeights(plan, card, request, part);
+    if (WeightComponent(part) == component) return title + ExplainWeights(plan, spec, request, part);
   }
   if (component == Component::kKvPool) return title + ExplainKvPool(plan, request);
-  if (component == Component::kEmbeddingStore) return title + ExplainStore(plan, *card.encoder);
+  if (component == Component::kEmbeddingStore) return title + ExplainStore(plan, *spec.encoder);
   if (component == Component::kVisionWorkspace) return title + ExplainStep(plan.vision_step.buffers);
   return title + ExplainStep(plan.llm_step.buffers);
 }

@@ -140,14 +140,14 @@ int64_t Evaluated(const std::string& text, int* equations) {
   return result;
 }
 
-model::ModelCard Golden(const std::string& name) {
-  auto config = model::LoadModelConfig(SourceDir() + "/tests/golden/" + name);
+model::ModelSpec Golden(const std::string& name) {
+  auto config = model::LoadServedModel(SourceDir() + "/tests/golden/" + name);
   EXPECT_TRUE(config.ok()) << config.status();
   return model::CardOf(*config);
 }
 
-model::ModelCard Published() {
-  auto config = model::ParseModelConfig(
+model::ModelSpec Published() {
+  auto config = model::ParseModelSpec(
       {.config = R"({"architectures": ["MiniCPMV"], "version": 2.6, "hidden_size": 3584, "intermediate_size": 18944,
       "num_hidden_layers": 28, "num_attention_heads": 28, "num_key_value_heads": 4, "vocab_size": 151666,
       "max_position_embeddings": 32768, "rope_theta": 1000000.0, "drop_vision_last_layer": false})",
@@ -158,8 +158,8 @@ model::ModelCard Published() {
 }
 
 // A latent cache, experts, and a tower with a merger: nothing that the engine serves.
-model::ModelCard Strange() {
-  model::ModelCard card;
+model::ModelSpec Strange() {
+  model::ModelSpec card;
   card.family = card.architecture = "Strange";
   card.kv = {.layers = 7, .vectors = 1, .heads = 1, .head_dim = 576};
   card.decoder = {.hidden = 512,
@@ -199,7 +199,7 @@ model::ModelCard Strange() {
 
 int64_t RowsBy64(int64_t rows) { return (rows + 63) / 64 * 64; }
 
-void ExpectExplained(const model::ModelCard& card, const PlanRequest& request, const std::string& trace) {
+void ExpectExplained(const model::ModelSpec& card, const PlanRequest& request, const std::string& trace) {
   SCOPED_TRACE(trace);
   const auto plans = MakeRankPlans(card, request);
   ASSERT_TRUE(plans.ok()) << plans.status();
@@ -275,7 +275,7 @@ TEST(Explain, RandomKnobsAddUp) {
   const auto draw = [&random](int64_t low, int64_t high) {
     return std::uniform_int_distribution<int64_t>(low, high)(random);
   };
-  const model::ModelCard card = Golden("minicpmv");
+  const model::ModelSpec card = Golden("minicpmv");
   int fitted = 0;
   for (int i = 0; i < 200 && !testing::Test::HasFailure(); ++i) {
     PlanRequest request = RequestOf(draw(64, 2048) * kMiB + draw(0, 5000));

@@ -22,8 +22,8 @@ namespace {
 
 std::string Golden(const std::string& name) { return SourceDir() + "/tests/golden/" + name; }
 
-model::ModelConfig GoldenConfig(const std::string& name) {
-  auto config = model::LoadModelConfig(Golden(name));
+model::ModelSpec GoldenConfig(const std::string& name) {
+  auto config = model::LoadServedModel(Golden(name));
   EXPECT_TRUE(config.ok()) << config.status();
   return *std::move(config);
 }
@@ -113,7 +113,7 @@ void ExpectListed(const StepBuffers& step, const std::vector<StepBuffer>& same_p
 }
 
 TEST(VisionStepLayout, RegionsOfOnePhaseAreDisjoint) {
-  const model::ModelConfig config = GoldenConfig("minicpmv");
+  const model::ModelSpec config = GoldenConfig("minicpmv");
   for (const DType compute : {DType::kF32, DType::kBF16}) {
     const auto layout = VisionStepLayout::Make(*model::CardOf(config).encoder, {.patches = 1037,
                                                                                 .pieces = 3,
@@ -150,7 +150,7 @@ TEST(VisionStepLayout, RegionsOfOnePhaseAreDisjoint) {
 }
 
 TEST(LlmStepLayout, RegionsOfOnePhaseAreDisjoint) {
-  const model::ModelConfig config = GoldenConfig("llama");
+  const model::ModelSpec config = GoldenConfig("llama");
   const auto layout = LlmStepLayout::Make(model::CardOf(config).decoder, {.tokens = 100,
                                                                           .sequences = 7,
                                                                           .blocks_per_sequence = 33,
@@ -225,7 +225,7 @@ TEST(StepLayouts, RefuseAbsurdLimits) {
 
 TEST(WeightLayout, LoadsTheGoldenCheckpoints) {
   for (const char* name : {"minicpmv", "qwen2", "llama"}) {
-    const model::ModelConfig config = GoldenConfig(name);
+    const model::ModelSpec config = GoldenConfig(name);
     const auto checkpoint = model::Checkpoint::Open(Golden(name));
     ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
     for (const DType compute : {DType::kF32, DType::kBF16}) {
@@ -248,13 +248,13 @@ TEST(WeightLayout, LoadsTheGoldenCheckpoints) {
         ASSERT_TRUE(device.Read(reserved->data, memory).ok());
         device.Release(*reserved);
         EXPECT_LE(progress, layout->Bytes(part));
-        for (const model::HeldTensor& held : model::HeldTensors(config)) {
+        for (const model::TensorSpec& held : model::HeldTensors(config)) {
           if (held.part != part) continue;
           const WeightRegion& region = (*layout)[held.name];
           EXPECT_EQ(region.dtype, held.full_precision ? DType::kF32 : compute) << held.name;
           ASSERT_LE(region.offset + region.bytes, layout->Bytes(part)) << held.name;
           int64_t next = region.offset;
-          for (const model::ExpectedTensor& source : held.sources) {
+          for (const model::TensorSource& source : held.sources) {
             const int64_t bytes = checkpoint->Find(source.name)->elements * SizeOf(region.dtype);
             std::vector<std::byte> direct(bytes);
             ASSERT_TRUE(model::testing::ReadTensor(*checkpoint, source.name, region.dtype, direct).ok());
@@ -278,11 +278,11 @@ TEST(WeightLayout, LoadsTheGoldenCheckpoints) {
 class BigEmbeddings : public ::testing::Test {
  protected:
   BigEmbeddings() {
-    std::string text = model::testing::SmallConfig(model::Architecture::kQwen2);
+    std::string text = model::testing::SmallConfig("Qwen2ForCausalLM");
     const size_t at = text.find(':', text.find("\"vocab_size\"")) + 1;
     text.replace(at, text.find_first_of(",}\n", at) - at, " 80000");
     model::testing::WriteRandomModel(directory_, text);
-    const auto config = model::LoadModelConfig(directory_.path());
+    const auto config = model::LoadServedModel(directory_.path());
     HEADROOM_CHECK(config.ok()) << config.status().ToString();
     layout_ = *WeightLayout::Make(*config, DType::kBF16, config->llm.max_position_embeddings);
     checkpoint_ = *model::Checkpoint::Open(directory_.path());
@@ -340,7 +340,7 @@ TEST_F(BigEmbeddings, FileThatEndsEarlierThanItSaidIsAnError) {
 
 // Long RoPE has other rates for servers of longer sequences than its first context.
 TEST(WeightLayout, RotaryRatesFollowTheLongestSequenceServed) {
-  model::ModelConfig config = GoldenConfig("llama");
+  model::ModelSpec config = GoldenConfig("llama");
   const auto pairs = static_cast<size_t>(config.llm.head_dim / 2);
   config.llm.rope.scaling = {.type = model::RopeScaling::Type::kLongRope,
                              .original_positions = 512,

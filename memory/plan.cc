@@ -57,7 +57,7 @@ absl::StatusOr<int64_t> Largest(int64_t low, int64_t high, Predicate holds) {
 
 class Solver {
  public:
-  explicit Solver(const PlanBasis& basis) : basis_(basis), card_(basis.card), asked_(basis.request.knobs) {}
+  explicit Solver(const PlanBasis& basis) : basis_(basis), spec_(basis.spec), asked_(basis.request.knobs) {}
 
   // A sizing that fits, or FAILED_PRECONDITION.
   absl::StatusOr<Sizing> Solve() {
@@ -79,16 +79,16 @@ class Solver {
     knobs.gpu_memory_utilization = asked_.gpu_memory_utilization.value_or(1);
     knobs.block_size = basis_.kv.block_size();
     knobs.kv_cache_dtype = basis_.kv.dtype();
-    knobs.max_model_len = asked_.max_model_len.value_or(card_.max_position_embeddings);
+    knobs.max_model_len = asked_.max_model_len.value_or(spec_.llm.max_position_embeddings);
     knobs.max_num_seqs = asked_.max_num_seqs.value_or(1);
-    if (card_.encoder) {
-      knobs.embedding_store_pieces = asked_.embedding_store_pieces.value_or(kImagesInStore * card_.encoder->pieces_max);
+    if (spec_.encoder) {
+      knobs.embedding_store_pieces = asked_.embedding_store_pieces.value_or(kImagesInStore * spec_.encoder->pieces_max);
     }
     std::vector<ResolvedKnobs> starts;
     const auto add = [&](int64_t pieces, int64_t tokens) {
-      if (card_.encoder) {
-        knobs.max_patches_per_step = asked_.max_patches_per_step.value_or(PatchesFor(*card_.encoder, pieces));
-        knobs.max_pieces_per_step = PiecesFor(*card_.encoder, knobs.max_patches_per_step);
+      if (spec_.encoder) {
+        knobs.max_patches_per_step = asked_.max_patches_per_step.value_or(PatchesFor(*spec_.encoder, pieces));
+        knobs.max_pieces_per_step = PiecesFor(*spec_.encoder, knobs.max_patches_per_step);
       }
       knobs.max_num_batched_tokens = asked_.max_num_batched_tokens.value_or(std::max(tokens, knobs.max_num_seqs));
       starts.push_back(knobs);
@@ -114,7 +114,7 @@ class Solver {
 
   absl::StatusOr<Sizing> WithShorterSequences(ResolvedKnobs knobs) const {
     if (asked_.max_model_len || !basis_.reads) return Size(basis_, knobs);
-    const int64_t longest = card_.max_position_embeddings;
+    const int64_t longest = spec_.llm.max_position_embeddings;
     const int64_t shortest = std::min(kModelLenChosenMin, longest);
     for (int64_t sequences = kSequencesWhenTight; sequences >= 1; sequences /= 2) {
       knobs.max_num_seqs = asked_.max_num_seqs.value_or(std::min(sequences, knobs.max_num_batched_tokens));
@@ -136,7 +136,7 @@ class Solver {
   }
 
   Sizing Noted(const Sizing& sizing) {
-    const int64_t own_length = card_.max_position_embeddings;
+    const int64_t own_length = spec_.llm.max_position_embeddings;
     if (basis_.reads && !asked_.max_model_len && sizing.knobs.max_model_len < own_length) {
       notes_.push_back(absl::StrCat("max_model_len reduced from the model's ", own_length, " to ",
                                     sizing.knobs.max_model_len, ", so that ", asked_.min_full_length_seqs,
@@ -146,7 +146,7 @@ class Solver {
       notes_.push_back(absl::StrCat("max_num_batched_tokens reduced from ", kStepTokensDefault, " to ",
                                     sizing.knobs.max_num_batched_tokens, " to make room"));
     }
-    const int64_t patches = basis_.sees ? PatchesFor(*card_.encoder, kPiecesDefault) : 0;
+    const int64_t patches = basis_.sees ? PatchesFor(*spec_.encoder, kPiecesDefault) : 0;
     if (basis_.sees && !asked_.max_patches_per_step && sizing.knobs.max_patches_per_step < patches) {
       notes_.push_back(absl::StrCat("max_patches_per_step reduced from ", patches, " to ",
                                     sizing.knobs.max_patches_per_step, " to make room"));
@@ -211,7 +211,7 @@ class Solver {
       const auto largest = Largest(lowest, knobs.*choice.field - 1, [&](int64_t value) -> absl::StatusOr<bool> {
         ResolvedKnobs changed = knobs;
         changed.*choice.field = value;
-        if (card_.encoder) changed.max_pieces_per_step = PiecesFor(*card_.encoder, changed.max_patches_per_step);
+        if (spec_.encoder) changed.max_pieces_per_step = PiecesFor(*spec_.encoder, changed.max_patches_per_step);
         HEADROOM_ASSIGN_OR_RETURN(const Sizing sizing, Size(basis_, changed));
         return sizing.fits;
       });
@@ -221,20 +221,20 @@ class Solver {
   }
 
   const PlanBasis& basis_;
-  const model::ModelCard& card_;
+  const model::ModelSpec& spec_;
   const Knobs& asked_;
   std::vector<std::string> notes_;
 };
 
 std::string WeightDetail(const PlanBasis& basis, model::WeightPart part) {
   std::set<std::string> formats;
-  for (const model::CardTensor& tensor : basis.card.tensors) {
+  for (const model::TensorSpec& tensor : basis.spec.tensors) {
     if (tensor.part != part || tensor.format.kind == model::WeightFormat::Kind::kF32) continue;
     const auto& quantization = basis.request.knobs.quantization;
     const bool quantized = quantization && tensor.linear && tensor.format.kind == model::WeightFormat::Kind::kCompute;
     formats.insert(WeightFormatName(quantized ? *quantization : tensor.format, basis.request.compute));
   }
-  return absl::StrCat(model::ParameterCount(basis.card, part), " parameters in ", absl::StrJoin(formats, " and "),
+  return absl::StrCat(model::ParameterCount(basis.spec.tensors, part), " parameters in ", absl::StrJoin(formats, " and "),
                       basis.ranks > 1 && (part == model::WeightPart::kLlm || part == model::WeightPart::kHead)
                           ? absl::StrCat(", this rank's part of ", basis.ranks)
                           : "");
@@ -243,7 +243,7 @@ std::string WeightDetail(const PlanBasis& basis, model::WeightPart part) {
 // Why no worker of today can run it.
 std::vector<std::string> PlanOnly(const PlanBasis& basis) {
   std::vector<std::string> reasons;
-  if (!basis.card.served) reasons.push_back(basis.card.not_served);
+  for (const std::string& reason : WhyNotServed(basis.spec)) reasons.push_back(reason);
   if (basis.ranks > 1) reasons.push_back(absl::StrCat("tensor_parallel_size ", basis.ranks, " (the engine runs 1)"));
   if (basis.request.knobs.quantization) {
     reasons.push_back(WeightFormatName(*basis.request.knobs.quantization, basis.request.compute) +
@@ -281,7 +281,7 @@ absl::StatusOr<Plan> Assemble(const PlanBasis& basis, const Sizing& sizing) {
   plan.roles = request.roles;
   plan.compute = request.compute;
   plan.knobs = sizing.knobs;
-  plan.assumed = basis.card.assumed;
+  plan.assumed = basis.spec.assumed;
   plan.plan_only = PlanOnly(basis);
   plan.tensor_parallel_size = basis.ranks;
   plan.rank = request.rank;
@@ -307,7 +307,7 @@ absl::StatusOr<Plan> Assemble(const PlanBasis& basis, const Sizing& sizing) {
   plan.lines[static_cast<int>(Component::kHeadroom)].bytes = plan.device_bytes - total - padding;
   if (plan.plan_only.empty()) {
     HEADROOM_ASSIGN_OR_RETURN(plan.weights,
-                              WeightLayout::Make(*basis.card.served, request.compute, plan.knobs.max_model_len));
+                              WeightLayout::Make(basis.spec, request.compute, plan.knobs.max_model_len));
   }
   Describe(basis, plan);
   return plan;
@@ -315,17 +315,13 @@ absl::StatusOr<Plan> Assemble(const PlanBasis& basis, const Sizing& sizing) {
 
 }  // namespace
 
-absl::StatusOr<Plan> MakePlan(const model::ModelCard& card, const PlanRequest& request) {
-  HEADROOM_ASSIGN_OR_RETURN(const PlanBasis basis, MakeBasis(card, request));
+absl::StatusOr<Plan> MakePlan(const model::ModelSpec& spec, const PlanRequest& request) {
+  HEADROOM_ASSIGN_OR_RETURN(const PlanBasis basis, MakeBasis(spec, request));
   Solver solver(basis);
   HEADROOM_ASSIGN_OR_RETURN(const Sizing sizing, solver.Solve());
   HEADROOM_ASSIGN_OR_RETURN(Plan plan, Assemble(basis, sizing));
   plan.notes = solver.TakeNotes();
   return plan;
-}
-
-absl::StatusOr<Plan> MakePlan(const model::ModelConfig& config, const PlanRequest& request) {
-  return MakePlan(model::CardOf(config), request);
 }
 
 void Plan::Register(Ledger& ledger) const {

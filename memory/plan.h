@@ -20,8 +20,7 @@
 #include "memory/ledger.h"
 #include "memory/step_layout.h"
 #include "memory/weight_layout.h"
-#include "model/card.h"
-#include "model/config.h"
+#include "model/spec.h"
 
 namespace headroom::memory {
 
@@ -136,15 +135,14 @@ struct PlanRequest {
 
 // INVALID_ARGUMENT: a knob or device value out of range. FAILED_PRECONDITION: does not fit; the message names the line
 // that binds, the bytes needed and available, and what would fit.
-absl::StatusOr<Plan> MakePlan(const model::ModelCard& card, const PlanRequest& request);
-absl::StatusOr<Plan> MakePlan(const model::ModelConfig& config, const PlanRequest& request);
+absl::StatusOr<Plan> MakePlan(const model::ModelSpec& spec, const PlanRequest& request);
 
 // One plan for each rank, on equal devices: knobs and KV blocks are those of the rank with the least room.
-absl::StatusOr<std::vector<Plan>> MakeRankPlans(const model::ModelCard& card, const PlanRequest& request);
+absl::StatusOr<std::vector<Plan>> MakeRankPlans(const model::ModelSpec& spec, const PlanRequest& request);
 
 // How many sequences of a length would fit in full, for lengths from the model's own (or the asked one) down by halves
 // to 256: the other knobs as asked, or as small as the solver would make them. Lengths that no sequence fits are left
 // out.
-absl::StatusOr<std::vector<FrontierPoint>> PlanFrontier(const model::ModelCard& card, const PlanRequest& request);
+absl::StatusOr<std::vector<FrontierPoint>> PlanFrontier(const model::ModelSpec& spec, const PlanRequest& request);
 
 }  // namespace headroom::memory

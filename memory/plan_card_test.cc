@@ -19,8 +19,8 @@ using ::testing::Contains;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-model::ModelCard Published() {
-  const auto config = model::ParseModelConfig(
+model::ModelSpec Published() {
+  const auto config = model::ParseModelSpec(
       {.config = R"({"architectures": ["MiniCPMV"], "version": 2.6, "hidden_size": 3584, "intermediate_size": 18944,
       "num_hidden_layers": 28, "num_attention_heads": 28, "num_key_value_heads": 4, "vocab_size": 151666,
       "max_position_embeddings": 32768, "rope_theta": 1000000.0, "drop_vision_last_layer": false})",
@@ -44,7 +44,7 @@ int64_t Total(const Plan& plan) {
 
 TEST(PlanCard, WeightsAreThoseOfTheWorkersLayout) {
   for (const char* name : {"minicpmv", "qwen2", "llama"}) {
-    const auto config = model::LoadModelConfig(SourceDir() + "/tests/golden/" + name);
+    const auto config = model::LoadServedModel(SourceDir() + "/tests/golden/" + name);
     ASSERT_TRUE(config.ok()) << config.status();
     for (const DType compute : {DType::kF32, DType::kBF16}) {
       const auto layout = WeightLayout::Make(*config, compute, config->llm.max_position_embeddings);
@@ -141,7 +141,7 @@ TEST(PlanCard, RanksThatDoNotDivideAreNamed) {
 TEST(PlanCard, FrontierIsTrue) {
   PlanRequest request;
   request.device.memory_bytes = 18 * kGiB;
-  const model::ModelCard card = Published();
+  const model::ModelSpec card = Published();
   const auto frontier = PlanFrontier(card, request);
   ASSERT_TRUE(frontier.ok()) << frontier.status();
   ASSERT_GE(frontier->size(), 4u);
@@ -163,8 +163,8 @@ class RandomCards : public ::testing::Test {
   int64_t Pick(int64_t low, int64_t high) { return std::uniform_int_distribution<int64_t>(low, high)(random_); }
   bool Coin() { return random_() % 2 == 0; }
 
-  model::ModelCard RandomCard() {
-    model::ModelCard card;
+  model::ModelSpec RandomCard() {
+    model::ModelSpec card;
     card.architecture = "Random";
     const bool latent = Coin(), experts = Coin();
     const int64_t heads = int64_t{1} << Pick(0, 7), hidden = 64 * Pick(1, 64);
@@ -183,7 +183,7 @@ class RandomCards : public ::testing::Test {
         {WeightFormat::Kind::kCompute}, {WeightFormat::Kind::kFp8}, {WeightFormat::Kind::kInt4, 32}};
     for (const model::TensorSplit split : {model::TensorSplit::kWhole, model::TensorSplit::kRows,
                                            model::TensorSplit::kCols, model::TensorSplit::kExperts}) {
-      model::CardTensor tensor{
+      model::TensorSpec tensor{
           .name = "random", .count = 256 * Pick(1, 10), .rows = 256 * Pick(1, 20), .cols = 256 * Pick(1, 20)};
       tensor.format = formats[Pick(0, 2)];
       tensor.linear = Coin();
@@ -216,7 +216,7 @@ TEST_F(RandomCards, PlansAreSoundAndTheSolverMissesNothing) {
   SCOPED_TRACE(seed_);
   int fits = 0;
   for (int round = 0; round < 10'000; ++round) {
-    const model::ModelCard card = RandomCard();
+    const model::ModelSpec card = RandomCard();
     PlanRequest request;
     request.device.memory_bytes = int64_t{1} << Pick(28, 42);
     if (Coin()) request.knobs.tensor_parallel_size = int64_t{1} << Pick(0, 3);

@@ -33,7 +33,7 @@ void KeepBlocks(Plan& plan, int64_t blocks) {
 
 }  // namespace
 
-absl::StatusOr<std::vector<Plan>> MakeRankPlans(const model::ModelCard& card, const PlanRequest& request) {
+absl::StatusOr<std::vector<Plan>> MakeRankPlans(const model::ModelSpec& spec, const PlanRequest& request) {
   std::vector<Plan> plans;
   PlanRequest rank_request = request;
   const int64_t ranks = request.knobs.tensor_parallel_size.value_or(1);
@@ -41,7 +41,7 @@ absl::StatusOr<std::vector<Plan>> MakeRankPlans(const model::ModelCard& card, co
   for (int64_t rank = 0; rank < ranks; ++rank) {
     rank_request.rank = rank;
     rank_request.roles.vision = request.roles.vision && rank == 0;
-    HEADROOM_ASSIGN_OR_RETURN(Plan plan, MakePlan(card, rank_request));
+    HEADROOM_ASSIGN_OR_RETURN(Plan plan, MakePlan(spec, rank_request));
     // Rank 0 has every line that another has, so what it found fits on the others.
     if (rank == 0) rank_request.knobs = Fixed(request.knobs, plan);
     blocks = std::min(blocks, plan.kv_blocks);
@@ -51,15 +51,15 @@ absl::StatusOr<std::vector<Plan>> MakeRankPlans(const model::ModelCard& card, co
   return plans;
 }
 
-absl::StatusOr<std::vector<FrontierPoint>> PlanFrontier(const model::ModelCard& card, const PlanRequest& request) {
+absl::StatusOr<std::vector<FrontierPoint>> PlanFrontier(const model::ModelSpec& spec, const PlanRequest& request) {
   std::vector<FrontierPoint> points;
   if (!request.roles.llm) return points;
   PlanRequest changed = request;
   changed.knobs.min_full_length_seqs = 1;
-  const int64_t longest = request.knobs.max_model_len.value_or(card.max_position_embeddings);
+  const int64_t longest = request.knobs.max_model_len.value_or(spec.llm.max_position_embeddings);
   for (int64_t length = longest; length >= std::min(kLengthMin, longest); length /= 2) {
     changed.knobs.max_model_len = length;
-    const absl::StatusOr<Plan> plan = MakePlan(card, changed);
+    const absl::StatusOr<Plan> plan = MakePlan(spec, changed);
     if (absl::IsInvalidArgument(plan.status())) return plan.status();
     if (plan.ok()) points.push_back({length, plan->full_length_seqs});
     if (length == 1) break;

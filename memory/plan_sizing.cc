@@ -27,9 +27,9 @@ constexpr int64_t kStorePiecesMax = 1 << 20;
 constexpr int64_t kRanksMax = 1024;
 constexpr int64_t kQuantizationGroupMax = 1 << 16;
 
-absl::Status CheckKnobs(const model::ModelCard& card, const Knobs& knobs) {
+absl::Status CheckKnobs(const model::ModelSpec& spec, const Knobs& knobs) {
   HEADROOM_RETURN_IF_ERROR(CheckRange("max_num_seqs", knobs.max_num_seqs, 1, kSequencesMax));
-  HEADROOM_RETURN_IF_ERROR(CheckRange("max_model_len", knobs.max_model_len, 1, card.max_position_embeddings));
+  HEADROOM_RETURN_IF_ERROR(CheckRange("max_model_len", knobs.max_model_len, 1, spec.llm.max_position_embeddings));
   HEADROOM_RETURN_IF_ERROR(CheckRange("max_num_batched_tokens", knobs.max_num_batched_tokens, 1, kStepTokensMax));
   HEADROOM_RETURN_IF_ERROR(CheckRange("max_patches_per_step", knobs.max_patches_per_step, 1, kStepPatchesMax));
   HEADROOM_RETURN_IF_ERROR(CheckRange("embedding_store_pieces", knobs.embedding_store_pieces, 1, kStorePiecesMax));
@@ -39,7 +39,7 @@ absl::Status CheckKnobs(const model::ModelCard& card, const Knobs& knobs) {
     return absl::InvalidArgumentError(absl::StrCat("block_size: ", *knobs.block_size, " is not a power of two"));
   }
   HEADROOM_RETURN_IF_ERROR(CheckRange("tensor_parallel_size", knobs.tensor_parallel_size, 1, kRanksMax));
-  HEADROOM_RETURN_IF_ERROR(CheckRanks(card, knobs.tensor_parallel_size.value_or(1)));
+  HEADROOM_RETURN_IF_ERROR(CheckRanks(spec, knobs.tensor_parallel_size.value_or(1)));
   if (knobs.quantization && knobs.quantization->kind == model::WeightFormat::Kind::kInt4) {
     HEADROOM_RETURN_IF_ERROR(CheckRange("quantization: group", knobs.quantization->group, 1, kQuantizationGroupMax));
   }
@@ -94,7 +94,7 @@ absl::Status SizeVision(const PlanBasis& basis, Sizing& sizing) {
   HEADROOM_ASSIGN_OR_RETURN(limits.linear_scratch_bytes, kernels.vision_linear_scratch(limits.patches, limits.pieces));
   HEADROOM_ASSIGN_OR_RETURN(limits.attention_scratch_bytes,
                             kernels.vision_attention_scratch(limits.patches, limits.pieces));
-  HEADROOM_ASSIGN_OR_RETURN(sizing.vision_step, VisionStepLayout::Make(*basis.card.encoder, limits));
+  HEADROOM_ASSIGN_OR_RETURN(sizing.vision_step, VisionStepLayout::Make(*basis.spec.encoder, limits));
   sizing.bytes[static_cast<int>(Component::kVisionWorkspace)] = sizing.vision_step.buffers.bytes;
   HEADROOM_ASSIGN_OR_RETURN(const int64_t library, kernels.vision_library(limits.patches, limits.pieces));
   sizing.bytes[static_cast<int>(Component::kLibraries)] += library;
@@ -132,9 +132,9 @@ int64_t UsableBytes(int64_t memory, double utilization) {
 
 }  // namespace
 
-absl::StatusOr<PlanBasis> MakeBasis(const model::ModelCard& card, const PlanRequest& request) {
+absl::StatusOr<PlanBasis> MakeBasis(const model::ModelSpec& spec, const PlanRequest& request) {
   const Knobs& knobs = request.knobs;
-  HEADROOM_RETURN_IF_ERROR(CheckKnobs(card, knobs));
+  HEADROOM_RETURN_IF_ERROR(CheckKnobs(spec, knobs));
   HEADROOM_RETURN_IF_ERROR(CheckDevice(request.device, request.kernels));
   HEADROOM_RETURN_IF_ERROR(CheckRange("rank", request.rank, 0, knobs.tensor_parallel_size.value_or(1) - 1));
   if (request.compute != DType::kF32 && request.compute != DType::kBF16) {
@@ -142,27 +142,27 @@ absl::StatusOr<PlanBasis> MakeBasis(const model::ModelCard& card, const PlanRequ
         absl::StrCat("weights: not supported: ", DTypeName(request.compute), " (only fp32, bf16)"));
   }
   if (!request.roles.vision && !request.roles.llm) return absl::InvalidArgumentError("roles: neither vision nor llm");
-  if (!request.roles.llm && !card.encoder) return absl::InvalidArgumentError("roles: the model has no vision tower");
+  if (!request.roles.llm && !spec.encoder) return absl::InvalidArgumentError("roles: the model has no vision tower");
   if (!request.roles.llm && request.rank > 0)
     return absl::InvalidArgumentError("roles: a vision worker has rank 0 only");
-  PlanBasis basis{.card = card, .request = request, .kernels = request.kernels, .decoder = {}, .kv = {}};
+  PlanBasis basis{.spec = spec, .request = request, .kernels = request.kernels, .decoder = {}, .kv = {}};
   for (auto* function :
        {&basis.kernels.vision_linear_scratch, &basis.kernels.vision_attention_scratch, &basis.kernels.vision_library,
         &basis.kernels.llm_linear_scratch, &basis.kernels.llm_attention_scratch, &basis.kernels.llm_library}) {
     *function = Remembering(*function);
   }
   basis.ranks = knobs.tensor_parallel_size.value_or(1);
-  basis.sees = request.roles.vision && card.encoder.has_value() && request.rank == 0;
+  basis.sees = request.roles.vision && spec.encoder.has_value() && request.rank == 0;
   basis.reads = request.roles.llm;
   // An llm-worker keeps what it pulls in host memory, which the price of a request covers.
   basis.stores = basis.sees ? 1 : 0;
   HEADROOM_ASSIGN_OR_RETURN(basis.weight_bytes,
-                            RankWeightBytes(card, request.compute, knobs.quantization, basis.ranks));
-  basis.decoder = RankDecoder(card, basis.ranks);
-  HEADROOM_ASSIGN_OR_RETURN(basis.kv, RankKv(card, basis.ranks, knobs.block_size.value_or(16),
+                            RankWeightBytes(spec, request.compute, knobs.quantization, basis.ranks));
+  basis.decoder = RankDecoder(spec, basis.ranks);
+  HEADROOM_ASSIGN_OR_RETURN(basis.kv, RankKv(spec, basis.ranks, knobs.block_size.value_or(16),
                                              knobs.kv_cache_dtype.value_or(request.compute)));
-  if (card.encoder) {
-    const model::EncoderShape& encoder = *card.encoder;
+  if (spec.encoder) {
+    const model::EncoderShape& encoder = *spec.encoder;
     const int64_t tokens = encoder.merge > 0 ? CeilDiv(encoder.usual_patches, encoder.merge) : encoder.query_num;
     int64_t bytes = 0;
     if (__builtin_mul_overflow(tokens, encoder.out * SizeOf(request.compute), &bytes) || bytes > kDeviceBytesMax) {

@@ -11,7 +11,7 @@ namespace headroom::memory {
 
 // What does not change during the search.
 struct PlanBasis {
-  const model::ModelCard& card;
+  const model::ModelSpec& spec;
   const PlanRequest& request;
   KernelNeeds kernels;                                      // the request's; each function is asked once for a size
   bool sees = false;                                        // the model has a tower and the vision role is here
@@ -26,7 +26,7 @@ struct PlanBasis {
 };
 
 // INVALID_ARGUMENT when a value is out of range or not supported.
-absl::StatusOr<PlanBasis> MakeBasis(const model::ModelCard& card, const PlanRequest& request);
+absl::StatusOr<PlanBasis> MakeBasis(const model::ModelSpec& spec, const PlanRequest& request);
 
 struct Sizing {
   ResolvedKnobs knobs;

@@ -18,20 +18,20 @@ namespace {
 
 using ::testing::HasSubstr;
 
-model::ModelConfig Parsed(const std::string& text) {
-  auto config = model::ParseModelConfig({.config = text, .preprocessor = {}, .generation = {}});
+model::ModelSpec Parsed(const std::string& text) {
+  auto config = model::ParseModelSpec({.config = text, .preprocessor = {}, .generation = {}});
   EXPECT_TRUE(config.ok()) << config.status() << "\n" << text;
   return *std::move(config);
 }
 
-model::ModelConfig Published() {
+model::ModelSpec Published() {
   return Parsed(R"({"architectures": ["MiniCPMV"], "version": 2.6, "hidden_size": 3584, "intermediate_size": 18944,
       "num_hidden_layers": 28, "num_attention_heads": 28, "num_key_value_heads": 4, "vocab_size": 151666,
       "max_position_embeddings": 32768, "rope_theta": 1000000.0, "drop_vision_last_layer": false})");
 }
 
-model::ModelConfig Golden(const std::string& name) {
-  auto config = model::LoadModelConfig(SourceDir() + "/tests/golden/" + name);
+model::ModelSpec Golden(const std::string& name) {
+  auto config = model::LoadServedModel(SourceDir() + "/tests/golden/" + name);
   EXPECT_TRUE(config.ok()) << config.status();
   return *std::move(config);
 }
@@ -166,7 +166,7 @@ TEST(Plan, RefusalNamesTheLineAndWhatWouldFit) {
 
 // What the refusal offers is true: exactly that value fits and the next one does not.
 TEST(Plan, OfferedValuesAreExact) {
-  const model::ModelConfig config = Published();
+  const model::ModelSpec config = Published();
   PlanRequest request;
   request.device.memory_bytes = 18 * kGiB;
   request.knobs.max_model_len = 32768;
@@ -194,7 +194,7 @@ TEST(Plan, OfferedValuesAreExact) {
 TEST(Plan, RolesTakeTheirLines) {
   PlanRequest request;
   request.device.memory_bytes = kGiB;
-  const model::ModelConfig config = Golden("minicpmv");
+  const model::ModelSpec config = Golden("minicpmv");
   const auto both = MakePlan(config, request);
   request.roles = {.vision = true, .llm = false};
   const auto vision = MakePlan(config, request);
@@ -245,7 +245,7 @@ TEST(Plan, ScratchThatCannotBeToldFailsThePlan) {
 }
 
 TEST(Plan, BadValuesAreNamed) {
-  const model::ModelConfig config = Golden("minicpmv");
+  const model::ModelSpec config = Golden("minicpmv");
   const auto message = [&](auto change) {
     PlanRequest request;
     request.device.memory_bytes = kGiB;
@@ -317,9 +317,9 @@ class RandomPlans : public ::testing::Test {
   }
   bool Coin() { return random_() % 2 == 0; }
 
-  model::ModelConfig RandomConfig() {
-    model::ModelConfig config;
-    model::DecoderConfig& llm = config.llm;
+  model::ModelSpec RandomConfig() {
+    model::ModelSpec config;
+    model::DecoderSpec& llm = config.llm;
     llm.kv_heads = Pick(1, 16);
     llm.heads = llm.kv_heads * Pick(1, 8);
     llm.head_dim = 2 * Pick(1, 128);
@@ -331,7 +331,7 @@ class RandomPlans : public ::testing::Test {
     llm.tie_word_embeddings = Coin();
     llm.qkv_bias = Coin();
     if (Coin()) {
-      config.architecture = model::Architecture::kMiniCpmV26;
+      config.architecture = "MiniCPMV";
       config.resampler.heads = llm.hidden_size / 128;
       config.resampler.query_num = Pick(1, 256);
       model::VisionConfig vision;
@@ -349,7 +349,7 @@ class RandomPlans : public ::testing::Test {
     return config;
   }
 
-  PlanRequest RandomRequest(const model::ModelConfig& config) {
+  PlanRequest RandomRequest(const model::ModelSpec& config) {
     PlanRequest request;
     request.device.memory_bytes = PickWide(1, int64_t{1} << 42);
     if (Coin()) request.device.context_floor_bytes = PickWide(1, kGiB);
@@ -382,7 +382,7 @@ TEST_F(RandomPlans, AreSoundOrSayWhy) {
   SCOPED_TRACE(seed_);
   int fits = 0, refused = 0;
   for (int round = 0; round < 10000; ++round) {
-    const model::ModelConfig config = RandomConfig();
+    const model::ModelSpec config = RandomConfig();
     const PlanRequest request = RandomRequest(config);
     const auto plan = MakePlan(config, request);
     if (plan.ok()) {
@@ -409,7 +409,7 @@ TEST_F(RandomPlans, AreSoundOrSayWhy) {
 TEST_F(RandomPlans, AreMonotone) {
   SCOPED_TRACE(seed_);
   for (int round = 0; round < 1000; ++round) {
-    const model::ModelConfig config = RandomConfig();
+    const model::ModelSpec config = RandomConfig();
     PlanRequest request = RandomRequest(config);
     Knobs& knobs = request.knobs;
     knobs.max_num_batched_tokens = PickWide(1, 1 << 16);

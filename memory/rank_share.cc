@@ -9,15 +9,15 @@
 namespace headroom::memory {
 namespace {
 
-using model::CardTensor;
+using model::TensorSpec;
 using model::TensorSplit;
 
-int64_t RankKvHeads(const model::ModelCard& card, int64_t ranks) {
-  return card.kv.vectors == 1 ? card.kv.heads : std::max<int64_t>(1, card.kv.heads / ranks);
+int64_t RankKvHeads(const model::KvShape& kv, int64_t ranks) {
+  return kv.vectors == 1 ? kv.heads : std::max<int64_t>(1, kv.heads / ranks);
 }
 
 // What `ranks` must divide, of a matrix.
-int64_t SharedSize(const CardTensor& tensor) {
+int64_t SharedSize(const TensorSpec& tensor) {
   switch (tensor.split) {
     case TensorSplit::kRows:
       return tensor.rows - tensor.kv_rows;
@@ -31,16 +31,17 @@ int64_t SharedSize(const CardTensor& tensor) {
   return 0;
 }
 
-bool IsVocabulary(const model::ModelCard& card, const CardTensor& tensor) {
-  return tensor.split == TensorSplit::kRows && tensor.kv_rows == 0 && tensor.rows == card.decoder.vocab;
+bool IsVocabulary(const model::ModelSpec& spec, const TensorSpec& tensor) {
+  return tensor.split == TensorSplit::kRows && tensor.kv_rows == 0 && tensor.rows == spec.llm.vocab_size;
 }
 
 }  // namespace
 
-CardTensor RankTensor(const model::ModelCard& card, CardTensor tensor, int64_t ranks) {
+TensorSpec RankTensor(const model::ModelSpec& spec, TensorSpec tensor, int64_t ranks) {
   switch (tensor.split) {
     case TensorSplit::kRows: {
-      const int64_t kv_rows = tensor.kv_rows / card.kv.heads * RankKvHeads(card, ranks);
+      const model::KvShape kv = KvOf(spec.llm);
+      const int64_t kv_rows = tensor.kv_rows / kv.heads * RankKvHeads(kv, ranks);
       // The vocabulary need not divide: the last rank pads.
       tensor.rows = CeilDiv(tensor.rows - tensor.kv_rows, ranks) + kv_rows;
       break;
@@ -57,17 +58,18 @@ CardTensor RankTensor(const model::ModelCard& card, CardTensor tensor, int64_t r
   return tensor;
 }
 
-absl::Status CheckRanks(const model::ModelCard& card, int64_t ranks) {
+absl::Status CheckRanks(const model::ModelSpec& spec, int64_t ranks) {
   const auto refuse = [ranks](const std::string& what, int64_t size) {
     return absl::InvalidArgumentError(
         absl::StrCat("tensor_parallel_size: ", ranks, " does not divide ", what, " ", size));
   };
-  if (card.decoder.heads % ranks != 0) return refuse("num_attention_heads", card.decoder.heads);
-  if (card.kv.vectors == 2 && card.kv.heads % ranks != 0 && ranks % card.kv.heads != 0) {
-    return refuse("num_key_value_heads", card.kv.heads);
+  const model::KvShape kv = KvOf(spec.llm);
+  if (spec.llm.heads % ranks != 0) return refuse("num_attention_heads", spec.llm.heads);
+  if (kv.vectors == 2 && kv.heads % ranks != 0 && ranks % kv.heads != 0) {
+    return refuse("num_key_value_heads", kv.heads);
   }
-  for (const CardTensor& tensor : card.tensors) {
-    if (IsVocabulary(card, tensor)) continue;
+  for (const TensorSpec& tensor : spec.tensors) {
+    if (IsVocabulary(spec, tensor)) continue;
     const int64_t size = SharedSize(tensor);
     if (size % ranks != 0) return refuse("what ranks share of " + tensor.name + ":", size);
   }
@@ -75,11 +77,11 @@ absl::Status CheckRanks(const model::ModelCard& card, int64_t ranks) {
 }
 
 absl::StatusOr<std::array<int64_t, model::kWeightParts>> RankWeightBytes(
-    const model::ModelCard& card, DType compute, const std::optional<model::WeightFormat>& quantization,
+    const model::ModelSpec& spec, DType compute, const std::optional<model::WeightFormat>& quantization,
     int64_t ranks) {
   std::array<int64_t, model::kWeightParts> bytes{};
-  for (const CardTensor& whole : card.tensors) {
-    const CardTensor tensor = RankTensor(card, whole, ranks);
+  for (const TensorSpec& whole : spec.tensors) {
+    const TensorSpec tensor = RankTensor(spec, whole, ranks);
     const bool quantized = quantization && tensor.linear && tensor.format.kind == model::WeightFormat::Kind::kCompute;
     const int64_t each =
         AlignUp(model::MatrixBytes(quantized ? *quantization : tensor.format, tensor.rows, tensor.cols, compute));
@@ -92,20 +94,22 @@ absl::StatusOr<std::array<int64_t, model::kWeightParts>> RankWeightBytes(
   return bytes;
 }
 
-model::DecoderShape RankDecoder(const model::ModelCard& card, int64_t ranks) {
-  model::DecoderShape shape = card.decoder;
+model::DecoderShape RankDecoder(const model::ModelSpec& spec, int64_t ranks) {
+  model::DecoderShape shape = ShapeOf(spec.llm);
   const auto share = [ranks](int64_t width) { return CeilDiv(width, ranks); };
-  const int64_t kv = card.kv.vectors * card.kv.heads * card.kv.head_dim;
-  const int64_t rank_kv = card.kv.vectors * RankKvHeads(card, ranks) * card.kv.head_dim;
-  shape.attention_in = share(std::max<int64_t>(0, shape.attention_in - kv)) + std::min(rank_kv, shape.attention_in);
+  const model::KvShape kv = KvOf(spec.llm);
+  const int64_t all_kv = kv.vectors * kv.heads * kv.head_dim;
+  const int64_t rank_kv = kv.vectors * RankKvHeads(kv, ranks) * kv.head_dim;
+  shape.attention_in = share(std::max<int64_t>(0, shape.attention_in - all_kv)) + std::min(rank_kv, shape.attention_in);
   shape.attention_out = share(shape.attention_out);
   shape.mlp_in = share(shape.mlp_in);
   shape.mlp_out = share(shape.mlp_out);
   return shape;
 }
 
-absl::StatusOr<KvLayout> RankKv(const model::ModelCard& card, int64_t ranks, int64_t block_size, DType dtype) {
-  return KvLayout::Make(card.kv.layers, RankKvHeads(card, ranks), card.kv.head_dim, block_size, dtype, card.kv.vectors);
+absl::StatusOr<KvLayout> RankKv(const model::ModelSpec& spec, int64_t ranks, int64_t block_size, DType dtype) {
+  const model::KvShape kv = KvOf(spec.llm);
+  return KvLayout::Make(kv.layers, RankKvHeads(kv, ranks), kv.head_dim, block_size, dtype, kv.vectors);
 }
 
 }  // namespace headroom::memory

@@ -8,24 +8,24 @@
 
 #include "absl/status/statusor.h"
 #include "memory/kv_layout.h"
-#include "model/card.h"
+#include "model/spec.h"
 
 namespace headroom::memory {
 
 // INVALID_ARGUMENT when `ranks` does not divide the query heads, or a matrix or a number of experts that ranks share.
-absl::Status CheckRanks(const model::ModelCard& card, int64_t ranks);
+absl::Status CheckRanks(const model::ModelSpec& spec, int64_t ranks);
 
 // Bytes by part as the arena takes them: every matrix starts at a multiple of 64. `quantization` replaces the compute
 // type of the decoder's products. INVALID_ARGUMENT when a sum leaves int64.
 absl::StatusOr<std::array<int64_t, model::kWeightParts>> RankWeightBytes(
-    const model::ModelCard& card, DType compute, const std::optional<model::WeightFormat>& quantization, int64_t ranks);
+    const model::ModelSpec& spec, DType compute, const std::optional<model::WeightFormat>& quantization, int64_t ranks);
 
 // A matrix with the rank's number of rows, columns or matrices.
-model::CardTensor RankTensor(const model::ModelCard& card, model::CardTensor tensor, int64_t ranks);
+model::TensorSpec RankTensor(const model::ModelSpec& spec, model::TensorSpec tensor, int64_t ranks);
 
-model::DecoderShape RankDecoder(const model::ModelCard& card, int64_t ranks);
+model::DecoderShape RankDecoder(const model::ModelSpec& spec, int64_t ranks);
 
 // KV heads stop splitting at one a rank; a latent cache is whole on every rank.
-absl::StatusOr<KvLayout> RankKv(const model::ModelCard& card, int64_t ranks, int64_t block_size, DType dtype);
+absl::StatusOr<KvLayout> RankKv(const model::ModelSpec& spec, int64_t ranks, int64_t block_size, DType dtype);
 
 }  // namespace headroom::memory

@@ -11,7 +11,7 @@
 
 #include "absl/status/statusor.h"
 #include "common/dtype.h"
-#include "model/card.h"
+#include "model/spec.h"
 
 namespace headroom::memory {
 

@@ -39,7 +39,7 @@ constexpr int64_t kStagingBytes = int64_t{1} << 20;
 
 // To *next of `destination`, and moves *next behind the tensor. Chunks of whole rows pass through host memory:
 // `staging` is kept from tensor to tensor.
-absl::Status LoadTensor(const model::Checkpoint& checkpoint, const model::ExpectedTensor& tensor, DType dtype,
+absl::Status LoadTensor(const model::Checkpoint& checkpoint, const model::TensorSource& tensor, DType dtype,
                         DeviceMemory& memory, const DeviceSpan& destination, std::vector<std::byte>& staging,
                         int64_t* next, const LoadProgress& progress) {
   const int64_t rows = tensor.shape.empty() ? 1 : tensor.shape.front();
@@ -65,18 +65,23 @@ absl::Status LoadTensor(const model::Checkpoint& checkpoint, const model::Expect
 
 }  // namespace
 
-absl::StatusOr<WeightLayout> WeightLayout::Make(const model::ModelConfig& config, DType compute, int64_t positions) {
+absl::StatusOr<WeightLayout> WeightLayout::Make(const model::ModelSpec& spec, DType compute, int64_t positions) {
   if (compute != DType::kF32 && compute != DType::kBF16) {
     return absl::InvalidArgumentError(
         absl::StrCat("weights: not supported: ", DTypeName(compute), " (only fp32, bf16)"));
   }
   WeightLayout layout;
   layout.compute_ = compute;
-  layout.inverse_frequencies_ = model::RopeInverseFrequencies(config.llm.rope, config.llm.head_dim, positions);
-  layout.held_ = model::HeldTensors(config);
-  for (const model::HeldTensor& held : layout.held_) {
+  layout.inverse_frequencies_ = model::RopeInverseFrequencies(spec.llm.rope, spec.llm.head_dim, positions);
+  layout.held_ = spec.tensors;
+  for (const model::TensorSpec& held : layout.held_) {
+    if (held.count != 1 || held.format.quantized()) {
+      return absl::InvalidArgumentError(absl::StrCat("weights: not supported: ", held.count, " of ",
+                                                     WeightFormatName(held.format, compute), ", ", held.name));
+    }
+    const bool full = held.format.kind == model::WeightFormat::Kind::kF32;
     WeightRegion region{
-        .part = held.part, .dtype = held.full_precision ? DType::kF32 : compute, .rows = held.rows, .cols = held.cols};
+        .part = held.part, .dtype = full ? DType::kF32 : compute, .rows = held.rows, .cols = held.cols};
     int64_t& part_bytes = layout.bytes_[static_cast<int>(held.part)];
     region.offset = part_bytes;
     region.bytes = held.rows * held.cols * SizeOf(region.dtype);
@@ -98,11 +103,11 @@ absl::Status WeightLayout::Load(const model::Checkpoint& checkpoint, model::Weig
   HEADROOM_CHECK(destination.bytes == Bytes(part))
       << model::WeightPartName(part) << " weights: memory of " << destination.bytes << " for " << Bytes(part);
   std::vector<std::byte> staging;
-  for (const model::HeldTensor& held : held_) {
+  for (const model::TensorSpec& held : held_) {
     if (held.part != part) continue;
     const WeightRegion& region = (*this)[held.name];
     int64_t next = region.offset;
-    for (const model::ExpectedTensor& source : held.sources) {
+    for (const model::TensorSource& source : held.sources) {
       HEADROOM_RETURN_IF_ERROR(
           LoadTensor(checkpoint, source, region.dtype, memory, destination, staging, &next, progress));
     }

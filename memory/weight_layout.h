@@ -14,8 +14,8 @@
 #include "memory/component.h"
 #include "memory/device_memory.h"
 #include "model/checkpoint.h"
-#include "model/config.h"
-#include "model/weights.h"
+#include "model/spec.h"
+#include "model/tensor_spec.h"
 
 namespace headroom::memory {
 
@@ -39,10 +39,10 @@ struct WeightRegion {
 class WeightLayout {
  public:
   // compute: kF32 or kBF16. positions: the longest sequence that will be served (max_model_len).
-  static absl::StatusOr<WeightLayout> Make(const model::ModelConfig& config, DType compute, int64_t positions);
+  static absl::StatusOr<WeightLayout> Make(const model::ModelSpec& spec, DType compute, int64_t positions);
   WeightLayout() = default;
 
-  // Names as in model/weights.h. Aborts when there is none: which names exist follows from the config.
+  // Names as in model/tensor_spec.h. Aborts when there is none: which names exist follows from the config.
   const WeightRegion& operator[](const std::string& name) const;
   bool Has(const std::string& name) const { return regions_.contains(name); }
   // Of the whole part, a multiple of 64.
@@ -57,7 +57,7 @@ class WeightLayout {
  private:
   DType compute_ = DType::kBF16;
   std::vector<float> inverse_frequencies_;  // llm.rope.inv_freq
-  std::vector<model::HeldTensor> held_;
+  std::vector<model::TensorSpec> held_;
   std::map<std::string, WeightRegion> regions_;
   std::array<int64_t, model::kWeightParts> bytes_{};
 };

@@ -1,4 +1,4 @@
-#include "model/config.h"
+#include "model/spec.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -29,9 +29,9 @@ const char* const kPublished = R"({
   "vision_config": {"model_type": "siglip", "hidden_size": 1152, "intermediate_size": 4304, "num_hidden_layers": 27,
                     "num_attention_heads": 16, "patch_size": 14, "image_size": 980}})";
 
-absl::StatusOr<ModelConfig> Parse(const std::string& config, const std::string& preprocessor = "",
+absl::StatusOr<ModelSpec> Parse(const std::string& config, const std::string& preprocessor = "",
                                   const std::string& generation = "") {
-  return ParseModelConfig({.config = config, .preprocessor = preprocessor, .generation = generation});
+  return ParseModelSpec({.config = config, .preprocessor = preprocessor, .generation = generation});
 }
 
 // The published config with one change; the path is a JSON pointer.
@@ -47,16 +47,16 @@ std::string Without(const std::string& name) {
   return config.dump();
 }
 
-std::string Text(Architecture architecture, const nlohmann::json& patch) {
+std::string Text(const char* architecture, const nlohmann::json& patch) {
   nlohmann::json config = nlohmann::json::parse(testing::SmallConfig(architecture));
   config.merge_patch(patch);
   return config.dump();
 }
 
-TEST(ModelConfig, ReadsThePublishedFile) {
+TEST(ModelSpec, ReadsThePublishedFile) {
   const auto config = Parse(kPublished);
   ASSERT_TRUE(config.ok()) << config.status();
-  EXPECT_EQ(config->architecture, Architecture::kMiniCpmV26);
+  EXPECT_EQ(config->architecture, "MiniCPMV");
   EXPECT_EQ(config->llm.hidden_size, 3584);
   EXPECT_EQ(config->llm.head_dim, 128);
   EXPECT_EQ(config->llm.kv_heads, 4);
@@ -78,7 +78,7 @@ TEST(ModelConfig, ReadsThePublishedFile) {
   EXPECT_FALSE(config->generation.temperature.has_value());
 }
 
-TEST(ModelConfig, ClassDefaultsApplyWhereTheFileIsSilent) {
+TEST(ModelSpec, ClassDefaultsApplyWhereTheFileIsSilent) {
   const auto dropped = Parse(Without("drop_vision_last_layer"));
   ASSERT_TRUE(dropped.ok()) << dropped.status();
   EXPECT_EQ(dropped->vision->layers, 26);
@@ -88,7 +88,7 @@ TEST(ModelConfig, ClassDefaultsApplyWhereTheFileIsSilent) {
   const auto no_slices = Parse(Without("slice_config"));
   ASSERT_TRUE(no_slices.ok()) << no_slices.status();
   EXPECT_EQ(no_slices->slice.max_slice_nums, 9);
-  const auto llama = Parse(Text(Architecture::kLlama, {{"num_key_value_heads", nullptr}, {"rope_scaling", nullptr}}));
+  const auto llama = Parse(Text("LlamaForCausalLM", {{"num_key_value_heads", nullptr}, {"rope_scaling", nullptr}}));
   ASSERT_TRUE(llama.ok()) << llama.status();
   EXPECT_EQ(llama->llm.kv_heads, 4);
   EXPECT_EQ(llama->llm.rope.theta, 10000);
@@ -96,7 +96,7 @@ TEST(ModelConfig, ClassDefaultsApplyWhereTheFileIsSilent) {
 }
 
 // hidden_size / 128 rounded down, as published.
-TEST(ModelConfig, ResamplerHeadsMayBeWiderThan128) {
+TEST(ModelSpec, ResamplerHeadsMayBeWiderThan128) {
   for (const auto& [width, heads] : std::map<int64_t, int64_t>{{128, 1}, {192, 1}, {252, 1}, {320, 2}, {3584, 28}}) {
     const nlohmann::json patch = {{"hidden_size", width}, {"num_attention_heads", 2}, {"num_key_value_heads", 1}};
     nlohmann::json config = nlohmann::json::parse(kPublished);
@@ -108,77 +108,77 @@ TEST(ModelConfig, ResamplerHeadsMayBeWiderThan128) {
   EXPECT_FALSE(Parse(With("/hidden_size", 112)).ok());
 }
 
-TEST(ModelConfig, VersionMayBeAString) { EXPECT_TRUE(Parse(With("/version", "2.6")).ok()); }
+TEST(ModelSpec, VersionMayBeAString) { EXPECT_TRUE(Parse(With("/version", "2.6")).ok()); }
 
-TEST(ModelConfig, TextModels) {
-  const auto qwen = Parse(testing::SmallConfig(Architecture::kQwen2));
+TEST(ModelSpec, TextModels) {
+  const auto qwen = Parse(testing::SmallConfig("Qwen2ForCausalLM"));
   ASSERT_TRUE(qwen.ok()) << qwen.status();
   EXPECT_TRUE(qwen->llm.qkv_bias);
   EXPECT_FALSE(qwen->llm.output_bias);
   EXPECT_TRUE(qwen->llm.tie_word_embeddings);
   EXPECT_EQ(qwen->llm.head_dim, 32);
   EXPECT_FALSE(qwen->vision.has_value());
-  const auto llama = Parse(Text(Architecture::kLlama, {{"attention_bias", true}}));
+  const auto llama = Parse(Text("LlamaForCausalLM", {{"attention_bias", true}}));
   ASSERT_TRUE(llama.ok()) << llama.status();
   EXPECT_EQ(llama->llm.head_dim, 48);
   EXPECT_TRUE(llama->llm.qkv_bias);
   EXPECT_TRUE(llama->llm.output_bias);
 }
 
-TEST(ModelConfig, RopeThetaOfNewerFiles) {
+TEST(ModelSpec, RopeThetaOfNewerFiles) {
   const auto config =
-      Parse(Text(Architecture::kLlama, {{"rope_parameters", {{"rope_type", "default"}, {"rope_theta", 500000}}}}));
+      Parse(Text("LlamaForCausalLM", {{"rope_parameters", {{"rope_type", "default"}, {"rope_theta", 500000}}}}));
   ASSERT_TRUE(config.ok()) << config.status();
   EXPECT_EQ(config->llm.rope.theta, 500000);
 }
 
-TEST(ModelConfig, RopeScaling) {
+TEST(ModelSpec, RopeScaling) {
   const nlohmann::json llama3 = {{"rope_type", "llama3"},  {"factor", 8.0},
                                  {"low_freq_factor", 1.0}, {"high_freq_factor", 4.0},
                                  {"rope_theta", 500000},   {"original_max_position_embeddings", 8192}};
   for (const char* name : {"rope_scaling", "rope_parameters"}) {
-    const auto config = Parse(Text(Architecture::kLlama, {{name, llama3}}));
+    const auto config = Parse(Text("LlamaForCausalLM", {{name, llama3}}));
     ASSERT_TRUE(config.ok()) << config.status();
     EXPECT_EQ(config->llm.rope.scaling.type, RopeScaling::Type::kLlama3);
     EXPECT_EQ(config->llm.rope.scaling.factor, 8);
     EXPECT_EQ(config->llm.rope.scaling.original_positions, 8192);
     EXPECT_EQ(config->llm.rope.theta, 500000);
   }
-  const auto linear = Parse(Text(Architecture::kLlama, {{"rope_scaling", {{"type", "linear"}, {"factor", 2}}}}));
+  const auto linear = Parse(Text("LlamaForCausalLM", {{"rope_scaling", {{"type", "linear"}, {"factor", 2}}}}));
   ASSERT_TRUE(linear.ok()) << linear.status();
   EXPECT_EQ(linear->llm.rope.scaling.type, RopeScaling::Type::kLinear);
   // Has no effect up to max_position_embeddings.
-  const auto dynamic = Parse(Text(Architecture::kLlama, {{"rope_scaling", {{"type", "dynamic"}, {"factor", 2}}}}));
+  const auto dynamic = Parse(Text("LlamaForCausalLM", {{"rope_scaling", {{"type", "dynamic"}, {"factor", 2}}}}));
   ASSERT_TRUE(dynamic.ok()) << dynamic.status();
   EXPECT_EQ(dynamic->llm.rope.scaling.type, RopeScaling::Type::kNone);
 }
 
 // As people put it into a Qwen2.5: four times the positions that the file claims.
-TEST(ModelConfig, YarnServesTheContextItWasMadeFor) {
+TEST(ModelSpec, YarnServesTheContextItWasMadeFor) {
   const nlohmann::json yarn = {{"type", "yarn"}, {"factor", 4.0}, {"original_max_position_embeddings", 32768}};
-  const auto config = Parse(Text(Architecture::kQwen2, {{"rope_scaling", yarn}, {"max_position_embeddings", 32768}}));
+  const auto config = Parse(Text("Qwen2ForCausalLM", {{"rope_scaling", yarn}, {"max_position_embeddings", 32768}}));
   ASSERT_TRUE(config.ok()) << config.status();
   EXPECT_EQ(config->llm.rope.scaling.type, RopeScaling::Type::kYarn);
   EXPECT_EQ(config->llm.max_position_embeddings, 131072);
   EXPECT_NEAR(config->llm.rope.scaling.attention_factor, 1.138629436, 1e-9);
 }
 
-TEST(ModelConfig, YarnWithWeightsOfItsOwn) {
+TEST(ModelSpec, YarnWithWeightsOfItsOwn) {
   const nlohmann::json yarn = {
       {"rope_type", "yarn"}, {"mscale", 1.0}, {"mscale_all_dim", 0.5}, {"original_max_position_embeddings", 4096}};
   const auto config =
-      Parse(Text(Architecture::kLlama, {{"rope_parameters", yarn}, {"max_position_embeddings", 163840}}));
+      Parse(Text("LlamaForCausalLM", {{"rope_parameters", yarn}, {"max_position_embeddings", 163840}}));
   ASSERT_TRUE(config.ok()) << config.status();
   EXPECT_EQ(config->llm.rope.scaling.factor, 40);
   EXPECT_EQ(config->llm.max_position_embeddings, 163840);
   EXPECT_NEAR(config->llm.rope.scaling.attention_factor, 1.15572199, 1e-8);
 }
 
-TEST(ModelConfig, LongRope) {
+TEST(ModelSpec, LongRope) {
   const std::vector<double> ones(24, 1.0), twos(24, 2.0);
   for (const char* type : {"longrope", "su"}) {
     const auto config = Parse(
-        Text(Architecture::kLlama, {{"rope_scaling", {{"type", type}, {"short_factor", ones}, {"long_factor", twos}}},
+        Text("LlamaForCausalLM", {{"rope_scaling", {{"type", type}, {"short_factor", ones}, {"long_factor", twos}}},
                                     {"original_max_position_embeddings", 4096},
                                     {"max_position_embeddings", 131072}}));
     ASSERT_TRUE(config.ok()) << config.status();
@@ -191,13 +191,13 @@ TEST(ModelConfig, LongRope) {
   }
 }
 
-TEST(ModelConfig, SlidingWindowThatReachesNoLayerIsFine) {
-  EXPECT_TRUE(Parse(Text(Architecture::kQwen2,
+TEST(ModelSpec, SlidingWindowThatReachesNoLayerIsFine) {
+  EXPECT_TRUE(Parse(Text("Qwen2ForCausalLM",
                          {{"use_sliding_window", true}, {"sliding_window", 64}, {"max_window_layers", 2}}))
                   .ok());
 }
 
-TEST(ModelConfig, PreprocessorWinsOverSliceConfig) {
+TEST(ModelSpec, PreprocessorWinsOverSliceConfig) {
   const auto config =
       Parse(kPublished, R"({"max_slice_nums": 4, "scale_resolution": 224, "patch_size": 14, "use_image_id": false,
       "norm_mean": [0.1, 0.2, 0.3], "norm_std": [1, 2, 3], "im_start": "<a>", "unk": "<b>", "image_feature_size": 64})");
@@ -212,7 +212,7 @@ TEST(ModelConfig, PreprocessorWinsOverSliceConfig) {
   EXPECT_EQ(config->markers.slice_end, "</slice>");
 }
 
-TEST(ModelConfig, GenerationDefaults) {
+TEST(ModelSpec, GenerationDefaults) {
   const auto config = Parse(kPublished, "", R"({"do_sample": true, "temperature": 0.7, "top_p": 0.8, "top_k": 100,
       "repetition_penalty": 1.05, "eos_token_id": [151645, 151643]})");
   ASSERT_TRUE(config.ok()) << config.status();
@@ -226,7 +226,7 @@ TEST(ModelConfig, GenerationDefaults) {
   EXPECT_EQ(greedy->generation.temperature, 0);
 }
 
-TEST(ModelConfig, DefaultsOfNoUseKeepNoModelFromStarting) {
+TEST(ModelSpec, DefaultsOfNoUseKeepNoModelFromStarting) {
   const auto off = Parse(kPublished, "", R"({"top_k": -1, "temperature": 0.5})");
   ASSERT_TRUE(off.ok()) << off.status();
   EXPECT_EQ(off->generation.top_k, 0);
@@ -249,7 +249,7 @@ struct BadValue {
   const char* message;
 };
 
-TEST(ModelConfig, EveryBadFieldIsNamed) {
+TEST(ModelSpec, EveryBadFieldIsNamed) {
   const BadValue bad[] = {
       {"/architectures", nullptr, "architectures: is missing"},
       {"/architectures", {"BertModel"}, "architectures: not supported: [\"BertModel\"]"},
@@ -320,7 +320,7 @@ TEST(ModelConfig, EveryBadFieldIsNamed) {
   }
 }
 
-TEST(ModelConfig, BadPreprocessorAndGenerationFields) {
+TEST(ModelSpec, BadPreprocessorAndGenerationFields) {
   const std::pair<const char*, const char*> preprocessors[] = {
       {R"({"patch_size": 16})", "patch_size: 16 differs"},
       {R"({"norm_std": [0.5, 0, 0.5]})", "norm_std: 0 is not between"},
@@ -352,7 +352,7 @@ TEST(ModelConfig, BadPreprocessorAndGenerationFields) {
   }
 }
 
-TEST(ModelConfig, TextThatIsNoProperJson) {
+TEST(ModelSpec, TextThatIsNoProperJson) {
   const std::pair<std::string, const char*> texts[] = {
       {"", "is not valid JSON"},
       {"{", "is not valid JSON"},
@@ -373,30 +373,30 @@ TEST(ModelConfig, TextThatIsNoProperJson) {
   }
 }
 
-TEST(ModelConfig, DirectoriesThatAreNone) {
+TEST(ModelSpec, DirectoriesThatAreNone) {
   testing::TemporaryDirectory directory;
-  EXPECT_THAT(std::string(LoadModelConfig(directory.path()).status().message()), HasSubstr("has no config.json"));
-  EXPECT_THAT(std::string(LoadModelConfig(directory.path() + "/absent").status().message()), HasSubstr("No such file"));
-  EXPECT_THAT(std::string(LoadModelConfig("").status().message()), HasSubstr("no path"));
+  EXPECT_THAT(std::string(LoadServedModel(directory.path()).status().message()), HasSubstr("has no config.json"));
+  EXPECT_THAT(std::string(LoadServedModel(directory.path() + "/absent").status().message()), HasSubstr("No such file"));
+  EXPECT_THAT(std::string(LoadServedModel("").status().message()), HasSubstr("no path"));
   directory.Write("config.json", kPublished);
-  EXPECT_THAT(std::string(LoadModelConfig(directory.path() + "/config.json").status().message()),
+  EXPECT_THAT(std::string(LoadServedModel(directory.path() + "/config.json").status().message()),
               HasSubstr("is not a directory"));
-  ASSERT_TRUE(LoadModelConfig(directory.path()).ok());
+  ASSERT_TRUE(LoadServedModel(directory.path()).ok());
   directory.Write("generation_config.json", "");
-  EXPECT_THAT(std::string(LoadModelConfig(directory.path()).status().message()),
+  EXPECT_THAT(std::string(LoadServedModel(directory.path()).status().message()),
               HasSubstr("generation_config.json: is empty"));
   directory.Write("generation_config.json", "{}");
   directory.Write("config.json", std::string((4 << 20) + 1, ' '));
-  EXPECT_THAT(std::string(LoadModelConfig(directory.path()).status().message()), HasSubstr("the limit is 4194304"));
+  EXPECT_THAT(std::string(LoadServedModel(directory.path()).status().message()), HasSubstr("the limit is 4194304"));
   std::filesystem::remove(directory.path() + "/config.json");
   std::filesystem::create_directory(directory.path() + "/config.json");
-  EXPECT_THAT(std::string(LoadModelConfig(directory.path()).status().message()),
+  EXPECT_THAT(std::string(LoadServedModel(directory.path()).status().message()),
               HasSubstr("config.json: not a regular file"));
 }
 
-TEST(ModelConfig, GoldenDirectoriesLoad) {
+TEST(ModelSpec, GoldenDirectoriesLoad) {
   for (const char* name : {"minicpmv", "qwen2", "llama"}) {
-    const auto config = LoadModelConfig(SourceDir() + "/tests/golden/" + name);
+    const auto config = LoadServedModel(SourceDir() + "/tests/golden/" + name);
     ASSERT_TRUE(config.ok()) << name << ": " << config.status();
     EXPECT_THAT(config->llm.eos_token_ids, ElementsAre(1203));
   }

@@ -48,6 +48,10 @@ float Yarn(float period, int64_t pair, const YarnRange& range, double factor) {
 
 }  // namespace
 
+int64_t Rope::Dim(int64_t head_dim) const {
+  return std::max<int64_t>(2, 2 * static_cast<int64_t>(part * static_cast<double>(head_dim) / 2));
+}
+
 int64_t RopePositions(const RopeScaling& scaling, int64_t positions) {
   constexpr double kPositionsMax = 1 << 24;
   if (scaling.type != RopeScaling::Type::kYarn) return positions;
@@ -67,6 +71,7 @@ std::vector<float> RopeInverseFrequencies(const Rope& rope, int64_t head_dim, in
     const auto period = static_cast<float>(std::pow(rope.theta, static_cast<double>(exponent)));
     switch (scaling.type) {
       case Type::kNone:
+      case Type::kOther:
         rates.push_back(1 / period);
         break;
       case Type::kLinear:

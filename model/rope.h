@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -11,8 +12,9 @@
 namespace headroom::model {
 
 struct RopeScaling {
-  enum class Type { kNone, kLinear, kLlama3, kYarn, kLongRope };
+  enum class Type { kNone, kLinear, kLlama3, kYarn, kLongRope, kOther };
   Type type = Type::kNone;
+  std::string text = {};           // of kOther: what the file says
   double factor = 1;               // by which the context grew
   int64_t original_positions = 0;  // that context before it grew
   // Sines and cosines of both queries and keys are multiplied by this, so that scores are by its square.
@@ -34,11 +36,14 @@ struct RopeScaling {
 
 struct Rope {
   double theta = 10000;
+  double part = 1;  // of a head's elements that turn, from the first on
   RopeScaling scaling = {};
+
+  int64_t Dim(int64_t head_dim) const;  // elements that turn; even
 };
 
-// Reads rope_theta, rope_scaling (type or rope_type) and the rope_parameters of newer files, which hold both.
-// `positions`: max_position_embeddings. INVALID_ARGUMENT with field, value and limit.
+// Reads rope_theta, partial_rotary_factor, rope_scaling (type or rope_type) and the rope_parameters of newer files, which
+// hold all three. `positions`: max_position_embeddings. INVALID_ARGUMENT with field, value and limit.
 absl::StatusOr<Rope> ParseRope(const JsonFields& config, int64_t positions, int64_t head_dim);
 
 // The longest context that the scaling was made for: `positions`, or more where the file says so (yarn).

@@ -11,6 +11,7 @@ namespace {
 
 constexpr double kThetaMin = 1, kThetaMax = 1e12;
 constexpr double kFactorMax = 1e6;
+constexpr double kPartMin = 1e-3;
 constexpr int64_t kPositionsMax = 1 << 24;
 
 absl::Status RequireFactor(const JsonFields& object) {
@@ -81,10 +82,6 @@ absl::StatusOr<RopeScaling> ParseScaling(const JsonFields& config, const std::st
   using Type = RopeScaling::Type;
   HEADROOM_ASSIGN_OR_RETURN(const std::string old_type, object.StringOr("type", "default"));
   HEADROOM_ASSIGN_OR_RETURN(const std::string type, object.StringOr("rope_type", old_type));
-  HEADROOM_ASSIGN_OR_RETURN(const double rotary_part, object.NumberOr("partial_rotary_factor", 0, 1, 1));
-  if (rotary_part != 1) {
-    return object.Error("partial_rotary_factor", absl::StrCat("not supported: ", rotary_part, " (only 1)"));
-  }
   RopeScaling scaling;
   // "dynamic" begins beyond max_position_embeddings, where nothing is served.
   if (type == "dynamic" || (type == "default" && !object.Has("factor"))) return scaling;
@@ -103,8 +100,8 @@ absl::StatusOr<RopeScaling> ParseScaling(const JsonFields& config, const std::st
     scaling.type = Type::kLongRope;
     parsed = ParseLongRope(object, head_dim, scaling);
   } else {
-    parsed = config.Error(name, absl::StrCat("not supported: ", config.Print(name),
-                                             " (only null, or the types linear, dynamic, llama3, yarn and longrope)"));
+    scaling.type = Type::kOther;
+    scaling.text = config.Print(name);
   }
   HEADROOM_RETURN_IF_ERROR(parsed);
   return scaling;
@@ -115,11 +112,13 @@ absl::StatusOr<RopeScaling> ParseScaling(const JsonFields& config, const std::st
 absl::StatusOr<Rope> ParseRope(const JsonFields& config, int64_t positions, int64_t head_dim) {
   Rope rope;
   HEADROOM_ASSIGN_OR_RETURN(rope.theta, config.NumberOr("rope_theta", kThetaMin, kThetaMax, rope.theta));
+  HEADROOM_ASSIGN_OR_RETURN(rope.part, config.NumberOr("partial_rotary_factor", kPartMin, 1, rope.part));
   for (const char* name : {"rope_scaling", "rope_parameters"}) {
     HEADROOM_ASSIGN_OR_RETURN(const auto object, config.Object(name));
     if (!object) continue;
     HEADROOM_ASSIGN_OR_RETURN(rope.scaling, ParseScaling(config, name, *object, positions, head_dim));
     HEADROOM_ASSIGN_OR_RETURN(rope.theta, object->NumberOr("rope_theta", kThetaMin, kThetaMax, rope.theta));
+    HEADROOM_ASSIGN_OR_RETURN(rope.part, object->NumberOr("partial_rotary_factor", kPartMin, 1, rope.part));
   }
   return rope;
 }

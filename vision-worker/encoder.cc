@@ -17,7 +17,7 @@ using runtime::LinearSpec;
 using runtime::Matrix;
 
 // Every product of a step.
-std::vector<LinearSpec> LinearSpecs(const model::ModelConfig& config, DType compute, int64_t patches, int64_t pieces) {
+std::vector<LinearSpec> LinearSpecs(const model::ModelSpec& config, DType compute, int64_t patches, int64_t pieces) {
   const model::VisionConfig& v = *config.vision;
   const auto product = [&](int64_t n, int64_t k, bool accumulate) {
     return LinearSpec{.n = n, .k = k, .dtype = compute, .rows_max = patches, .bias = true, .accumulate = accumulate};
@@ -33,7 +33,7 @@ std::vector<LinearSpec> LinearSpecs(const model::ModelConfig& config, DType comp
 
 }  // namespace
 
-absl::StatusOr<runtime::LinearNeeds> EncoderLinearNeeds(runtime::KernelSizes& sizes, const model::ModelConfig& config,
+absl::StatusOr<runtime::LinearNeeds> EncoderLinearNeeds(runtime::KernelSizes& sizes, const model::ModelSpec& config,
                                                         DType compute, int64_t patches, int64_t pieces) {
   runtime::LinearNeeds needs;
   for (const LinearSpec& product : LinearSpecs(config, compute, patches, pieces)) {
@@ -44,7 +44,7 @@ absl::StatusOr<runtime::LinearNeeds> EncoderLinearNeeds(runtime::KernelSizes& si
   return needs;
 }
 
-void AddEncoderNeeds(runtime::KernelSizes& sizes, const model::ModelConfig& config, DType compute,
+void AddEncoderNeeds(runtime::KernelSizes& sizes, const model::ModelSpec& config, DType compute,
                      memory::KernelNeeds& needs) {
   needs.rows = [&sizes](int64_t rows) { return sizes.LinearRows(rows); };
   if (!config.vision.has_value()) return;
@@ -62,7 +62,7 @@ void AddEncoderNeeds(runtime::KernelSizes& sizes, const model::ModelConfig& conf
   };
 }
 
-Encoder::Encoder(runtime::Device& device, const model::ModelConfig& config, const memory::Plan& plan)
+Encoder::Encoder(runtime::Device& device, const model::ModelSpec& config, const memory::Plan& plan)
     : device_(device),
       config_(*config.vision),
       query_num_(config.resampler.query_num),
@@ -72,7 +72,7 @@ Encoder::Encoder(runtime::Device& device, const model::ModelConfig& config, cons
       layout_(plan.vision_step),
       inputs_(static_cast<size_t>(plan.vision_step.not_finite.offset)) {}
 
-absl::StatusOr<std::unique_ptr<Encoder>> Encoder::Create(runtime::Device& device, const model::ModelConfig& config,
+absl::StatusOr<std::unique_ptr<Encoder>> Encoder::Create(runtime::Device& device, const model::ModelSpec& config,
                                                          const memory::Plan& plan, memory::Arena& arena) {
   if (!config.vision.has_value()) return absl::InvalidArgumentError("the model has no vision tower");
   if (!plan.roles.vision) return absl::InvalidArgumentError("the plan of this device has no vision role");
@@ -88,7 +88,7 @@ absl::StatusOr<std::unique_ptr<Encoder>> Encoder::Create(runtime::Device& device
   return encoder;
 }
 
-absl::Status Encoder::TakeMemory(memory::Arena& arena, const model::ModelConfig& config, const memory::Plan& plan) {
+absl::Status Encoder::TakeMemory(memory::Arena& arena, const model::ModelSpec& config, const memory::Plan& plan) {
   using memory::Component;
   memory_ = &arena.memory();
   HEADROOM_ASSIGN_OR_RETURN(tower_memory_,

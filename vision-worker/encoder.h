@@ -19,7 +19,7 @@
 #include "memory/arena.h"
 #include "memory/plan.h"
 #include "model/checkpoint.h"
-#include "model/config.h"
+#include "model/spec.h"
 #include "model/image/pieces.h"
 #include "runtime/device.h"
 #include "runtime/host_matrix.h"
@@ -50,7 +50,7 @@ class Encoder {
  public:
   // Takes weights and workspace from the arena as the plan says, and builds every product. `device` and `arena` must
   // outlive the encoder. INVALID_ARGUMENT when the plan has no vision role or the model no tower.
-  static absl::StatusOr<std::unique_ptr<Encoder>> Create(runtime::Device& device, const model::ModelConfig& config,
+  static absl::StatusOr<std::unique_ptr<Encoder>> Create(runtime::Device& device, const model::ModelSpec& config,
                                                          const memory::Plan& plan, memory::Arena& arena);
 
   // Streams the weights in and computes the queries. `progress` counts over both parts; may be empty.
@@ -88,8 +88,8 @@ class Encoder {
     int64_t pieces = 0, patches = 0, side = 0;  // side: of the largest grid
   };
 
-  Encoder(runtime::Device& device, const model::ModelConfig& config, const memory::Plan& plan);
-  absl::Status TakeMemory(memory::Arena& arena, const model::ModelConfig& config, const memory::Plan& plan);
+  Encoder(runtime::Device& device, const model::ModelSpec& config, const memory::Plan& plan);
+  absl::Status TakeMemory(memory::Arena& arena, const model::ModelSpec& config, const memory::Plan& plan);
   void NameWeights();
   absl::Status CheckStep(std::span<const PieceInput> pieces, const EncodeOutputs& outputs) const;
   absl::StatusOr<Sizes> BuildInputs(std::span<const PieceInput> pieces);
@@ -122,12 +122,12 @@ class Encoder {
 
 // What the encoder's products need in a step of at most so many patches and pieces: the largest scratch, and what
 // libraries keep for all of them. Builds nothing.
-absl::StatusOr<runtime::LinearNeeds> EncoderLinearNeeds(runtime::KernelSizes& sizes, const model::ModelConfig& config,
+absl::StatusOr<runtime::LinearNeeds> EncoderLinearNeeds(runtime::KernelSizes& sizes, const model::ModelSpec& config,
                                                         DType compute, int64_t patches, int64_t pieces);
 
 // Fills in what MakePlan must know about the encoder (needs.vision_…, needs.rows); nothing for a model without a tower.
 // `sizes` must outlive the needs.
-void AddEncoderNeeds(runtime::KernelSizes& sizes, const model::ModelConfig& config, DType compute,
+void AddEncoderNeeds(runtime::KernelSizes& sizes, const model::ModelSpec& config, DType compute,
                      memory::KernelNeeds& needs);
 
 }  // namespace headroom::vision_worker

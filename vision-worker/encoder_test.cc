@@ -19,7 +19,7 @@ namespace {
 constexpr int64_t kStepPatches = 2600;
 
 struct TestModel {
-  model::ModelConfig config;
+  model::ModelSpec config;
   std::unique_ptr<runtime::Device> device;
   memory::Plan plan;
   std::unique_ptr<memory::Ledger> ledger;
@@ -30,7 +30,7 @@ struct TestModel {
 absl::StatusOr<TestModel> Load(DType compute) {
   const std::string directory = SourceDir() + "/tests/golden/minicpmv";
   TestModel m;
-  HEADROOM_ASSIGN_OR_RETURN(m.config, model::LoadModelConfig(directory));
+  HEADROOM_ASSIGN_OR_RETURN(m.config, model::LoadServedModel(directory));
   HEADROOM_ASSIGN_OR_RETURN(const model::Checkpoint checkpoint, model::Checkpoint::Open(directory));
   HEADROOM_ASSIGN_OR_RETURN(m.device, runtime::CreateTestDevice({}));
   memory::PlanRequest request;
@@ -59,7 +59,7 @@ struct Piece {
 };
 
 // Noise in the range of normalised pixels.
-Piece RandomPiece(std::mt19937& random, const model::ModelConfig& config, int rows, int cols) {
+Piece RandomPiece(std::mt19937& random, const model::ModelSpec& config, int rows, int cols) {
   Piece piece{.grid = {rows, cols}, .values = {}};
   std::uniform_real_distribution<float> pixel(-1, 1);
   piece.values.resize(static_cast<size_t>(piece.grid.patches() * config.vision->patch_values()));
@@ -239,7 +239,7 @@ TEST(EncoderTest, StoresEachPieceAndNamesTheBroken) {
 TEST(EncoderTest, RefusesAModelWithoutATower) {
   absl::StatusOr<TestModel> m = Load(DType::kF32);
   ASSERT_TRUE(m.ok()) << m.status();
-  model::ModelConfig blind = m->config;
+  model::ModelSpec blind = m->config;
   blind.vision.reset();
   EXPECT_EQ(Encoder::Create(*m->device, blind, m->plan, *m->arena).status().code(), absl::StatusCode::kInvalidArgument);
 }

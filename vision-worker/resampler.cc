@@ -12,7 +12,7 @@ namespace headroom::vision_worker {
 using runtime::ConstMatrix;
 using runtime::Matrix;
 
-Resampler::Resampler(const model::ModelConfig& config, const memory::Plan& plan, runtime::DeviceSpan weights,
+Resampler::Resampler(const model::ModelSpec& config, const memory::Plan& plan, runtime::DeviceSpan weights,
                      runtime::DeviceSpan workspace)
     : layout_(plan.vision_step),
       width_(config.llm.hidden_size),
@@ -35,7 +35,7 @@ Resampler::Resampler(const model::ModelConfig& config, const memory::Plan& plan,
   q_ = w["resampler.q"];
 }
 
-std::vector<runtime::LinearSpec> Resampler::LinearSpecs(const model::ModelConfig& config, DType compute,
+std::vector<runtime::LinearSpec> Resampler::LinearSpecs(const model::ModelSpec& config, DType compute,
                                                         int64_t patches, int64_t pieces) {
   const int64_t width = config.llm.hidden_size;
   const int64_t queries = pieces * config.resampler.query_num;

@@ -10,7 +10,7 @@
 
 #include "common/status.h"
 #include "memory/plan.h"
-#include "model/config.h"
+#include "model/spec.h"
 #include "runtime/matrix.h"
 #include "runtime/ops/linear.h"
 #include "runtime/step.h"
@@ -20,7 +20,7 @@ namespace headroom::vision_worker {
 // Not thread-safe. Works in the step workspace of the encoder; the weights' part is kResampler.
 class Resampler {
  public:
-  Resampler(const model::ModelConfig& config, const memory::Plan& plan, runtime::DeviceSpan weights,
+  Resampler(const model::ModelSpec& config, const memory::Plan& plan, runtime::DeviceSpan weights,
             runtime::DeviceSpan workspace);
 
   // After the weights are there.
@@ -32,7 +32,7 @@ class Resampler {
   runtime::Matrix Run(runtime::Step& step, int64_t pieces, int64_t patches, int64_t side);
 
   // Every product of a step.
-  static std::vector<runtime::LinearSpec> LinearSpecs(const model::ModelConfig& config, DType compute, int64_t patches,
+  static std::vector<runtime::LinearSpec> LinearSpecs(const model::ModelSpec& config, DType compute, int64_t patches,
                                                       int64_t pieces);
 
  private:

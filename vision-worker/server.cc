@@ -100,7 +100,7 @@ VisionOptions ServiceOptions(const ClusterConfig& config, const worker::WorkerDe
   return options;
 }
 
-PixelNorm NormFrom(const model::ModelConfig& model) {
+PixelNorm NormFrom(const model::ModelSpec& model) {
   PixelNorm norm;
   for (size_t i = 0; i < 3; ++i) {
     norm.mean[i] = static_cast<float>(model.norm_mean[i]);

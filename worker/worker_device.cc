@@ -7,7 +7,7 @@
 #include "common/log.h"
 #include "memory/host_memory.h"
 #include "model/fingerprint.h"
-#include "model/weights.h"
+#include "model/tensor_spec.h"
 
 namespace headroom::worker {
 
@@ -98,9 +98,9 @@ absl::StatusOr<std::unique_ptr<WorkerDevice>> WorkerDevice::Create(const Cluster
   memory::PlanRequest request;
   HEADROOM_ASSIGN_OR_RETURN(request.compute, ComputeTypeFrom(config.model));
   HEADROOM_ASSIGN_OR_RETURN(request.knobs, KnobsFrom(config.knobs));
-  HEADROOM_ASSIGN_OR_RETURN(worker->model_, model::LoadModelConfig(config.model.path));
+  HEADROOM_ASSIGN_OR_RETURN(worker->model_, model::LoadServedModel(config.model.path));
   HEADROOM_ASSIGN_OR_RETURN(worker->checkpoint_, model::Checkpoint::Open(config.model.path));
-  HEADROOM_ASSIGN_OR_RETURN(const int64_t unused, model::CheckTensors(worker->model_, *worker->checkpoint_));
+  HEADROOM_ASSIGN_OR_RETURN(const int64_t unused, model::CheckTensors(worker->model_.tensors, *worker->checkpoint_));
   if (unused > 0) Log(LogLevel::kInfo, "worker", "tensors of the checkpoint are not used").With("tensors", unused);
   HEADROOM_ASSIGN_OR_RETURN(worker->fingerprint_, model::ModelFingerprint(config.model.path, *worker->checkpoint_,
                                                                           config.model.chat_template));

@@ -19,14 +19,14 @@
 #include "memory/ledger.h"
 #include "memory/plan.h"
 #include "model/checkpoint.h"
-#include "model/config.h"
+#include "model/spec.h"
 #include "runtime/device.h"
 #include "runtime/kernel_sizes.h"
 
 namespace headroom::worker {
 
 // Fills in what the plan must know about the kernels of a role: AddDecoderNeeds, AddEncoderNeeds, or both.
-using AddNeeds = std::function<void(runtime::KernelSizes& sizes, const model::ModelConfig& config, DType compute,
+using AddNeeds = std::function<void(runtime::KernelSizes& sizes, const model::ModelSpec& config, DType compute,
                                     memory::KernelNeeds& needs)>;
 
 class WorkerDevice {
@@ -42,7 +42,7 @@ class WorkerDevice {
   memory::Arena& arena() { return *arena_; }
   memory::Ledger& ledger() { return *ledger_; }
   const memory::Plan& plan() const { return plan_; }
-  const model::ModelConfig& model() const { return model_; }
+  const model::ModelSpec& model() const { return model_; }
   const model::Checkpoint& checkpoint() const { return *checkpoint_; }
   const std::string& fingerprint() const { return fingerprint_; }
   DType compute() const { return plan_.compute; }
@@ -60,7 +60,7 @@ class WorkerDevice {
  private:
   WorkerDevice() = default;
 
-  model::ModelConfig model_;
+  model::ModelSpec model_;
   std::optional<model::Checkpoint> checkpoint_;
   std::string fingerprint_;
   memory::Plan plan_;

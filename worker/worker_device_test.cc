@@ -11,7 +11,7 @@ namespace {
 using testing::HasSubstr;
 
 // The kernels' own needs do not matter here.
-void NoNeeds(runtime::KernelSizes&, const model::ModelConfig&, DType, memory::KernelNeeds&) {}
+void NoNeeds(runtime::KernelSizes&, const model::ModelSpec&, DType, memory::KernelNeeds&) {}
 
 ClusterConfig Config() {
   ClusterConfig config;

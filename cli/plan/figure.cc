@@ -61,9 +61,9 @@ void AddRanks(const std::vector<memory::Plan>& ranks, std::vector<Bar>& bars) {
 // Its bf16 on one card is what we can compare with.
 bool Comparable(const Plans& plans, const DevicePlans& device) {
   const memory::Knobs& knobs = device.request.knobs;
-  return plans.card.served && plans.roles.llm && plans.compute == DType::kBF16 && device.device.kind == "cuda" &&
+  return plans.served && plans.roles.llm && plans.compute == DType::kBF16 && device.device.kind == "cuda" &&
          !knobs.quantization && knobs.kv_cache_dtype.value_or(DType::kBF16) == DType::kBF16 &&
-         knobs.tensor_parallel_size.value_or(1) == 1 && plans.roles.vision == plans.card.encoder.has_value();
+         knobs.tensor_parallel_size.value_or(1) == 1 && plans.roles.vision == plans.spec.encoder.has_value();
 }
 
 std::vector<Bar> BarsOf(const Plans& plans, const DevicePlans& device) {
@@ -91,8 +91,8 @@ std::vector<Bar> BarsOf(const Plans& plans, const DevicePlans& device) {
 std::string Title(const Plans& plans) {
   // Other families may come quantized; their tables say how.
   const bool plain =
-      plans.card.served.has_value() && !plans.devices.empty() && !plans.devices.front().request.knobs.quantization;
-  return plans.card.family + (plain ? std::string(" in ") + DTypeName(plans.compute) : "") +
+      plans.served && !plans.devices.empty() && !plans.devices.front().request.knobs.quantization;
+  return plans.spec.family + (plain ? std::string(" in ") + DTypeName(plans.compute) : "") +
          ": every byte of the device, planned";
 }
 

@@ -25,7 +25,7 @@ Plans PlanOn(const std::vector<std::string>& devices, PlanOptions options = {}) 
   return *std::move(plans);
 }
 
-model::ModelConfig Published() { return *PlanOn({"rtx3090"}).card.served; }
+model::ModelSpec Published() { return PlanOn({"rtx3090"}).spec; }
 
 TEST(Figure, DevicesSideBySideWithVllm) {
   const Figure figure = PlanFigure(PlanOn({"rtx3090", "a100-80"}));
@@ -100,9 +100,9 @@ TEST(Figure, NoRoomForOneSequence) {
 }
 
 TEST(Figure, TextModelHasNoImages) {
-  model::ModelConfig config = Published();
+  model::ModelSpec config = Published();
   config.vision.reset();
-  config.architecture = model::Architecture::kQwen2;
+  config.architecture = "Qwen2ForCausalLM";
   const auto estimate = Vllm2024(config, {.device_bytes = 40 * kGiB});
   ASSERT_TRUE(estimate.ok());
   const Bar bar = VllmBar(*estimate);

@@ -75,11 +75,11 @@ std::string PlanJson(const Plans& plans) {
   Json devices = Json::array();
   for (const DevicePlans& device : plans.devices) devices.push_back(DeviceJson(device));
   const Json json = {{"model",
-                      {{"family", plans.card.family},
-                       {"architecture", plans.card.architecture},
-                       {"parameters", model::ParameterCount(plans.card)},
-                       {"served", plans.card.served.has_value()},
-                       {"assumed", plans.card.assumed}}},
+                      {{"family", plans.spec.family},
+                       {"architecture", plans.spec.architecture},
+                       {"parameters", model::ParameterCount(plans.spec.tensors)},
+                       {"served", plans.served},
+                       {"assumed", plans.spec.assumed}}},
                      {"dtype", DTypeName(plans.compute)},
                      {"fits", plans.fits()},
                      {"devices", std::move(devices)},

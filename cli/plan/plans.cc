@@ -13,7 +13,7 @@
 namespace headroom::cli {
 namespace {
 
-absl::StatusOr<memory::Roles> ParseRole(const std::string& role, const model::ModelCard& card) {
+absl::StatusOr<memory::Roles> ParseRole(const std::string& role, const model::ModelSpec& card) {
   if (role == "vision") return memory::Roles{.vision = true, .llm = false};
   if (role == "llm") return memory::Roles{.vision = false, .llm = true};
   if (role == "all") return memory::Roles{.vision = card.encoder.has_value(), .llm = true};
@@ -104,7 +104,7 @@ class DeviceSizes {
 
 // `request` asks `sizes` from now on.
 void AddNeeds(const Plans& plans, runtime::KernelSizes& sizes, memory::PlanRequest& request) {
-  const model::ModelConfig& model = *plans.card.served;
+  const model::ModelSpec& model = plans.spec;
   if (plans.roles.llm) llm_worker::AddDecoderNeeds(sizes, model, plans.compute, request.kernels);
   if (plans.roles.vision) vision_worker::AddEncoderNeeds(sizes, model, plans.compute, request.kernels);
 }
@@ -127,13 +127,13 @@ absl::StatusOr<DevicePlans> PlanDevice(const Plans& plans, const PlanOptions& op
   request.roles = plans.roles;
   request.compute = plans.compute;
   const bool engine_runs =
-      plans.card.served && !request.knobs.quantization && request.knobs.tensor_parallel_size.value_or(1) == 1;
+      plans.served && !request.knobs.quantization && request.knobs.tensor_parallel_size.value_or(1) == 1;
   std::optional<DeviceSizes> sizes;
   if (engine_runs) {
     HEADROOM_ASSIGN_OR_RETURN(sizes, DeviceSizes::Of(device, plans, options));
     AddNeeds(plans, sizes->get(), request);
   }
-  absl::StatusOr<std::vector<memory::Plan>> ranks = memory::MakeRankPlans(plans.card, request);
+  absl::StatusOr<std::vector<memory::Plan>> ranks = memory::MakeRankPlans(plans.spec, request);
   if (ranks.ok()) {
     result.ranks = *std::move(ranks);
   } else if (absl::IsFailedPrecondition(ranks.status())) {
@@ -141,7 +141,7 @@ absl::StatusOr<DevicePlans> PlanDevice(const Plans& plans, const PlanOptions& op
   } else {
     return ranks.status();
   }
-  HEADROOM_ASSIGN_OR_RETURN(result.frontier, memory::PlanFrontier(plans.card, request));
+  HEADROOM_ASSIGN_OR_RETURN(result.frontier, memory::PlanFrontier(plans.spec, request));
   result.request.kernels = {};  // it asks `sizes`, which goes now
   return result;
 }
@@ -156,7 +156,7 @@ std::vector<HostLine> HostLinesOf(const Plans& plans) {
   }
   return memory::HostLines(config, {.gateway = whole_cluster,
                                     .scheduler = whole_cluster,
-                                    .vision = plans.roles.vision && plans.card.encoder,
+                                    .vision = plans.roles.vision && plans.spec.encoder,
                                     .llm = plans.roles.llm,
                                     .decoder_bytes = vision_worker::DecoderBytesMax(plans.config)});
 }
@@ -178,8 +178,9 @@ absl::StatusOr<Plans> MakePlans(const ClusterConfig& config, const PlanOptions& 
   plans.config = config;
   const std::string path = options.model.empty() ? config.model.path : options.model;
   if (path.empty()) return absl::InvalidArgumentError("which model? Name its directory or its config.json");
-  HEADROOM_ASSIGN_OR_RETURN(plans.card, model::LoadModelCard(path));
-  HEADROOM_ASSIGN_OR_RETURN(plans.roles, ParseRole(options.role, plans.card));
+  HEADROOM_ASSIGN_OR_RETURN(plans.spec, model::LoadModelSpec(path));
+  plans.served = model::WhyNotServed(plans.spec).empty();
+  HEADROOM_ASSIGN_OR_RETURN(plans.roles, ParseRole(options.role, plans.spec));
   ModelSection model = config.model;
   if (!options.dtype.empty()) model.dtype = options.dtype;
   HEADROOM_ASSIGN_OR_RETURN(plans.compute, worker::ComputeTypeFrom(model));
@@ -194,11 +195,11 @@ absl::StatusOr<Plans> MakePlans(const ClusterConfig& config, const PlanOptions& 
 }
 
 absl::StatusOr<VllmEstimate> EstimateVllm(const Plans& plans, const DevicePlans& device) {
-  if (!plans.card.served) {
+  if (!plans.served) {
     return absl::InvalidArgumentError("vLLM of 2024 is estimated only for models that the engine serves");
   }
   const memory::Knobs& knobs = device.request.knobs;
-  return Vllm2024(*plans.card.served, {.knobs = {.max_num_seqs = knobs.max_num_seqs,
+  return Vllm2024(plans.spec, {.knobs = {.max_num_seqs = knobs.max_num_seqs,
                                                  .max_model_len = knobs.max_model_len,
                                                  .max_num_batched_tokens = knobs.max_num_batched_tokens,
                                                  .gpu_memory_utilization = knobs.gpu_memory_utilization},

@@ -11,7 +11,7 @@
 #include "common/device_catalogue.h"
 #include "memory/host_budgets.h"
 #include "memory/plan.h"
-#include "model/card.h"
+#include "model/spec.h"
 
 namespace headroom::cli {
 
@@ -42,7 +42,8 @@ struct DevicePlans {
 };
 
 struct Plans {
-  model::ModelCard card;
+  model::ModelSpec spec;
+  bool served = false;  // the engine runs it
   ClusterConfig config;
   DType compute = DType::kBF16;
   memory::Roles roles;

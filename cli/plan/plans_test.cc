@@ -71,7 +71,7 @@ TEST(PlanCommand, ACardHasTheScratchOfItsKernels) {
   const struct {
     int64_t workspace, multiprocessors;
   } expected[] = {{4 * kMiB, 108}, {32 * kMiB, 132}, {4 * kMiB, 58}, {32 * kMiB, 192}};
-  const int64_t head_dim = plans.card.served->llm.head_dim;
+  const int64_t head_dim = plans.spec.llm.head_dim;
   for (size_t i = 0; i < plans.devices.size(); ++i) {
     const memory::Plan& plan = plans.devices[i].ranks.front();
     EXPECT_EQ(plan.llm_step.linear_scratch.bytes(), expected[i].workspace + 192) << plan.device;
@@ -183,7 +183,7 @@ TEST(PlanCommand, EveryKnownModelOnEveryDevice) {
           int64_t sum = 0;
           for (const memory::PlanLine& line : plan.lines) sum += line.bytes;
           EXPECT_EQ(sum, plan.device_bytes);
-          EXPECT_EQ(plan.plan_only.empty(), plans->card.served && ranks == 1);
+          EXPECT_EQ(plan.plan_only.empty(), plans->served && ranks == 1);
         }
         if (!plans->fits()) {
           EXPECT_THAT(std::string(plans->devices[0].refusal.message()), HasSubstr(" needs "));

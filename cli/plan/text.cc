@@ -135,7 +135,7 @@ std::string VllmRow(const char* title, int64_t bytes) {
 }  // namespace
 
 std::string PlanText(const Plans& plans) {
-  std::string text = absl::StrCat(plans.card.family, ", ", model::ParameterCount(plans.card), " parameters\n\n");
+  std::string text = absl::StrCat(plans.spec.family, ", ", model::ParameterCount(plans.spec.tensors), " parameters\n\n");
   const std::vector<Column> columns = Columns(plans);
   if (columns.size() == 1) {
     text += columns.front().plan->ToTable();
@@ -143,7 +143,7 @@ std::string PlanText(const Plans& plans) {
     text += SideBySide(columns) + Remarks(plans);
   }
   if (columns.empty()) {
-    for (const std::string& value : plans.card.assumed) text += "assumed: " + value + "\n";
+    for (const std::string& value : plans.spec.assumed) text += "assumed: " + value + "\n";
   }
   for (const DevicePlans& device : plans.devices) {
     if (!device.fits()) text += RefusalText(device);

@@ -10,7 +10,7 @@
 #include "common/range.h"
 #include "common/status.h"
 #include "common/units.h"
-#include "model/weights.h"
+#include "model/tensor_spec.h"
 
 namespace headroom::cli {
 namespace {
@@ -88,7 +88,7 @@ absl::Status CheckRequest(const VllmRequest& request) {
 
 class Estimator {
  public:
-  Estimator(const model::ModelConfig& config, const VllmRequest& request) : config_(config) {
+  Estimator(const model::ModelSpec& config, const VllmRequest& request) : config_(config) {
     estimate_.knobs = request.knobs;
     estimate_.device = request.device;
     estimate_.device_bytes = request.device_bytes;
@@ -143,10 +143,9 @@ class Estimator {
 
   void AddWeights() {
     std::array<int64_t, model::kWeightParts> parameters{};
-    for (const model::ExpectedTensor& tensor : model::ExpectedTensors(config_)) {
-      int64_t elements = 1;
-      for (const int64_t side : tensor.shape) elements *= side;
-      parameters[static_cast<size_t>(tensor.part)] += elements;
+    for (int part = 0; part < model::kWeightParts; ++part) {
+      parameters[static_cast<size_t>(part)] =
+          model::ParameterCount(config_.tensors, static_cast<model::WeightPart>(part));
     }
     constexpr std::pair<VllmItem, model::WeightPart> kWeights[] = {
         {VllmItem::kLlmWeights, model::WeightPart::kLlm},
@@ -186,7 +185,7 @@ class Estimator {
   }
 
   void AddDecoder() {
-    const model::DecoderConfig& llm = config_.llm;
+    const model::DecoderSpec& llm = config_.llm;
     const int64_t tokens = *estimate_.knobs.max_num_batched_tokens;
     const int64_t qkv = checked_.Product({llm.heads + 2 * llm.kv_heads, llm.head_dim});
     const int64_t columns = 3 * llm.intermediate_size + 3 * llm.hidden_size + qkv;
@@ -212,7 +211,7 @@ class Estimator {
   }
 
   void Judge() {
-    const model::DecoderConfig& llm = config_.llm;
+    const model::DecoderSpec& llm = config_.llm;
     const VllmKnobs& knobs = estimate_.knobs;
     estimate_.over_bytes = std::max<int64_t>(0, estimate_.total_bytes - estimate_.device_bytes);
     if (estimate_.over_bytes > 0) {
@@ -232,7 +231,7 @@ class Estimator {
     estimate_.kv_bytes = blocks * block_bytes;
   }
 
-  const model::ModelConfig& config_;
+  const model::ModelSpec& config_;
   VllmEstimate estimate_;
   Checked checked_;
 };
@@ -242,7 +241,7 @@ class Estimator {
 const char* VllmTitle(VllmItem item) { return kNames[static_cast<size_t>(item)].title; }
 const char* VllmKey(VllmItem item) { return kNames[static_cast<size_t>(item)].key; }
 
-absl::StatusOr<VllmEstimate> Vllm2024(const model::ModelConfig& config, const VllmRequest& request) {
+absl::StatusOr<VllmEstimate> Vllm2024(const model::ModelSpec& config, const VllmRequest& request) {
   HEADROOM_RETURN_IF_ERROR(CheckRequest(request));
   return Estimator(config, request).Run();
 }

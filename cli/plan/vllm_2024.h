@@ -17,7 +17,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "model/config.h"
+#include "model/spec.h"
 
 namespace headroom::cli {
 
@@ -101,6 +101,6 @@ struct VllmRequest {
 // Pure. INVALID_ARGUMENT: a knob out of range (counts 1 … 2^31, utilization (0, 1]), a device of no bytes, or sizes of
 // which the bytes do not fit int64. max_num_batched_tokens below max_model_len, which that vLLM refused, is raised with
 // a note.
-absl::StatusOr<VllmEstimate> Vllm2024(const model::ModelConfig& config, const VllmRequest& request);
+absl::StatusOr<VllmEstimate> Vllm2024(const model::ModelSpec& config, const VllmRequest& request);
 
 }  // namespace headroom::cli

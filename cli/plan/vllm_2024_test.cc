@@ -9,23 +9,23 @@
 
 #include "common/testing/paths.h"
 #include "common/units.h"
-#include "model/weights.h"
+#include "model/tensor_spec.h"
 
 namespace headroom::cli {
 namespace {
 
 using ::testing::HasSubstr;
 
-model::ModelConfig MiniCpm26() {
-  auto config = model::LoadModelConfig(SourceDir() + "/models/cards/minicpm-v-2_6");
+model::ModelSpec MiniCpm26() {
+  auto config = model::LoadServedModel(SourceDir() + "/models/cards/minicpm-v-2_6");
   EXPECT_TRUE(config.ok()) << config.status();
   return *std::move(config);
 }
 
 // The sibling whose out-of-memory report names its allocation: 96 tokens an image, a Llama of 8192 tokens. The tower is
 // the same.
-model::ModelConfig MiniCpm25() {
-  model::ModelConfig config = MiniCpm26();
+model::ModelSpec MiniCpm25() {
+  model::ModelSpec config = MiniCpm26();
   config.resampler.query_num = 96;
   config.resampler.heads = 32;
   config.llm = {.hidden_size = 4096,
@@ -45,7 +45,7 @@ model::ModelConfig MiniCpm25() {
   return config;
 }
 
-VllmEstimate Estimate(const model::ModelConfig& config, int64_t device_bytes, const VllmKnobs& knobs = {}) {
+VllmEstimate Estimate(const model::ModelSpec& config, int64_t device_bytes, const VllmKnobs& knobs = {}) {
   auto estimate = Vllm2024(config, {.knobs = knobs, .device = "test", .device_bytes = device_bytes});
   EXPECT_TRUE(estimate.ok()) << estimate.status();
   return *std::move(estimate);
@@ -90,7 +90,7 @@ void ExpectSound(const VllmEstimate& estimate) {
 }
 
 TEST(ModelCardFile, MiniCpmV26HasThePublishedParameters) {
-  const model::ModelConfig config = MiniCpm26();
+  const model::ModelSpec config = MiniCpm26();
   EXPECT_EQ(model::ParameterCount(config), 8'099'175'152);
   EXPECT_EQ(model::ParameterCount(config, model::WeightPart::kVision), 417'792'240);
   EXPECT_EQ(model::ParameterCount(config, model::WeightPart::kResampler), 68'619'264);
@@ -164,7 +164,7 @@ TEST(Vllm2024, ScoreMemoryPerImage) {
 }
 
 TEST(Vllm2024, KnownOutcomes) {
-  const model::ModelConfig config = MiniCpm26();
+  const model::ModelSpec config = MiniCpm26();
   const VllmEstimate on_48 = Estimate(config, 48 * kGiB);
   ExpectSound(on_48);
   EXPECT_EQ(on_48.outcome, VllmOutcome::kOutOfMemory);
@@ -206,9 +206,9 @@ TEST(Vllm2024, OneSequenceRunsHoweverManyTokensItsImageIs) {
 }
 
 TEST(Vllm2024, TextModelHasNoTower) {
-  model::ModelConfig config = MiniCpm25();
+  model::ModelSpec config = MiniCpm25();
   config.vision.reset();
-  config.architecture = model::Architecture::kLlama;
+  config.architecture = "LlamaForCausalLM";
   const VllmEstimate estimate = Estimate(config, 24 * kGiB);
   ExpectSound(estimate);
   EXPECT_EQ(estimate.images, 0);
@@ -226,7 +226,7 @@ TEST(Vllm2024, TokenBudgetBelowTheLengthIsRaisedWithANote) {
 }
 
 TEST(Vllm2024, BadInput) {
-  model::ModelConfig config = MiniCpm26();
+  model::ModelSpec config = MiniCpm26();
   const auto refused = [&config](const VllmKnobs& knobs, int64_t device_bytes, const std::string& text) {
     const auto result = Vllm2024(config, {.knobs = knobs, .device_bytes = device_bytes});
     EXPECT_EQ(result.status().code(), absl::StatusCode::kInvalidArgument);
@@ -253,7 +253,7 @@ TEST(Vllm2024, MonotoneOnRandomKnobs) {
   const auto log_uniform = [&](double bits) {
     return static_cast<int64_t>(std::exp2(std::uniform_real_distribution<double>(0, bits)(random)));
   };
-  const model::ModelConfig config = MiniCpm26();
+  const model::ModelSpec config = MiniCpm26();
   int compared = 0;
   for (int round = 0; round < 1000; ++round) {
     const VllmRequest request = {.knobs = {.max_num_seqs = log_uniform(31), .max_model_len = log_uniform(31)},

@@ -11,7 +11,7 @@
 #include <sstream>
 
 #include "common/testing/paths.h"
-#include "model/card.h"
+#include "model/spec.h"
 #include "model/families/registry.h"
 #include "model/families/testing/configs.h"
 
@@ -27,7 +27,7 @@ using testing::kCompleteConfigs;
 constexpr int64_t kInt64Max = std::numeric_limits<int64_t>::max();
 constexpr uint64_t kTwoTo63 = uint64_t{1} << 63;
 
-absl::StatusOr<ModelCard> CardFrom(const std::string& config, const std::string& preprocessor = "") {
+absl::StatusOr<ModelSpec> CardFrom(const std::string& config, const std::string& preprocessor = "") {
   return CardOfTexts({.config = config, .preprocessor = preprocessor, .generation = {}});
 }
 
@@ -191,9 +191,9 @@ json Absurd(std::mt19937_64& random) {
 }
 
 // Every accepted card must be one that a plan may add up: UBSan would stop an overflow, and nothing is below zero.
-void CheckAccepted(const ModelCard& card) {
+void CheckAccepted(const ModelSpec& card) {
   int64_t bytes = 0, parameters = 0;
-  for (const CardTensor& tensor : card.tensors) {
+  for (const TensorSpec& tensor : card.tensors) {
     ASSERT_GT(tensor.count, 0);
     ASSERT_LE(tensor.rows, int64_t{1} << 26);
     ASSERT_LE(tensor.cols, int64_t{1} << 26);

@@ -54,8 +54,22 @@ bool FieldReader::BoolOr(const std::string& name, bool value) {
   return Take(fields_.BoolOr(name, value), value);
 }
 
-void FieldReader::CheckNumber(const std::string& name, double min, double max) {
-  Take(fields_.NumberOr(name, min, max, min), min);
+bool FieldReader::Bool(const std::string& name, bool value) { return Take(fields_.BoolOr(name, value), value); }
+
+double FieldReader::Number(const std::string& name, double min, double max, double value) {
+  return Take(fields_.NumberOr(name, min, max, value), value);
+}
+
+std::vector<std::string> FieldReader::Strings(const std::string& name) {
+  return Take(fields_.Strings(name), std::vector<std::string>());
+}
+
+std::vector<double> FieldReader::Numbers(const std::string& name, double min, double max) {
+  return Take(fields_.Numbers(name, min, max), std::vector<double>());
+}
+
+std::vector<int64_t> FieldReader::Ints(const std::string& name, int64_t min, int64_t max, size_t count_max) {
+  return Take(fields_.IntOrInts(name, min, max, count_max), std::vector<int64_t>());
 }
 
 std::string FieldReader::String(const std::string& name, const std::string& absent) {

@@ -28,8 +28,14 @@ class FieldReader {
   // Absent: `value`, noted as `why`.
   int64_t IntElse(const std::string& name, int64_t min, int64_t max, int64_t value, const std::string& why);
   bool BoolOr(const std::string& name, bool value);
-  // Present: a number within the limits. It has no effect on memory, but absurd values should not pass.
-  void CheckNumber(const std::string& name, double min, double max);
+  // Absent: `value`, without a note: for fields that have no effect on memory.
+  bool Bool(const std::string& name, bool value);
+  double Number(const std::string& name, double min, double max, double value);
+  // Empty when absent.
+  std::vector<std::string> Strings(const std::string& name);
+  std::vector<double> Numbers(const std::string& name, double min, double max);
+  // A number, or a list of at most count_max.
+  std::vector<int64_t> Ints(const std::string& name, int64_t min, int64_t max, size_t count_max);
   std::string String(const std::string& name, const std::string& absent);
   // A number, or a list of equal ones; absent: `value`, noted as the class default.
   int64_t SideOr(const std::string& name, int64_t min, int64_t max, int64_t value);

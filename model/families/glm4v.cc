@@ -1,36 +1,38 @@
 // GLM-4.1V and GLM-4.6V-Flash, AutoGLM-Phone: a dense decoder in the manner of GLM-4-0414.
 #include "common/status.h"
+#include "model/families/decoder_fields.h"
 #include "model/families/glm_vision.h"
-#include "model/families/limits.h"
+#include "model/families/tensor_builder.h"
 
 namespace headroom::model::families {
 
-absl::StatusOr<ModelCard> Glm4vCard(const FamilyInput& input) {
-  ModelCard card;
-  card.family = "GLM-4.1V";
-  FieldReader config(input.config, "", card.assumed);
-  // Early files hold the decoder's fields at the top.
-  FieldReader text =
-      config.Has("text_config") || !config.Has("hidden_size") ? FieldReader::Object(config, "text_config") : config;
-  TextShape shape;
-  shape.hidden = text.IntOr("hidden_size", 2, kWidthMax, 4096);
-  shape.mlp = text.IntOr("intermediate_size", 1, kMlpWidthMax, 13696);
-  shape.layers = text.IntOr("num_hidden_layers", 1, kLayersMax, 40);
-  shape.heads = text.IntOr("num_attention_heads", 1, kHeadsMax, 32);
-  shape.vocab = text.IntOr("vocab_size", 1, kVocabularyMax, 151552);
-  ReadHeads(text, shape, 2);
-  shape.positions = text.IntOr("max_position_embeddings", 1, kPositionsMax, 32768);
-  shape.tied = ReadTied(config, text, false);
-  shape.qkv_bias = true;
-  shape.norms_per_layer = 4;
-  const SiteFormats formats = ReadQuantization(config, text, LayersOfSites(shape.layers, {}));
+absl::StatusOr<ModelSpec> Glm4v(const FamilyInput& input) {
+  ModelSpec spec;
+  spec.family = "GLM-4.1V";
+  FieldReader config(input.config, "", spec.assumed);
+  FieldReader text = GlmTextFields(config);
+  DecoderDefaults defaults;
+  defaults.hidden_size = 4096;
+  defaults.intermediate_size = 13696;
+  defaults.layers = 40;
+  defaults.heads = 32;
+  defaults.kv_heads = 2;
+  defaults.vocab_size = 151552;
+  defaults.positions = 32768;
+  spec.llm = ReadDecoder(config, text, defaults);
+  if (!text.Has("partial_rotary_factor") && spec.llm.rope.part == 1) spec.llm.rope.part = kGlmRotaryPart;
+  spec.llm.qkv_bias = true;
+  spec.llm.sandwich_norms = true;
+  const SiteFormats formats = ReadQuantization(config, text, LayersOfSites(spec.llm));
   config.Adopt(text.status());
 
-  CardBuilder builder(card, formats);
-  AddGlmVision(input, config, shape.hidden, builder, card);
+  AddGlmVision(input, config, spec);
   HEADROOM_RETURN_IF_ERROR(config.status());
-  AddDenseDecoder(shape, shape.head_dim / 2, builder, card);
-  return card;
+  DecoderNames names;
+  names.model = "model.language_model.";
+  names.fused_gate_up = true;
+  AddDecoder(spec.llm, names, formats, spec.tensors);
+  return spec;
 }
 
 }  // namespace headroom::model::families

@@ -4,9 +4,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/status.h"
-#include "model/families/card_builder.h"
+#include "model/families/decoder_fields.h"
 #include "model/families/limits.h"
 #include "model/families/registry.h"
+#include "model/families/tensor_builder.h"
 
 namespace headroom::model::families {
 namespace {
@@ -14,7 +15,8 @@ namespace {
 constexpr int64_t kConvWidth = 3;
 constexpr int64_t kWindowsMax = 21;  // of 30 s in what one request may hold
 
-void AddAudio(FieldReader& config, int64_t text_hidden, CardBuilder& builder, ModelCard& card) {
+void AddAudio(FieldReader& config, ModelSpec& spec) {
+  const int64_t text_hidden = spec.llm.hidden_size;
   FieldReader audio = FieldReader::Object(config, "audio_config");
   const int64_t width = audio.IntOr("hidden_size", 2, kWidthMax, 1280);
   const int64_t mlp = audio.IntOr("intermediate_size", 1, kMlpWidthMax, 5120);
@@ -38,18 +40,34 @@ void AddAudio(FieldReader& config, int64_t text_hidden, CardBuilder& builder, Mo
                                    " windows a request"));
   config.Adopt(audio.status());
 
-  const WeightPart tower = WeightPart::kVision, joint = WeightPart::kResampler;
   const int64_t kv_width = width / heads * kv_heads;
-  builder.Affine(tower, "audio.conv1", 1, width, bins * kConvWidth);
-  builder.Affine(tower, "audio.conv2", 1, width, width * kConvWidth);
-  builder.Vector(tower, "audio.norms", 4 * layers + 2, width);  // two a layer and one behind, each with a bias
-  builder.Matrix(tower, "audio.layers.*.qkv.weight", layers, width + 2 * kv_width, width);
-  builder.Vector(tower, "audio.layers.*.qkv.bias", layers, width + kv_width);  // keys have none
-  builder.Affine(tower, "audio.layers.*.out", layers, width, width);
-  builder.Affine(tower, "audio.layers.*.fc1", layers, mlp, width);
-  builder.Affine(tower, "audio.layers.*.fc2", layers, width, mlp);
-  builder.Affine(joint, "projector.linear_1", 1, 2 * text_hidden, mlp);
-  builder.Affine(joint, "projector.linear_2", 1, text_hidden, 2 * text_hidden);
+  TensorBuilder add(spec.tensors);
+  const auto convolution = [&](const char* name, const std::string& source, int64_t channels) {
+    add.Matrix(absl::StrCat(name, ".weight"), {{source + ".weight", width}}, channels * kConvWidth).sources[0].shape = {
+        width, channels, kConvWidth};
+    add.Vector(absl::StrCat(name, ".bias"), source + ".bias", width);
+  };
+  add.In(WeightPart::kVision, "audio.", "audio_tower.");
+  convolution("conv1", "conv1", bins);
+  convolution("conv2", "conv2", width);
+  for (int64_t i = 0; i < layers; ++i) {
+    add.In(WeightPart::kVision, absl::StrCat("audio.layers.", i, "."), absl::StrCat("audio_tower.layers.", i, "."));
+    add.LayerNorm("norm1", "input_layernorm", width);
+    add.Matrix("qkv.weight",
+               {{"self_attn.q_proj.weight", width}, {"self_attn.k_proj.weight", kv_width}, {"self_attn.v_proj.weight", kv_width}},
+               width);
+    // Keys have none.
+    add.Vector("qkv.bias", {{"self_attn.q_proj.bias", width}, {"self_attn.v_proj.bias", kv_width}});
+    add.Affine("out", {"self_attn.o_proj"}, width, width);
+    add.LayerNorm("norm2", "post_attention_layernorm", width);
+    add.Affine("fc1", {"mlp.fc1"}, mlp, width);
+    add.Affine("fc2", {"mlp.fc2"}, width, mlp);
+  }
+  add.In(WeightPart::kVision, "audio.", "audio_tower.");
+  add.LayerNorm("norm", "norm", width);
+  add.In(WeightPart::kResampler, "projector.", "multi_modal_projector.");
+  add.Affine("linear_1", {"linear_1"}, 2 * text_hidden, mlp);
+  add.Affine("linear_2", {"linear_2"}, text_hidden, 2 * text_hidden);
 
   EncoderShape shape;
   // The second convolution reads more than the first: three columns of its width; the first, at twice the rate, two
@@ -62,33 +80,36 @@ void AddAudio(FieldReader& config, int64_t text_hidden, CardBuilder& builder, Mo
   shape.merger_hidden = 2 * text_hidden;
   shape.usual_patches = shape.largest_patches = frames;
   shape.pieces_max = kWindowsMax;
-  card.encoder = shape;
+  spec.encoder = shape;
 }
 
 }  // namespace
 
-absl::StatusOr<ModelCard> GlmAsrCard(const FamilyInput& input) {
-  ModelCard card;
-  card.family = "GLM-ASR";
-  FieldReader config(input.config, "", card.assumed);
+absl::StatusOr<ModelSpec> GlmAsr(const FamilyInput& input) {
+  ModelSpec spec;
+  spec.family = "GLM-ASR";
+  FieldReader config(input.config, "", spec.assumed);
   FieldReader text = FieldReader::Object(config, "text_config");
-  TextShape shape;
-  shape.hidden = text.IntOr("hidden_size", 2, kWidthMax, 2048);
-  shape.mlp = text.IntOr("intermediate_size", 1, kMlpWidthMax, 6144);
-  shape.layers = text.IntOr("num_hidden_layers", 1, kLayersMax, 28);
-  shape.heads = text.IntOr("num_attention_heads", 1, kHeadsMax, 16);
-  shape.vocab = text.IntOr("vocab_size", 1, kVocabularyMax, 59264);
-  ReadHeads(text, shape, 4);
-  shape.positions = text.IntOr("max_position_embeddings", 1, kPositionsMax, 8192);
-  shape.tied = ReadTied(config, text, true);
-  const SiteFormats formats = ReadQuantization(config, text, LayersOfSites(shape.layers, {}));
+  DecoderDefaults defaults;
+  defaults.hidden_size = 2048;
+  defaults.intermediate_size = 6144;
+  defaults.layers = 28;
+  defaults.heads = 16;
+  defaults.kv_heads = 4;
+  defaults.vocab_size = 59264;
+  defaults.positions = 8192;
+  defaults.tied = true;
+  spec.llm = ReadDecoder(config, text, defaults);
+  const SiteFormats formats = ReadQuantization(config, text, LayersOfSites(spec.llm));
   config.Adopt(text.status());
 
-  CardBuilder builder(card, formats);
-  AddAudio(config, shape.hidden, builder, card);
+  AddAudio(config, spec);
   HEADROOM_RETURN_IF_ERROR(config.status());
-  AddDenseDecoder(shape, shape.head_dim, builder, card);
-  return card;
+  DecoderNames names;
+  names.model = "language_model.model.";
+  names.head = "language_model.lm_head";
+  AddDecoder(spec.llm, names, formats, spec.tensors);
+  return spec;
 }
 
 }  // namespace headroom::model::families

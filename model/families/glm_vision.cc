@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "model/families/limits.h"
+#include "model/families/tensor_builder.h"
 
 namespace headroom::model::families {
 namespace {
@@ -11,8 +12,8 @@ namespace {
 constexpr int64_t kUsualSide = 1024;  // pixels of what EncoderShape calls an ordinary picture
 
 // Bounds are on frames x height x width, and one picture counts as one pair of frames.
-int64_t PixelsMax(const FamilyInput& input, FieldReader& config, int64_t patch, int64_t merge, ModelCard& card) {
-  FieldReader reader(input.preprocessor, "preprocessor_config.", card.assumed);
+int64_t PixelsMax(const FamilyInput& input, FieldReader& config, int64_t patch, int64_t merge, std::vector<std::string>& assumed) {
+  FieldReader reader(input.preprocessor, "preprocessor_config.", assumed);
   FieldReader size = FieldReader::Object(reader, "size");
   const int64_t pixels = size.IntOr("longest_edge", 1, int64_t{1} << 34, 11'760'000);
   for (const auto& [name, value] : {std::pair{"patch_size", patch}, {"merge_size", merge}}) {
@@ -27,8 +28,12 @@ int64_t PixelsMax(const FamilyInput& input, FieldReader& config, int64_t patch, 
 
 }  // namespace
 
-void AddGlmVision(const FamilyInput& input, FieldReader& config, int64_t text_hidden, CardBuilder& builder,
-                  ModelCard& card) {
+FieldReader GlmTextFields(FieldReader& config) {
+  return config.Has("text_config") || !config.Has("hidden_size") ? FieldReader::Object(config, "text_config") : config;
+}
+
+void AddGlmVision(const FamilyInput& input, FieldReader& config, ModelSpec& spec) {
+  const int64_t text_hidden = spec.llm.hidden_size;
   FieldReader vision = FieldReader::Object(config, "vision_config");
   const int64_t width = vision.IntOr("hidden_size", 2, kWidthMax, 1536);
   const int64_t layers = vision.IntOr("depth", 1, kLayersMax, 24);
@@ -47,26 +52,39 @@ void AddGlmVision(const FamilyInput& input, FieldReader& config, int64_t text_hi
   if (out != text_hidden) {
     vision.Fail("out_hidden_size", absl::StrCat(out, " differs from the decoder's hidden_size ", text_hidden));
   }
-  const int64_t pixels = PixelsMax(input, config, patch, merge, card);
+  const int64_t pixels = PixelsMax(input, config, patch, merge, spec.assumed);
   config.Adopt(vision.status());
 
-  const WeightPart tower = WeightPart::kVision, joint = WeightPart::kResampler;
   const int64_t patch_values = channels * frames * patch * patch;
-  builder.Affine(tower, "vision.patch_embedding", 1, width, patch_values);
-  builder.Matrix(tower, "vision.position_embedding.weight", 1, side * side, width);
-  builder.Vector(tower, "vision.norms.weight", 2 * layers + 2, width);  // two a layer, one before and one behind them
-  builder.Matrix(tower, "vision.layers.*.qkv.weight", layers, 3 * width, width);
-  if (bias) builder.Vector(tower, "vision.layers.*.qkv.bias", layers, 3 * width);
-  builder.Matrix(tower, "vision.layers.*.out.weight", layers, width, width);
-  // The blocks' MLP is as wide as the output; intermediate_size is the merger's.
-  builder.Matrix(tower, "vision.layers.*.gate_up.weight", layers, 2 * out, width);
-  builder.Matrix(tower, "vision.layers.*.down.weight", layers, width, out);
-  builder.Affine(joint, "merger.downsample", 1, out, width * merge * merge);
-  builder.Matrix(joint, "merger.proj.weight", 1, out, out);
-  builder.Vector(joint, "merger.norm.weight", 1, out);
-  builder.Vector(joint, "merger.norm.bias", 1, out);
-  builder.Matrix(joint, "merger.gate_up.weight", 1, 2 * merger_mlp, out);
-  builder.Matrix(joint, "merger.down.weight", 1, out, merger_mlp);
+  TensorBuilder add(spec.tensors);
+  add.In(WeightPart::kVision, "vision.", "model.visual.");
+  add.Matrix("patch_embedding.weight", {{"patch_embed.proj.weight", width}}, patch_values).sources[0].shape = {
+      width, channels, frames, patch, patch};
+  add.Vector("patch_embedding.bias", "patch_embed.proj.bias", width);
+  add.Vector("patch_norm.weight", "post_conv_layernorm.weight", width);
+  add.Matrix("position_embedding.weight", {{"embeddings.position_embedding.weight", side * side}}, width);
+  for (int64_t i = 0; i < layers; ++i) {
+    add.In(WeightPart::kVision, absl::StrCat("vision.layers.", i, "."), absl::StrCat("model.visual.blocks.", i, "."));
+    add.Vector("norm1.weight", "norm1.weight", width);
+    add.Matrix("qkv.weight", {{"attn.qkv.weight", 3 * width}}, width);
+    if (bias) add.Vector("qkv.bias", "attn.qkv.bias", 3 * width);
+    add.Matrix("out.weight", {{"attn.proj.weight", width}}, width);
+    add.Vector("norm2.weight", "norm2.weight", width);
+    // The blocks' MLP is as wide as the output; intermediate_size is the merger's.
+    add.Matrix("gate_up.weight", {{"mlp.gate_proj.weight", out}, {"mlp.up_proj.weight", out}}, width);
+    add.Matrix("down.weight", {{"mlp.down_proj.weight", width}}, out);
+  }
+  add.In(WeightPart::kVision, "vision.", "model.visual.");
+  add.Vector("post_norm.weight", "post_layernorm.weight", width);
+  add.In(WeightPart::kResampler, "merger.", "model.visual.");
+  add.Matrix("downsample.weight", {{"downsample.weight", out}}, width * merge * merge).sources[0].shape = {
+      out, width, merge, merge};
+  add.Vector("downsample.bias", "downsample.bias", out);
+  add.In(WeightPart::kResampler, "merger.", "model.visual.merger.");
+  add.Matrix("proj.weight", {{"proj.weight", out}}, out);
+  add.LayerNorm("norm", "post_projection_norm", out);
+  add.Matrix("gate_up.weight", {{"gate_proj.weight", merger_mlp}, {"up_proj.weight", merger_mlp}}, out);
+  add.Matrix("down.weight", {{"down_proj.weight", out}}, merger_mlp);
 
   EncoderShape shape;
   shape.patch_values = patch_values;
@@ -79,7 +97,7 @@ void AddGlmVision(const FamilyInput& input, FieldReader& config, int64_t text_hi
   shape.largest_patches = std::max(shape.merge, pixels / frames / (patch * patch));
   const int64_t usual_side = std::max<int64_t>(1, kUsualSide / (patch * merge)) * merge;
   shape.usual_patches = std::min(usual_side * usual_side, shape.largest_patches);
-  card.encoder = shape;
+  spec.encoder = shape;
 }
 
 }  // namespace headroom::model::families

@@ -3,16 +3,18 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/status.h"
-#include "model/families/card_builder.h"
+#include "model/families/decoder_fields.h"
 #include "model/families/limits.h"
 #include "model/families/registry.h"
+#include "model/families/tensor_builder.h"
 
 namespace headroom::model::families {
 namespace {
 
 constexpr int64_t kUsualSide = 1024;  // pixels of what EncoderShape calls an ordinary picture
 
-void AddVision(FieldReader& config, int64_t text_hidden, CardBuilder& builder, ModelCard& card) {
+void AddVision(FieldReader& config, ModelSpec& spec) {
+  const int64_t text_hidden = spec.llm.hidden_size;
   FieldReader vision = FieldReader::Object(config, "vision_config");
   const int64_t width = vision.IntOr("hidden_size", 2, kWidthMax, 1152);
   const int64_t mlp = vision.IntOr("intermediate_size", 1, kMlpWidthMax, 4304);
@@ -33,22 +35,33 @@ void AddVision(FieldReader& config, int64_t text_hidden, CardBuilder& builder, M
   vision.Note("merger", "one newline a merged row and two ends beside the picture's tokens (not checked)");
   config.Adopt(vision.status());
 
-  const WeightPart tower = WeightPart::kVision, joint = WeightPart::kResampler;
   const int64_t patch_values = channels * patch * patch;
-  builder.Affine(tower, "vision.patch_embedding", 1, width, patch_values);
-  builder.Matrix(tower, "vision.position_embedding.weight", 1, side * side + 1, width);
-  builder.Vector(tower, "vision.layers.*.norms", 4 * layers, width);  // two norms, each with a bias
-  builder.Affine(tower, "vision.layers.*.qkv", layers, 3 * width, width);
-  builder.Affine(tower, "vision.layers.*.out", layers, width, width);
-  builder.Affine(tower, "vision.layers.*.fc1", layers, mlp, width);
-  builder.Affine(tower, "vision.layers.*.fc2", layers, width, mlp);
-  builder.Vector(joint, "merger.norm_in.weight", 1, width);
-  builder.Affine(joint, "merger.conv", 1, 2 * width, width * merge * merge);
-  builder.Affine(joint, "merger.expand", 1, 4 * width, 2 * width);
-  builder.Affine(joint, "merger.proj", 1, text_hidden, 4 * width);
-  builder.Vector(joint, "merger.newline", 1, 4 * width);
-  builder.Vector(joint, "merger.ends", 3, text_hidden);
-  builder.Vector(joint, "merger.norm_out.weight", 1, text_hidden);
+  TensorBuilder add(spec.tensors);
+  add.In(WeightPart::kVision, "vision.", "vit.embeddings.");
+  add.Matrix("patch_embedding.weight", {{"patch_embedding.weight", width}}, patch_values).sources[0].shape = {
+      width, channels, patch, patch};
+  add.Vector("patch_embedding.bias", "patch_embedding.bias", width);
+  add.Matrix("position_embedding.weight", {{"position_embedding.weight", side * side + 1}}, width);
+  for (int64_t i = 0; i < layers; ++i) {
+    add.In(WeightPart::kVision, absl::StrCat("vision.layers.", i, "."), absl::StrCat("vit.layers.", i, "."));
+    add.LayerNorm("norm1", "input_layernorm", width);
+    add.Affine("qkv", {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"}, width, width);
+    add.Affine("out", {"self_attn.o_proj"}, width, width);
+    add.LayerNorm("norm2", "post_attention_layernorm", width);
+    add.Affine("fc1", {"mlp.dense_h_to_4h"}, mlp, width);
+    add.Affine("fc2", {"mlp.dense_4h_to_h"}, width, mlp);
+  }
+  add.In(WeightPart::kResampler, "merger.", "vit.perceive.");
+  add.Vector("norm_in.weight", "before_rms.weight", width);
+  add.Matrix("conv.weight", {{"proj.0.weight", 2 * width}}, width * merge * merge).sources[0].shape = {
+      2 * width, width, merge, merge};
+  add.Vector("conv.bias", "proj.0.bias", 2 * width);
+  add.Matrix("expand.weight", {{"proj.2.weight", 4 * width}}, 2 * width).sources[0].shape = {4 * width, 2 * width, 1, 1};
+  add.Vector("expand.bias", "proj.2.bias", 4 * width);
+  add.Vector("newline", "image_newline", 4 * width);
+  add.Affine("proj", {"mlp"}, text_hidden, 4 * width);
+  for (const char* name : {"image_begin", "image_end", "image_sep"}) add.Vector(name, name, text_hidden);
+  add.Vector("norm_out.weight", "after_rms.weight", text_hidden);
 
   EncoderShape shape;
   shape.patch_values = patch_values;
@@ -60,36 +73,32 @@ void AddVision(FieldReader& config, int64_t text_hidden, CardBuilder& builder, M
   shape.largest_patches = std::max(shape.merge, std::min(side * side, sequence));
   const int64_t usual_side = std::max<int64_t>(1, kUsualSide / (patch * merge)) * merge;
   shape.usual_patches = std::min(usual_side * usual_side, shape.largest_patches);
-  card.encoder = shape;
+  spec.encoder = shape;
 }
 
 }  // namespace
 
-absl::StatusOr<ModelCard> HunyuanVlCard(const FamilyInput& input) {
-  ModelCard card;
-  card.family = "HunyuanVL";
-  FieldReader config(input.config, "", card.assumed);
+absl::StatusOr<ModelSpec> HunyuanVl(const FamilyInput& input) {
+  ModelSpec spec;
+  spec.family = "HunyuanVL";
+  FieldReader config(input.config, "", spec.assumed);
   // Published files hold the decoder's fields at the top, newer ones in text_config. The class has no defaults of use.
   FieldReader text = config.Has("text_config") ? FieldReader::Object(config, "text_config") : config;
-  TextShape shape;
-  shape.hidden = text.Int("hidden_size", 2, kWidthMax);
-  shape.mlp = text.Int("intermediate_size", 1, kMlpWidthMax);
-  shape.layers = text.Int("num_hidden_layers", 1, kLayersMax);
-  shape.heads = text.Int("num_attention_heads", 1, kHeadsMax);
-  shape.vocab = text.Int("vocab_size", 1, kVocabularyMax);
-  ReadHeads(text, shape);
-  shape.positions = text.IntOr("max_position_embeddings", 1, kPositionsMax, 2048);
-  shape.tied = ReadTied(config, text, true);
-  shape.qkv_bias = shape.output_bias = text.BoolOr("attention_bias", false);
-  shape.qk_norm = text.BoolOr("use_qk_norm", true);
-  const SiteFormats formats = ReadQuantization(config, text, LayersOfSites(shape.layers, {}));
+  DecoderDefaults defaults;
+  defaults.tied = true;
+  spec.llm = ReadDecoder(config, text, defaults);
+  spec.llm.qkv_bias = spec.llm.output_bias = text.BoolOr("attention_bias", false);
+  if (text.BoolOr("use_qk_norm", true)) spec.llm.head_norm = HeadNorm::kBehindRotation;
+  const SiteFormats formats = ReadQuantization(config, text, LayersOfSites(spec.llm));
   config.Adopt(text.status());
 
-  CardBuilder builder(card, formats);
-  AddVision(config, shape.hidden, builder, card);
+  AddVision(config, spec);
   HEADROOM_RETURN_IF_ERROR(config.status());
-  AddDenseDecoder(shape, shape.head_dim, builder, card);
-  return card;
+  DecoderNames names;
+  names.q_norm = "self_attn.query_layernorm";
+  names.k_norm = "self_attn.key_layernorm";
+  AddDecoder(spec.llm, names, formats, spec.tensors);
+  return spec;
 }
 
 }  // namespace headroom::model::families

@@ -65,18 +65,16 @@ bool LeavesAlone(FieldReader& reader, const std::vector<std::string>& list, Site
 }
 
 struct Scheme {
-  WeightFormat format;  // kCompute: not known
+  WeightFormat format = {.kind = WeightFormat::Kind::kUnknown};
   std::vector<std::string> targets;
   std::vector<std::string> ignored;
 };
 
-WeightFormat FormatOf(FieldReader& reader, int64_t bits, bool is_float, int64_t group) {
-  if (bits == 8) return {.kind = is_float ? WeightFormat::Kind::kFp8 : WeightFormat::Kind::kInt8, .group = 0};
-  if (bits == 4 && !is_float) {
-    if (group == 0) reader.Note(kField, "no group size: 4-bit weights counted with one scale a row");
-    return {.kind = WeightFormat::Kind::kInt4, .group = group > 0 ? group : kGroupMax};
-  }
-  return {};
+// `format` with the kind that `bits` ask for.
+WeightFormat OfBits(WeightFormat format, int64_t bits, bool is_float) {
+  using Kind = WeightFormat::Kind;
+  format.kind = bits == 8 ? (is_float ? Kind::kFp8 : Kind::kInt8) : bits == 4 && !is_float ? Kind::kInt4 : Kind::kUnknown;
+  return format.quantized() ? format : WeightFormat{.kind = Kind::kUnknown};
 }
 
 std::vector<std::string> List(FieldReader& reader, const std::string& name) {
@@ -86,34 +84,52 @@ std::vector<std::string> List(FieldReader& reader, const std::string& name) {
   return {};
 }
 
+// [rows, columns] of a block that shares a scale.
+void ReadBlock(FieldReader& reader, const char* name, WeightFormat& format) {
+  const std::vector<int64_t> sides = reader.Ints(name, 1, kGroupMax, 2);
+  if (sides.size() != 2) return reader.Fail(name, "must have two entries");
+  format.scale_rows = sides[0];
+  format.scale_cols = sides[1];
+}
+
+WeightFormat ReadScales(FieldReader& weights) {
+  WeightFormat format;
+  const int64_t group = weights.Has("group_size") ? weights.Int("group_size", -1, kGroupMax) : 0;
+  const std::string strategy = weights.String("strategy", group > 0 ? "group" : "channel");
+  if (strategy == "tensor") {
+    format.scale_rows = 0;
+  } else if (strategy == "group") {
+    format.scale_cols = std::max<int64_t>(group, 0);
+  } else if (strategy == "block") {
+    ReadBlock(weights, "block_structure", format);
+  } else if (strategy != "channel") {
+    weights.Note("strategy", weights.fields().Print("strategy") + ": one scale a row was counted");
+  }
+  format.zero_points = !weights.Bool("symmetric", true);
+  return format;
+}
+
 Scheme ReadCompressedTensors(FieldReader& reader) {
   Scheme scheme;
   scheme.ignored = List(reader, "ignore");
   FieldReader groups = FieldReader::Object(reader, "config_groups");
+  bool found = false;
   for (int i = 0; i < kGroupsMax; ++i) {
     const std::string name = absl::StrCat("group_", i);
     if (!groups.Has(name)) continue;
-    if (scheme.format.kind != WeightFormat::Kind::kCompute) {
+    if (found) {
       groups.Note(name, "further groups were counted like the first");
       break;
     }
+    found = true;
     FieldReader group = FieldReader::Object(groups, name);
     FieldReader weights = FieldReader::Object(group, "weights");
     scheme.targets = List(group, "targets");
     const int64_t bits = weights.Int("num_bits", 1, 64);
-    const std::string type = weights.String("type", "int");
-    const int64_t size = weights.Has("group_size") ? weights.Int("group_size", -1, kGroupMax) : 0;
-    const std::string strategy = weights.String("strategy", "");
-    scheme.format = FormatOf(weights, bits, type == "float", std::max<int64_t>(size, 0));
-    if (bits == 8 && strategy != "channel") {
-      weights.Note("strategy", strategy.empty() ? "unknown: one scale a row was counted"
-                                                : weights.fields().Print("strategy") + ": one scale a row was counted");
-    }
-    absl::StatusOr<bool> symmetric = weights.fields().BoolOr("symmetric", true);
-    if (symmetric.ok() && !*symmetric) weights.Note("symmetric", "zero points were not counted");
+    const bool is_float = weights.String("type", "int") == "float";
+    scheme.format = OfBits(ReadScales(weights), bits, is_float);
     reader.Adopt(group.status());
     reader.Adopt(weights.status());
-    reader.Adopt(symmetric.status());
   }
   reader.Adopt(groups.status());
   return scheme;
@@ -124,17 +140,17 @@ Scheme ReadGrouped(FieldReader& reader, bool zero_points) {
   const int64_t bits = reader.Int(reader.Has("bits") ? "bits" : "w_bit", 1, 64);
   const char* size_name = reader.Has("group_size") ? "group_size" : "q_group_size";
   const int64_t size = reader.Has(size_name) ? reader.Int(size_name, -1, kGroupMax) : 0;
-  scheme.format = FormatOf(reader, bits, false, std::max<int64_t>(size, 0));
+  scheme.format = OfBits({.scale_cols = std::max<int64_t>(size, 0), .zero_points = zero_points}, bits, false);
   scheme.ignored = List(reader, "modules_to_not_convert");
-  if (zero_points) reader.Note("zero_point", "zero points were not counted");
   return scheme;
 }
 
 Scheme ReadFp8(FieldReader& reader) {
   Scheme scheme;
-  scheme.format.kind = WeightFormat::Kind::kFp8;
+  WeightFormat format{.kind = WeightFormat::Kind::kFp8, .scale_rows = 0};
+  if (reader.Has("weight_block_size")) ReadBlock(reader, "weight_block_size", format);
+  scheme.format = format;
   scheme.ignored = List(reader, reader.Has("ignored_layers") ? "ignored_layers" : "modules_to_not_convert");
-  if (reader.Has("weight_block_size")) reader.Note("weight_block_size", "one scale a row was counted instead");
   return scheme;
 }
 
@@ -149,11 +165,13 @@ SiteFormats ReadQuantization(FieldReader& config, FieldReader& text, const SiteL
   Scheme scheme;
   if (method == "compressed-tensors") scheme = ReadCompressedTensors(reader);
   if (method == "fp8") scheme = ReadFp8(reader);
-  if (method == "gptq" || method == "awq") scheme = ReadGrouped(reader, method == "awq");
+  if (method == "gptq") scheme = ReadGrouped(reader, !reader.Bool("sym", true));
+  if (method == "awq") scheme = ReadGrouped(reader, reader.Bool("zero_point", true));
   holder.Adopt(reader.status());
-  if (scheme.format.kind == WeightFormat::Kind::kCompute) {
+  if (scheme.format.kind == WeightFormat::Kind::kUnknown) {
     holder.Note(kField, absl::StrCat("scheme not known (quant_method ", reader.fields().Print("quant_method"),
                                      "): weights were counted in the compute type"));
+    formats.fill(scheme.format);
     return formats;
   }
   std::string sites;

@@ -4,7 +4,7 @@
 #include <array>
 #include <cstdint>
 
-#include "model/card.h"
+#include "model/weight_format.h"
 #include "model/families/field_reader.h"
 
 namespace headroom::model::families {
@@ -22,7 +22,7 @@ using SiteLayers = std::array<int64_t, kSites>;
 //   compressed-tensors  4-bit integers in groups, 8-bit integers, 8-bit floats
 //   fp8                 8-bit floats
 //   gptq, awq           4 or 8 bits in groups
-// Everything else counts in the compute type.
+// Everything else is WeightFormat::Kind::kUnknown.
 // Embeddings, head, router, norms and encoders are never counted as quantized.
 SiteFormats ReadQuantization(FieldReader& config, FieldReader& text, const SiteLayers& layers);
 

@@ -11,7 +11,7 @@
 #include <sstream>
 
 #include "common/check.h"
-#include "model/weights.h"
+#include "model/tensor_spec.h"
 
 namespace headroom::model::testing {
 namespace {
@@ -86,43 +86,36 @@ std::string SafetensorsFile(const std::vector<StoredTensor>& tensors) {
   return SafetensorsFile(text, data);
 }
 
-std::string SmallConfig(Architecture architecture) {
+std::string SmallConfig(const std::string& architecture) {
   json config = {{"hidden_size", 128},       {"intermediate_size", 96},         {"num_hidden_layers", 2},
                  {"num_attention_heads", 4}, {"num_key_value_heads", 2},        {"hidden_act", "silu"},
                  {"rms_norm_eps", 1e-6},     {"max_position_embeddings", 2048}, {"vocab_size", 320},
-                 {"eos_token_id", 3}};
-  switch (architecture) {
-    case Architecture::kMiniCpmV26:
-      config["architectures"] = {"MiniCPMV"};
-      config["version"] = 2.6;
-      config["rope_theta"] = 1e6;
-      config["query_num"] = 64;
-      config["drop_vision_last_layer"] = false;
-      config["slice_config"] = {{"max_slice_nums", 9}, {"patch_size", 14}};
-      config["vision_config"] = {{"hidden_size", 144},       {"intermediate_size", 80}, {"num_hidden_layers", 2},
-                                 {"num_attention_heads", 2}, {"patch_size", 14},        {"image_size", 280}};
-      break;
-    case Architecture::kQwen2:
-      config["architectures"] = {"Qwen2ForCausalLM"};
-      config["tie_word_embeddings"] = true;
-      break;
-    case Architecture::kLlama:
-      config["architectures"] = {"LlamaForCausalLM"};
-      config["head_dim"] = 48;
-      config["attention_bias"] = false;
-      break;
+                 {"eos_token_id", 3},        {"architectures", {architecture}}};
+  if (architecture == "MiniCPMV") {
+    config["version"] = 2.6;
+    config["rope_theta"] = 1e6;
+    config["query_num"] = 64;
+    config["drop_vision_last_layer"] = false;
+    config["slice_config"] = {{"max_slice_nums", 9}, {"patch_size", 14}};
+    config["vision_config"] = {{"hidden_size", 144},       {"intermediate_size", 80}, {"num_hidden_layers", 2},
+                               {"num_attention_heads", 2}, {"patch_size", 14},        {"image_size", 280}};
+  } else if (architecture == "Qwen2ForCausalLM") {
+    config["tie_word_embeddings"] = true;
+  } else if (architecture == "LlamaForCausalLM") {
+    config["head_dim"] = 48;
+    config["attention_bias"] = false;
   }
   return config.dump();
 }
 
 void WriteRandomModel(const TemporaryDirectory& directory, const std::string& config,
                       const RandomModelOptions& options) {
-  const absl::StatusOr<ModelConfig> parsed = ParseModelConfig({.config = config, .preprocessor = {}, .generation = {}});
+  const absl::StatusOr<ModelSpec> parsed = ParseModelSpec({.config = config, .preprocessor = {}, .generation = {}});
   HEADROOM_CHECK(parsed.ok()) << parsed.status();
   std::mt19937_64 random(options.seed);
   std::vector<std::vector<StoredTensor>> shards(options.shards);
   size_t next = 0;
-  for (const ExpectedTensor& expected : ExpectedTensors(*parsed)) {
+  for (const TensorSource& expected : SourcesOf(parsed->tensors)) {
     int64_t elements = 1;
     for (const int64_t dimension : expected.shape) elements *= dimension;
     shards[next++ % shards.size()].push_back(

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "model/checkpoint.h"
-#include "model/config.h"
+#include "model/spec.h"
 
 namespace headroom::model::testing {
 
@@ -45,9 +45,9 @@ std::string SafetensorsFile(const std::vector<StoredTensor>& tensors);
 // The same around a header (JSON text) and data of the caller's, right or wrong.
 std::string SafetensorsFile(const std::string& header, const std::string& data);
 
-// config.json of small models: MiniCPMV with a tower of 2 layers and heads of 72, Qwen2 with a tied head, Llama with a
-// head_dim of its own.
-std::string SmallConfig(Architecture architecture);
+// config.json of small models by architecture: MiniCPMV with a tower of 2 layers and heads of 72, Qwen2ForCausalLM with a
+// tied head, LlamaForCausalLM with a head_dim of its own.
+std::string SmallConfig(const std::string& architecture);
 
 struct RandomModelOptions {
   uint64_t seed = 1;

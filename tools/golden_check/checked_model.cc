@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "model/checkpoint.h"
-#include "model/weights.h"
+#include "model/tensor_spec.h"
 
 namespace headroom::tools {
 namespace {
@@ -16,7 +16,7 @@ constexpr int64_t kPageBytes = 4096;
 
 // The plan gives everything that other lines leave to the KV pool; here one sequence is enough. So a first plan for a
 // huge device tells how much the other lines need.
-absl::StatusOr<memory::Plan> SmallestPlan(const model::ModelConfig& config, memory::PlanRequest request) {
+absl::StatusOr<memory::Plan> SmallestPlan(const model::ModelSpec& config, memory::PlanRequest request) {
   request.device.memory_bytes = kPlanBytes;
   HEADROOM_ASSIGN_OR_RETURN(const memory::Plan huge, memory::MakePlan(config, request));
   const int64_t pool = (huge.kv.BlocksFor(huge.knobs.max_model_len) + 1) * huge.kv.BlockBytes();
@@ -32,11 +32,11 @@ absl::StatusOr<memory::Plan> SmallestPlan(const model::ModelConfig& config, memo
 
 }  // namespace
 
-absl::StatusOr<CheckedModel> LoadCheckedModel(const model::ModelConfig& config, const ModelOptions& options) {
+absl::StatusOr<CheckedModel> LoadCheckedModel(const model::ModelSpec& config, const ModelOptions& options) {
   CheckedModel m;
   m.config = config;
   HEADROOM_ASSIGN_OR_RETURN(const model::Checkpoint checkpoint, model::Checkpoint::Open(options.directory));
-  HEADROOM_RETURN_IF_ERROR(model::CheckTensors(config, checkpoint).status());
+  HEADROOM_RETURN_IF_ERROR(model::CheckTensors(config.tensors, checkpoint).status());
   HEADROOM_ASSIGN_OR_RETURN(m.device, options.create_device(options.device));
 
   memory::PlanRequest request;

@@ -11,7 +11,7 @@
 #include "memory/arena.h"
 #include "memory/ledger.h"
 #include "memory/plan.h"
-#include "model/config.h"
+#include "model/spec.h"
 #include "runtime/device.h"
 #include "vision-worker/encoder.h"
 
@@ -29,7 +29,7 @@ struct ModelOptions {
 };
 
 struct CheckedModel {
-  model::ModelConfig config;
+  model::ModelSpec config;
   std::unique_ptr<runtime::Device> device;
   memory::Plan plan;
   std::unique_ptr<memory::Ledger> ledger;
@@ -38,6 +38,6 @@ struct CheckedModel {
   std::unique_ptr<llm_worker::Decoder> decoder;
 };
 
-absl::StatusOr<CheckedModel> LoadCheckedModel(const model::ModelConfig& config, const ModelOptions& options);
+absl::StatusOr<CheckedModel> LoadCheckedModel(const model::ModelSpec& config, const ModelOptions& options);
 
 }  // namespace headroom::tools

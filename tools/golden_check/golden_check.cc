@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "model/config.h"
+#include "model/spec.h"
 #include "tools/golden_check/case_check.h"
 #include "tools/golden_check/checked_model.h"
 #include "tools/golden_check/golden_case.h"
@@ -35,7 +35,7 @@ absl::StatusOr<std::vector<NamedCase>> LoadCases(const CheckOptions& options) {
 }
 
 // Patches of the largest piece of the case; 0 when a picture cannot be read, which the case itself will say.
-int64_t LargestPiece(const CheckOptions& options, const model::ModelConfig& config, const GoldenCase& golden) {
+int64_t LargestPiece(const CheckOptions& options, const model::ModelSpec& config, const GoldenCase& golden) {
   int64_t patches = 0;
   for (const GoldenMessage& message : golden.messages) {
     for (const MessagePart& part : message.parts) {
@@ -48,7 +48,7 @@ int64_t LargestPiece(const CheckOptions& options, const model::ModelConfig& conf
 }
 
 // Sizes that hold every case.
-ModelOptions SizeModel(const CheckOptions& options, const model::ModelConfig& config,
+ModelOptions SizeModel(const CheckOptions& options, const model::ModelSpec& config,
                        const std::vector<NamedCase>& cases) {
   ModelOptions sized = {.directory = options.directory,
                         .compute = options.compute,
@@ -83,7 +83,7 @@ absl::StatusOr<bool> CheckTokenizer(const std::string& directory, const model::T
 }
 
 std::string Title(const CheckOptions& options, const ModelOptions& sized, const CheckedModel& model) {
-  std::string title = absl::StrCat(options.directory, ": ", model::ArchitectureName(model.config.architecture), ", ",
+  std::string title = absl::StrCat(options.directory, ": ", model.config.family, ", ",
                                    DTypeName(options.compute), ", ", model.device->Describe(), ", ",
                                    sized.max_num_batched_tokens, " tokens");
   if (model.encoder != nullptr) absl::StrAppend(&title, " or ", sized.max_patches_per_step, " patches");
@@ -94,7 +94,7 @@ std::string Title(const CheckOptions& options, const ModelOptions& sized, const 
 
 absl::StatusOr<CheckSummary> RunGoldenCheck(const CheckOptions& options, const Print& print) {
   HEADROOM_ASSIGN_OR_RETURN(const std::vector<NamedCase> cases, LoadCases(options));
-  HEADROOM_ASSIGN_OR_RETURN(const model::ModelConfig config, model::LoadModelConfig(options.directory));
+  HEADROOM_ASSIGN_OR_RETURN(const model::ModelSpec config, model::LoadServedModel(options.directory));
   HEADROOM_ASSIGN_OR_RETURN(const PromptIds prompt_ids, PromptIds::Load(options.directory, config));
   const ModelOptions sized = SizeModel(options, config, cases);
   HEADROOM_ASSIGN_OR_RETURN(CheckedModel model, LoadCheckedModel(config, sized));

@@ -20,7 +20,7 @@ absl::Status InPicture(const std::string& path, const absl::Status& status) {
 }
 
 absl::StatusOr<File> ReadPicture(const std::string& directory, const std::string& path,
-                                 const model::ModelConfig& config, std::optional<int> max_slice_nums) {
+                                 const model::ModelSpec& config, std::optional<int> max_slice_nums) {
   const model::ImageLimits limits;
   File file;
   HEADROOM_ASSIGN_OR_RETURN(std::optional<std::string> bytes,
@@ -41,13 +41,13 @@ absl::StatusOr<File> ReadPicture(const std::string& directory, const std::string
 }  // namespace
 
 absl::StatusOr<model::PieceGeometry> ProbePicture(const std::string& directory, const std::string& path,
-                                                  const model::ModelConfig& config, std::optional<int> max_slice_nums) {
+                                                  const model::ModelSpec& config, std::optional<int> max_slice_nums) {
   HEADROOM_ASSIGN_OR_RETURN(File file, ReadPicture(directory, path, config, max_slice_nums));
   return std::move(file.geometry);
 }
 
 absl::StatusOr<Picture> LoadPicture(const std::string& directory, const std::string& path,
-                                    const model::ModelConfig& config, std::optional<int> max_slice_nums) {
+                                    const model::ModelSpec& config, std::optional<int> max_slice_nums) {
   HEADROOM_ASSIGN_OR_RETURN(File file, ReadPicture(directory, path, config, max_slice_nums));
   // As the published preprocessor has it, which made the golden data.
   const vision_worker::DecodeSpec spec{.header = file.header,

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "common/status.h"
-#include "model/config.h"
+#include "model/spec.h"
 #include "model/image/pieces.h"
 #include "vision-worker/image/cut.h"
 
@@ -19,9 +19,9 @@ struct Picture {
 
 // From the header alone.
 absl::StatusOr<model::PieceGeometry> ProbePicture(const std::string& directory, const std::string& path,
-                                                  const model::ModelConfig& config, std::optional<int> max_slice_nums);
+                                                  const model::ModelSpec& config, std::optional<int> max_slice_nums);
 
 absl::StatusOr<Picture> LoadPicture(const std::string& directory, const std::string& path,
-                                    const model::ModelConfig& config, std::optional<int> max_slice_nums);
+                                    const model::ModelSpec& config, std::optional<int> max_slice_nums);
 
 }  // namespace headroom::tools

@@ -9,7 +9,7 @@
 namespace headroom::tools {
 namespace {
 
-absl::StatusOr<model::PromptBuilder> MakeBuilder(const std::string& directory, const model::ModelConfig& config,
+absl::StatusOr<model::PromptBuilder> MakeBuilder(const std::string& directory, const model::ModelSpec& config,
                                                  const model::Tokenizer* tokenizer) {
   HEADROOM_ASSIGN_OR_RETURN(model::ChatTemplate chat_template,
                             model::LoadChatTemplate(directory, /*override_file=*/""));
@@ -23,7 +23,7 @@ absl::StatusOr<model::PromptBuilder> MakeBuilder(const std::string& directory, c
 
 }  // namespace
 
-absl::StatusOr<PromptIds> PromptIds::Load(const std::string& directory, const model::ModelConfig& config) {
+absl::StatusOr<PromptIds> PromptIds::Load(const std::string& directory, const model::ModelSpec& config) {
   PromptIds prompt_ids;
   HEADROOM_ASSIGN_OR_RETURN(prompt_ids.tokenizer_, model::Tokenizer::FromDirectory(directory));
   prompt_ids.builder_ = MakeBuilder(directory, config, prompt_ids.tokenizer_.get());

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "common/status.h"
-#include "model/config.h"
+#include "model/spec.h"
 #include "model/image/pieces.h"
 #include "model/text/prompt.h"
 #include "model/text/tokenizer.h"
@@ -25,7 +25,7 @@ class PromptIds {
  public:
   // Reads tokenizer and chat template of the directory. A directory without a template that we can render is no error
   // until a case needs it: raw texts do not.
-  static absl::StatusOr<PromptIds> Load(const std::string& directory, const model::ModelConfig& config);
+  static absl::StatusOr<PromptIds> Load(const std::string& directory, const model::ModelSpec& config);
 
   // `pictures`: geometry of the pictures of the case, in order.
   absl::StatusOr<BuiltPrompt> Build(const GoldenCase& golden, const std::vector<model::PieceGeometry>& pictures) const;
