@@ -1,0 +1,71 @@
+// What the engine has, of all that a model may ask for. Whoever teaches it something new takes a line away here.
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "model/spec.h"
+
+namespace headroom::model {
+namespace {
+
+class Reasons {
+ public:
+  void Add(const std::string& field, const std::string& value, const std::string& only) {
+    list_.push_back(absl::StrCat("config.json: ", field, ": not supported: ", value, " (only ", only, ")"));
+  }
+  void AddText(const std::string& text) { list_.push_back(text); }
+  std::vector<std::string> Take() { return std::move(list_); }
+
+ private:
+  std::vector<std::string> list_;
+};
+
+std::string Quoted(const std::string& text) { return absl::StrCat("\"", text, "\""); }
+
+void CheckRope(const Rope& rope, Reasons& reasons) {
+  if (rope.part != 1) reasons.Add("partial_rotary_factor", absl::StrCat(rope.part), "1");
+  if (rope.scaling.type == RopeScaling::Type::kOther) {
+    reasons.Add("rope_scaling", rope.scaling.text,
+                "null, or the types linear, dynamic, llama3, yarn and longrope");
+  }
+}
+
+void CheckDecoder(const DecoderSpec& decoder, Reasons& reasons) {
+  CheckRope(decoder.rope, reasons);
+  if (decoder.activation != "silu") reasons.Add("hidden_act", Quoted(decoder.activation), "\"silu\"");
+  if (decoder.mlp_bias) reasons.Add("mlp_bias", "true", "false");
+  if (decoder.windowed_layers > 0) {
+    reasons.AddText(absl::StrCat("config.json: sliding_window: not supported: ", decoder.window, " tokens in ",
+                                 decoder.windowed_layers, " of ", decoder.layers,
+                                 " layers (layer_types, use_sliding_window; only full attention)"));
+  }
+  if (decoder.head_norm != HeadNorm::kNone) reasons.AddText("norms of queries and keys are not served");
+  if (decoder.sandwich_norms) reasons.AddText("norms behind attention and MLP are not served");
+  if (decoder.latent) reasons.AddText("attention through latent vectors is not served");
+  if (decoder.experts) reasons.AddText("experts are not served");
+}
+
+void CheckFormats(const std::vector<TensorSpec>& tensors, Reasons& reasons) {
+  const auto quantized =
+      std::find_if(tensors.begin(), tensors.end(), [](const TensorSpec& one) {
+        return one.format.quantized() || one.format.kind == WeightFormat::Kind::kUnknown;
+      });
+  if (quantized == tensors.end()) return;
+  reasons.Add("quantization_config", WeightFormatName(quantized->format, DType::kBF16), "bf16, fp16 and fp32 weights");
+}
+
+}  // namespace
+
+std::vector<std::string> WhyNotServed(const ModelSpec& spec) {
+  Reasons reasons;
+  CheckDecoder(spec.llm, reasons);
+  CheckFormats(spec.tensors, reasons);
+  if (spec.vision && spec.vision->activation != "gelu_pytorch_tanh") {
+    reasons.Add("vision_config.hidden_act", Quoted(spec.vision->activation), "\"gelu_pytorch_tanh\"");
+  }
+  if (spec.encoder && !spec.vision) reasons.AddText(absl::StrCat("the encoder of ", spec.family, " is not served"));
+  return reasons.Take();
+}
+
+}  // namespace headroom::model

@@ -1,0 +1,109 @@
+// A model directory in the Hugging Face layout as one description: what a plan, the weights, the engine, the price of a
+// picture and the prompt must know. Every family is one file (model/families) that reads config.json, and
+// preprocessor_config.json and generation_config.json where they exist, into it. Every field is checked for type, range and
+// consistency before it is stored here, so the rest of the program may multiply these numbers without looking again.
+//
+// What is read can be planned. Whether the engine runs it, and if not why, is what WhyNotServed() answers.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "model/decoder_spec.h"
+#include "model/image/pieces.h"
+#include "model/image_markers.h"
+#include "model/tensor_spec.h"
+
+namespace headroom::model {
+
+// SigLIP tower without pooling head (MiniCPM-V). The post layer norm always applies.
+struct VisionConfig {
+  int64_t hidden_size = 0;  // D
+  int64_t intermediate_size = 0;
+  int64_t layers = 0;  // layers that run: num_hidden_layers, less one when drop_vision_last_layer is true
+  int64_t heads = 0;
+  int64_t patch_size = 0;
+  int64_t image_size = 0;     // pixels a side of the learned position table
+  int64_t position_side = 0;  // rows (and columns) of that table: image_size / patch_size
+  int64_t channels = 3;
+  double layer_norm_eps = 1e-6;
+  std::string activation = "gelu_pytorch_tanh";
+
+  int64_t head_dim() const { return hidden_size / heads; }
+  int64_t patch_values() const { return channels * patch_size * patch_size; }
+};
+
+// One cross-attention layer, query_num learned queries, width = llm.hidden_size, heads of 128 (wider where that
+// does not divide it).
+struct ResamplerConfig {
+  int64_t query_num = 64;
+  int64_t heads = 0;
+  double layer_norm_eps = 1e-6;
+};
+
+// Elements a patch (or a frame, for audio) of an encoder step.
+struct EncoderShape {
+  int64_t patch_values = 0;  // input of the patch embedding
+  int64_t width = 0;
+  int64_t mlp_in = 0;   // output of fc1 (gated: gate and up)
+  int64_t mlp_out = 0;  // input of fc2
+  int64_t out = 0;      // hidden size of the decoder
+  // What joins patches into tokens: query_num queries a piece (resampler), or merge patches a token (merger).
+  int64_t query_num = 0;        // resampler only
+  int64_t merge = 0;            // merger only: patches a token
+  int64_t merger_hidden = 0;    // merger only: elements a token between its products
+  int64_t usual_patches = 0;    // of a piece (resampler) or of an ordinary picture (merger)
+  int64_t largest_patches = 0;  // of the largest input that the preprocessor lets pass
+  int64_t pieces_max = 1;       // of one picture
+};
+
+// Sampling values of generation_config.json; absent there, or of no use (a line of the log says so) = absent here.
+// `do_sample: false` there gives temperature 0.
+struct GenerationDefaults {
+  std::optional<double> temperature;  // 0 to 100
+  std::optional<double> top_p;        // (0, 1]
+  std::optional<int64_t> top_k;       // 0 = off, as -1 in the file
+  std::optional<double> repetition_penalty;
+};
+
+struct ModelSpec {
+  std::string family;        // for people, "MiniCPM-V 2.6"
+  std::string architecture;  // as config.json names it
+  DecoderSpec llm;
+  std::optional<EncoderShape> encoder;
+  std::vector<TensorSpec> tensors;  // in the order of execution
+  // Set for MiniCPM-V 2.6; the fields below it have meaning only then.
+  std::optional<VisionConfig> vision;
+  ResamplerConfig resampler;
+  SliceConfig slice;
+  bool use_image_id = true;
+  std::array<double, 3> norm_mean = {0.5, 0.5, 0.5};
+  std::array<double, 3> norm_std = {0.5, 0.5, 0.5};
+  ImageMarkers markers;
+  GenerationDefaults generation;
+  // What the files did not say and which value was taken; printed with every plan.
+  std::vector<std::string> assumed;
+};
+
+// INVALID_ARGUMENT names file, field, value and limit, or lists the architectures that are known. `path`: a model
+// directory, or a config.json, which stands for itself under any other name.
+absl::StatusOr<ModelSpec> LoadModelSpec(const std::string& path);
+
+// The same from text; the optional files as empty strings when they do not exist.
+struct ConfigTexts {
+  std::string config, preprocessor, generation;
+};
+absl::StatusOr<ModelSpec> ParseModelSpec(const ConfigTexts& texts);
+
+// A model directory that the engine runs; INVALID_ARGUMENT with the reasons of WhyNotServed() otherwise.
+absl::StatusOr<ModelSpec> LoadServedModel(const std::string& directory);
+
+// What the engine lacks for this model, "config.json: FIELD: not supported: VALUE (only …)" each: what would change the
+// arithmetic and is not built (a sliding window in use, another activation, quantized weights, …). Empty: it is served.
+std::vector<std::string> WhyNotServed(const ModelSpec& spec);
+
+}  // namespace headroom::model
