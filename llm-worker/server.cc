@@ -4,8 +4,8 @@
 
 #include "admission/price.h"
 #include "common/log.h"
-#include "model/text/tokenizer.h"
 #include "model/tensor_spec.h"
+#include "model/text/tokenizer.h"
 
 namespace headroom::llm_worker {
 namespace {

@@ -109,7 +109,9 @@ std::string WithoutNumbers(const std::string& name) {
 Term Quantized(const model::TensorSpec& tensor, const model::WeightFormat& format, DType compute) {
   const int64_t bits = ElementBits(format, compute), rows = tensor.rows, cols = tensor.cols;
   const auto tiles = [](int64_t size, int64_t shared) {
-    return shared == 0 ? std::string("1") : shared == 1 ? absl::StrCat(size) : absl::StrCat("ceil(", size, " / ", shared, ")");
+    return shared == 0   ? std::string("1")
+           : shared == 1 ? absl::StrCat(size)
+                         : absl::StrCat("ceil(", size, " / ", shared, ")");
   };
   const std::string scales = tiles(rows, format.scale_rows) + " × " + tiles(cols, format.scale_cols);
   Term term{.name = tensor.name, .symbols = "align(rows × columns/8 × bits + scales × 2", .numbers = {}};

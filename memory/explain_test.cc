@@ -143,7 +143,7 @@ int64_t Evaluated(const std::string& text, int* equations) {
 model::ModelSpec Golden(const std::string& name) {
   auto config = model::LoadServedModel(SourceDir() + "/tests/golden/" + name);
   EXPECT_TRUE(config.ok()) << config.status();
-  return model::CardOf(*config);
+  return *config;
 }
 
 model::ModelSpec Published() {
@@ -154,23 +154,21 @@ model::ModelSpec Published() {
        .preprocessor = {},
        .generation = {}});
   EXPECT_TRUE(config.ok()) << config.status();
-  return model::CardOf(*config);
+  return *config;
 }
 
 // A latent cache, experts, and a tower with a merger: nothing that the engine serves.
 model::ModelSpec Strange() {
   model::ModelSpec card;
   card.family = card.architecture = "Strange";
-  card.kv = {.layers = 7, .vectors = 1, .heads = 1, .head_dim = 576};
-  card.decoder = {.hidden = 512,
-                  .attention_in = 3 * 512 + 576,
-                  .attention_out = 512,
-                  .mlp_in = 2 * 2048,
-                  .mlp_out = 2048,
-                  .routed = 8 * 512,
-                  .router = 64,
-                  .vocab = 1001,
-                  .heads = 8};
+  card.llm.layers = 7;
+  card.llm.heads = 8;
+  card.llm.hidden_size = 512;
+  card.llm.intermediate_size = 1000;
+  card.llm.vocab_size = 1001;
+  card.llm.max_position_embeddings = 4096;
+  card.llm.latent = model::LatentAttention{.q_rank = 96, .kv_rank = 512, .nope = 48, .rope = 64, .value = 64};
+  card.llm.experts = model::Experts{.first = 1, .every = 1, .experts = 64, .per_token = 8, .shared = 1, .mlp = 200};
   card.encoder = model::EncoderShape{.patch_values = 588,
                                      .width = 320,
                                      .mlp_in = 1280,
@@ -182,18 +180,21 @@ model::ModelSpec Strange() {
                                      .usual_patches = 1023,
                                      .largest_patches = 4096,
                                      .pieces_max = 1};
-  card.max_position_embeddings = 4096;
   using model::WeightFormat;
-  card.tensors = {{.name = "layers.*.experts",
-                   .count = 7 * 64,
-                   .rows = 1000,
-                   .cols = 513,
-                   .format = {WeightFormat::Kind::kInt4, 32},
-                   .linear = true},
-                  {.name = "layers.*.dense", .count = 7, .rows = 77, .cols = 513, .format = {WeightFormat::Kind::kFp8}},
-                  {.name = "embed", .rows = 1001, .cols = 512},
-                  {.name = "norm", .rows = 1, .cols = 513, .format = {WeightFormat::Kind::kF32}},
-                  {.name = "tower", .part = model::WeightPart::kVision, .count = 3, .rows = 320, .cols = 333}};
+  const WeightFormat int4{.kind = WeightFormat::Kind::kInt4, .scale_cols = 32};
+  const WeightFormat int4_zero{.kind = WeightFormat::Kind::kInt4, .scale_cols = 100, .zero_points = true};
+  const WeightFormat fp8{.kind = WeightFormat::Kind::kFp8}, fp32{.kind = WeightFormat::Kind::kF32};
+  const WeightFormat blocks{.kind = WeightFormat::Kind::kFp8, .scale_rows = 128, .scale_cols = 128};
+  const WeightFormat one_scale{.kind = WeightFormat::Kind::kInt8, .scale_rows = 0};
+  card.tensors = {
+      {.name = "layers.*.experts", .count = 7 * 64, .rows = 1000, .cols = 513, .format = int4, .linear = true},
+      {.name = "layers.*.dense", .count = 7, .rows = 77, .cols = 513, .format = fp8},
+      {.name = "layers.*.packed", .count = 7, .rows = 77, .cols = 515, .format = int4_zero},
+      {.name = "layers.*.blocks", .rows = 300, .cols = 513, .format = blocks},
+      {.name = "layers.*.one", .rows = 300, .cols = 513, .format = one_scale},
+      {.name = "embed", .rows = 1001, .cols = 512},
+      {.name = "norm", .rows = 1, .cols = 513, .format = fp32},
+      {.name = "tower", .part = model::WeightPart::kVision, .count = 3, .rows = 320, .cols = 333}};
   return card;
 }
 
@@ -259,8 +260,8 @@ TEST(Explain, PlansThatNoWorkerRunsAddUp) {
   request.knobs.kv_cache_dtype = DType::kF8;
   ExpectExplained(Strange(), request, "latent cache, experts, merger");
   request = RequestOf(24 * kGiB);
-  for (const model::WeightFormat& format :
-       {model::WeightFormat{model::WeightFormat::Kind::kInt8, 0}, {model::WeightFormat::Kind::kInt4, 128}}) {
+  for (const model::WeightFormat& format : {model::WeightFormat{.kind = model::WeightFormat::Kind::kInt8},
+                                            {.kind = model::WeightFormat::Kind::kInt4, .scale_cols = 128}}) {
     request.knobs.quantization = format;
     ExpectExplained(Published(), request, "quantized");
   }
@@ -280,7 +281,7 @@ TEST(Explain, RandomKnobsAddUp) {
   for (int i = 0; i < 200 && !testing::Test::HasFailure(); ++i) {
     PlanRequest request = RequestOf(draw(64, 2048) * kMiB + draw(0, 5000));
     if (draw(0, 1) == 0) request.knobs.max_num_seqs = draw(1, 64);
-    if (draw(0, 1) == 0) request.knobs.max_model_len = draw(1, card.max_position_embeddings);
+    if (draw(0, 1) == 0) request.knobs.max_model_len = draw(1, card.llm.max_position_embeddings);
     if (draw(0, 1) == 0) request.knobs.max_num_batched_tokens = draw(64, 4096);
     if (draw(0, 1) == 0) request.knobs.max_patches_per_step = draw(1, 8192);
     if (draw(0, 1) == 0) request.knobs.block_size = int64_t{8} << draw(0, 5);

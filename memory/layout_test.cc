@@ -115,12 +115,12 @@ void ExpectListed(const StepBuffers& step, const std::vector<StepBuffer>& same_p
 TEST(VisionStepLayout, RegionsOfOnePhaseAreDisjoint) {
   const model::ModelSpec config = GoldenConfig("minicpmv");
   for (const DType compute : {DType::kF32, DType::kBF16}) {
-    const auto layout = VisionStepLayout::Make(*model::CardOf(config).encoder, {.patches = 1037,
-                                                                                .pieces = 3,
-                                                                                .compute = compute,
-                                                                                .rows = RowsBy64,
-                                                                                .linear_scratch_bytes = 100,
-                                                                                .attention_scratch_bytes = 1000});
+    const auto layout = VisionStepLayout::Make(*config.encoder, {.patches = 1037,
+                                                                 .pieces = 3,
+                                                                 .compute = compute,
+                                                                 .rows = RowsBy64,
+                                                                 .linear_scratch_bytes = 100,
+                                                                 .attention_scratch_bytes = 1000});
     ASSERT_TRUE(layout.ok()) << layout.status();
     const VisionStepLayout& v = *layout;
     EXPECT_EQ(v.patch_rows, 1088);
@@ -151,14 +151,14 @@ TEST(VisionStepLayout, RegionsOfOnePhaseAreDisjoint) {
 
 TEST(LlmStepLayout, RegionsOfOnePhaseAreDisjoint) {
   const model::ModelSpec config = GoldenConfig("llama");
-  const auto layout = LlmStepLayout::Make(model::CardOf(config).decoder, {.tokens = 100,
-                                                                          .sequences = 7,
-                                                                          .blocks_per_sequence = 33,
-                                                                          .changes_per_sequence = 20,
-                                                                          .compute = DType::kBF16,
-                                                                          .rows = RowsBy64,
-                                                                          .linear_scratch_bytes = 1,
-                                                                          .attention_scratch_bytes = 65});
+  const auto layout = LlmStepLayout::Make(ShapeOf(config.llm), {.tokens = 100,
+                                                                .sequences = 7,
+                                                                .blocks_per_sequence = 33,
+                                                                .changes_per_sequence = 20,
+                                                                .compute = DType::kBF16,
+                                                                .rows = RowsBy64,
+                                                                .linear_scratch_bytes = 1,
+                                                                .attention_scratch_bytes = 65});
   ASSERT_TRUE(layout.ok()) << layout.status();
   const LlmStepLayout& l = *layout;
   EXPECT_EQ(l.token_rows, 128);
@@ -196,7 +196,7 @@ TEST(StepLayouts, MergerAndExpertsHaveTheirBuffers) {
   ExpectDisjointPhases(v.buffers);
   ExpectListed(v.buffers, {v.merged, v.merger_hidden, v.merger_activated, v.embeddings});
 
-  model::DecoderShape decoder = model::CardOf(GoldenConfig("llama")).decoder;
+  model::DecoderShape decoder = ShapeOf(GoldenConfig("llama").llm);
   decoder.router = 128;
   decoder.routed = 8 * decoder.hidden;
   const auto llm = LlmStepLayout::Make(decoder, {.tokens = 50, .sequences = 2, .blocks_per_sequence = 3});
@@ -207,8 +207,8 @@ TEST(StepLayouts, MergerAndExpertsHaveTheirBuffers) {
 }
 
 TEST(StepLayouts, RefuseAbsurdLimits) {
-  const model::DecoderShape text = model::CardOf(GoldenConfig("qwen2")).decoder;
-  const model::EncoderShape sees = *model::CardOf(GoldenConfig("minicpmv")).encoder;
+  const model::DecoderShape text = ShapeOf(GoldenConfig("qwen2").llm);
+  const model::EncoderShape sees = *GoldenConfig("minicpmv").encoder;
   EXPECT_FALSE(VisionStepLayout::Make(sees, {.patches = 0, .pieces = 1}).ok());
   EXPECT_FALSE(VisionStepLayout::Make(sees, {.patches = 1, .pieces = INT64_MAX}).ok());
   EXPECT_FALSE(LlmStepLayout::Make(text, {.tokens = -1, .sequences = 1, .blocks_per_sequence = 1}).ok());
@@ -248,10 +248,11 @@ TEST(WeightLayout, LoadsTheGoldenCheckpoints) {
         ASSERT_TRUE(device.Read(reserved->data, memory).ok());
         device.Release(*reserved);
         EXPECT_LE(progress, layout->Bytes(part));
-        for (const model::TensorSpec& held : model::HeldTensors(config)) {
+        for (const model::TensorSpec& held : config.tensors) {
           if (held.part != part) continue;
           const WeightRegion& region = (*layout)[held.name];
-          EXPECT_EQ(region.dtype, held.full_precision ? DType::kF32 : compute) << held.name;
+          EXPECT_EQ(region.dtype, held.format.kind == model::WeightFormat::Kind::kF32 ? DType::kF32 : compute)
+              << held.name;
           ASSERT_LE(region.offset + region.bytes, layout->Bytes(part)) << held.name;
           int64_t next = region.offset;
           for (const model::TensorSource& source : held.sources) {

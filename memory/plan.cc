@@ -234,7 +234,8 @@ std::string WeightDetail(const PlanBasis& basis, model::WeightPart part) {
     const bool quantized = quantization && tensor.linear && tensor.format.kind == model::WeightFormat::Kind::kCompute;
     formats.insert(WeightFormatName(quantized ? *quantization : tensor.format, basis.request.compute));
   }
-  return absl::StrCat(model::ParameterCount(basis.spec.tensors, part), " parameters in ", absl::StrJoin(formats, " and "),
+  return absl::StrCat(model::ParameterCount(basis.spec.tensors, part), " parameters in ",
+                      absl::StrJoin(formats, " and "),
                       basis.ranks > 1 && (part == model::WeightPart::kLlm || part == model::WeightPart::kHead)
                           ? absl::StrCat(", this rank's part of ", basis.ranks)
                           : "");
@@ -306,8 +307,7 @@ absl::StatusOr<Plan> Assemble(const PlanBasis& basis, const Sizing& sizing) {
   plan.arena_bytes += padding;
   plan.lines[static_cast<int>(Component::kHeadroom)].bytes = plan.device_bytes - total - padding;
   if (plan.plan_only.empty()) {
-    HEADROOM_ASSIGN_OR_RETURN(plan.weights,
-                              WeightLayout::Make(basis.spec, request.compute, plan.knobs.max_model_len));
+    HEADROOM_ASSIGN_OR_RETURN(plan.weights, WeightLayout::Make(basis.spec, request.compute, plan.knobs.max_model_len));
   }
   Describe(basis, plan);
   return plan;

@@ -27,7 +27,7 @@ model::ModelSpec Published() {
        .preprocessor = {},
        .generation = {}});
   EXPECT_TRUE(config.ok()) << config.status();
-  return model::CardOf(*config);
+  return *config;
 }
 
 int64_t WeightBytes(const Plan& plan) {
@@ -48,7 +48,7 @@ TEST(PlanCard, WeightsAreThoseOfTheWorkersLayout) {
     ASSERT_TRUE(config.ok()) << config.status();
     for (const DType compute : {DType::kF32, DType::kBF16}) {
       const auto layout = WeightLayout::Make(*config, compute, config->llm.max_position_embeddings);
-      const auto bytes = RankWeightBytes(model::CardOf(*config), compute, std::nullopt, 1);
+      const auto bytes = RankWeightBytes(*config, compute, std::nullopt, 1);
       ASSERT_TRUE(layout.ok() && bytes.ok());
       for (int part = 0; part < model::kWeightParts; ++part)
         EXPECT_EQ((*bytes)[part], layout->Bytes(static_cast<WeightPart>(part))) << name << " part " << part;
@@ -56,7 +56,7 @@ TEST(PlanCard, WeightsAreThoseOfTheWorkersLayout) {
   }
 }
 
-TEST(PlanCard, ParametersAreThePublishedOnes) { EXPECT_EQ(model::ParameterCount(Published()), 8'099'175'152); }
+TEST(PlanCard, ParametersAreThePublishedOnes) { EXPECT_EQ(model::ParameterCount(Published().tensors), 8'099'175'152); }
 
 // GiB of all weights with the decoder's products quantized (MiniCPM-V 2.6: 6,525,288,448 parameters in products),
 // without our fp32 norms and biases, which add less than 8 MiB.
@@ -166,21 +166,33 @@ class RandomCards : public ::testing::Test {
   model::ModelSpec RandomCard() {
     model::ModelSpec card;
     card.architecture = "Random";
-    const bool latent = Coin(), experts = Coin();
-    const int64_t heads = int64_t{1} << Pick(0, 7), hidden = 64 * Pick(1, 64);
-    card.kv = latent ? model::KvShape{Pick(1, 80), 1, 1, 2 * Pick(1, 400)}
-                     : model::KvShape{Pick(1, 80), 2, int64_t{1} << Pick(0, 3), 2 * Pick(1, 128)};
-    card.decoder = {.hidden = hidden,
-                    .attention_in = heads * 64 + card.kv.vectors * card.kv.heads * card.kv.head_dim,
-                    .attention_out = heads * 64,
-                    .mlp_in = 2 * 64 * Pick(1, 100),
-                    .mlp_out = 64 * Pick(1, 100),
-                    .routed = experts ? hidden * Pick(1, 8) : 0,
-                    .router = experts ? Pick(1, 400) : 0,
-                    .vocab = Pick(100, 300'000),
-                    .heads = heads};
-    const WeightFormat formats[] = {
-        {WeightFormat::Kind::kCompute}, {WeightFormat::Kind::kFp8}, {WeightFormat::Kind::kInt4, 32}};
+    model::DecoderSpec& llm = card.llm;
+    const int64_t hidden = llm.hidden_size = 64 * Pick(1, 64);
+    llm.layers = Pick(1, 80);
+    llm.heads = int64_t{1} << Pick(0, 7);
+    llm.kv_heads = int64_t{1} << Pick(0, 3);
+    llm.head_dim = 2 * Pick(1, 128);
+    llm.intermediate_size = 64 * Pick(1, 100);
+    llm.vocab_size = Pick(100, 300'000);
+    llm.max_position_embeddings = Pick(1, 1 << 18);
+    if (Coin()) {
+      llm.latent = model::LatentAttention{.q_rank = Pick(0, 1) * Pick(1, 1000),
+                                          .kv_rank = Pick(1, 400),
+                                          .nope = Pick(1, 128),
+                                          .rope = 2 * Pick(1, 32),
+                                          .value = Pick(1, 128)};
+    }
+    if (Coin()) {
+      llm.experts = model::Experts{.first = Pick(0, 3),
+                                   .every = Pick(1, 2),
+                                   .experts = Pick(8, 400),
+                                   .per_token = Pick(1, 8),
+                                   .shared = Pick(0, 2),
+                                   .mlp = 64 * Pick(1, 30)};
+    }
+    const WeightFormat formats[] = {{.kind = WeightFormat::Kind::kCompute},
+                                    {.kind = WeightFormat::Kind::kFp8, .scale_rows = 128, .scale_cols = 128},
+                                    {.kind = WeightFormat::Kind::kInt4, .scale_cols = 32, .zero_points = true}};
     for (const model::TensorSplit split : {model::TensorSplit::kWhole, model::TensorSplit::kRows,
                                            model::TensorSplit::kCols, model::TensorSplit::kExperts}) {
       model::TensorSpec tensor{
@@ -203,7 +215,6 @@ class RandomCards : public ::testing::Test {
       encoder.pieces_max = Pick(1, 20);
       card.encoder = encoder;
     }
-    card.max_position_embeddings = Pick(1, 1 << 18);
     return card;
   }
 
@@ -221,8 +232,8 @@ TEST_F(RandomCards, PlansAreSoundAndTheSolverMissesNothing) {
     request.device.memory_bytes = int64_t{1} << Pick(28, 42);
     if (Coin()) request.knobs.tensor_parallel_size = int64_t{1} << Pick(0, 3);
     if (Coin()) request.knobs.kv_cache_dtype = DType::kF8;
-    if (Coin()) request.knobs.quantization = WeightFormat{WeightFormat::Kind::kInt8};
-    if (card.decoder.heads % request.knobs.tensor_parallel_size.value_or(1) != 0) continue;
+    if (Coin()) request.knobs.quantization = WeightFormat{.kind = WeightFormat::Kind::kInt8};
+    if (card.llm.heads % request.knobs.tensor_parallel_size.value_or(1) != 0) continue;
     const auto plans = MakeRankPlans(card, request);
     if (!plans.ok()) {
       EXPECT_TRUE(absl::IsFailedPrecondition(plans.status())) << plans.status();
@@ -249,7 +260,7 @@ TEST_F(RandomCards, PlansAreSoundAndTheSolverMissesNothing) {
       if (card.encoder) more.knobs.embedding_store_pieces = found.embedding_store_pieces;
       const auto plan = MakePlan(card, more);
       const int64_t fed = plan.ok() ? plan->kv.BlocksFor(std::min<int64_t>(1024, found.max_model_len)) : 0;
-      const bool length_was_cut = found.max_model_len < card.max_position_embeddings;
+      const bool length_was_cut = found.max_model_len < card.llm.max_position_embeddings;
       EXPECT_TRUE(!plan.ok() || length_was_cut || plan->kv_blocks < (found.max_num_seqs + 1) * fed);
     }
     if (HasFailure()) FAIL() << "round " << round;

@@ -40,8 +40,9 @@ absl::Status CheckKnobs(const model::ModelSpec& spec, const Knobs& knobs) {
   }
   HEADROOM_RETURN_IF_ERROR(CheckRange("tensor_parallel_size", knobs.tensor_parallel_size, 1, kRanksMax));
   HEADROOM_RETURN_IF_ERROR(CheckRanks(spec, knobs.tensor_parallel_size.value_or(1)));
-  if (knobs.quantization && knobs.quantization->kind == model::WeightFormat::Kind::kInt4) {
-    HEADROOM_RETURN_IF_ERROR(CheckRange("quantization: group", knobs.quantization->group, 1, kQuantizationGroupMax));
+  if (knobs.quantization) {
+    HEADROOM_RETURN_IF_ERROR(
+        CheckRange("quantization: group", knobs.quantization->scale_cols, 0, kQuantizationGroupMax));
   }
   const double utilization = knobs.gpu_memory_utilization.value_or(1);
   if (!(utilization > 0 && utilization <= 1)) {

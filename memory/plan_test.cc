@@ -317,36 +317,34 @@ class RandomPlans : public ::testing::Test {
   }
   bool Coin() { return random_() % 2 == 0; }
 
+  std::string Field(const char* name, int64_t value) { return absl::StrCat("\"", name, "\": ", value, ", "); }
+  std::string Vision() {
+    const int64_t heads = Pick(1, 16), patch = Pick(1, 32);
+    return absl::StrCat(R"("version": 2.6, "drop_vision_last_layer": false, )", Field("query_num", Pick(1, 256)),
+                        R"("slice_config": {)", Field("scale_resolution", patch * Pick(1, 40)), R"("max_slice_nums": )",
+                        Pick(1, 30), R"(}, "vision_config": {)", Field("hidden_size", heads * 8 * Pick(1, 12)),
+                        Field("intermediate_size", PickWide(1, 10000)), Field("num_hidden_layers", Pick(1, 2)),
+                        Field("num_attention_heads", heads), Field("image_size", patch * Pick(1, 70)),
+                        R"("patch_size": )", patch, "}, ");
+  }
   model::ModelSpec RandomConfig() {
-    model::ModelSpec config;
-    model::DecoderSpec& llm = config.llm;
-    llm.kv_heads = Pick(1, 16);
-    llm.heads = llm.kv_heads * Pick(1, 8);
-    llm.head_dim = 2 * Pick(1, 128);
-    llm.hidden_size = 128 * Pick(1, 80);
-    llm.intermediate_size = PickWide(1, 100000);
-    llm.layers = Pick(1, 3);  // more would only repeat the same lines
-    llm.vocab_size = PickWide(1, 500000);
-    llm.max_position_embeddings = PickWide(1, 1 << 20);
-    llm.tie_word_embeddings = Coin();
-    llm.qkv_bias = Coin();
-    if (Coin()) {
-      config.architecture = "MiniCPMV";
-      config.resampler.heads = llm.hidden_size / 128;
-      config.resampler.query_num = Pick(1, 256);
-      model::VisionConfig vision;
-      vision.heads = Pick(1, 16);
-      vision.hidden_size = vision.heads * 8 * Pick(1, 12);
-      vision.intermediate_size = PickWide(1, 10000);
-      vision.layers = Pick(1, 2);
-      vision.patch_size = config.slice.patch_size = Pick(1, 32);
-      vision.image_size = vision.patch_size * Pick(1, 70);
-      vision.position_side = vision.image_size / vision.patch_size;
-      config.slice.scale_resolution = vision.patch_size * Pick(1, 40);
-      config.slice.max_slice_nums = Pick(1, 30);
-      config.vision = vision;
-    }
-    return config;
+    const bool vision = Coin(), bias = Coin();
+    const int64_t kv_heads = Pick(1, 16);
+    std::string text =
+        absl::StrCat("{", vision ? Vision() : "", Field("num_key_value_heads", kv_heads),
+                     Field("num_attention_heads", kv_heads * Pick(1, 8)), Field("head_dim", 2 * Pick(1, 128)),
+                     Field("hidden_size", 128 * Pick(1, 80)), Field("intermediate_size", PickWide(1, 100000)),
+                     // More layers would only repeat the same lines.
+                     Field("num_hidden_layers", Pick(1, 3)), Field("vocab_size", PickWide(1, 500000)),
+                     Field("max_position_embeddings", PickWide(1, 1 << 20)), R"("tie_word_embeddings": )",
+                     Coin() ? "true" : "false", R"(, "architectures": [")",
+                     vision ? "MiniCPMV"
+                     : bias ? "Qwen2ForCausalLM"
+                            : "LlamaForCausalLM",
+                     R"("]})");
+    const auto spec = model::ParseModelSpec({.config = text, .preprocessor = {}, .generation = {}});
+    EXPECT_TRUE(spec.ok()) << spec.status() << text;
+    return *spec;
   }
 
   PlanRequest RandomRequest(const model::ModelSpec& config) {

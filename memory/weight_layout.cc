@@ -80,8 +80,7 @@ absl::StatusOr<WeightLayout> WeightLayout::Make(const model::ModelSpec& spec, DT
                                                      WeightFormatName(held.format, compute), ", ", held.name));
     }
     const bool full = held.format.kind == model::WeightFormat::Kind::kF32;
-    WeightRegion region{
-        .part = held.part, .dtype = full ? DType::kF32 : compute, .rows = held.rows, .cols = held.cols};
+    WeightRegion region{.part = held.part, .dtype = full ? DType::kF32 : compute, .rows = held.rows, .cols = held.cols};
     int64_t& part_bytes = layout.bytes_[static_cast<int>(held.part)];
     region.offset = part_bytes;
     region.bytes = held.rows * held.cols * SizeOf(region.dtype);

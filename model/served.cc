@@ -26,8 +26,7 @@ std::string Quoted(const std::string& text) { return absl::StrCat("\"", text, "\
 void CheckRope(const Rope& rope, Reasons& reasons) {
   if (rope.part != 1) reasons.Add("partial_rotary_factor", absl::StrCat(rope.part), "1");
   if (rope.scaling.type == RopeScaling::Type::kOther) {
-    reasons.Add("rope_scaling", rope.scaling.text,
-                "null, or the types linear, dynamic, llama3, yarn and longrope");
+    reasons.Add("rope_scaling", rope.scaling.text, "null, or the types linear, dynamic, llama3, yarn and longrope");
   }
 }
 
@@ -47,10 +46,9 @@ void CheckDecoder(const DecoderSpec& decoder, Reasons& reasons) {
 }
 
 void CheckFormats(const std::vector<TensorSpec>& tensors, Reasons& reasons) {
-  const auto quantized =
-      std::find_if(tensors.begin(), tensors.end(), [](const TensorSpec& one) {
-        return one.format.quantized() || one.format.kind == WeightFormat::Kind::kUnknown;
-      });
+  const auto quantized = std::find_if(tensors.begin(), tensors.end(), [](const TensorSpec& one) {
+    return one.format.quantized() || one.format.kind == WeightFormat::Kind::kUnknown;
+  });
   if (quantized == tensors.end()) return;
   reasons.Add("quantization_config", WeightFormatName(quantized->format, DType::kBF16), "bf16, fp16 and fp32 weights");
 }

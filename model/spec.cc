@@ -28,9 +28,9 @@ absl::StatusOr<std::string> ArchitectureOf(const JsonFields& config) {
   HEADROOM_ASSIGN_OR_RETURN(const std::vector<std::string> names, config.Strings("architectures"));
   if (names.size() == 1 && families::FamilyOf(names[0])) return names[0];
   const std::string known = absl::StrJoin(families::KnownArchitectures(), ", ");
-  return config.Error("architectures",
-                      names.empty() ? absl::StrCat("is missing (known: ", known, ")")
-                                    : absl::StrCat(config.Print("architectures"), " is not known (known: ", known, ")"));
+  return config.Error("architectures", names.empty() ? absl::StrCat("is missing (known: ", known, ")")
+                                                     : absl::StrCat(config.Print("architectures"),
+                                                                    " is not known (known: ", known, ")"));
 }
 
 // Card files of this project say here what their sources did not: "headroom_assumed": ["…"].

@@ -35,8 +35,8 @@ Resampler::Resampler(const model::ModelSpec& config, const memory::Plan& plan, r
   q_ = w["resampler.q"];
 }
 
-std::vector<runtime::LinearSpec> Resampler::LinearSpecs(const model::ModelSpec& config, DType compute,
-                                                        int64_t patches, int64_t pieces) {
+std::vector<runtime::LinearSpec> Resampler::LinearSpecs(const model::ModelSpec& config, DType compute, int64_t patches,
+                                                        int64_t pieces) {
   const int64_t width = config.llm.hidden_size;
   const int64_t queries = pieces * config.resampler.query_num;
   return {

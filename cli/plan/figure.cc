@@ -90,8 +90,7 @@ std::vector<Bar> BarsOf(const Plans& plans, const DevicePlans& device) {
 
 std::string Title(const Plans& plans) {
   // Other families may come quantized; their tables say how.
-  const bool plain =
-      plans.served && !plans.devices.empty() && !plans.devices.front().request.knobs.quantization;
+  const bool plain = plans.served && !plans.devices.empty() && !plans.devices.front().request.knobs.quantization;
   return plans.spec.family + (plain ? std::string(" in ") + DTypeName(plans.compute) : "") +
          ": every byte of the device, planned";
 }

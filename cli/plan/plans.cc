@@ -23,10 +23,10 @@ absl::StatusOr<memory::Roles> ParseRole(const std::string& role, const model::Mo
 absl::StatusOr<std::optional<model::WeightFormat>> ParseQuantization(const std::string& text) {
   using Kind = model::WeightFormat::Kind;
   if (text.empty() || text == "none") return std::optional<model::WeightFormat>();
-  if (text == "int8") return model::WeightFormat{Kind::kInt8};
-  if (text == "fp8") return model::WeightFormat{Kind::kFp8};
+  if (text == "int8") return model::WeightFormat{.kind = Kind::kInt8};
+  if (text == "fp8") return model::WeightFormat{.kind = Kind::kFp8};
   for (const int64_t group : {32, 64, 128}) {
-    if (text == absl::StrCat("int4-g", group)) return model::WeightFormat{Kind::kInt4, group};
+    if (text == absl::StrCat("int4-g", group)) return model::WeightFormat{.kind = Kind::kInt4, .scale_cols = group};
   }
   return absl::InvalidArgumentError("--quantization wants none, int8, fp8, int4-g32, int4-g64 or int4-g128, got '" +
                                     text + "'");
@@ -200,11 +200,11 @@ absl::StatusOr<VllmEstimate> EstimateVllm(const Plans& plans, const DevicePlans&
   }
   const memory::Knobs& knobs = device.request.knobs;
   return Vllm2024(plans.spec, {.knobs = {.max_num_seqs = knobs.max_num_seqs,
-                                                 .max_model_len = knobs.max_model_len,
-                                                 .max_num_batched_tokens = knobs.max_num_batched_tokens,
-                                                 .gpu_memory_utilization = knobs.gpu_memory_utilization},
-                                       .device = device.device.name,
-                                       .device_bytes = device.device.memory});
+                                         .max_model_len = knobs.max_model_len,
+                                         .max_num_batched_tokens = knobs.max_num_batched_tokens,
+                                         .gpu_memory_utilization = knobs.gpu_memory_utilization},
+                               .device = device.device.name,
+                               .device_bytes = device.device.memory});
 }
 
 }  // namespace headroom::cli

@@ -135,7 +135,8 @@ std::string VllmRow(const char* title, int64_t bytes) {
 }  // namespace
 
 std::string PlanText(const Plans& plans) {
-  std::string text = absl::StrCat(plans.spec.family, ", ", model::ParameterCount(plans.spec.tensors), " parameters\n\n");
+  std::string text =
+      absl::StrCat(plans.spec.family, ", ", model::ParameterCount(plans.spec.tensors), " parameters\n\n");
   const std::vector<Column> columns = Columns(plans);
   if (columns.size() == 1) {
     text += columns.front().plan->ToTable();

@@ -44,11 +44,11 @@ int64_t ReadHeadDim(FieldReader& text, int64_t hidden, int64_t heads, const Deco
   if (defaults.head_dim > 0) {
     return text.IntElse("head_dim", 2, kHeadDimMax, defaults.head_dim, "as in models of this family");
   }
-  text.Fail("hidden_size", hidden % heads != 0
-                               ? absl::StrCat(hidden, " is not a multiple of num_attention_heads ", heads,
-                                              ", and head_dim is missing")
-                               : absl::StrCat(hidden, " gives num_attention_heads ", heads, " a head_dim of ", head_dim,
-                                              ", which must be even and at most ", kHeadDimMax));
+  text.Fail("hidden_size",
+            hidden % heads != 0
+                ? absl::StrCat(hidden, " is not a multiple of num_attention_heads ", heads, ", and head_dim is missing")
+                : absl::StrCat(hidden, " gives num_attention_heads ", heads, " a head_dim of ", head_dim,
+                               ", which must be even and at most ", kHeadDimMax));
   return 2;
 }
 
@@ -60,8 +60,8 @@ bool ReadTied(FieldReader& config, FieldReader& text, bool class_default) {
 // Layers with a window: those that layer_types names, else those from max_window_layers on.
 void ReadWindow(FieldReader& text, DecoderSpec& decoder) {
   const std::vector<std::string> types = text.Strings("layer_types");
-  decoder.windowed_layers = std::count_if(types.begin(), types.end(),
-                                          [](const std::string& type) { return type != "full_attention"; });
+  decoder.windowed_layers =
+      std::count_if(types.begin(), types.end(), [](const std::string& type) { return type != "full_attention"; });
   if (text.Has("sliding_window")) decoder.window = text.Int("sliding_window", 1, kPositionsMax);
   if (!types.empty()) return;
   // A file without use_sliding_window has the window in use when it gives one: Mistral.
@@ -81,8 +81,7 @@ DecoderSpec ReadDecoder(FieldReader& config, FieldReader& text, const DecoderDef
   decoder.heads = Size(text, "num_attention_heads", 1, kHeadsMax, defaults.heads);
   const bool latent = defaults.rope_dim > 0;
   decoder.kv_heads = latent ? decoder.heads : ReadKvHeads(text, decoder.heads, defaults.kv_heads);
-  decoder.head_dim =
-      latent ? defaults.rope_dim : ReadHeadDim(text, decoder.hidden_size, decoder.heads, defaults);
+  decoder.head_dim = latent ? defaults.rope_dim : ReadHeadDim(text, decoder.hidden_size, decoder.heads, defaults);
   decoder.rms_norm_eps = text.Number("rms_norm_eps", 0, 1, decoder.rms_norm_eps);
   decoder.max_position_embeddings = text.IntOr("max_position_embeddings", 1, kPositionsMax, defaults.positions);
   absl::StatusOr<Rope> rope = ParseRope(text.fields(), decoder.max_position_embeddings, decoder.head_dim);

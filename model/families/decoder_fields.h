@@ -11,8 +11,8 @@ namespace headroom::model::families {
 // Of the class of a model, for fields that its config.json may leave out; 0: it must not.
 struct DecoderDefaults {
   int64_t hidden_size = 0, intermediate_size = 0, layers = 0, heads = 0, vocab_size = 0;
-  int64_t kv_heads = 0;        // 0: as many as heads
-  int64_t head_dim = 0;        // 0: hidden_size / heads
+  int64_t kv_heads = 0;         // 0: as many as heads
+  int64_t head_dim = 0;         // 0: hidden_size / heads
   bool head_dim_fixed = false;  // the class has one value whatever the width
   int64_t rope_dim = 0;         // latent attention: elements of a head that turn; there is no head_dim, nor KV heads
   int64_t positions = 2048;

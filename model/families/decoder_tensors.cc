@@ -36,8 +36,8 @@ void AddLatentAttention(const DecoderSpec& decoder, TensorBuilder& add) {
   if (decoder.qkv_bias) add.Vector("kv_a.bias", "self_attn.kv_a_proj_with_mqa.bias", latent);
   add.Vector("kv_a_norm.weight", "self_attn.kv_a_layernorm.weight", mla.kv_rank);
   // Held once; a step uses it in two halves, folded into the queries and behind the attention.
-  add.Product(site, "kv_b.weight", {{"self_attn.kv_b_proj.weight", decoder.heads * (mla.nope + mla.value)}}, mla.kv_rank,
-              TensorSplit::kRows);
+  add.Product(site, "kv_b.weight", {{"self_attn.kv_b_proj.weight", decoder.heads * (mla.nope + mla.value)}},
+              mla.kv_rank, TensorSplit::kRows);
 }
 
 void AddMlp(const DecoderSpec& decoder, const DecoderNames& names, TensorBuilder& add) {
@@ -69,8 +69,8 @@ void AddExperts(const DecoderSpec& decoder, TensorBuilder& add) {
   add.Product(Site::kSharedExpert, "shared_expert.gate_up.weight",
               {{"mlp.shared_experts.gate_proj.weight", joint}, {"mlp.shared_experts.up_proj.weight", joint}}, hidden,
               TensorSplit::kRows);
-  add.Product(Site::kSharedExpert, "shared_expert.down.weight", {{"mlp.shared_experts.down_proj.weight", hidden}}, joint,
-              TensorSplit::kCols);
+  add.Product(Site::kSharedExpert, "shared_expert.down.weight", {{"mlp.shared_experts.down_proj.weight", hidden}},
+              joint, TensorSplit::kCols);
 }
 
 void AddLayer(const DecoderSpec& decoder, const DecoderNames& names, int64_t layer, TensorBuilder& add) {

@@ -36,8 +36,8 @@ absl::StatusOr<ModelSpec> DeepseekV3(const FamilyInput& input) {
   spec.llm = ReadDecoder(config, config, defaults);
   spec.llm.latent = latent;
   spec.llm.qkv_bias = spec.llm.output_bias = config.BoolOr("attention_bias", false);
-  spec.llm.experts = ReadExperts(
-      config, spec.llm.layers, {.first = 3, .every = 1, .experts = 256, .per_token = 8, .shared = 1, .mlp = 2048});
+  spec.llm.experts = ReadExperts(config, spec.llm.layers,
+                                 {.first = 3, .every = 1, .experts = 256, .per_token = 8, .shared = 1, .mlp = 2048});
   if (config.Has("num_nextn_predict_layers") && config.Int("num_nextn_predict_layers", 0, kLayersMax) > 0) {
     config.Note("num_nextn_predict_layers", "layers for speculation were not counted");
   }

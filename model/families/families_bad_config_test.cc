@@ -11,9 +11,9 @@
 #include <sstream>
 
 #include "common/testing/paths.h"
-#include "model/spec.h"
 #include "model/families/registry.h"
 #include "model/families/testing/configs.h"
+#include "model/spec.h"
 
 namespace headroom::model::families {
 namespace {
@@ -28,7 +28,7 @@ constexpr int64_t kInt64Max = std::numeric_limits<int64_t>::max();
 constexpr uint64_t kTwoTo63 = uint64_t{1} << 63;
 
 absl::StatusOr<ModelSpec> CardFrom(const std::string& config, const std::string& preprocessor = "") {
-  return CardOfTexts({.config = config, .preprocessor = preprocessor, .generation = {}});
+  return ParseModelSpec({.config = config, .preprocessor = preprocessor, .generation = {}});
 }
 
 struct BadField {

@@ -23,8 +23,8 @@ absl::StatusOr<ModelSpec> Glm4vMoe(const FamilyInput& input) {
   spec.llm = ReadDecoder(config, text, defaults);
   if (!text.Has("partial_rotary_factor") && spec.llm.rope.part == 1) spec.llm.rope.part = kGlmRotaryPart;
   spec.llm.qkv_bias = text.BoolOr("attention_bias", true);
-  spec.llm.experts = ReadExperts(
-      text, spec.llm.layers, {.first = 1, .every = 1, .experts = 128, .per_token = 8, .shared = 1, .mlp = 1408});
+  spec.llm.experts = ReadExperts(text, spec.llm.layers,
+                                 {.first = 1, .every = 1, .experts = 128, .per_token = 8, .shared = 1, .mlp = 1408});
   const SiteFormats formats = ReadQuantization(config, text, LayersOfSites(spec.llm));
   config.Adopt(text.status());
 

@@ -54,7 +54,9 @@ void AddAudio(FieldReader& config, ModelSpec& spec) {
     add.In(WeightPart::kVision, absl::StrCat("audio.layers.", i, "."), absl::StrCat("audio_tower.layers.", i, "."));
     add.LayerNorm("norm1", "input_layernorm", width);
     add.Matrix("qkv.weight",
-               {{"self_attn.q_proj.weight", width}, {"self_attn.k_proj.weight", kv_width}, {"self_attn.v_proj.weight", kv_width}},
+               {{"self_attn.q_proj.weight", width},
+                {"self_attn.k_proj.weight", kv_width},
+                {"self_attn.v_proj.weight", kv_width}},
                width);
     // Keys have none.
     add.Vector("qkv.bias", {{"self_attn.q_proj.bias", width}, {"self_attn.v_proj.bias", kv_width}});

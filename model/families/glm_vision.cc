@@ -12,7 +12,8 @@ namespace {
 constexpr int64_t kUsualSide = 1024;  // pixels of what EncoderShape calls an ordinary picture
 
 // Bounds are on frames x height x width, and one picture counts as one pair of frames.
-int64_t PixelsMax(const FamilyInput& input, FieldReader& config, int64_t patch, int64_t merge, std::vector<std::string>& assumed) {
+int64_t PixelsMax(const FamilyInput& input, FieldReader& config, int64_t patch, int64_t merge,
+                  std::vector<std::string>& assumed) {
   FieldReader reader(input.preprocessor, "preprocessor_config.", assumed);
   FieldReader size = FieldReader::Object(reader, "size");
   const int64_t pixels = size.IntOr("longest_edge", 1, int64_t{1} << 34, 11'760'000);

@@ -53,10 +53,11 @@ void AddVision(FieldReader& config, ModelSpec& spec) {
   }
   add.In(WeightPart::kResampler, "merger.", "vit.perceive.");
   add.Vector("norm_in.weight", "before_rms.weight", width);
-  add.Matrix("conv.weight", {{"proj.0.weight", 2 * width}}, width * merge * merge).sources[0].shape = {
-      2 * width, width, merge, merge};
+  add.Matrix("conv.weight", {{"proj.0.weight", 2 * width}}, width * merge * merge).sources[0].shape = {2 * width, width,
+                                                                                                       merge, merge};
   add.Vector("conv.bias", "proj.0.bias", 2 * width);
-  add.Matrix("expand.weight", {{"proj.2.weight", 4 * width}}, 2 * width).sources[0].shape = {4 * width, 2 * width, 1, 1};
+  add.Matrix("expand.weight", {{"proj.2.weight", 4 * width}}, 2 * width).sources[0].shape = {4 * width, 2 * width, 1,
+                                                                                             1};
   add.Vector("expand.bias", "proj.2.bias", 4 * width);
   add.Vector("newline", "image_newline", 4 * width);
   add.Affine("proj", {"mlp"}, text_hidden, 4 * width);

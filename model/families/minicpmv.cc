@@ -154,8 +154,7 @@ void ReadPreprocessor(const FamilyInput& input, FieldReader& config, ModelSpec& 
   if (fields.Has("image_feature_size")) {
     const int64_t features = fields.Int("image_feature_size", 1, kQueriesMax);
     if (features != spec.resampler.query_num) {
-      fields.Fail("image_feature_size",
-                  absl::StrCat(features, " differs from query_num ", spec.resampler.query_num));
+      fields.Fail("image_feature_size", absl::StrCat(features, " differs from query_num ", spec.resampler.query_num));
     }
   }
   ReadMarkers(fields, spec.markers);

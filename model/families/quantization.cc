@@ -73,7 +73,9 @@ struct Scheme {
 // `format` with the kind that `bits` ask for.
 WeightFormat OfBits(WeightFormat format, int64_t bits, bool is_float) {
   using Kind = WeightFormat::Kind;
-  format.kind = bits == 8 ? (is_float ? Kind::kFp8 : Kind::kInt8) : bits == 4 && !is_float ? Kind::kInt4 : Kind::kUnknown;
+  format.kind = bits == 8                ? (is_float ? Kind::kFp8 : Kind::kInt8)
+                : bits == 4 && !is_float ? Kind::kInt4
+                                         : Kind::kUnknown;
   return format.quantized() ? format : WeightFormat{.kind = Kind::kUnknown};
 }
 

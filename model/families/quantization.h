@@ -4,8 +4,8 @@
 #include <array>
 #include <cstdint>
 
-#include "model/weight_format.h"
 #include "model/families/field_reader.h"
+#include "model/weight_format.h"
 
 namespace headroom::model::families {
 

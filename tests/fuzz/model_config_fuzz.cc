@@ -2,9 +2,8 @@
 #include "common/check.h"
 #include "common/utf8.h"
 #include "memory/plan.h"
-#include "model/spec.h"
-#include "model/spec.h"
 #include "model/families/registry.h"
+#include "model/spec.h"
 #include "model/testing/checkpoint_writer.h"
 #include "tests/fuzz/fuzz_target.h"
 
@@ -53,8 +52,7 @@ void Run(const std::string& input) {
 
 std::vector<std::string> Seeds() {
   std::vector<std::string> seeds;
-  for (const auto architecture :
-       {"MiniCPMV", "Qwen2ForCausalLM", "LlamaForCausalLM"}) {
+  for (const auto architecture : {"MiniCPMV", "Qwen2ForCausalLM", "LlamaForCausalLM"}) {
     seeds.push_back(model::testing::SmallConfig(architecture));
   }
   seeds.push_back(TreeFile("models/demo/config.json") + '\0' + TreeFile("models/demo/preprocessor_config.json") + '\0' +

@@ -83,9 +83,8 @@ absl::StatusOr<bool> CheckTokenizer(const std::string& directory, const model::T
 }
 
 std::string Title(const CheckOptions& options, const ModelOptions& sized, const CheckedModel& model) {
-  std::string title = absl::StrCat(options.directory, ": ", model.config.family, ", ",
-                                   DTypeName(options.compute), ", ", model.device->Describe(), ", ",
-                                   sized.max_num_batched_tokens, " tokens");
+  std::string title = absl::StrCat(options.directory, ": ", model.config.family, ", ", DTypeName(options.compute), ", ",
+                                   model.device->Describe(), ", ", sized.max_num_batched_tokens, " tokens");
   if (model.encoder != nullptr) absl::StrAppend(&title, " or ", sized.max_patches_per_step, " patches");
   return title + " a step\n";
 }

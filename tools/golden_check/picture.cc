@@ -19,8 +19,8 @@ absl::Status InPicture(const std::string& path, const absl::Status& status) {
   return absl::Status(status.code(), absl::StrCat(path, ": ", std::string(status.message())));
 }
 
-absl::StatusOr<File> ReadPicture(const std::string& directory, const std::string& path,
-                                 const model::ModelSpec& config, std::optional<int> max_slice_nums) {
+absl::StatusOr<File> ReadPicture(const std::string& directory, const std::string& path, const model::ModelSpec& config,
+                                 std::optional<int> max_slice_nums) {
   const model::ImageLimits limits;
   File file;
   HEADROOM_ASSIGN_OR_RETURN(std::optional<std::string> bytes,

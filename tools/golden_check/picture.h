@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "common/status.h"
-#include "model/spec.h"
 #include "model/image/pieces.h"
+#include "model/spec.h"
 #include "vision-worker/image/cut.h"
 
 namespace headroom::tools {

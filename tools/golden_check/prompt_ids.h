@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "common/status.h"
-#include "model/spec.h"
 #include "model/image/pieces.h"
+#include "model/spec.h"
 #include "model/text/prompt.h"
 #include "model/text/tokenizer.h"
 #include "tools/golden_check/golden_case.h"

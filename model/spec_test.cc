@@ -30,7 +30,7 @@ const char* const kPublished = R"({
                     "num_attention_heads": 16, "patch_size": 14, "image_size": 980}})";
 
 absl::StatusOr<ModelSpec> Parse(const std::string& config, const std::string& preprocessor = "",
-                                  const std::string& generation = "") {
+                                const std::string& generation = "") {
   return ParseModelSpec({.config = config, .preprocessor = preprocessor, .generation = generation});
 }
 
@@ -166,8 +166,7 @@ TEST(ModelSpec, YarnServesTheContextItWasMadeFor) {
 TEST(ModelSpec, YarnWithWeightsOfItsOwn) {
   const nlohmann::json yarn = {
       {"rope_type", "yarn"}, {"mscale", 1.0}, {"mscale_all_dim", 0.5}, {"original_max_position_embeddings", 4096}};
-  const auto config =
-      Parse(Text("LlamaForCausalLM", {{"rope_parameters", yarn}, {"max_position_embeddings", 163840}}));
+  const auto config = Parse(Text("LlamaForCausalLM", {{"rope_parameters", yarn}, {"max_position_embeddings", 163840}}));
   ASSERT_TRUE(config.ok()) << config.status();
   EXPECT_EQ(config->llm.rope.scaling.factor, 40);
   EXPECT_EQ(config->llm.max_position_embeddings, 163840);
@@ -179,8 +178,8 @@ TEST(ModelSpec, LongRope) {
   for (const char* type : {"longrope", "su"}) {
     const auto config = Parse(
         Text("LlamaForCausalLM", {{"rope_scaling", {{"type", type}, {"short_factor", ones}, {"long_factor", twos}}},
-                                    {"original_max_position_embeddings", 4096},
-                                    {"max_position_embeddings", 131072}}));
+                                  {"original_max_position_embeddings", 4096},
+                                  {"max_position_embeddings", 131072}}));
     ASSERT_TRUE(config.ok()) << config.status();
     EXPECT_EQ(config->llm.rope.scaling.type, RopeScaling::Type::kLongRope);
     EXPECT_EQ(config->llm.rope.scaling.factor, 32);
@@ -192,9 +191,9 @@ TEST(ModelSpec, LongRope) {
 }
 
 TEST(ModelSpec, SlidingWindowThatReachesNoLayerIsFine) {
-  EXPECT_TRUE(Parse(Text("Qwen2ForCausalLM",
-                         {{"use_sliding_window", true}, {"sliding_window", 64}, {"max_window_layers", 2}}))
-                  .ok());
+  EXPECT_TRUE(
+      Parse(Text("Qwen2ForCausalLM", {{"use_sliding_window", true}, {"sliding_window", 64}, {"max_window_layers", 2}}))
+          .ok());
 }
 
 TEST(ModelSpec, PreprocessorWinsOverSliceConfig) {

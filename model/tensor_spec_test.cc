@@ -28,18 +28,18 @@ ModelSpec Published(bool drop_last = false) {
 
 TEST(Weights, PublishedModelHasThePublishedNumbers) {
   const ModelSpec config = Published();
-  EXPECT_EQ(ExpectedTensors(config).size(), 789u);
-  EXPECT_EQ(ParameterCount(config), 8'099'175'152);
-  EXPECT_EQ(ParameterCount(config) * 2, 16'198'350'304);
-  EXPECT_EQ(ParameterCount(config, WeightPart::kVision), 417'792'240);
-  EXPECT_EQ(ParameterCount(config, WeightPart::kResampler), 68'619'264);
-  EXPECT_EQ(ParameterCount(config, WeightPart::kHead), 543'570'944);
-  EXPECT_EQ(ParameterCount(config, WeightPart::kLlm), 7'612'763'648 - 543'570'944);
+  EXPECT_EQ(SourcesOf(config.tensors).size(), 789u);
+  EXPECT_EQ(ParameterCount(config.tensors), 8'099'175'152);
+  EXPECT_EQ(ParameterCount(config.tensors) * 2, 16'198'350'304);
+  EXPECT_EQ(ParameterCount(config.tensors, WeightPart::kVision), 417'792'240);
+  EXPECT_EQ(ParameterCount(config.tensors, WeightPart::kResampler), 68'619'264);
+  EXPECT_EQ(ParameterCount(config.tensors, WeightPart::kHead), 543'570'944);
+  EXPECT_EQ(ParameterCount(config.tensors, WeightPart::kLlm), 7'612'763'648 - 543'570'944);
 }
 
 TEST(Weights, DroppedVisionLayerIsNotNeeded) {
   const ModelSpec config = Published(/*drop_last=*/true);
-  EXPECT_EQ(ParameterCount(config, WeightPart::kVision), 417'792'240 - 15'239'504);
+  EXPECT_EQ(ParameterCount(config.tensors, WeightPart::kVision), 417'792'240 - 15'239'504);
 }
 
 TEST(Weights, HeldTensorsCoverTheirSources) {
@@ -48,7 +48,7 @@ TEST(Weights, HeldTensorsCoverTheirSources) {
         ParseModelSpec({.config = testing::SmallConfig(architecture), .preprocessor = {}, .generation = {}});
     ASSERT_TRUE(config.ok()) << config.status();
     std::set<std::string> names, sources;
-    for (const TensorSpec& held : HeldTensors(*config)) {
+    for (const TensorSpec& held : config->tensors) {
       EXPECT_TRUE(names.insert(held.name).second) << held.name;
       int64_t elements = 0;
       for (const TensorSource& source : held.sources) {
@@ -71,10 +71,10 @@ TEST(Weights, GoldenCheckpointsMatch) {
     ASSERT_TRUE(config.ok()) << config.status();
     const auto checkpoint = Checkpoint::Open(directory);
     ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
-    const auto unused = CheckTensors(*config, *checkpoint);
+    const auto unused = CheckTensors(config->tensors, *checkpoint);
     ASSERT_TRUE(unused.ok()) << unused.status();
     EXPECT_EQ(*unused, 0) << name;
-    EXPECT_TRUE(std::string(name) != "minicpmv" || ParameterCount(*config) == 3'693'584);
+    EXPECT_TRUE(std::string(name) != "minicpmv" || ParameterCount(config->tensors) == 3'693'584);
   }
 }
 
@@ -90,7 +90,7 @@ class CheckTensorsTest : public ::testing::Test {
     EXPECT_TRUE(config.ok()) << config.status();
     const auto checkpoint = Checkpoint::Open(directory_.path());
     EXPECT_TRUE(checkpoint.ok()) << checkpoint.status();
-    return CheckTensors(*config, *checkpoint);
+    return CheckTensors(config->tensors, *checkpoint);
   }
   testing::TemporaryDirectory directory_;
 };
@@ -120,7 +120,7 @@ TEST_F(CheckTensorsTest, WrongElementType) {
   const auto config = LoadServedModel(directory_.path());
   ASSERT_TRUE(config.ok());
   std::vector<testing::StoredTensor> tensors;
-  for (const TensorSource& expected : ExpectedTensors(*config)) {
+  for (const TensorSource& expected : SourcesOf(config->tensors)) {
     int64_t elements = 1;
     for (const int64_t dimension : expected.shape) elements *= dimension;
     const StoredType type = expected.name == "model.norm.weight" ? StoredType::kI16 : StoredType::kF16;
@@ -129,7 +129,7 @@ TEST_F(CheckTensorsTest, WrongElementType) {
   directory_.Write("model.safetensors", testing::SafetensorsFile(tensors));
   const auto checkpoint = Checkpoint::Open(directory_.path());
   ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
-  EXPECT_THAT(std::string(CheckTensors(*config, *checkpoint).status().message()),
+  EXPECT_THAT(std::string(CheckTensors(config->tensors, *checkpoint).status().message()),
               HasSubstr("tensor model.norm.weight: the checkpoint has I16, wanted F32, F16 or BF16"));
 }
 
