@@ -14,7 +14,6 @@ namespace headroom::model {
 struct RopeScaling {
   enum class Type { kNone, kLinear, kLlama3, kYarn, kLongRope, kOther };
   Type type = Type::kNone;
-  std::string text = {};           // of kOther: what the file says
   double factor = 1;               // by which the context grew
   int64_t original_positions = 0;  // that context before it grew
   // Sines and cosines of both queries and keys are multiplied by this, so that scores are by its square.
@@ -32,12 +31,13 @@ struct RopeScaling {
   // Of kLongRope: the divisor of each pair, [head_dim / 2], in the original context and beyond it.
   std::vector<double> short_factors = {};
   std::vector<double> long_factors = {};
+  std::string text = {};  // of kOther: what the file says
 };
 
 struct Rope {
   double theta = 10000;
-  double part = 1;  // of a head's elements that turn, from the first on
   RopeScaling scaling = {};
+  double part = 1;  // of a head's elements that turn, from the first on
 
   int64_t Dim(int64_t head_dim) const;  // elements that turn; even
 };

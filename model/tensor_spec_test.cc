@@ -43,7 +43,7 @@ TEST(Weights, DroppedVisionLayerIsNotNeeded) {
 }
 
 TEST(Weights, HeldTensorsCoverTheirSources) {
-  for (const char* architecture : {"MiniCPMV", "Qwen2ForCausalLM", "LlamaForCausalLM"}) {
+  for (const std::string architecture : {"MiniCPMV", "Qwen2ForCausalLM", "LlamaForCausalLM"}) {
     const auto config =
         ParseModelSpec({.config = testing::SmallConfig(architecture), .preprocessor = {}, .generation = {}});
     ASSERT_TRUE(config.ok()) << config.status();

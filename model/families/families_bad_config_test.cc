@@ -203,15 +203,15 @@ void CheckAccepted(const ModelSpec& card) {
       ASSERT_GT(one, 0);
       bytes += tensor.count * one;
     }
-    parameters += tensor.in_checkpoint ? tensor.count * tensor.rows * tensor.cols : 0;
+    parameters += tensor.computed() ? 0 : tensor.count * tensor.rows * tensor.cols;
   }
   ASSERT_GT(bytes, 0);
-  ASSERT_EQ(ParameterCount(card), parameters);
+  ASSERT_EQ(ParameterCount(card.tensors), parameters);
   ASSERT_LE(parameters, int64_t{1} << 50);
-  const int64_t kv = card.kv.layers * card.kv.vectors * card.kv.heads * card.kv.head_dim;
-  ASSERT_GT(kv, 0);
-  ASSERT_GT(card.max_position_embeddings, 0);
-  const DecoderShape& d = card.decoder;
+  const KvShape kv = KvOf(card.llm);
+  ASSERT_GT(kv.layers * kv.vectors * kv.heads * kv.head_dim, 0);
+  ASSERT_GT(card.llm.max_position_embeddings, 0);
+  const DecoderShape d = ShapeOf(card.llm);
   for (const int64_t size : {d.hidden, d.attention_in, d.attention_out, d.mlp_in, d.mlp_out, d.vocab, d.heads}) {
     ASSERT_GT(size, 0);
     ASSERT_LE(size, int64_t{1} << 36);
