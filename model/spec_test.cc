@@ -7,6 +7,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/str_join.h"
 #include "common/testing/paths.h"
 #include "model/testing/checkpoint_writer.h"
 
@@ -29,9 +30,14 @@ const char* const kPublished = R"({
   "vision_config": {"model_type": "siglip", "hidden_size": 1152, "intermediate_size": 4304, "num_hidden_layers": 27,
                     "num_attention_heads": 16, "patch_size": 14, "image_size": 980}})";
 
+// As LoadServedModel does.
 absl::StatusOr<ModelSpec> Parse(const std::string& config, const std::string& preprocessor = "",
                                 const std::string& generation = "") {
-  return ParseModelSpec({.config = config, .preprocessor = preprocessor, .generation = generation});
+  auto spec = ParseModelSpec({.config = config, .preprocessor = preprocessor, .generation = generation});
+  if (!spec.ok()) return spec;
+  const std::vector<std::string> reasons = WhyNotServed(*spec);
+  if (!reasons.empty()) return absl::InvalidArgumentError(absl::StrJoin(reasons, "; "));
+  return spec;
 }
 
 // The published config with one change; the path is a JSON pointer.
@@ -251,7 +257,7 @@ struct BadValue {
 TEST(ModelSpec, EveryBadFieldIsNamed) {
   const BadValue bad[] = {
       {"/architectures", nullptr, "architectures: is missing"},
-      {"/architectures", {"BertModel"}, "architectures: not supported: [\"BertModel\"]"},
+      {"/architectures", {"BertModel"}, "architectures: [\"BertModel\"] is not known (known: DeepseekV3ForCausalLM, "},
       {"/architectures", "MiniCPMV", "architectures: must be a list"},
       {"/version", 2.5, "version: not supported: 2.5"},
       {"/version", nullptr, "version: not supported: null"},
@@ -279,7 +285,7 @@ TEST(ModelSpec, EveryBadFieldIsNamed) {
       {"/rope_scaling", {{"type", "longrope"}, {"short_factor", {0}}}, "rope_scaling.short_factor: 0 is not between"},
       {"/rope_scaling",
        {{"type", "linear"}, {"partial_rotary_factor", 0.5}},
-       "rope_scaling.partial_rotary_factor: not supported"},
+       "partial_rotary_factor: not supported: 0.5 (only 1)"},
       {"/rope_scaling",
        {{"type", "yarn"}, {"factor", 2}, {"beta_slow", 64}},
        "rope_scaling.beta_fast: 32 must not be below"},
@@ -294,7 +300,7 @@ TEST(ModelSpec, EveryBadFieldIsNamed) {
       {"/mlp_bias", true, "mlp_bias: not supported: true"},
       {"/partial_rotary_factor", 0.5, "partial_rotary_factor: not supported: 0.5"},
       {"/quantization_config", {{"bits", 4}}, "quantization_config: not supported"},
-      {"/layer_types", {"full_attention", "sliding_attention"}, "layer_types: not supported"},
+      {"/layer_types", {"full_attention", "sliding_attention"}, "sliding_window: not supported: 131072 tokens in 1 of 28 layers"},
       {"/tie_word_embeddings", 1, "tie_word_embeddings: must be true or false, is 1"},
       {"/eos_token_id", 1 << 30, "eos_token_id: 1073741824 is above the limit"},
       {"/eos_token_id", "x", "eos_token_id: must be an integer"},
