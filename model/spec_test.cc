@@ -284,7 +284,7 @@ TEST(ModelSpec, EveryBadFieldIsNamed) {
       {"/rope_scaling", {{"type", "longrope"}, {"factor", 2}}, "rope_scaling.short_factor: has 0 entries, want"},
       {"/rope_scaling", {{"type", "longrope"}, {"short_factor", {0}}}, "rope_scaling.short_factor: 0 is not between"},
       {"/rope_scaling",
-       {{"type", "linear"}, {"partial_rotary_factor", 0.5}},
+       {{"type", "linear"}, {"factor", 2}, {"partial_rotary_factor", 0.5}},
        "partial_rotary_factor: not supported: 0.5 (only 1)"},
       {"/rope_scaling",
        {{"type", "yarn"}, {"factor", 2}, {"beta_slow", 64}},

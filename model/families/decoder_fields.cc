@@ -90,10 +90,8 @@ DecoderSpec ReadDecoder(FieldReader& config, FieldReader& text, const DecoderDef
   decoder.max_position_embeddings = RopePositions(decoder.rope.scaling, decoder.max_position_embeddings);
   decoder.vocab_size = Size(text, "vocab_size", 1, kVocabularyMax, defaults.vocab_size);
   decoder.tie_word_embeddings = ReadTied(config, text, defaults.tied);
-  for (FieldReader* reader : {&config, &text}) {
-    if (reader == &text && &text == &config) break;
-    AddStopIds(*reader, decoder.vocab_size, decoder.eos_token_ids);
-  }
+  AddStopIds(config, decoder.vocab_size, decoder.eos_token_ids);
+  if (&text != &config) AddStopIds(text, decoder.vocab_size, decoder.eos_token_ids);
   decoder.activation = text.String("hidden_act", decoder.activation);
   decoder.mlp_bias = text.Bool("mlp_bias", false);
   ReadWindow(text, decoder);
