@@ -113,6 +113,8 @@ void Decoder::NameWeights() {
     layers_.push_back({.input_norm = llm.Vector(prefix + "input_norm.weight"),
                        .qkv = llm[prefix + "qkv.weight"],
                        .qkv_bias = llm.OptionalVector(prefix + "qkv.bias"),
+                       .q_norm = llm.OptionalVector(prefix + "q_norm.weight"),
+                       .k_norm = llm.OptionalVector(prefix + "k_norm.weight"),
                        .o = llm[prefix + "o.weight"],
                        .o_bias = llm.OptionalVector(prefix + "o.bias"),
                        .post_norm = llm.Vector(prefix + "post_norm.weight"),
@@ -191,7 +193,7 @@ void Decoder::Embed(runtime::Step& step, const StepBatch& batch) {
   }
 }
 
-// x += attention(RoPE(q), RoPE(k), v)·Woᵀ
+// x += attention(RoPE(norm(q)), RoPE(norm(k)), v)·Woᵀ; the norms of heads are Qwen3's
 void Decoder::Attend(runtime::Step& step, const Layer& layer, int64_t index, const StepBatch& batch) {
   const auto rows = static_cast<int64_t>(batch.token_ids.size());
   const auto sequences = static_cast<int64_t>(batch.sequences.size());
@@ -209,6 +211,10 @@ void Decoder::Attend(runtime::Step& step, const Layer& layer, int64_t index, con
 
   step.RmsNorm({.x = x, .gain = layer.input_norm, .eps = eps, .y = normed});
   step.Linear({.x = normed, .weight = layer.qkv, .bias = layer.qkv_bias, .y = qkv, .scratch = LinearScratch()});
+  if (config_.head_norm == model::HeadNorm::kBeforeRotation) {
+    step.RmsNorm({.x = q, .gain = layer.q_norm, .eps = eps, .groups = config_.heads, .y = q});
+    step.RmsNorm({.x = k, .gain = layer.k_norm, .eps = eps, .groups = config_.kv_heads, .y = k});
+  }
   step.PagedKvWrite(
       {.k = k,
        .v = v,

@@ -65,7 +65,8 @@ class Decoder {
   struct Layer {
     FloatArray input_norm;
     runtime::ConstMatrix qkv;
-    FloatArray qkv_bias;  // or null
+    FloatArray qkv_bias;        // or null
+    FloatArray q_norm, k_norm;  // or null
     runtime::ConstMatrix o;
     FloatArray o_bias;  // or null
     FloatArray post_norm;

@@ -39,7 +39,8 @@ void CheckDecoder(const DecoderSpec& decoder, Reasons& reasons) {
                                  decoder.windowed_layers, " of ", decoder.layers,
                                  " layers (layer_types, use_sliding_window; only full attention)"));
   }
-  if (decoder.head_norm != HeadNorm::kNone) reasons.AddText("norms of queries and keys are not served");
+  if (decoder.head_norm == HeadNorm::kBehindRotation)
+    reasons.AddText("norms of rotated queries and keys are not served");
   if (decoder.sandwich_norms) reasons.AddText("norms behind attention and MLP are not served");
   if (decoder.latent) reasons.AddText("attention through latent vectors is not served");
   if (decoder.experts) reasons.AddText("experts are not served");

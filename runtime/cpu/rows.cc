@@ -1,5 +1,6 @@
 // Operations that work row by row: the rows are dealt out to the team, the kernels do the rest.
 #include <cmath>
+#include <cstddef>
 
 #include "runtime/cpu/cpu_backend.h"
 
@@ -34,8 +35,14 @@ absl::Status CpuBackend::Run(const RmsNormArgs& args) {
   const ConstView x = context_.host(args.x);
   const View y = context_.host(args.y);
   const float* gain = context_.host.Array(args.gain);
-  return ForRows(context_, x.rows, x.cols,
-                 [&](int64_t row) { kernel(F32Row(x, row), gain, args.eps, y.Row(row), x.cols); });
+  const int64_t width = x.cols / args.groups, width_bytes = width * SizeOf(args.y.dtype);
+  return ForRows(context_, x.rows, x.cols, [&](int64_t row) {
+    const float* from = F32Row(x, row);
+    auto* to = static_cast<std::byte*>(y.Row(row));
+    for (int64_t i = 0; i < args.groups; ++i) {
+      kernel(from + i * width, gain, args.eps, to + i * width_bytes, width);
+    }
+  });
 }
 
 absl::Status CpuBackend::Run(const GeluTanhArgs& args) {

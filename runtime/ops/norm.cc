@@ -7,12 +7,15 @@ namespace headroom::runtime {
 namespace {
 
 absl::Status Check(const char* op, const ConstMatrix& x, const DeviceArray<const float>& gain, float eps,
-                   const Matrix& y) {
+                   const Matrix& y, int64_t groups = 1) {
   HEADROOM_RETURN_IF_ERROR(CheckView(op, "x", x, {DType::kF32}));
   HEADROOM_RETURN_IF_ERROR(CheckView(op, "y", y, {DType::kF32, DType::kBF16}));
   HEADROOM_RETURN_IF_ERROR(CheckEqual(op, "columns of y", y.cols, x.cols));
   HEADROOM_RETURN_IF_ERROR(CheckEqual(op, "rows of y", y.rows, x.rows));
-  HEADROOM_RETURN_IF_ERROR(CheckArray(op, "gain", gain, x.cols));
+  if (groups < 1 || x.cols % groups != 0) {
+    return ArgumentError(op, absl::StrCat(groups, " groups do not divide ", x.cols, " columns"));
+  }
+  HEADROOM_RETURN_IF_ERROR(CheckArray(op, "gain", gain, x.cols / groups));
   if (!(eps >= 0.0f)) return ArgumentError(op, absl::StrCat("eps is ", eps));
   return absl::OkStatus();
 }
@@ -26,7 +29,7 @@ absl::Status LayerNorm(Device& device, const LayerNormArgs& args) {
 }
 
 absl::Status RmsNorm(Device& device, const RmsNormArgs& args) {
-  HEADROOM_RETURN_IF_ERROR(Check("RmsNorm", args.x, args.gain, args.eps, args.y));
+  HEADROOM_RETURN_IF_ERROR(Check("RmsNorm", args.x, args.gain, args.eps, args.y, args.groups));
   return device.backend().Run(args);
 }
 

@@ -20,13 +20,14 @@ struct LayerNormArgs {
 absl::Status LayerNorm(Device& device, const LayerNormArgs& args);
 
 struct RmsNormArgs {
-  ConstMatrix x;                       // [M,D] f32
+  ConstMatrix x;                       // [M,groups·D] f32
   DeviceArray<const float> gain = {};  // [D]
   float eps = 1e-6f;
-  Matrix y;  // [M,D] f32 | bf16; may be x itself when f32
+  int64_t groups = 1;  // parts of a row, each with a norm of its own: heads
+  Matrix y;            // [M,groups·D] f32 | bf16; may be x itself when f32
 };
 
-// y = x / sqrt(mean(x²) + eps) · gain. INVALID_ARGUMENT on shapes or dtypes.
+// y = x / sqrt(mean(x²) + eps) · gain, mean over D. INVALID_ARGUMENT on shapes or dtypes.
 absl::Status RmsNorm(Device& device, const RmsNormArgs& args);
 
 }  // namespace headroom::runtime

@@ -78,6 +78,37 @@ TEST_F(RowsTest, RmsNorm) {
   }
 }
 
+// Each head of a row on its own, in the middle of wider rows, in place: as queries and keys lie in qkv.
+TEST_F(RowsTest, RmsNormOfGroups) {
+  constexpr int64_t kGroups = 3, kBefore = 5;
+  for (const int64_t d : {int64_t{1}, int64_t{36}, int64_t{40}, int64_t{128}}) {
+    SCOPED_TRACE(d);
+    Storage x(device(), DType::kF32, 4, kBefore + kGroups * d + 2, 1);
+    const std::vector<float> values = Random(4 * x.view().cols, 2.0f), gain = Random(d);
+    x.Fill(values);
+    const DeviceFloats device_gain(device(), gain);
+    const Matrix heads = x.view().ColRange(kBefore, kGroups * d);
+    ASSERT_TRUE(
+        RmsNorm(device(), {.x = heads, .gain = device_gain.array(), .eps = 1e-5f, .groups = kGroups, .y = heads}).ok());
+    for (int64_t r = 0; r < 4; ++r) {
+      const float* row = values.data() + r * x.view().cols;
+      for (int64_t c = 0; c < x.view().cols; ++c) {
+        double want = row[c];
+        if (c >= kBefore && c < kBefore + kGroups * d) {
+          const float* group = row + kBefore + (c - kBefore) / d * d;
+          double squares = 0;
+          for (int64_t i = 0; i < d; ++i) squares += double{group[i]} * group[i];
+          want =
+              want / std::sqrt(squares / static_cast<double>(d) + 1e-5) * gain[static_cast<size_t>((c - kBefore) % d)];
+        }
+        ASSERT_NEAR(x.Get(r, c), want, 1e-5 * std::abs(want) + 1e-6) << r << " " << c;
+      }
+    }
+    const auto uneven = RmsNorm(device(), {.x = x.view(), .gain = device_gain.array(), .groups = 0, .y = x.view()});
+    EXPECT_EQ(uneven.code(), absl::StatusCode::kInvalidArgument);
+  }
+}
+
 // Where eps counts as much as the row.
 TEST_F(RowsTest, NormsOfSmallRows) {
   constexpr int64_t kCols = 64;

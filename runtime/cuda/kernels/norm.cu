@@ -7,7 +7,7 @@ namespace {
 
 constexpr int kThreadsMax = 512;
 
-// A block takes a row and reads it once for each statistic and once for the result: from a cache but for the first
+// A block takes a row (RmsNorm: a group of a row) and reads it once for each statistic and once for the result: from a cache but for the first
 // time. y may be x: each thread writes the values that it alone reads.
 template <int kValues, typename Function>
 __device__ float SumOver(const float* row, int64_t cols, const Function& function, float* partial) {
@@ -47,8 +47,8 @@ template <int kValues, typename Out>
 __global__ void __launch_bounds__(kThreadsMax)
     RmsNorm(const float* x, int64_t x_stride, const float* gain, float eps, Out* y, int64_t y_stride, int64_t cols) {
   __shared__ float for_squares[32];
-  const float* const row = x + blockIdx.x * x_stride;
-  Out* const out = y + blockIdx.x * y_stride;
+  const float* const row = x + blockIdx.x * x_stride + blockIdx.y * cols;
+  Out* const out = y + blockIdx.x * y_stride + blockIdx.y * cols;
   const float squares = SumOver<kValues>(
       row, cols, [](float v) { return v * v; }, for_squares);
   const float scale = 1.0f / sqrtf(squares / static_cast<float>(cols) + eps);
@@ -79,13 +79,16 @@ cudaError_t LaunchLayerNorm(const Grid& grid, const RowsIn& x, const float* gain
   });
 }
 
-cudaError_t LaunchRmsNorm(const Grid& grid, const RowsIn& x, const float* gain, float eps, const RowsOut& y) {
+cudaError_t LaunchRmsNorm(const Grid& grid, const RowsIn& x, const float* gain, float eps, int64_t groups,
+                          const RowsOut& y) {
   if (x.rows == 0) return cudaSuccess;
-  const bool by_four = ByFour(x) && ByFour(y) && AlignedForFour(gain);
+  const int64_t cols = x.cols / groups;
+  const bool by_four = ByFour(x) && ByFour(y) && AlignedForFour(gain) && cols % 4 == 0;
+  const dim3 blocks(static_cast<unsigned>(x.rows), static_cast<unsigned>(groups));
   return WithType(y.bf16, [&]<typename Out>(Out) {
     const auto kernel = by_four ? RmsNorm<4, Out> : RmsNorm<1, Out>;
-    kernel<<<static_cast<unsigned>(x.rows), ThreadsFor(x.cols, by_four ? 4 : 1), 0, grid.stream>>>(
-        static_cast<const float*>(x.data), x.stride, gain, eps, static_cast<Out*>(y.data), y.stride, x.cols);
+    kernel<<<blocks, ThreadsFor(cols, by_four ? 4 : 1), 0, grid.stream>>>(
+        static_cast<const float*>(x.data), x.stride, gain, eps, static_cast<Out*>(y.data), y.stride, cols);
     return cudaGetLastError();
   });
 }

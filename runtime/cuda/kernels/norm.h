@@ -8,6 +8,8 @@ namespace headroom::runtime::cuda {
 // bias may be null.
 cudaError_t LaunchLayerNorm(const Grid& grid, const RowsIn& x, const float* gain, const float* bias, float eps,
                             const RowsOut& y);
-cudaError_t LaunchRmsNorm(const Grid& grid, const RowsIn& x, const float* gain, float eps, const RowsOut& y);
+// groups: at most 65,535 parts of a row.
+cudaError_t LaunchRmsNorm(const Grid& grid, const RowsIn& x, const float* gain, float eps, int64_t groups,
+                          const RowsOut& y);
 
 }  // namespace headroom::runtime::cuda
