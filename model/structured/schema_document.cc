@@ -1,0 +1,433 @@
+#include "model/structured/schema_document.h"
+
+#include <algorithm>
+#include <string_view>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+#include "common/status.h"
+#include "common/utf8.h"
+
+namespace headroom::model {
+
+using Json = SchemaDocument::Json;
+
+namespace {
+
+enum class Shape : uint8_t {
+  kAnnotation,  // says nothing about the text
+  kContainer,   // schemas that count only where something refers to them
+  kSchema,
+  kSchemaList,  // at least one
+  kSchemaMap,
+  kItems,         // a schema, or a list as in drafts up to 2019-09
+  kDependencies,  // names to schemas or lists of names
+  kType,
+  kValues,
+  kAny,
+  kCount,
+  kNumber,
+  kPositive,
+  kLimit,  // a number, or true or false as in draft 4
+  kString,
+  kBoolean,
+  kNames,
+  kNameLists,
+  kReference,
+};
+
+// Everything that is understood.
+const std::unordered_map<std::string, Shape>& Keywords() {
+  static const auto* const keywords = new std::unordered_map<std::string, Shape>{
+      {"$comment", Shape::kAnnotation},
+      {"$schema", Shape::kAnnotation},
+      {"$id", Shape::kAnnotation},
+      {"id", Shape::kAnnotation},
+      {"title", Shape::kAnnotation},
+      {"description", Shape::kAnnotation},
+      {"default", Shape::kAnnotation},
+      {"example", Shape::kAnnotation},
+      {"examples", Shape::kAnnotation},
+      {"deprecated", Shape::kAnnotation},
+      {"readOnly", Shape::kAnnotation},
+      {"writeOnly", Shape::kAnnotation},
+      {"contentEncoding", Shape::kAnnotation},
+      {"contentMediaType", Shape::kAnnotation},
+      {"$defs", Shape::kContainer},
+      {"definitions", Shape::kContainer},
+      {"$ref", Shape::kReference},
+      {"allOf", Shape::kSchemaList},
+      {"anyOf", Shape::kSchemaList},
+      {"oneOf", Shape::kSchemaList},
+      {"not", Shape::kSchema},
+      {"if", Shape::kSchema},
+      {"then", Shape::kSchema},
+      {"else", Shape::kSchema},
+      {"type", Shape::kType},
+      {"enum", Shape::kValues},
+      {"const", Shape::kAny},
+      {"minimum", Shape::kNumber},
+      {"maximum", Shape::kNumber},
+      {"exclusiveMinimum", Shape::kLimit},
+      {"exclusiveMaximum", Shape::kLimit},
+      {"multipleOf", Shape::kPositive},
+      {"minLength", Shape::kCount},
+      {"maxLength", Shape::kCount},
+      {"pattern", Shape::kString},
+      {"format", Shape::kString},
+      {"items", Shape::kItems},
+      {"prefixItems", Shape::kSchemaList},
+      {"additionalItems", Shape::kSchema},
+      {"minItems", Shape::kCount},
+      {"maxItems", Shape::kCount},
+      {"uniqueItems", Shape::kBoolean},
+      {"properties", Shape::kSchemaMap},
+      {"patternProperties", Shape::kSchemaMap},
+      {"additionalProperties", Shape::kSchema},
+      {"propertyNames", Shape::kSchema},
+      {"required", Shape::kNames},
+      {"minProperties", Shape::kCount},
+      {"maxProperties", Shape::kCount},
+      {"dependentRequired", Shape::kNameLists},
+      {"dependentSchemas", Shape::kSchemaMap},
+      {"dependencies", Shape::kDependencies},
+      {kExcludedStrings, Shape::kValues},
+      {kExcludedPattern, Shape::kString},
+  };
+  return *keywords;
+}
+
+// What some version of JSON Schema or OpenAPI says with these is a constraint, or changes what others mean.
+bool IsUnsupported(const std::string& keyword) {
+  static const std::unordered_set<std::string> unsupported = {
+      "contains",    "minContains",   "maxContains",    "unevaluatedProperties", "unevaluatedItems", "$anchor",
+      "$dynamicRef", "$recursiveRef", "$dynamicAnchor", "$recursiveAnchor",      "$vocabulary",      "extends",
+      "disallow",    "divisibleBy",   "nullable",       "contentSchema",         "requires",         "maxDecimal",
+      "minDecimal",  "$data"};
+  return unsupported.contains(keyword);
+}
+
+// Letters to insert, delete or replace between two words, without regard to case.
+size_t Distance(const std::string& a, const std::string& b) {
+  std::vector<size_t> row(b.size() + 1);
+  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (size_t i = 0; i < a.size(); ++i) {
+    size_t diagonal = std::exchange(row[0], i + 1);
+    for (size_t j = 0; j < b.size(); ++j) {
+      const size_t above = row[j + 1];
+      const bool same = (a[i] | 0x20) == (b[j] | 0x20);
+      row[j + 1] = std::min({above + 1, row[j] + 1, diagonal + (same ? 0 : 1)});
+      diagonal = above;
+    }
+  }
+  return row.back();
+}
+
+// JSON Schema gives keywords that it does not define no effect. One that is nearly a constraint is a slip of the pen,
+// which would drop the constraint in silence.
+const std::string* NearlyAConstraint(const std::string& keyword) {
+  for (const auto& [known, shape] : Keywords()) {
+    if (shape == Shape::kAnnotation || shape == Shape::kContainer || known[0] == '\x01') continue;
+    const size_t tolerance = known.size() < 4 ? 0 : known.size() < 7 ? 1 : 2;
+    if (keyword.size() < 64 && Distance(keyword, known) <= tolerance) return &known;
+  }
+  return nullptr;
+}
+
+std::string Escape(const std::string& name) {
+  std::string escaped;
+  for (const char c : CutText(name, 200)) {
+    if (c == '~') {
+      escaped += "~0";
+    } else if (c == '/') {
+      escaped += "~1";
+    } else {
+      escaped.push_back(c);
+    }
+  }
+  return escaped;
+}
+
+// Of a pointer, and of the percent signs in it.
+bool Unescape(std::string_view token, std::string* name) {
+  std::string bytes;
+  for (size_t i = 0; i < token.size(); ++i) {
+    if (token[i] != '%') {
+      bytes.push_back(token[i]);
+      continue;
+    }
+    const auto hex = [](char c) {
+      return c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
+    };
+    if (i + 2 >= token.size() || hex(token[i + 1]) < 0 || hex(token[i + 2]) < 0) return false;
+    bytes.push_back(static_cast<char>(hex(token[i + 1]) * 16 + hex(token[i + 2])));
+    i += 2;
+  }
+  name->clear();
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    if (bytes[i] != '~') {
+      name->push_back(bytes[i]);
+    } else if (++i < bytes.size() && (bytes[i] == '0' || bytes[i] == '1')) {
+      name->push_back(bytes[i] == '0' ? '~' : '/');
+    } else {
+      return false;
+    }
+  }
+  return true;
+}
+
+bool NestsTooDeep(const std::string& text) {
+  int depth = 0;
+  bool in_string = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (in_string) {
+      if (c == '\\') ++i;
+      if (c == '"') in_string = false;
+    } else if (c == '"') {
+      in_string = true;
+    } else if ((c == '{' || c == '[') && ++depth > kSchemaJsonDepthMax) {
+      return true;
+    } else if (c == '}' || c == ']') {
+      --depth;
+    }
+  }
+  return false;
+}
+
+bool IsCount(const Json& value) {
+  if (value.is_number_unsigned()) return value.get<uint64_t>() <= (uint64_t{1} << 53);
+  return value.is_number_float() && value.get<double>() >= 0 && value.get<double>() <= 9e15 &&
+         value.get<double>() == static_cast<double>(static_cast<int64_t>(value.get<double>()));
+}
+
+bool AreNames(const Json& value) {
+  return value.is_array() && std::ranges::all_of(value, [](const Json& name) { return name.is_string(); });
+}
+
+const char* WrongShape(Shape shape, const Json& value) {
+  static const std::unordered_set<std::string> types = {"null",   "boolean", "integer", "number",
+                                                        "string", "array",   "object"};
+  const auto is_type = [](const Json& type) { return type.is_string() && types.contains(type.get<std::string>()); };
+  const auto is_schema = [](const Json& schema) { return schema.is_object() || schema.is_boolean(); };
+  switch (shape) {
+    case Shape::kAnnotation:
+    case Shape::kAny:
+      return nullptr;
+    case Shape::kContainer:
+      return value.is_object() ? nullptr : "an object";
+    case Shape::kSchema:
+      return is_schema(value) ? nullptr : "a schema";
+    case Shape::kSchemaList:
+      return value.is_array() && !value.empty() && std::ranges::all_of(value, is_schema) ? nullptr
+                                                                                         : "a list of schemas";
+    case Shape::kItems:
+      return is_schema(value) || (value.is_array() && std::ranges::all_of(value, is_schema)) ? nullptr : "a schema";
+    case Shape::kSchemaMap:
+      return value.is_object() && std::ranges::all_of(value, is_schema) ? nullptr : "an object of schemas";
+    case Shape::kDependencies:
+      return value.is_object() &&
+                     std::ranges::all_of(value, [&](const Json& one) { return is_schema(one) || AreNames(one); })
+                 ? nullptr
+                 : "an object of schemas or lists of names";
+    case Shape::kType:
+      return is_type(value) || (value.is_array() && !value.empty() && std::ranges::all_of(value, is_type))
+                 ? nullptr
+                 : "a type or a list of types";
+    case Shape::kValues:
+      return value.is_array() && !value.empty() ? nullptr : "a list of values";
+    case Shape::kCount:
+      return IsCount(value) ? nullptr : "an integer from 0 on";
+    case Shape::kNumber:
+      return value.is_number() ? nullptr : "a number";
+    case Shape::kPositive:
+      return value.is_number() && value.get<double>() > 0 ? nullptr : "a number above 0";
+    case Shape::kLimit:
+      return value.is_number() || value.is_boolean() ? nullptr : "a number";
+    case Shape::kString:
+    case Shape::kReference:
+      return value.is_string() ? nullptr : "a string";
+    case Shape::kBoolean:
+      return value.is_boolean() ? nullptr : "true or false";
+    case Shape::kNames:
+      return AreNames(value) ? nullptr : "a list of names";
+    case Shape::kNameLists:
+      return value.is_object() && std::ranges::all_of(value, AreNames) ? nullptr : "an object of lists of names";
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+bool SchemaDocument::IsKeyword(const std::string& name) { return Keywords().contains(name); }
+
+absl::Status SchemaDocument::Error(Id id, const std::string& keyword, const std::string& what) const {
+  const std::string pointer = keyword.empty() ? PointerOf(id) : PointerOf(id) + "/" + Escape(keyword);
+  return absl::InvalidArgumentError(absl::StrCat("JSON schema, \"", pointer, "\": ", what));
+}
+
+// Visits each schema once and looks for references that come back to themselves without a value in between.
+class SchemaWalk {
+ public:
+  // `added`: written by us, which may say more.
+  explicit SchemaWalk(SchemaDocument& document, bool added) : document_(document), added_(added) {}
+
+  absl::StatusOr<SchemaDocument::Id> Visit(const Json& json, const std::string& pointer, int depth) {
+    if (const auto found = document_.ids_.find(&json); found != document_.ids_.end()) return found->second;
+    const auto id = static_cast<SchemaDocument::Id>(document_.schemas_.size());
+    document_.schemas_.push_back({&json, pointer});
+    document_.ids_[&json] = id;
+    if (depth > kSchemaDepthMax) {
+      return document_.Error(id, "", absl::StrCat("schemas nest deeper than ", kSchemaDepthMax));
+    }
+    if (json.is_boolean()) return id;
+    const bool only_ref = document_.ignores_beside_ref_ && json.contains("$ref");
+    for (const auto& [keyword, value] : json.items()) {
+      if (only_ref && keyword != "$ref") continue;
+      HEADROOM_RETURN_IF_ERROR(VisitKeyword(id, keyword, value, depth));
+    }
+    return id;
+  }
+
+ private:
+  absl::Status VisitKeyword(SchemaDocument::Id id, const std::string& keyword, const Json& value, int depth) {
+    const auto known = Keywords().find(keyword);
+    if (known == Keywords().end()) {
+      if (IsUnsupported(keyword)) return document_.Error(id, keyword, "this keyword is not supported");
+      const std::string* meant = NearlyAConstraint(keyword);
+      if (meant == nullptr) return absl::OkStatus();
+      return document_.Error(id, keyword, absl::StrCat("unknown keyword; ", *meant, " may be meant"));
+    }
+    if (added_ && keyword[0] == '\x01') return absl::OkStatus();
+    if (keyword[0] == '\x01') return document_.Error(id, "", "this keyword is not supported");
+    if (const char* wanted = WrongShape(known->second, value); wanted != nullptr) {
+      return document_.Error(id, keyword, absl::StrCat("must be ", wanted));
+    }
+    const std::string pointer = document_.PointerOf(id) + "/" + Escape(keyword);
+    switch (known->second) {
+      case Shape::kReference:
+        return VisitReference(id, value.get<std::string>());
+      case Shape::kValues:
+        document_.enum_values_ += static_cast<int64_t>(value.size());
+        if (document_.enum_values_ <= kSchemaEnumMax) return absl::OkStatus();
+        return document_.Error(id, keyword,
+                               absl::StrCat("more than ", kSchemaEnumMax, " values in all enums together"));
+      case Shape::kSchemaMap:
+      case Shape::kDependencies:
+        document_.properties_ += static_cast<int64_t>(value.size());
+        if (document_.properties_ > kSchemaPropertiesMax) {
+          return document_.Error(
+              id, keyword, absl::StrCat("more than ", kSchemaPropertiesMax, " properties in all objects together"));
+        }
+        break;
+      case Shape::kAnnotation:
+        return CheckBase(id, keyword, value);
+      case Shape::kSchema:
+      case Shape::kItems:
+      case Shape::kSchemaList:
+        break;
+      default:
+        return absl::OkStatus();
+    }
+    return VisitInside(value, pointer, depth);
+  }
+
+  absl::Status VisitInside(const Json& value, const std::string& pointer, int depth) {
+    if (value.is_boolean() || (value.is_object() && !IsMap(pointer))) {
+      return Visit(value, pointer, depth + 1).status();
+    }
+    for (const auto& [name, schema] : value.items()) {
+      if (value.is_object() && schema.is_array()) continue;  // dependencies: names
+      HEADROOM_RETURN_IF_ERROR(Visit(schema, pointer + "/" + Escape(name), depth + 1).status());
+    }
+    return absl::OkStatus();
+  }
+  static bool IsMap(const std::string& pointer) {
+    const auto known = Keywords().find(pointer.substr(pointer.rfind('/') + 1));
+    return known != Keywords().end() && (known->second == Shape::kSchemaMap || known->second == Shape::kDependencies);
+  }
+
+  // A schema with a URI of its own would change what the references inside it mean.
+  absl::Status CheckBase(SchemaDocument::Id id, const std::string& keyword, const Json& value) {
+    if ((keyword != "$id" && keyword != "id") || id == SchemaDocument::kRoot || !value.is_string()) {
+      return absl::OkStatus();
+    }
+    if (keyword == "id" && !document_.ignores_beside_ref_) return absl::OkStatus();
+    return document_.Error(id, keyword, "is supported at the root only");
+  }
+
+  absl::Status VisitReference(SchemaDocument::Id id, std::string reference) {
+    if (!document_.base_.empty() && reference.starts_with(document_.base_)) reference.erase(0, document_.base_.size());
+    if (!reference.empty() && reference != "#" && !reference.starts_with("#/")) {
+      return document_.Error(id, "$ref", "only references inside the schema (#, #/…) are supported");
+    }
+    const Json* target = &document_.root_;
+    std::string pointer;
+    std::string_view rest = reference.size() > 1 ? std::string_view(reference).substr(2) : std::string_view();
+    for (bool more = reference.size() > 1; more;) {
+      const size_t slash = rest.find('/');
+      more = slash != std::string_view::npos;
+      std::string name;
+      if (!Unescape(rest.substr(0, slash), &name)) return document_.Error(id, "$ref", "is no JSON pointer");
+      rest = more ? rest.substr(slash + 1) : std::string_view();
+      const Json* inside = nullptr;
+      if (target->is_object()) {
+        if (const auto found = target->find(name); found != target->end()) inside = &*found;
+      } else if (target->is_array() && !name.empty() && name.size() < 6 &&
+                 std::ranges::all_of(name, [](char c) { return c >= '0' && c <= '9'; })) {
+        if (const auto index = static_cast<size_t>(std::stoi(name)); index < target->size()) inside = &(*target)[index];
+      }
+      if (inside == nullptr) return document_.Error(id, "$ref", "leads to nothing");
+      target = inside;
+      pointer += "/" + Escape(name);
+    }
+    if (!target->is_object() && !target->is_boolean()) return document_.Error(id, "$ref", "leads to no schema");
+    HEADROOM_ASSIGN_OR_RETURN(const SchemaDocument::Id found, Visit(*target, pointer, 0));
+    document_.targets_[id] = found;
+    return absl::OkStatus();
+  }
+
+  SchemaDocument& document_;
+  const bool added_;
+};
+
+absl::StatusOr<std::unique_ptr<SchemaDocument>> SchemaDocument::Parse(const std::string& text) {
+  if (text.size() > kSchemaBytesMax) {
+    return absl::InvalidArgumentError(absl::StrCat("JSON schema of ", text.size(), " bytes, limit ", kSchemaBytesMax));
+  }
+  if (NestsTooDeep(text)) {
+    return absl::InvalidArgumentError(absl::StrCat("JSON schema nests deeper than ", kSchemaJsonDepthMax));
+  }
+  if (!IsValidUtf8(text)) return absl::InvalidArgumentError("JSON schema is no UTF-8");
+  std::unique_ptr<SchemaDocument> document(new SchemaDocument);
+  document->root_ = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  const Json& root = document->root_;
+  if (!root.is_object() && !root.is_boolean()) return absl::InvalidArgumentError("JSON schema is no JSON object");
+  if (root.is_object()) {
+    const auto text_of = [&root](const char* name) {
+      const auto found = root.find(name);
+      return found != root.end() && found->is_string() ? found->get<std::string>() : std::string();
+    };
+    for (const char* draft : {"draft-03", "draft-04", "draft-05", "draft-06", "draft-07"}) {
+      if (text_of("$schema").find(draft) != std::string::npos) document->ignores_beside_ref_ = true;
+    }
+    document->base_ = text_of("$id").empty() ? text_of("id") : text_of("$id");
+    while (document->base_.ends_with('#')) document->base_.pop_back();
+  }
+  HEADROOM_RETURN_IF_ERROR(SchemaWalk(*document, /*added=*/false).Visit(root, "", 0).status());
+  return document;
+}
+
+absl::StatusOr<SchemaDocument::Id> SchemaDocument::Add(Json schema, Id origin) {
+  if (schemas_.size() > 20'000) return Error(origin, "", "the schema is too complex");
+  added_.push_back(std::move(schema));
+  // What the client wrote has been counted; copies of it are not.
+  const int64_t properties = std::exchange(properties_, 0), enum_values = std::exchange(enum_values_, 0);
+  auto id = SchemaWalk(*this, /*added=*/true).Visit(added_.back(), PointerOf(origin), 0);
+  properties_ = properties;
+  enum_values_ = enum_values;
+  return id;
+}
+
+}  // namespace headroom::model
