@@ -122,6 +122,7 @@ absl::StatusOr<Rules::Expression> SchemaCompiler::MembersInOrder(const SchemaFac
                                                                  Expression others) {
   const int64_t min = facts.min_properties, max = facts.max_properties;
   const bool bounded = max != Rules::kUnbounded;
+  if (bounded && max < min) return Rules::Never();
   const auto required = std::ranges::count(members, true, &Member::required);
   // A member whose name comes twice would count twice: names that are not written down can repeat.
   if (others != Rules::Never() && min > std::max<int64_t>(required, 1)) {
@@ -136,7 +137,8 @@ absl::StatusOr<Rules::Expression> SchemaCompiler::MembersInOrder(const SchemaFac
   }
   std::vector<Expression> behind;
   for (int64_t n = 0; n <= counted; ++n) {
-    const int64_t least = std::max<int64_t>(0, min - n), most = bounded ? max - n : Rules::kUnbounded;
+    const int64_t least = std::max<int64_t>(0, min - n);
+    const int64_t most = bounded ? std::max<int64_t>(0, max - n) : Rules::kUnbounded;
     if (most == 0 || others == Rules::Never()) {
       behind.push_back(least > 0 ? Rules::Never() : n > 0 ? space_ : Rules::Empty());
       continue;

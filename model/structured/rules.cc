@@ -94,7 +94,8 @@ Rules::Expression Rules::Choice(const std::vector<Expression>& options) {
 }
 
 Rules::Expression Rules::Repeat(Expression expression, int64_t min, int64_t max) {
-  HEADROOM_CHECK(min >= 0 && (max == kUnbounded || max >= min));
+  HEADROOM_CHECK(min >= 0);
+  if (max != kUnbounded && max < min) return Never();
   if (max == 0 || expression == Empty()) return Empty();
   if (expression == Never()) return min == 0 ? Empty() : Never();
   if (min == 1 && max == 1) return expression;

@@ -88,7 +88,9 @@ TEST(StructuredTextTest, SchemasThatNoTextSatisfiesAreRefused) {
         R"({"allOf": [{"type": "string"}, {"type": "number"}]})",
         R"({"type": "string", "minLength": 2, "maxLength": 1})",
         R"({"type": "string", "pattern": "^a$", "minLength": 2})",
-        R"({"type": "array", "items": false, "minItems": 1})",
+        R"({"type": "array", "items": false, "minItems": 1})", R"({"type": "array", "minItems": 3, "maxItems": 1})",
+        R"({"type": "object", "minProperties": 2, "maxProperties": 0})",
+        R"({"type": "object", "required": ["a", "b"], "minProperties": 2, "maxProperties": 0})",
         R"({"type": "object", "properties": {"next": {"$ref": "#"}}, "required": ["next"]})"}) {
     EXPECT_THAT(Refusal(schema), HasSubstr("no JSON text")) << schema;
   }

@@ -2,6 +2,7 @@
 
 Random schemas, and the official JSON-Schema-Test-Suite from the source archive of jsonschema (not ours to commit; fetched by pip).
 """
+import importlib.metadata
 import json
 import os
 import pathlib
@@ -20,6 +21,12 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("HEADROOM_BINARY_DIR", ROOT / "build/release"))
 SCHEMAS = 3000
 VALUES = 12
+
+
+def validator_of(schema):
+    """ECMA's \\w is ASCII, Python's is not."""
+    ascii_words = json.loads(json.dumps(schema).replace("\\\\w", "[A-Za-z0-9_]").replace("\\\\d", "[0-9]"))
+    return jsonschema.Draft202012Validator(ascii_words, format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER)
 
 
 class Tool:
@@ -60,12 +67,12 @@ def test_random_schemas(tool):
         if "refused" in answer:
             assert "library failed" not in answer["refused"], json.dumps(schema)
             if "no JSON text" in answer["refused"]:
-                validator = jsonschema.Draft202012Validator(schema, format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER)
+                validator = validator_of(schema)
                 for value in values:
                     assert not validator.is_valid(value), f"impossible? {json.dumps(schema)} {json.dumps(value)}"
             continue
         accepted += 1
-        validator = jsonschema.Draft202012Validator(schema, format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER)
+        validator = validator_of(schema)
         assert validator.is_valid(json.loads(answer["shortest"])), f"{json.dumps(schema)} shortest {answer['shortest']}"
         for value, admitted in zip(values, answer["admits"]):
             valid = validator.is_valid(value)
@@ -79,7 +86,7 @@ def test_random_schemas(tool):
 
 def test_official_suite(tool, tmp_path):
     subprocess.run([sys.executable, "-m", "pip", "download", "-q", "--disable-pip-version-check", "--no-deps", "--no-binary", "jsonschema",
-                    f"jsonschema=={jsonschema.__version__}", "-d", tmp_path], check=True)
+                    f"jsonschema=={importlib.metadata.version('jsonschema')}", "-d", tmp_path], check=True)
     archive, = tmp_path.glob("*.tar.gz")
     cases = admitted_invalid = accepted = right = 0
     wrong = []
