@@ -1,5 +1,5 @@
-// Deterministic automata over code points: what grammars lack, sets of strings that can be intersected and complemented.
-// Each function that builds one has a bound on its states; above it the error says so.
+// Deterministic automata over code points: what grammars lack, sets of strings that can be intersected and
+// complemented. Each function that builds one has a bound on its states; above it the error says so.
 #pragma once
 
 #include <cstdint>

@@ -115,8 +115,8 @@ absl::StatusOr<std::vector<SchemaDocument::Id>> SchemaCompiler::OtherSchemas(
   return schemas;
 }
 
-// From the end: Behind(i, n) is what may follow when n members (counted up to what matters) have come out of the first i
-// named ones. Everything but the first member has a comma in front.
+// From the end: Behind(i, n) is what may follow when n members (counted up to what matters) have come out of the first
+// i named ones. Everything but the first member has a comma in front.
 absl::StatusOr<Rules::Expression> SchemaCompiler::MembersInOrder(const SchemaFacts& facts,
                                                                  const std::vector<Member>& members,
                                                                  Expression others) {

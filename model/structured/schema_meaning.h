@@ -1,5 +1,5 @@
-// What schemas that hold together mean: conjunctions of schemas, expanded until only facts and choices are left. Decides
-// whether a value is valid, and whether none can be.
+// What schemas that hold together mean: conjunctions of schemas, expanded until only facts and choices are left.
+// Decides whether a value is valid, and whether none can be.
 #pragma once
 
 #include <cstdint>

@@ -6,7 +6,8 @@
 
 namespace headroom::model {
 
-// Null: JSON Schema defines no such format, which then says nothing. An empty pattern: it does, and it is not supported.
+// Null: JSON Schema defines no such format, which then says nothing. An empty pattern: it does, and it is not
+// supported.
 const char* PatternOfFormat(const std::string& format);
 
 }  // namespace headroom::model

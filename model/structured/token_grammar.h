@@ -44,8 +44,8 @@ class TokenGrammarCompiler {
   // What to do where it has not.
   static const char* HowToGetIt() { return "run tools/fetch-xgrammar and build again"; }
 
-  // `tokenizer` is read here only. Ids from its vocab_size() to `vocab_size`, rows of a padded model, are never allowed.
-  // UNIMPLEMENTED where the build lacks the library.
+  // `tokenizer` is read here only. Ids from its vocab_size() to `vocab_size`, rows of a padded model, are never
+  // allowed. UNIMPLEMENTED where the build lacks the library.
   static absl::StatusOr<std::unique_ptr<TokenGrammarCompiler>> Create(const Tokenizer& tokenizer, int64_t vocab_size);
   virtual ~TokenGrammarCompiler() = default;
 

@@ -1,7 +1,9 @@
-// MaskBench: real JSON Schemas with valid and invalid instances (guidance-ai/jsonschemabench, folder maskbench/data) against the gate and the grammars behind
-// structured output. Not a test: the files are not ours to ship.
+// MaskBench: real JSON Schemas with valid and invalid instances (guidance-ai/jsonschemabench, folder maskbench/data)
+// against the gate and the grammars behind structured output. Not a test: the files are not ours to ship.
 //
-//   mask_bench TOKENIZER_DIRECTORY FOLDER [EVERY [MASKS]]     every EVERY-th file, and the mask of each token in every MASKS-th of those (0: in none)
+//   mask_bench TOKENIZER_DIRECTORY FOLDER [EVERY [MASKS]]
+//
+// Every EVERY-th file, and the mask of each token in every MASKS-th of those (0: in none).
 //
 // Prints what was accepted, what was refused and why, wrong answers by file, and times.
 #include <algorithm>
