@@ -75,6 +75,10 @@ void DeviceSection::Declare(ConfigFields& fields) {
   fields.Integer("threads", &threads, 0, 1024, "threads of the CPU backend; 0 takes one per core");
   fields.Bytes("memory", &memory, 16 * kMiB, 64 * kTiB,
                "memory that the device promises; all of it is reserved at start");
+  fields.Bytes("context_floor", &context_floor, 0, kTiB,
+               "planned for driver, context and kernels of one process; 0 takes the catalogue's");
+  fields.Bytes("libraries", &libraries, 0, kTiB,
+               "planned for what libraries keep on the device by themselves; 0 takes the catalogue's");
 }
 
 void KnobsSection::Declare(ConfigFields& fields) {
@@ -91,6 +95,9 @@ void KnobsSection::Declare(ConfigFields& fields) {
                          "pieces whose embeddings a vision-worker can hold");
   fields.Choice("kv_cache_dtype", &kv_cache_dtype, {"auto", "bf16", "fp32"},
                 "number format of the KV cache; auto is model.dtype");
+  fields.Boolean(
+      "decode_graphs", &decode_graphs,
+      "whether a card keeps each decode step as a CUDA graph, which starts it as one; false saves its memory");
 }
 
 void SchedulerSection::Declare(ConfigFields& fields) {

@@ -37,6 +37,8 @@ struct DeviceSection {
   std::string isa = "auto";
   int64_t threads = 0;
   int64_t memory = int64_t{2} << 30;
+  int64_t context_floor = 0;  // 0: the catalogue's; the next too
+  int64_t libraries = 0;
   void Declare(ConfigFields& fields);
 };
 
@@ -50,6 +52,7 @@ struct KnobsSection {
   std::optional<int64_t> max_patches_per_step;
   std::optional<int64_t> embedding_store_pieces;
   std::string kv_cache_dtype = "auto";
+  bool decode_graphs = true;
   void Declare(ConfigFields& fields);
 };
 

@@ -26,7 +26,7 @@ constexpr char kLlm[] = "llm-worker";
 constexpr MetricLabel kComponent = {
     "component",
     "vision_weights|resampler_weights|llm_weights|head_weights|kv_pool|llm_workspace|vision_workspace|embedding_store|"
-    "communication|libraries|context_floor|other_processes|alignment|headroom"};
+    "communication|libraries|graphs|context_floor|other_processes|alignment|headroom"};
 constexpr MetricLabel kDevice = {"device", "", "device of the process"};
 constexpr MetricLabel kRole = {"role", "vision|llm"};
 // In one process there is one worker of each role; a scheduler may know many.
@@ -110,12 +110,14 @@ std::vector<MetricDefinition> Build() {
       Gauge("headroom_memory_process_planned_bytes", "bytes", kWorkers, {kDevice},
             "Lines of the plan that lie in the process: the arena, libraries, the context floor."),
       // Where a driver tells of others (device.kind cuda).
-      Gauge(
-          "headroom_card_total_bytes", "bytes", kWorkers, {kDevice},
-          "Of a card: memory that processes can have. This and the next three are there with device.kind cuda alone."),
+      Gauge("headroom_card_total_bytes", "bytes", kWorkers, {kDevice},
+            "Of a card: memory that processes can have. This and the next four are there with device.kind cuda alone."),
       Gauge("headroom_card_free_bytes", "bytes", kWorkers, {kDevice}, "Of a card: memory that nobody holds."),
       Gauge("headroom_card_own_bytes", "bytes", kWorkers, {kDevice},
             "Of a card: memory of this process, context and libraries included."),
+      Gauge("headroom_card_growth_bytes", "bytes", kWorkers, {kDevice},
+            "Of a card: what this process holds more than when it was ready, which no plan knows. Absent where the "
+            "driver does not tell of this process alone."),
       Gauge("headroom_card_other_bytes", "bytes", kWorkers, {kDevice}, "Of a card: memory of all other processes."),
       Gauge(
           "headroom_plan_knob_value", "number", kWorkers,

@@ -73,6 +73,8 @@ absl::StatusOr<std::vector<CatalogueDevice>> ChosenDevices(const ClusterConfig& 
   HEADROOM_ASSIGN_OR_RETURN(CatalogueDevice own,
                             catalogue.Find(absl::StrCat(config.device.kind, ":", config.device.memory)));
   own.name = config.device.kind;
+  if (config.device.context_floor > 0) own.context_floor = config.device.context_floor;
+  if (config.device.libraries > 0) own.libraries = config.device.libraries;
   devices.push_back(std::move(own));
   return devices;
 }

@@ -144,7 +144,7 @@ def test_components_sum_to_the_device_in_every_scrape(observed):
             return scrape.samples(f"headroom_memory_{name}_bytes")[0][2]
         assert one("device_used") == sum(used.values())
         # What reports no use of its own counts as its reservation.
-        unseen = sum(reserved[component] - used[component] for component in ("libraries", "context_floor", "other_processes", "headroom"))
+        unseen = sum(reserved[component] - used[component] for component in ("libraries", "graphs", "context_floor", "other_processes", "headroom"))
         assert one("headroom") == total - unseen - sum(used.values())
         assert one("headroom_low_water") == total - unseen - one("device_high_water") <= one("headroom")
         assert unseen > 0 and one("headroom_low_water") > 0

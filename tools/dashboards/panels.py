@@ -27,7 +27,7 @@ def mean(histogram):
 DEVICE = "{{instance}} {{device}}"
 OK, WARN, BAD = GREEN, ORANGE, RED
 # Lines that report no use of their own count as reserved.
-OUTSIDE = 'component=~"libraries|context_floor|other_processes"'
+OUTSIDE = 'component=~"libraries|graphs|context_floor|other_processes"'
 IN_ARENA = OUTSIDE.replace("=~", "!~")
 KV = 'component="kv_pool"'
 FAILED = 'code!="OK"'
