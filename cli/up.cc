@@ -85,7 +85,9 @@ class Cluster : public RunningService {
                                   host, process.stopping()));
     fputs(device_->plan().ToTable().c_str(), stderr);
     ledger_metrics_ = device_->ExportLedger(*metrics_);
-    watch_ = worker::DeviceWatch::Start(device_->device().monitor(), config.device.kind, *metrics_, process);
+    watch_ = worker::DeviceWatch::Start(
+        device_->device().monitor(), config.device.kind, [this] { return device_->device().Lost(); },
+        [this] { return device_->floor().SettledBytes(); }, *metrics_, process);
     HEADROOM_ASSIGN_OR_RETURN(scheduler_, scheduler::SchedulerServer::Start(config, channels_, *metrics_));
     HEADROOM_ASSIGN_OR_RETURN(gateway_, gateway::GatewayServer::Start(config, channels_, *metrics_));
     if (has_vision) {

@@ -20,8 +20,10 @@ class LlmWorker : public RunningService {
                               worker::WorkerDevice::Create(config, {.vision = false, .llm = true},
                                                            llm_worker::AddDecoderNeeds, host, process.stopping()));
     worker->ledger_metrics_ = worker->device_->ExportLedger(*worker->metrics_);
-    worker->watch_ =
-        worker::DeviceWatch::Start(worker->device_->device().monitor(), config.device.kind, *worker->metrics_, process);
+    worker->watch_ = worker::DeviceWatch::Start(
+        worker->device_->device().monitor(), config.device.kind,
+        [&device = worker->device_->device()] { return device.Lost(); },
+        [&floor = worker->device_->floor()] { return floor.SettledBytes(); }, *worker->metrics_, process);
     HEADROOM_ASSIGN_OR_RETURN(worker->server_, llm_worker::LlmServer::Start(config, *worker->device_, worker->channels_,
                                                                             *worker->metrics_, process));
     return worker;

@@ -140,6 +140,7 @@ LlmServer::LlmServer(const ClusterConfig& config, worker::WorkerDevice& device, 
                             device.plan().Bytes(memory::Component::kHeadWeights),
              .load = [this](const memory::LoadProgress& tell) { return Load(tell); },
              .loading = [this](double progress) { endpoint_.Loading(progress); },
+             .warm_up = [this] { return WarmUp(); },
              .ready = [this] { BecomeReady(); }},
             process, SystemClock()) {}
 
@@ -149,6 +150,18 @@ absl::Status LlmServer::Load(const memory::LoadProgress& tell) {
   HEADROOM_ASSIGN_OR_RETURN(const auto vocabulary, Vocabulary(model_directory_, decoder_->vocab_size()));
   HEADROOM_RETURN_IF_ERROR(decoder_->SetVocabulary(vocabulary));
   return decoder_->Load(device_.checkpoint(), tell);
+}
+
+// On the load's thread, as the next.
+absl::Status LlmServer::WarmUp() {
+  HEADROOM_RETURN_IF_ERROR(device_.floor().Take(memory::Component::kLibraries, [this] { return decoder_->WarmUp(); }));
+  HEADROOM_RETURN_IF_ERROR(
+      device_.floor().Take(memory::Component::kGraphs, [this] { return decoder_->RecordSteps(); }));
+  if (decoder_->recorded_launches() > 0) {
+    Log(LogLevel::kInfo, "llm-worker", "decode steps are launched as one")
+        .With("launches", decoder_->recorded_launches());
+  }
+  return absl::OkStatus();
 }
 
 // On the load's thread, which Stop joins before it touches what this makes.

@@ -41,6 +41,7 @@ class LlmServer : public RunningService {
   LlmServer(const ClusterConfig& config, worker::WorkerDevice& device, std::unique_ptr<Decoder> decoder,
             rpc::ChannelDirectory& channels, Metrics& metrics, ProcessEnd& process);
   absl::Status Load(const memory::LoadProgress& tell);
+  absl::Status WarmUp();
   void BecomeReady();
   void WatchReaders();
   void CountStep(const EngineStep& step);

@@ -177,8 +177,15 @@ VisionServer::VisionServer(const ClusterConfig& config, worker::WorkerDevice& de
       load_({.name = config.vision_worker.name,
              .total_bytes =
                  device.plan().Bytes(Component::kVisionWeights) + device.plan().Bytes(Component::kResamplerWeights),
-             .load = [this](const memory::LoadProgress& tell) { return encoder_->Load(device_.checkpoint(), tell); },
+             .load =
+                 [this](const memory::LoadProgress& tell) {
+                   // The queries of the resampler are computed when its weights are there: a first run, too.
+                   return device_.floor().Take(Component::kLibraries,
+                                               [&] { return encoder_->Load(device_.checkpoint(), tell); });
+                 },
              .loading = [this](double progress) { endpoint_.Loading(progress); },
+             .warm_up =
+                 [this] { return device_.floor().Take(Component::kLibraries, [this] { return encoder_->WarmUp(); }); },
              .ready = [this] { endpoint_.Ready(); }},
             process, SystemClock()) {
   // The whole store is promised: to active legs, and what they leave free to the cache, which yields to them.

@@ -27,6 +27,7 @@ absl::StatusOr<memory::Knobs> KnobsFrom(const KnobsSection& section) {
   knobs.gpu_memory_utilization = section.gpu_memory_utilization;
   knobs.block_size = section.block_size;
   knobs.max_patches_per_step = section.max_patches_per_step;
+  knobs.decode_graphs = section.decode_graphs;
   knobs.embedding_store_pieces = section.embedding_store_pieces;
   if (section.kv_cache_dtype == "bf16") knobs.kv_cache_dtype = DType::kBF16;
   if (section.kv_cache_dtype == "fp32") knobs.kv_cache_dtype = DType::kF32;
@@ -60,8 +61,9 @@ absl::Status MeasureDevice(const ClusterConfig& config, const memory::HostFit& h
                            memory::DeviceSpec& device) {
   HEADROOM_ASSIGN_OR_RETURN(const CatalogueDevice known,
                             DeviceCatalogue().Find(absl::StrCat(config.device.kind, ":", config.device.memory)));
-  device.context_floor_bytes = known.context_floor;
-  device.library_bytes = known.libraries;
+  const auto or_known = [](int64_t given, int64_t bytes) { return given > 0 ? given : bytes; };
+  device.context_floor_bytes = or_known(config.device.context_floor, known.context_floor);
+  device.library_bytes = or_known(config.device.libraries, known.libraries);
   if (config.device.kind != "cpu") return MeasureCard(monitor, device);
   device.other_processes_bytes = host.LackingBytes(device.memory_bytes);
   if (device.other_processes_bytes > 0) {
@@ -130,11 +132,17 @@ absl::StatusOr<std::unique_ptr<WorkerDevice>> WorkerDevice::Create(const Cluster
   worker->ledger_ = std::make_unique<memory::Ledger>(worker->plan_.device_bytes);
   worker->plan_.Register(*worker->ledger_);
   // Beside the arena, and taken for good.
-  for (const Component component : {Component::kLibraries, Component::kContextFloor, Component::kOtherProcesses}) {
+  for (const Component component :
+       {Component::kLibraries, Component::kGraphs, Component::kContextFloor, Component::kOtherProcesses}) {
     worker->ledger_->AddReserved(component, worker->plan_.Bytes(component));
   }
-  HEADROOM_ASSIGN_OR_RETURN(worker->arena_, memory::Arena::Create(worker->plan_.arena_bytes, worker->device_->memory(),
-                                                                  *worker->ledger_, stop));
+  worker->floor_ = std::make_unique<DeviceFloor>(*worker->device_, worker->plan_, *worker->ledger_);
+  HEADROOM_RETURN_IF_ERROR(worker->floor_->CheckOpening());
+  HEADROOM_RETURN_IF_ERROR(worker->floor_->ReserveArena([&]() -> absl::Status {
+    HEADROOM_ASSIGN_OR_RETURN(worker->arena_, memory::Arena::Create(worker->plan_.arena_bytes,
+                                                                    worker->device_->memory(), *worker->ledger_, stop));
+    return absl::OkStatus();
+  }));
   Log(LogLevel::kInfo, "worker", "device memory reserved")
       .With("device", request.device.name)
       .With("computes_with", worker->device_->Describe())

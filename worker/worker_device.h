@@ -22,6 +22,7 @@
 #include "model/config.h"
 #include "runtime/device.h"
 #include "runtime/kernel_sizes.h"
+#include "worker/device_floor.h"
 
 namespace headroom::worker {
 
@@ -52,6 +53,9 @@ class WorkerDevice {
     return model_.vision ? model_.resampler.query_num * model_.llm.hidden_size * SizeOf(compute()) : 0;
   }
 
+  // What this process takes of the device beside the arena.
+  DeviceFloor& floor() { return *floor_; }
+
   // The ledger as workers report it to schedulers. Thread-safe.
   v1::DeviceLedger Ledger() const;
   // headroom_memory_… gauges, all of one scrape from one snapshot. The token must be dropped before this object.
@@ -66,6 +70,7 @@ class WorkerDevice {
   memory::Plan plan_;
   std::unique_ptr<runtime::Device> device_;
   std::unique_ptr<memory::Ledger> ledger_;
+  std::unique_ptr<DeviceFloor> floor_;
   std::unique_ptr<memory::Arena> arena_;
 };
 

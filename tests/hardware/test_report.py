@@ -9,7 +9,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ["HEADROOM_BINARY_DIR"]).resolve()
 EMULATED = BUILD / "emulation" / "lib"
-PARTS = {"machine": "not tried", "operations": "as expected", "golden": "as expected", "kernels": "as expected", "speed": "as expected",
+PARTS = {"machine": "not tried", "floor": "as expected", "operations": "as expected", "golden": "as expected", "kernels": "as expected", "speed": "as expected",
          "sanitizer": "not tried"}
 
 pytestmark = pytest.mark.skipif(not (EMULATED / "libcudart.so.13").exists() or not (BUILD / "lib" / "libheadroom_cuda.so").exists(),
