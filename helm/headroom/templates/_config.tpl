@@ -56,6 +56,11 @@ dtype: {{ .Values.model.dtype }}
 {{- $_ := set $device "isa" $pool.device.isa -}}
 {{- $_ := set $device "threads" (int $pool.cpu) -}}
 {{- end -}}
+{{- range $name, $key := dict "contextFloor" "context_floor" "libraries" "libraries" -}}
+{{- with get $pool.device $name -}}
+{{- $_ := set $device $key (include "headroom.bytes" (dict "value" . "key" (printf "%s.device.%s" $pool.key $name) "max" 1099511627776) | int64) -}}
+{{- end -}}
+{{- end -}}
 {{- $own := merge (dict "scheduler" (include "headroom.schedulerAddress" $root)) $pool.settings -}}
 {{- $sections := dict "model" (include "headroom.modelSection" $root | fromYaml) "device" $device "knobs" $pool.knobs $pool.section $own -}}
 {{- if eq $pool.role "vision" -}}

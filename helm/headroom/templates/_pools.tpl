@@ -17,7 +17,7 @@
 {{/* (root, given, facts) */}}
 {{- define "headroom.pool" -}}
 {{- $defaults := dict "replicas" 1 "backend" "cpu" "tensorParallel" 1 "hostMemory" "" "surge" 0 "startupSeconds" 1800 "drainSeconds" 120
-      "knobs" dict "settings" dict "device" (dict "memory" "" "shmSize" "" "isa" "auto" "resourceName" "nvidia.com/gpu")
+      "knobs" dict "settings" dict "device" (dict "memory" "" "contextFloor" "" "libraries" "" "shmSize" "" "isa" "auto" "resourceName" "nvidia.com/gpu")
       "scheduling" (dict "nodeSelector" dict "tolerations" list "affinity" dict "priorityClassName" "" "runtimeClassName" "") -}}
 {{- $pool := mergeOverwrite (deepCopy $defaults) (deepCopy .given) .facts -}}
 {{- $key := $pool.key -}}
