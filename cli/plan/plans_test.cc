@@ -8,6 +8,7 @@
 #include "cli/plan/outputs.h"
 #include "common/testing/paths.h"
 #include "common/units.h"
+#include "memory/component.h"
 
 namespace headroom::cli {
 namespace {
@@ -47,7 +48,7 @@ TEST(PlanCommand, JsonSumsToEveryDevice) {
   for (const Json& device : json.at("devices")) {
     ASSERT_EQ(device.at("ranks").size(), 1u);
     EXPECT_EQ(Sum(device.at("ranks")[0].at("lines")), device.at("memory_bytes").get<int64_t>());
-    EXPECT_EQ(device.at("ranks")[0].at("lines").size(), 14u);
+    EXPECT_EQ(device.at("ranks")[0].at("lines").size(), static_cast<size_t>(memory::kComponents));
     EXPECT_TRUE(device.at("ranks")[0].at("plan_only").empty());
     EXPECT_FALSE(device.at("frontier").empty());
   }
