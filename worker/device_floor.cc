@@ -84,7 +84,7 @@ absl::Status DeviceFloor::Take(Component line, const Step& step) {
     settled_.reset();
   }
   const std::optional<int64_t> before = device_.TakenBytes();
-  if (const absl::Status status = step(); absl::IsResourceExhausted(status)) {
+  if (absl::Status status = step(); absl::IsResourceExhausted(status)) {
     const memory::LedgerLine held = ledger_.Snapshot()[line];
     return absl::ResourceExhaustedError(absl::StrCat(
         "device ", plan_.device, ": ", memory::ComponentTitle(line), ": a first run found no memory, with ", held.used,
