@@ -24,8 +24,8 @@ class StepInputs {
 
   // INVALID_ARGUMENT when the batch does not fit the limits of the plan or contradicts itself.
   absl::Status Build(const StepBatch& batch);
-  // After Build() of a step that decodes: up to `rows` of everything but samples, within the plan's sequences, whose rows
-  // are of no sequence, are not kept, and take any token.
+  // After Build() of a step that decodes: up to `rows` of everything but samples, within the plan's sequences, whose
+  // rows are of no sequence, are not kept, and take any token.
   void Pad(int64_t rows);
   // The same with no sequence at all.
   void BuildIdle(int64_t rows);

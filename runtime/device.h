@@ -10,8 +10,8 @@
 // An error of an operation that shows only while it computes is returned by Wait(); what was called after it need not
 // be done then. The CPU does everything at once; rely on that nowhere.
 //
-// Threads: steps take turns by holding EnterLane() from the first call to the last Wait() (runtime/step.h does both), in
-// the order in which they came: one that encodes waits for one that decodes at most, and the other way round.
+// Threads: steps take turns by holding EnterLane() from the first call to the last Wait() (runtime/step.h does both),
+// in the order in which they came: one that encodes waits for one that decodes at most, and the other way round.
 // memory() and the Prepare and Describe functions may be used from any thread at any time.
 #pragma once
 
