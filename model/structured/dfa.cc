@@ -214,7 +214,7 @@ Dfa Dfa::Of(const std::vector<std::string>& texts) {
 // States: start, behind "-", zero, then one for each remainder of an integer that has begun.
 Dfa Dfa::MultiplesOf(int divisor) {
   Dfa dfa;
-  dfa.states_.resize(static_cast<size_t>(3 + divisor));
+  dfa.states_.resize(3 + static_cast<size_t>(divisor));
   const auto digit = [](int d) {
     return CodePointRange{static_cast<char32_t>('0' + d), static_cast<char32_t>('0' + d)};
   };
@@ -227,7 +227,7 @@ Dfa Dfa::MultiplesOf(int divisor) {
   dfa.states_[3].accepts = true;
   for (int remainder = 0; remainder < divisor; ++remainder) {
     for (int d = 0; d <= 9; ++d) {
-      dfa.states_[static_cast<size_t>(3 + remainder)].edges.push_back({digit(d), 3 + (remainder * 10 + d) % divisor});
+      dfa.states_[3 + static_cast<size_t>(remainder)].edges.push_back({digit(d), 3 + (remainder * 10 + d) % divisor});
     }
   }
   return dfa;

@@ -14,6 +14,7 @@ using Json = SchemaDocument::Json;
 
 constexpr int64_t kWorkMax = 200'000;
 constexpr size_t kNegatedOptionsMax = 8;
+constexpr int kComparisonsNested = 2;
 
 bool SaysSomethingItself(const Json& schema) {
   static const char* const own[] = {"type",
@@ -118,11 +119,22 @@ absl::StatusOr<int> SchemaMeaning::ChoiceOf(Id id, const char* keyword) {
   if (const auto found = choice_of_.find({id, keyword}); found != choice_of_.end()) return found->second;
   std::vector<Id> options;
   for (const Json& option : document_.At(id)[keyword]) options.push_back(document_.IdOf(option));
-  if (std::string(keyword) == "oneOf" && options.size() > 1) {
-    HEADROOM_ASSIGN_OR_RETURN(options, ExactlyOne(id, options));
+  std::string name = keyword;
+  if (name == "oneOf" && options.size() > 1) {
+    if (comparing_ < kComparisonsNested) {
+      ++comparing_;
+      absl::StatusOr<std::vector<Id>> exact = ExactlyOne(id, options);
+      --comparing_;
+      HEADROOM_ASSIGN_OR_RETURN(options, std::move(exact));
+    } else {
+      // Inside a comparison of options, which only asks whether nothing fits: "at least one" is wider and will do. A
+      // schema that holds itself would be compared for ever.
+      name = "oneOf, as anyOf";
+      if (const auto found = choice_of_.find({id, name}); found != choice_of_.end()) return found->second;
+    }
   }
   choices_.push_back(std::move(options));
-  return choice_of_[{id, keyword}] = static_cast<int>(choices_.size()) - 1;
+  return choice_of_[{id, name}] = static_cast<int>(choices_.size()) - 1;
 }
 
 // The options, where no two of them can hold at once; else each with "and none of those that overlap it".

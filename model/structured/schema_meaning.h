@@ -78,6 +78,7 @@ class SchemaMeaning {
   std::map<std::string, Dfa> patterns_;
   std::map<Id, bool> loop_free_;  // false while it is looked at
   int64_t work_ = 0;
+  int comparing_ = 0;  // ExactlyOne, inside one another
 };
 
 }  // namespace headroom::model

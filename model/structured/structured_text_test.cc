@@ -119,6 +119,15 @@ TEST(StructuredTextTest, HostileSchemasEndSoon) {
   EXPECT_THAT(Refusal(R"({"type": "array", "minItems": 4096, "items": {"type": "array", "minItems": 4096}})"),
               HasSubstr("65536 bytes"));
   EXPECT_THAT(Refusal(R"({"$ref": "#"})"), HasSubstr("JSON schema"));
+  // Options that overlap and hold the whole again: to compare them is to compare them.
+  EXPECT_THAT(Refusal(R"({"oneOf": [{"type": "array", "items": {"$ref": "#"}},
+                                    {"type": ["array", "null"], "items": {"$ref": "#"}}]})"),
+              HasSubstr("cannot be negated"));
+  EXPECT_EQ(Refusal(R"({"oneOf": [{"type": "array", "items": {"$ref": "#"}}, {"type": "null"}]})"), "accepted");
+  EXPECT_THAT(
+      Refusal(R"({"oneOf": [{"properties": {"a": {"$ref": "#"}}}, {"properties": {"a": {"$ref": "#"}, "b": false}},
+                                    {"items": {"oneOf": [{"$ref": "#"}, {"items": {"$ref": "#"}}]}}]})"),
+      HasSubstr("JSON schema"));
   EXPECT_THAT(Refusal(R"({"anyOf": [{"$ref": "#"}, {"allOf": [{"$ref": "#"}]}]})"), HasSubstr("JSON schema"));
 }
 
