@@ -25,13 +25,6 @@ struct LogSection {
   void Declare(ConfigFields& fields);
 };
 
-struct ModelSection {
-  std::string path;
-  std::string dtype = "bf16";
-  std::string chat_template;
-  void Declare(ConfigFields& fields);
-};
-
 struct DeviceSection {
   std::string kind = "cpu";
   std::string isa = "auto";
@@ -54,6 +47,27 @@ struct KnobsSection {
   std::string kv_cache_dtype = "auto";
   bool decode_graphs = true;
   void Declare(ConfigFields& fields);
+};
+
+// A model: the section `model` where there is one, an entry of the list `models` where there are several.
+struct ModelSection {
+  std::string name = {};  // empty: the last part of the path
+  std::vector<std::string> aliases = {};
+  std::string path = {};
+  std::string dtype = "bf16";
+  std::string chat_template = {};
+  // Of an entry of the list alone.
+  std::optional<double> share = {};  // of device.memory; absent: all of it
+  KnobsSection knobs = {};           // what stands here wins over the section `knobs`
+
+  void Declare(ConfigFields& fields);
+  void DeclareEntry(ConfigFields& fields);
+  // What clients call it.
+  std::string Name() const;
+  // Whether that or an alias is `called`.
+  bool IsCalled(const std::string& called) const;
+  // Its share of a device of so many bytes, in whole pages, so that shares sum to no more than the device.
+  int64_t ShareOf(int64_t device_bytes) const;
 };
 
 // What gRPC may hold in one server. No key: a start lowers it where the machine has less, as it lowers a host_bytes_max
@@ -79,6 +93,7 @@ struct SchedulerSection {
 
 struct VisionWorkerSection {
   std::string name = "vision-0";
+  std::string model;  // name or alias of an entry of `models`; empty: the only one
   std::string listen = "127.0.0.1:7702";
   std::string advertise;  // empty: the listen address
   std::string metrics_listen = "127.0.0.1:7712";
@@ -96,6 +111,7 @@ struct VisionWorkerSection {
 
 struct LlmWorkerSection {
   std::string name = "llm-0";
+  std::string model;  // name or alias of an entry of `models`; empty: the only one
   std::string listen = "127.0.0.1:7703";
   std::string advertise;  // empty: the listen address
   std::string metrics_listen = "127.0.0.1:7713";
@@ -149,7 +165,8 @@ struct GatewaySection {
 struct ClusterConfig {
   ClusterSection cluster;
   LogSection log;
-  ModelSection model;
+  ModelSection model;                // of a worker: the one that it serves
+  std::vector<ModelSection> models;  // empty: `model` is the only one
   DeviceSection device;
   KnobsSection knobs;
   SchedulerSection scheduler;
@@ -162,9 +179,21 @@ struct ClusterConfig {
     std::string help;
     ConfigFields fields;
   };
-  // The declared sections, bound to this object, in file order.
+  // The declared sections, bound to this object, in file order; `models` is not among them.
   std::vector<Section> Sections();
+
+  // All models of the cluster: the list, or the one.
+  std::vector<ModelSection> Models() const { return models.empty() ? std::vector{model} : models; }
 };
+
+inline constexpr size_t kModelsMax = 64;
+
+// The configuration as a worker of one model reads it: `model` is the one of that name or alias (empty: the only one),
+// `knobs` and `device.memory` are its own, and there are no others. `key` names the setting that chose, for errors.
+absl::StatusOr<ClusterConfig> ConfigOfModel(const ClusterConfig& config, const std::string& name,
+                                            const std::string& key);
+// For models that share one device: INVALID_ARGUMENT with the keys when their shares are more than all of it.
+absl::Status CheckShares(const ClusterConfig& config);
 
 // Reads `path` (empty: defaults only), then applies overrides of the form "section.key=value", in order. The file may
 // have at most 1 MiB.

@@ -36,6 +36,18 @@ bool SchedulerIsAway(const absl::Status& status) {
   return GetDetails(status).reason.empty() || ReasonOf(status) == RefusalReason::kDraining;
 }
 
+// The scheduler knows models by their fingerprints, clients by name.
+absl::Status Named(const absl::Status& status, const ServedModel& model) {
+  const std::optional<RefusalReason> reason = ReasonOf(status);
+  const bool of_model =
+      reason == RefusalReason::kNoWorker || reason == RefusalReason::kDraining || reason == RefusalReason::kQueueFull;
+  if (!of_model) return status;
+  absl::Status named(status.code(), absl::StrCat("model '", model.name, "': ", status.message()));
+  status.ForEachPayload(
+      [&named](absl::string_view type, const absl::Cord& payload) { named.SetPayload(type, payload); });
+  return named;
+}
+
 absl::Status Cancelled() { return absl::CancelledError("the request was cancelled"); }
 
 }  // namespace
@@ -195,7 +207,7 @@ Task<absl::StatusOr<std::unique_ptr<HeldGrant>>> Pipeline::Reserve(Progress& pro
   for (const std::string& worker : progress.exclude_workers) reserve.add_exclude_workers(worker);
   reserve.set_resume(progress.moved());
   const auto response = co_await AskScheduler(reserve, progress);
-  if (!response.ok()) co_return response.status();
+  if (!response.ok()) co_return Named(response.status(), progress.model);
   const TimePoint received_at = parts_.clock.Now();
   if (!progress.moved()) progress.times.queued_seconds = Seconds(received_at - progress.started);
   absl::StatusOr<admission::Grant> grant = admission::FromProto(response->grant());

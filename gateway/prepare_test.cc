@@ -238,7 +238,6 @@ TEST_F(PrepareTest, FieldsOutOfRange) {
                   for (int i = 0; i < 1025; ++i) (*r.mutable_sampling()->mutable_logit_bias())[i] = 1;
                 }),
                 "the number of ids in logit_bias is 1025; it must be at most 1024");
-  ExpectInvalid(with([](auto& r) { r.set_model("other"); }), "unknown model 'other'");
   ExpectInvalid(with([](auto& r) { r.set_priority(9); }), "priority is 9; it must be in [-8, 8]");
   ExpectInvalid(with([](auto& r) { r.set_priority(-9); }), "priority is -9");
   ExpectInvalid(with([](auto& r) { r.set_priority(INT32_MIN); }), "priority");
@@ -391,22 +390,6 @@ TEST_F(PrepareTest, MemoryForText) {
   const int64_t most = PrepareBytes(Ask(std::string(size_t{1} << 20, 'a')), *model_, limits_);
   EXPECT_EQ(most, PrepareBytes(Ask(std::string(size_t{2} << 20, 'a')), *model_, limits_));
   EXPECT_LT(most, int64_t{64} << 20);
-}
-
-// As one gateway serves several: each by its name, and none by no name.
-TEST(ServedModelsTest, SeveralAreFoundByName) {
-  std::vector<std::unique_ptr<ServedModel>> two;
-  for (const char* name : {"a", "b"}) {
-    two.push_back(std::make_unique<ServedModel>());
-    two.back()->name = name;
-  }
-  const ServedModels models(std::move(two));
-  EXPECT_EQ(*models.Find("b"), models.all()[1].get());
-  for (const char* name : {"", "c"}) {
-    const absl::Status status = models.Find(name).status();
-    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
-    EXPECT_THAT(std::string(status.message()), HasSubstr("'a', 'b'"));
-  }
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "common/log.h"
+#include "common/utf8.h"
 #include "gateway/request_id.h"
 
 namespace headroom::gateway {
@@ -29,7 +30,7 @@ struct RequestRunner::Open {
 };
 
 RequestRunner::RequestRunner(const PipelineParts& parts, RequestThreads& threads, Metrics& metrics)
-    : parts_(parts), threads_(threads), metrics_(metrics), pipeline_(parts) {}
+    : parts_(parts), threads_(threads), metrics_(parts.models, metrics), pipeline_(parts) {}
 
 RequestRunner::~RequestRunner() {
   std::unique_lock lock(mutex_);
@@ -145,9 +146,10 @@ void RequestRunner::Record(const Open& open, const absl::StatusOr<v1::GenerateRe
   refusals_.Note(last.status(), open.request_id, parts_.clock.Now());
   const double seconds = Seconds(parts_.clock.Now() - open.started);
   const v1::Usage usage = last.ok() ? last->finish().usage() : v1::Usage();
-  metrics_.Record(last.status(), usage, open.times, seconds);
+  metrics_.Record(open.request.model(), last.status(), usage, open.times, seconds);
   Log(LogLevel::kInfo, "gateway", "request")
       .With("request", open.request_id)
+      .With("model", CutText(open.request.model(), 64))
       .With("status", absl::StatusCodeToString(last.status().code()))
       .With("seconds", seconds)
       .With("first_token_seconds", open.times.first_token_seconds.value_or(0))

@@ -178,7 +178,8 @@ TEST_F(RequestRunnerTest, TenThousandWaitWithoutThreads) {
   EXPECT_TRUE(absl::IsCancelled(late.front().answer->AwaitEnd()));
   EXPECT_EQ(runner_->running(), 0);
   EXPECT_EQ(many_budget_->used_bytes(), 0);
-  EXPECT_THAT(metrics_->Render(), HasSubstr("headroom_gateway_requests_total{outcome=\"cancelled\"} 10000"));
+  EXPECT_THAT(metrics_->Render(),
+              HasSubstr("headroom_gateway_requests_total{model=\"minicpmv\",outcome=\"cancelled\"} 10000"));
   SetLogLevel(LogLevel::kInfo);
 }
 
@@ -249,7 +250,8 @@ TEST_F(RequestRunnerTest, MessagesThatCannotBeReadAreCountedAndNamed) {
   request.set_request_id("with a space");
   EXPECT_EQ(Run(request).status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(scheduler_.reserves, IsEmpty());
-  EXPECT_THAT(metrics_->Render(), HasSubstr("headroom_gateway_requests_total{outcome=\"invalid_argument\"} 2"));
+  EXPECT_THAT(metrics_->Render(),
+              HasSubstr("headroom_gateway_requests_total{model=\"minicpmv\",outcome=\"invalid_argument\"} 2"));
 }
 
 // Streams of many requests at once, half of whose clients leave: each gets its own answer, and nothing is left.

@@ -66,6 +66,7 @@ grpc::ServerUnaryReactor* GatewayService::GetStatus(grpc::CallbackServerContext*
   response->set_model(model.name);
   response->mutable_fingerprint()->set_sha256(model.fingerprint);
   response->set_ready(parts_.cluster.Ready().ok() && !parts_.runner.draining());
+  for (v1::ModelStatus& view : parts_.cluster.Models()) *response->add_models() = std::move(view);
   *response->mutable_cluster() = parts_.cluster.State();
   response->set_requests_running(parts_.runner.running());
   response->set_host_bytes_used(parts_.host_budget.used_bytes());
@@ -113,7 +114,12 @@ absl::Status GatewayService::FindRefusals(const v1::GetRefusalsRequest& request,
       parts_.runner.refusals().Last(request.request_id(), static_cast<size_t>(count), parts_.clock.Now());
   const auto from_scheduler = parts_.scheduler.GetRefusals(request, kExplainTimeout);
   if (from_scheduler.ok()) {
-    views.insert(views.end(), from_scheduler->refusals().begin(), from_scheduler->refusals().end());
+    for (const v1::RefusalView& view : from_scheduler->refusals()) {
+      views.push_back(view);
+      for (const auto& model : parts_.models.all()) {
+        if (model->fingerprint == view.model()) views.back().set_model(model->name);
+      }
+    }
   } else if (views.empty()) {
     return from_scheduler.status();
   }

@@ -82,6 +82,7 @@ LlmService::Options ServiceOptions(const ClusterConfig& config, const worker::Wo
                        .dtype = device.compute(),
                        .model = device.fingerprint()};
   options.model = device.fingerprint();
+  options.model_name = config.model.Name();
   options.fetch_threads = static_cast<int>(config.llm_worker.fetch_threads);
   options.fetches_waiting_max = config.llm_worker.waiting_requests_max;
   options.unread_max = std::chrono::milliseconds(config.llm_worker.unread_ms_max);
@@ -108,15 +109,19 @@ LlmServer::LlmServer(const ClusterConfig& config, worker::WorkerDevice& device, 
       model_directory_(config.model.path),
       device_(device),
       decoder_(std::move(decoder)),
-      prefill_steps_(metrics.AddCounter("headroom_llm_steps_total", {{"kind", "prefill"}})),
-      decode_steps_(metrics.AddCounter("headroom_llm_steps_total", {{"kind", "decode"}})),
-      mixed_steps_(metrics.AddCounter("headroom_llm_steps_total", {{"kind", "mixed"}})),
-      prompt_tokens_(metrics.AddCounter("headroom_llm_tokens_total", {{"kind", "prompt"}})),
-      answer_tokens_(metrics.AddCounter("headroom_llm_tokens_total", {{"kind", "answer"}})),
-      step_seconds_(metrics.AddHistogram("headroom_llm_step_seconds")),
-      step_tokens_(metrics.AddHistogram("headroom_llm_step_tokens")),
-      step_prompt_tokens_(metrics.AddHistogram("headroom_llm_step_prompt_tokens")),
-      step_sequences_(metrics.AddHistogram("headroom_llm_step_sequences")),
+      prefill_steps_(
+          metrics.AddCounter("headroom_llm_steps_total", {{"model", config.model.Name()}, {"kind", "prefill"}})),
+      decode_steps_(
+          metrics.AddCounter("headroom_llm_steps_total", {{"model", config.model.Name()}, {"kind", "decode"}})),
+      mixed_steps_(metrics.AddCounter("headroom_llm_steps_total", {{"model", config.model.Name()}, {"kind", "mixed"}})),
+      prompt_tokens_(
+          metrics.AddCounter("headroom_llm_tokens_total", {{"model", config.model.Name()}, {"kind", "prompt"}})),
+      answer_tokens_(
+          metrics.AddCounter("headroom_llm_tokens_total", {{"model", config.model.Name()}, {"kind", "answer"}})),
+      step_seconds_(metrics.AddHistogram("headroom_llm_step_seconds", {{"model", config.model.Name()}})),
+      step_tokens_(metrics.AddHistogram("headroom_llm_step_tokens", {{"model", config.model.Name()}})),
+      step_prompt_tokens_(metrics.AddHistogram("headroom_llm_step_prompt_tokens", {{"model", config.model.Name()}})),
+      step_sequences_(metrics.AddHistogram("headroom_llm_step_sequences", {{"model", config.model.Name()}})),
       endpoint_(
           EndpointOptions(config, device), [&device] { return device.Ledger(); }, channels, metrics, SystemClock()),
       kv_pool_({.blocks = device.plan().kv_blocks,
@@ -128,12 +133,12 @@ LlmServer::LlmServer(const ClusterConfig& config, worker::WorkerDevice& device, 
           [this](const StepBatch& batch) { return decoder_->Forward(batch); }, SystemClock(),
           [this](const EngineStep& step) { CountStep(step); }),
       service_({endpoint_.gate(), engine_, kv_pool_, channels, SystemClock()}, ServiceOptions(config, device), metrics),
-      engine_metrics_(metrics.AddCollector([this] {
+      engine_metrics_(metrics.AddCollector([this, model = MetricLabels{{"model", config.model.Name()}}] {
         const EngineStats stats = engine_.Stats();
-        return std::vector<MetricSample>{{"headroom_llm_running_sequences", {}, static_cast<double>(stats.running)},
-                                         {"headroom_llm_waiting_sequences", {}, static_cast<double>(stats.waiting)},
-                                         {"headroom_llm_used_kv_blocks", {}, static_cast<double>(stats.blocks_used)},
-                                         {"headroom_llm_pool_kv_blocks", {}, static_cast<double>(stats.blocks)}};
+        return std::vector<MetricSample>{{"headroom_llm_running_sequences", model, static_cast<double>(stats.running)},
+                                         {"headroom_llm_waiting_sequences", model, static_cast<double>(stats.waiting)},
+                                         {"headroom_llm_used_kv_blocks", model, static_cast<double>(stats.blocks_used)},
+                                         {"headroom_llm_pool_kv_blocks", model, static_cast<double>(stats.blocks)}};
       })),
       load_({.name = config.llm_worker.name,
              .total_bytes = device.plan().Bytes(memory::Component::kLlmWeights) +

@@ -331,13 +331,13 @@ constexpr char kRequests[] = "headroom_llm_requests_total";
 LlmService::LlmService(Parts parts, Options options, Metrics& metrics)
     : parts_(parts),
       options_(std::move(options)),
-      answered_(metrics.AddCounter(kRequests, {{"outcome", "answered"}})),
-      cancelled_(metrics.AddCounter(kRequests, {{"outcome", "cancelled"}})),
-      refused_(metrics.AddCounter(kRequests, {{"outcome", "refused"}})),
-      failed_(metrics.AddCounter(kRequests, {{"outcome", "failed"}})),
-      fetches_(metrics.AddCounter("headroom_llm_fetches_total")),
-      fetch_failures_(metrics.AddCounter("headroom_llm_fetch_failures_total")),
-      unread_cancels_(metrics.AddCounter("headroom_llm_unread_cancels_total")),
+      answered_(metrics.AddCounter(kRequests, {{"model", options_.model_name}, {"outcome", "answered"}})),
+      cancelled_(metrics.AddCounter(kRequests, {{"model", options_.model_name}, {"outcome", "cancelled"}})),
+      refused_(metrics.AddCounter(kRequests, {{"model", options_.model_name}, {"outcome", "refused"}})),
+      failed_(metrics.AddCounter(kRequests, {{"model", options_.model_name}, {"outcome", "failed"}})),
+      fetches_(metrics.AddCounter("headroom_llm_fetches_total", {{"model", options_.model_name}})),
+      fetch_failures_(metrics.AddCounter("headroom_llm_fetch_failures_total", {{"model", options_.model_name}})),
+      unread_cancels_(metrics.AddCounter("headroom_llm_unread_cancels_total", {{"model", options_.model_name}})),
       fetchers_("llm-fetch", options_.fetch_threads, static_cast<size_t>(options_.fetches_waiting_max)) {}
 
 LlmService::~LlmService() {

@@ -35,6 +35,7 @@ class LlmService final : public v1::Llm::CallbackService {
     int64_t block_size = 0;
     EmbeddingShape embedding;  // rows_per_piece 0: the model has no tower
     std::string model;         // fingerprint
+    std::string model_name;    // of the labels of metrics
     int fetch_threads = 1;
     int64_t fetches_waiting_max = 0;
     Duration unread_max = std::chrono::seconds(60);

@@ -14,7 +14,7 @@ using testing::AllOf;
 using testing::HasSubstr;
 
 constexpr HostedServices kAll = {
-    .gateway = true, .scheduler = true, .vision = true, .llm = true, .decoder_bytes = 566 * kMiB};
+    .gateway = true, .scheduler = true, .vision = 1, .llm = 1, .decoder_bytes = 566 * kMiB};
 
 ClusterConfig Config(const std::vector<std::string>& overrides) {
   const auto config = ParseConfig("", "", overrides);

@@ -81,12 +81,12 @@ void Api::Handle(const http::Route& route, std::shared_ptr<http::Request> reques
       Question(endpoint, std::move(request), *std::move(place), std::move(exchange));
       return;
     case Action::kListModels:
-      return exchange->Respond(ToAnswer(ModelsJson(parts_.models, started_)));
+      return exchange->Respond(ToAnswer(ModelsJson(parts_.cluster, started_)));
     case Action::kOpenApi:
       return exchange->Respond({200, {{"content-type", "application/json"}}, open_api_});
     case Action::kGetModel:
       const std::string name = Decoded(std::string_view(request->path).substr(route.path.find('{')));
-      return exchange->Respond(ToAnswer(ModelJson(parts_.models, name, started_)));
+      return exchange->Respond(ToAnswer(ModelJson(parts_.models, parts_.cluster, name, started_)));
   }
 }
 

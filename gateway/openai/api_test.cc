@@ -121,6 +121,22 @@ class ApiTest : public ScriptedCluster {
     return Ask("POST", "/v1/chat/completions", "/v1/chat/completions", body);
   }
 
+  // The gateway again, with these models; the workers are those of minicpmv.
+  void ServeModels(std::vector<ModelSection> sections) {
+    api_.reset();
+    runner_.reset();
+    cluster_.reset();
+    ClusterConfig config;
+    config.models = std::move(sections);
+    auto models = ServedModels::Load(config);
+    ASSERT_TRUE(models.ok()) << models.status();
+    models_.emplace(*std::move(models));
+    cluster_.emplace(*client_, *models_);
+    ASSERT_TRUE(Eventually([this] { return cluster_->Ready().ok(); }));
+    Serve(*peers_);
+    api_.emplace(Api::Parts{config_, *models_, *runner_, *cluster_, budget_, threads_.prepare});
+  }
+
   std::optional<Api> api_;
   std::shared_ptr<KeptExchange> exchange_;
   bool leave_ = false;
@@ -237,6 +253,65 @@ TEST_F(ApiTest, Models) {
   EXPECT_EQ(list["data"][0]["id"], "minicpmv");
   EXPECT_EQ(Ask("GET", "/v1/models/{model}", "/v1/models/mini%63pmv").status, 200);
   EXPECT_EQ(Ask("GET", "/v1/models/{model}", "/v1/models/other").status, 404);
+}
+
+// One with workers, one without, one whose files are not there: each is told of, and asked by name or alias.
+TEST_F(ApiTest, SeveralModels) {
+  ServeModels({{.name = "eyes", .aliases = {"gpt", "default"}, .path = kGolden},
+               {.name = "idle", .path = SourceDir() + "/tests/golden/qwen2"},
+               {.name = "gone", .aliases = {"away"}, .path = "/no/such/model"}});
+  const Json list = Json::parse(Ask("GET", "/v1/models", "/v1/models").body)["data"];
+  ASSERT_EQ(list.size(), 3u);
+  EXPECT_EQ(list[0]["id"], "eyes");
+  EXPECT_EQ(list[0]["aliases"], Json({"gpt", "default"}));
+  EXPECT_EQ(list[0]["ready"], true);
+  EXPECT_EQ(list[0]["max_model_len"], 1000);
+  EXPECT_EQ(list[1]["ready"], false);
+  EXPECT_THAT(list[1]["not_ready"].get<std::string>(), HasSubstr("no llm-worker is ready for the model 'idle'"));
+  EXPECT_EQ(list[2]["id"], "gone");
+  EXPECT_EQ(list[2]["not_ready"], "the gateway could not load it");
+  EXPECT_EQ(Json::parse(Ask("GET", "/v1/models/{model}", "/v1/models/away").body), list[2]);
+
+  const auto chat = [&](const std::string& model) {
+    return Chat(R"({"messages": [{"role": "user", "content": "Which?"}])" + model + "}");
+  };
+  for (const char* name : {"eyes", "gpt", "default"}) {
+    const http::Answer answer = chat(absl::StrCat(R"(, "model": ")", name, "\""));
+    EXPECT_EQ(answer.status, 200) << answer.body;
+    EXPECT_EQ(Json::parse(answer.body)["model"], "eyes");
+    EXPECT_EQ(HeaderOf(answer, "x-headroom-model"), "eyes");
+  }
+
+  // Who is asked, the status, the code, the words; on every address that takes a model.
+  struct Case {
+    const char* model;
+    int status;
+    const char* code;
+    const char* words;
+  };
+  for (const Case& wanted : {Case{"", 400, "missing_required_parameter", "names no model; served are 'eyes', 'idle'"},
+                             {R"(, "model": "gpt-17")", 404, "model_not_found", "served are 'eyes', 'idle'"},
+                             {R"(, "model": "away")", 503, "model_not_loaded", "could not load the model 'gone'"},
+                             {R"(, "model": "idle")", 503, "service_unavailable", "the model 'idle'"}}) {
+    const std::string messages = R"({"messages": [{"role": "user", "content": "Which?"}])";
+    for (const auto& [address, begin] : {std::pair<std::string, std::string>{"/v1/chat/completions", messages},
+                                         {"/v1/headroom/price", messages},
+                                         {"/tokenize", messages},
+                                         {"/v1/responses", R"({"input": "Which?")"},
+                                         {"/v1/completions", R"({"prompt": "Which?")"}}) {
+      const http::Answer answer = Ask("POST", address, address, begin + wanted.model + "}");
+      EXPECT_EQ(answer.status, wanted.status) << address << " " << answer.body;
+      const Json error = Json::parse(answer.body)["error"];
+      EXPECT_EQ(error["code"], wanted.code) << address << " " << answer.body;
+      EXPECT_THAT(error["message"].get<std::string>(), HasSubstr(wanted.words)) << address;
+      EXPECT_EQ(HeaderOf(answer, "x-should-retry"), wanted.status == 503 ? "true" : "false") << address;
+      EXPECT_EQ(HeaderOf(answer, "retry-after-ms").empty(), wanted.status != 503) << address;
+    }
+  }
+  EXPECT_EQ(HeaderOf(chat(R"(, "model": "gone")"), "retry-after-ms"), "30000");
+  EXPECT_EQ(Ask("POST", "/detokenize", "/detokenize", R"({"tokens": [1], "model": "idle"})").status, 200)
+      << "the text of tokens needs no worker";
+  EXPECT_FALSE(runner_->refusals().Last("req-1", 10, SystemClock().Now()).empty()) << "headroom explain knows of them";
 }
 
 TEST_F(ApiTest, OpenApiNamesEveryAddressAndSchema) {

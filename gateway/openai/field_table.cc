@@ -349,7 +349,7 @@ const Shape& ResponsesShape() {
 const Shape& TokenizeShape() {
   static const Shape shape{
       "TokenizeRequest",
-      {{"model", kString, "a name of /v1/models"},
+      {{"model", kString, "a name or alias of /v1/models; may be left out where one model is served"},
        {"prompt", kString, "text as it is; or messages"},
        {.name = "messages",
         .types = kArray,
@@ -366,15 +366,16 @@ const Shape& TokenizeShape() {
 }
 
 const Shape& DetokenizeShape() {
-  static const Shape shape{"DetokenizeRequest",
-                           {{"model", kString, "a name of /v1/models"},
-                            {.name = "tokens",
-                             .types = kArray,
-                             .help = "ids",
-                             .required = true,
-                             .least = 0,
-                             .most = 131072,
-                             .items = kInteger}}};
+  static const Shape shape{
+      "DetokenizeRequest",
+      {{"model", kString, "a name or alias of /v1/models; may be left out where one model is served"},
+       {.name = "tokens",
+        .types = kArray,
+        .help = "ids",
+        .required = true,
+        .least = 0,
+        .most = 131072,
+        .items = kInteger}}};
   return shape;
 }
 

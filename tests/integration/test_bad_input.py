@@ -127,7 +127,8 @@ def check_next_request_works(gateway):
 def test_bad_request(name, gateway):
     with pytest.raises(grpc.RpcError) as error:
         api.collect(gateway.Generate(BAD[name]()))
-    assert error.value.code() in (INVALID, grpc.StatusCode.FAILED_PRECONDITION), error.value
+    assert error.value.code() in (INVALID, grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.NOT_FOUND), error.value
+    assert (error.value.code() == grpc.StatusCode.NOT_FOUND) == (name == "unknown model")
     details = error.value.details()
     assert len(details) > 10, details
     assert "/" not in details.replace("w/h", "") or "://" in details, f"no paths in messages to clients: {details}"

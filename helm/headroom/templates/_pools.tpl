@@ -16,7 +16,7 @@
 
 {{/* (root, given, facts) */}}
 {{- define "headroom.pool" -}}
-{{- $defaults := dict "replicas" 1 "backend" "cpu" "tensorParallel" 1 "hostMemory" "" "surge" 0 "startupSeconds" 1800 "drainSeconds" 120
+{{- $defaults := dict "model" "" "replicas" 1 "backend" "cpu" "tensorParallel" 1 "hostMemory" "" "surge" 0 "startupSeconds" 1800 "drainSeconds" 120
       "knobs" dict "settings" dict "device" (dict "memory" "" "contextFloor" "" "libraries" "" "shmSize" "" "isa" "auto" "resourceName" "nvidia.com/gpu")
       "scheduling" (dict "nodeSelector" dict "tolerations" list "affinity" dict "priorityClassName" "" "runtimeClassName" "") -}}
 {{- $pool := mergeOverwrite (deepCopy $defaults) (deepCopy .given) .facts -}}
