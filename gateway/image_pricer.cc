@@ -41,10 +41,10 @@ std::string CacheKey(const std::string& bytes, int32_t max_slice_nums, const std
 
 }  // namespace
 
-ImagePricer::ImagePricer(const v1::GenerateRequest& request, const ServedModel& model, const GatewaySection& config,
+ImagePricer::ImagePricer(std::optional<int32_t> max_slice_nums, const ServedModel& model, const GatewaySection& config,
                          const ClusterLimits& limits)
     : model_(model), config_(config), limits_(limits), slice_(model.config.slice) {
-  if (request.has_max_slice_nums()) slice_.max_slice_nums = request.max_slice_nums();
+  slice_.max_slice_nums = max_slice_nums.value_or(slice_.max_slice_nums);
   limits_probe_.bytes_max = config.receive_bytes_max;
   limits_probe_.side_max = config.image_side_max;
   limits_probe_.pixels_max = config.image_pixels_max;

@@ -1,6 +1,7 @@
 // What admission must know of the images of a request, from their headers alone: pixels are not decoded here.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,7 +21,8 @@ namespace headroom::gateway {
 // One per request; everything given must outlive it.
 class ImagePricer {
  public:
-  ImagePricer(const v1::GenerateRequest& request, const ServedModel& model, const GatewaySection& config,
+  // `max_slice_nums`: the request's, absent: the model's.
+  ImagePricer(std::optional<int32_t> max_slice_nums, const ServedModel& model, const GatewaySection& config,
               const ClusterLimits& limits);
 
   // The next image in prompt order: its place in the prompt. `image` must outlive image_bytes(). INVALID_ARGUMENT names

@@ -253,7 +253,9 @@ absl::StatusOr<PreparedRequest> Prepare(const v1::GenerateRequest& request, cons
   prepared.choices = std::max(1, request.n());
   prepared.stop_strings.assign(request.stop().begin(), request.stop().end());
 
-  ImagePricer pricer(request, model, config, limits);
+  std::optional<int32_t> max_slice_nums;
+  if (request.has_max_slice_nums()) max_slice_nums = request.max_slice_nums();
+  ImagePricer pricer(max_slice_nums, model, config, limits);
   HEADROOM_ASSIGN_OR_RETURN(model::Prompt prompt, BuildPrompt(request, model, limits, pricer));
   prepared.images = pricer.images();
   prepared.image_bytes = pricer.image_bytes();

@@ -15,21 +15,22 @@ RequestThreads::RequestThreads(int64_t requests_max)
       prepare("prepare", Count(), static_cast<size_t>(requests_max)) {}
 
 // One submitted request. Declared in the order of need: its place is given back last.
+template <typename Kind>
 struct RequestRunner::Open {
   Place place;
-  Arrival arrival;
-  std::shared_ptr<AnswerSink> sink;
+  ArrivalOf<typename Kind::Request> arrival;
+  std::shared_ptr<PieceSink<typename Kind::Response>> sink;
   std::stop_source stop;
   TimePoint started;
   CallScope scope;
-  Answer answer;
-  v1::GenerateRequest request = {};
+  typename Kind::Way answer;
+  typename Kind::Request request = {};
   std::string request_id = {};
   RequestTimes times = {};
 };
 
 RequestRunner::RequestRunner(const PipelineParts& parts, RequestThreads& threads, Metrics& metrics)
-    : parts_(parts), threads_(threads), metrics_(metrics), pipeline_(parts) {}
+    : parts_(parts), threads_(threads), metrics_(metrics), pipeline_(parts), embedder_(parts) {}
 
 RequestRunner::~RequestRunner() {
   std::unique_lock lock(mutex_);
@@ -85,18 +86,29 @@ absl::Status RequestRunner::Refuse(absl::Status status) {
 }
 
 RequestRunner::Handle RequestRunner::Submit(Place place, Arrival arrival, std::shared_ptr<AnswerSink> sink) {
+  return Begin<Generation>(std::move(place), std::move(arrival), std::move(sink));
+}
+
+RequestRunner::Handle RequestRunner::Submit(Place place, EmbedArrival arrival, std::shared_ptr<RowsSink> sink) {
+  return Begin<Embedding>(std::move(place), std::move(arrival), std::move(sink));
+}
+
+template <typename Kind>
+RequestRunner::Handle RequestRunner::Begin(Place place, ArrivalOf<typename Kind::Request> arrival,
+                                           std::shared_ptr<PieceSink<typename Kind::Response>> sink) {
   const auto latest = std::chrono::system_clock::now() + std::chrono::milliseconds(parts_.config.deadline_ms_default);
   std::stop_source stop;
   const CallScope scope{arrival.deadline.value_or(latest), stop.get_token()};
   const auto unread_max = std::chrono::milliseconds(parts_.config.unread_ms_max);
-  AnswerSink& answered = *sink;
-  auto open = std::unique_ptr<Open>(new Open{.place = std::move(place),
-                                             .arrival = std::move(arrival),
-                                             .sink = std::move(sink),
-                                             .stop = stop,
-                                             .started = parts_.clock.Now(),
-                                             .scope = scope,
-                                             .answer = {answered, threads_.steps, threads_.timers, unread_max, stop}});
+  PieceSink<typename Kind::Response>& answered = *sink;
+  auto open = std::unique_ptr<Open<Kind>>(
+      new Open<Kind>{.place = std::move(place),
+                     .arrival = std::move(arrival),
+                     .sink = std::move(sink),
+                     .stop = stop,
+                     .started = parts_.clock.Now(),
+                     .scope = scope,
+                     .answer = {answered, threads_.steps, threads_.timers, unread_max, stop}});
   {
     std::lock_guard lock(mutex_);
     ++open_;
@@ -105,13 +117,14 @@ RequestRunner::Handle RequestRunner::Submit(Place place, Arrival arrival, std::s
   return Handle(std::move(stop));
 }
 
-Detached RequestRunner::Serve(std::unique_ptr<Open> open) {
+template <typename Kind>
+Detached RequestRunner::Serve(std::unique_ptr<Open<Kind>> open) {
   co_await threads_.prepare.Switch();
-  const absl::StatusOr<v1::GenerateResponse> last = co_await Run(*open);
+  const Last<Kind> last = co_await Run(*open);
   Record(*open, last);
   const absl::Status status = co_await Deliver(*open, last);
   // Whoever sees the end finds the place free.
-  std::shared_ptr<AnswerSink> sink = std::move(open->sink);
+  auto sink = std::move(open->sink);
   open.reset();
   sink->End(status);
   sink.reset();
@@ -119,19 +132,29 @@ Detached RequestRunner::Serve(std::unique_ptr<Open> open) {
   if (--open_ == 0) all_over_.notify_all();
 }
 
-Task<absl::StatusOr<v1::GenerateResponse>> RequestRunner::Run(Open& open) {
+template <typename Kind>
+Task<RequestRunner::Last<Kind>> RequestRunner::Run(Open<Kind>& open) {
   // Its client may have left while it waited for its turn.
   const bool left = open.scope.stop.stop_requested();
   const absl::Status read = left ? absl::CancelledError("the request was cancelled") : open.arrival.read(&open.request);
   open.request_id = RequestIdFor(open.request.request_id());
   HEADROOM_CO_RETURN_IF_ERROR(read);
   HEADROOM_CO_RETURN_IF_ERROR(CheckRequestId(open.request.request_id()));
-  auto last = co_await pipeline_.Run(open.request, open.request_id, open.scope, open.answer, open.times);
+  auto last = co_await Live(open);
   co_return last;
 }
 
+Task<RequestRunner::Last<RequestRunner::Generation>> RequestRunner::Live(Open<Generation>& open) {
+  return pipeline_.Run(open.request, open.request_id, open.scope, open.answer, open.times);
+}
+
+Task<RequestRunner::Last<RequestRunner::Embedding>> RequestRunner::Live(Open<Embedding>& open) {
+  return embedder_.Run(open.request, open.request_id, open.scope, open.answer, open.times);
+}
+
 // The last piece of a whole answer; of any other, what has been written goes out before the error.
-Task<absl::Status> RequestRunner::Deliver(Open& open, const absl::StatusOr<v1::GenerateResponse>& last) {
+template <typename Kind>
+Task<absl::Status> RequestRunner::Deliver(Open<Kind>& open, const Last<Kind>& last) {
   if (!last.ok()) {
     co_await open.answer.Drained();
     co_return last.status();
@@ -141,7 +164,8 @@ Task<absl::Status> RequestRunner::Deliver(Open& open, const absl::StatusOr<v1::G
   co_return taken ? absl::OkStatus() : absl::CancelledError("the client reads no more");
 }
 
-void RequestRunner::Record(const Open& open, const absl::StatusOr<v1::GenerateResponse>& last) {
+template <typename Kind>
+void RequestRunner::Record(const Open<Kind>& open, const Last<Kind>& last) {
   refusals_.Note(last.status(), open.request_id, parts_.clock.Now());
   const double seconds = Seconds(parts_.clock.Now() - open.started);
   const v1::Usage usage = last.ok() ? last->finish().usage() : v1::Usage();

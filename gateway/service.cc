@@ -17,10 +17,12 @@ constexpr int64_t kMessageCopies = 2;
 constexpr size_t kExplainQueueMax = 8;
 constexpr std::chrono::milliseconds kExplainTimeout(5'000);
 
-absl::Status Read(const grpc::ByteBuffer& bytes, v1::GenerateRequest* request) {
+template <typename Request>
+absl::Status Read(const grpc::ByteBuffer& bytes, Request* request) {
   grpc::ByteBuffer readable(bytes);
-  if (grpc::SerializationTraits<v1::GenerateRequest>::Deserialize(&readable, request).ok()) return absl::OkStatus();
-  return absl::InvalidArgumentError("the message is not a valid GenerateRequest, or its text is not UTF-8");
+  if (grpc::SerializationTraits<Request>::Deserialize(&readable, request).ok()) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("the message is not a valid ", Request::descriptor()->name(), ", or its text is not UTF-8"));
 }
 
 }  // namespace
@@ -29,12 +31,12 @@ GatewayService::GatewayService(const Parts& parts) : parts_(parts), explain_pool
 
 GatewayService::~GatewayService() { explain_pool_.Shutdown(); }
 
-template <typename Call>
+template <typename Request, typename Call>
 absl::Status GatewayService::Run(const grpc::CallbackServerContext& context, const grpc::ByteBuffer* bytes,
                                  const std::shared_ptr<Call>& call) {
   HEADROOM_ASSIGN_OR_RETURN(auto place, parts_.runner.Enter(kMessageCopies * static_cast<int64_t>(bytes->Length())));
-  RequestRunner::Arrival arrival;
-  arrival.read = [bytes](v1::GenerateRequest* request) { return Read(*bytes, request); };
+  RequestRunner::ArrivalOf<Request> arrival;
+  arrival.read = [bytes](Request* request) { return Read(*bytes, request); };
   // A client that sets no deadline shows as the end of time.
   if (const auto given = context.deadline(); given != std::chrono::system_clock::time_point::max()) {
     arrival.deadline = given;
@@ -46,7 +48,7 @@ absl::Status GatewayService::Run(const grpc::CallbackServerContext& context, con
 grpc::ServerWriteReactor<grpc::ByteBuffer>* GatewayService::Generate(grpc::CallbackServerContext* context,
                                                                      const grpc::ByteBuffer* bytes) {
   const std::shared_ptr<GenerateCall> call = GenerateCall::Create(context);
-  const absl::Status entered = Run(*context, bytes, call);
+  const absl::Status entered = Run<v1::GenerateRequest>(*context, bytes, call);
   if (!entered.ok()) call->End(entered);
   return call.get();
 }
@@ -54,7 +56,15 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* GatewayService::Generate(grpc::Callb
 grpc::ServerUnaryReactor* GatewayService::Complete(grpc::CallbackServerContext* context, const grpc::ByteBuffer* bytes,
                                                    grpc::ByteBuffer* response_bytes) {
   const std::shared_ptr<CompleteCall> call = CompleteCall::Create(context, response_bytes);
-  const absl::Status entered = Run(*context, bytes, call);
+  const absl::Status entered = Run<v1::GenerateRequest>(*context, bytes, call);
+  if (!entered.ok()) call->End(entered);
+  return call.get();
+}
+
+grpc::ServerWriteReactor<grpc::ByteBuffer>* GatewayService::Embed(grpc::CallbackServerContext* context,
+                                                                  const grpc::ByteBuffer* bytes) {
+  const std::shared_ptr<EmbedCall> call = EmbedCall::Create(context);
+  const absl::Status entered = Run<v1::EmbedRequest>(*context, bytes, call);
   if (!entered.ok()) call->End(entered);
   return call.get();
 }

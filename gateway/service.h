@@ -11,11 +11,12 @@
 
 namespace headroom::gateway {
 
-// Generate and Complete take raw bytes: a message that cannot be parsed (broken, or text that is not UTF-8) would
+// Calls that run requests take raw bytes: a message that cannot be parsed (broken, or text that is not UTF-8) would
 // otherwise be answered by gRPC itself with a bare UNIMPLEMENTED.
-using GatewayServiceBase = v1::Gateway::WithRawCallbackMethod_Generate<v1::Gateway::WithRawCallbackMethod_Complete<
-    v1::Gateway::WithCallbackMethod_GetStatus<v1::Gateway::WithCallbackMethod_GetHistory<
-        v1::Gateway::WithCallbackMethod_GetRefusals<v1::Gateway::Service>>>>>;
+using GatewayServiceBase = v1::Gateway::WithRawCallbackMethod_Generate<
+    v1::Gateway::WithRawCallbackMethod_Complete<v1::Gateway::WithRawCallbackMethod_Embed<
+        v1::Gateway::WithCallbackMethod_GetStatus<v1::Gateway::WithCallbackMethod_GetHistory<
+            v1::Gateway::WithCallbackMethod_GetRefusals<v1::Gateway::Service>>>>>>;
 
 class GatewayService : public GatewayServiceBase {
  public:
@@ -37,6 +38,8 @@ class GatewayService : public GatewayServiceBase {
                                                        const grpc::ByteBuffer* request) override;
   grpc::ServerUnaryReactor* Complete(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
                                      grpc::ByteBuffer* response) override;
+  grpc::ServerWriteReactor<grpc::ByteBuffer>* Embed(grpc::CallbackServerContext* context,
+                                                    const grpc::ByteBuffer* request) override;
   grpc::ServerUnaryReactor* GetStatus(grpc::CallbackServerContext* context, const v1::GetStatusRequest* request,
                                       v1::GetStatusResponse* response) override;
   grpc::ServerUnaryReactor* GetHistory(grpc::CallbackServerContext* context, const v1::GetHistoryRequest* request,
@@ -46,7 +49,7 @@ class GatewayService : public GatewayServiceBase {
 
  private:
   // Gives the request to the runner, which answers through `call`; an error is a refusal at the door.
-  template <typename Call>
+  template <typename Request, typename Call>
   absl::Status Run(const grpc::CallbackServerContext& context, const grpc::ByteBuffer* bytes,
                    const std::shared_ptr<Call>& call);
   // Runs `answer` on the thread for questions about the past.

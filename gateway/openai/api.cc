@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "common/version.h"
+#include "gateway/openai/embed_call.h"
 #include "gateway/openai/endpoints.h"
 #include "gateway/openai/errors.h"
 #include "gateway/openai/models.h"
@@ -75,6 +76,8 @@ void Api::Handle(const http::Route& route, std::shared_ptr<http::Request> reques
   switch (endpoint.action) {
     case Action::kGenerate:
       return Generate(endpoint, std::move(request), *std::move(place), exchange);
+    case Action::kEmbed:
+      return Embed(std::move(request), *std::move(place), exchange);
     case Action::kTokenize:
     case Action::kDetokenize:
     case Action::kPrice:
@@ -118,6 +121,16 @@ void Api::Generate(const Endpoint& endpoint, std::shared_ptr<http::Request> requ
   RequestRunner::Arrival arrival;
   // The runner keeps the call until its end, and reads before that.
   arrival.read = [raw = call.get()](v1::GenerateRequest* read) { return raw->Read(read); };
+  RequestRunner::Handle handle = parts_.runner.Submit(std::move(place), std::move(arrival), std::move(call));
+  exchange->OnGone([handle]() mutable { handle.Cancel(); });
+}
+
+void Api::Embed(std::shared_ptr<http::Request> request, RequestRunner::Place place,
+                const std::shared_ptr<http::Exchange>& exchange) {
+  auto call = std::make_shared<EmbedCall>(AnswerCall::Parts{parts_.models, parts_.host_budget, unknown_fields_},
+                                          std::move(request), exchange);
+  RequestRunner::EmbedArrival arrival;
+  arrival.read = [raw = call.get()](v1::EmbedRequest* read) { return raw->Read(read); };
   RequestRunner::Handle handle = parts_.runner.Submit(std::move(place), std::move(arrival), std::move(call));
   exchange->OnGone([handle]() mutable { handle.Cancel(); });
 }

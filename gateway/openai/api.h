@@ -49,6 +49,9 @@ class Api : public http::Handler {
   void Generate(const Endpoint& endpoint, std::shared_ptr<http::Request> request, RequestRunner::Place place,
                 const std::shared_ptr<http::Exchange>& exchange);
 
+  void Embed(std::shared_ptr<http::Request> request, RequestRunner::Place place,
+             const std::shared_ptr<http::Exchange>& exchange);
+
   const Parts parts_;
   const int64_t started_;  // seconds since 1970
   const std::string open_api_;
