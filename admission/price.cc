@@ -30,7 +30,7 @@ absl::Status CheckImages(const PriceInput& input) {
   HEADROOM_RETURN_IF_ERROR(CheckRange("patches", input.patches, input.pieces, kPatchesMax));
   HEADROOM_RETURN_IF_ERROR(CheckRange("patches of the largest piece", input.largest_piece_patches, 1, input.patches));
   HEADROOM_RETURN_IF_ERROR(CheckRange("embedding bytes per piece", input.embedding_bytes_per_piece, 1, kDimensionMax));
-  HEADROOM_RETURN_IF_ERROR(CheckRange("compressed bytes", input.compressed_bytes, 1, kDimensionMax));
+  HEADROOM_RETURN_IF_ERROR(CheckRange("compressed bytes", input.compressed_bytes, 0, kDimensionMax));
   return CheckRange("decoded bytes", input.decoded_bytes, 0, kDimensionMax);
 }
 

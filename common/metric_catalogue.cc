@@ -35,7 +35,7 @@ constexpr MetricLabel kKnownWorker = {"worker", "", "worker that the scheduler k
 constexpr MetricLabel kGrpcService = {"service", "Gateway|Scheduler|Vision|Llm|other"};
 constexpr MetricLabel kGrpcMethod = {
     "method",
-    "Generate|Complete|Embed|GetStatus|GetHistory|GetRefusals|Reserve|Renew|Void|CanAdmit|GetClusterState|"
+    "Generate|Complete|Embed|Tokenize|Detokenize|Price|GetStatus|GetHistory|GetRefusals|Reserve|Renew|Void|CanAdmit|GetClusterState|"
     "WorkerLink|Encode|Fetch|other"};
 constexpr MetricLabel kGrpcCode = {
     "code",

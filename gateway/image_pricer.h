@@ -18,12 +18,18 @@
 
 namespace headroom::gateway {
 
+// How pictures may be given.
+enum class Pictures {
+  kInBytes,
+  kInBytesOrSizes,  // for a price alone
+};
+
 // One per request; everything given must outlive it.
 class ImagePricer {
  public:
   // `max_slice_nums`: the request's, absent: the model's.
   ImagePricer(std::optional<int32_t> max_slice_nums, const ServedModel& model, const GatewaySection& config,
-              const ClusterLimits& limits);
+              const ClusterLimits& limits, Pictures pictures = Pictures::kInBytes);
 
   // The next image in prompt order: its place in the prompt. `image` must outlive image_bytes(). INVALID_ARGUMENT names
   // the image by its number from 1.
@@ -40,11 +46,13 @@ class ImagePricer {
     model::PieceGeometry geometry;
   };
 
+  absl::StatusOr<model::ImageHeader> Header(const v1::Image& image) const;
   absl::StatusOr<PricedGeometry> Price(const v1::Image& image, const model::SliceConfig& slice) const;
 
   const ServedModel& model_;
   const GatewaySection& config_;
   const ClusterLimits& limits_;
+  const Pictures pictures_;
   model::SliceConfig slice_;  // of images that bring no limit of their own
   model::ImageLimits limits_probe_;
   admission::PriceInput input_;

@@ -1,13 +1,12 @@
 #include "gateway/service.h"
 
-#include <grpcpp/impl/codegen/proto_utils.h>
-
 #include <algorithm>
 
 #include "admission/link/past_request.h"
 #include "common/rpc/status.h"
 #include "common/version.h"
 #include "gateway/answer_call.h"
+#include "gateway/question_call.h"
 
 namespace headroom::gateway {
 namespace {
@@ -17,17 +16,12 @@ constexpr int64_t kMessageCopies = 2;
 constexpr size_t kExplainQueueMax = 8;
 constexpr std::chrono::milliseconds kExplainTimeout(5'000);
 
-template <typename Request>
-absl::Status Read(const grpc::ByteBuffer& bytes, Request* request) {
-  grpc::ByteBuffer readable(bytes);
-  if (grpc::SerializationTraits<Request>::Deserialize(&readable, request).ok()) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("the message is not a valid ", Request::descriptor()->name(), ", or its text is not UTF-8"));
-}
-
 }  // namespace
 
-GatewayService::GatewayService(const Parts& parts) : parts_(parts), explain_pool_("explain", 1, kExplainQueueMax) {}
+GatewayService::GatewayService(const Parts& parts)
+    : parts_(parts),
+      questions_({parts.config, parts.models, parts.cluster, parts.host_budget}),
+      explain_pool_("explain", 1, kExplainQueueMax) {}
 
 GatewayService::~GatewayService() { explain_pool_.Shutdown(); }
 
@@ -36,7 +30,7 @@ absl::Status GatewayService::Run(const grpc::CallbackServerContext& context, con
                                  const std::shared_ptr<Call>& call) {
   HEADROOM_ASSIGN_OR_RETURN(auto place, parts_.runner.Enter(kMessageCopies * static_cast<int64_t>(bytes->Length())));
   RequestRunner::ArrivalOf<Request> arrival;
-  arrival.read = [bytes](Request* request) { return Read(*bytes, request); };
+  arrival.read = [bytes](Request* request) { return ReadMessage(*bytes, request); };
   // A client that sets no deadline shows as the end of time.
   if (const auto given = context.deadline(); given != std::chrono::system_clock::time_point::max()) {
     arrival.deadline = given;
@@ -67,6 +61,38 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* GatewayService::Embed(grpc::Callback
   const absl::Status entered = Run<v1::EmbedRequest>(*context, bytes, call);
   if (!entered.ok()) call->End(entered);
   return call.get();
+}
+
+template <typename Request, typename Response>
+grpc::ServerUnaryReactor* GatewayService::Ask(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+                                              grpc::ByteBuffer* response,
+                                              std::function<absl::StatusOr<Response>(Request&)> answer) {
+  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+  auto place = parts_.runner.Enter(kMessageCopies * static_cast<int64_t>(request->Length()));
+  if (place.ok()) {
+    AnswerQuestion<Request, Response>(parts_.prepare, *std::move(place), request, response, reactor, std::move(answer));
+  } else {
+    reactor->Finish(rpc::ToGrpc(place.status()));
+  }
+  return reactor;
+}
+
+grpc::ServerUnaryReactor* GatewayService::Tokenize(grpc::CallbackServerContext* context,
+                                                   const grpc::ByteBuffer* request, grpc::ByteBuffer* response) {
+  return Ask<v1::TokenizeRequest, v1::TokenizeResponse>(
+      context, request, response, [this](v1::TokenizeRequest& asked) { return questions_.Tokenize(asked); });
+}
+
+grpc::ServerUnaryReactor* GatewayService::Detokenize(grpc::CallbackServerContext* context,
+                                                     const grpc::ByteBuffer* request, grpc::ByteBuffer* response) {
+  return Ask<v1::DetokenizeRequest, v1::DetokenizeResponse>(
+      context, request, response, [this](v1::DetokenizeRequest& asked) { return questions_.Detokenize(asked); });
+}
+
+grpc::ServerUnaryReactor* GatewayService::Price(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+                                                grpc::ByteBuffer* response) {
+  return Ask<v1::GenerateRequest, v1::PriceResponse>(
+      context, request, response, [this](v1::GenerateRequest& asked) { return questions_.Price(asked); });
 }
 
 grpc::ServerUnaryReactor* GatewayService::GetStatus(grpc::CallbackServerContext* context, const v1::GetStatusRequest*,

@@ -48,6 +48,7 @@ std::string Decoded(std::string_view text) {
 
 Api::Api(const Parts& parts)
     : parts_(parts),
+      questions_({parts.config, parts.models, parts.cluster, parts.host_budget}),
       started_(static_cast<int64_t>(std::time(nullptr))),
       open_api_(WriteJson(OpenApi(kVersion))),
       unknown_fields_(parts.config.http.unknown_fields == "ignore" ? UnknownFields::kIgnore : UnknownFields::kRefuse) {}
@@ -105,8 +106,7 @@ Detached Api::Question(const Endpoint& endpoint, std::shared_ptr<http::Request> 
     // Whoever sees the answer finds the place free.
     const RequestRunner::Place held = std::move(place);
     const std::string body = std::exchange(request->body, {});
-    answer = ToAnswer(AnswerQuestion(
-        {parts_.config, parts_.models, parts_.cluster, parts_.host_budget, unknown_fields_}, endpoint, body));
+    answer = ToAnswer(AnswerQuestion({parts_.models, parts_.host_budget, questions_, unknown_fields_}, endpoint, body));
   }
   exchange->Respond(std::move(answer));
   exchange.reset();

@@ -16,6 +16,7 @@
 #include "gateway/http/exchange.h"
 #include "gateway/openai/answer_call.h"
 #include "gateway/openai/endpoints.h"
+#include "gateway/questions.h"
 #include "gateway/request_runner.h"
 #include "gateway/served_model.h"
 
@@ -53,6 +54,7 @@ class Api : public http::Handler {
              const std::shared_ptr<http::Exchange>& exchange);
 
   const Parts parts_;
+  const Questions questions_;
   const int64_t started_;  // seconds since 1970
   const std::string open_api_;
   const UnknownFields unknown_fields_;

@@ -234,7 +234,7 @@ TEST_F(ApiTest, PriceIsWhatTheRequestThenReserves) {
   EXPECT_EQ(price["max_tokens"], 40);
 }
 
-class EmbeddingsTest : public ApiTest {
+class PicturesTest : public ApiTest {
  protected:
   static std::string Uri(const std::string& name) {
     std::ifstream file(kGolden + "/images/" + name, std::ios::binary);
@@ -243,7 +243,39 @@ class EmbeddingsTest : public ApiTest {
   http::Answer Embed(const Json& body) { return Ask("POST", "/v1/embeddings", "/v1/embeddings", body.dump()); }
 };
 
-TEST_F(EmbeddingsTest, EveryPictureHasAnEntryInBothFormats) {
+Json AskAbout(const Json& part) {
+  return {{"messages", {{{"role", "user"}, {"content", {part, {{"type", "text"}, {"text", "Which?"}}}}}}},
+          {"max_tokens", 8}};
+}
+
+TEST_F(PicturesTest, ASizeHasThePriceOfThePicture) {
+  const auto price = [&](const Json& part) {
+    return Ask("POST", "/v1/headroom/price", "/v1/headroom/price", AskAbout(part).dump());
+  };
+  const Json picture = Json::parse(price({{"type", "image_url"}, {"image_url", {{"url", Uri("wide.png")}}}}).body);
+  std::ifstream file(kGolden + "/images/wide.png", std::ios::binary | std::ios::ate);
+  Json size = {{"width", 0}, {"height", 0}, {"format", "png"}, {"size_bytes", static_cast<int64_t>(file.tellg())}};
+  // Of the header: both sides are big-endian at bytes 16 and 20.
+  file.seekg(16);
+  for (const char* side : {"width", "height"}) {
+    int64_t value = 0;
+    for (int i = 0; i < 4; ++i) value = value * 256 + file.get();
+    size[side] = value;
+  }
+  EXPECT_EQ(Json::parse(price({{"type", "image_size"}, {"image_size", size}}).body), picture);
+  size.erase("format"), size.erase("size_bytes");
+  const Json least = Json::parse(price({{"type", "image_size"}, {"image_size", size}}).body);
+  EXPECT_EQ(least["price"]["llm"], picture["price"]["llm"]);
+  EXPECT_LT(least["price"]["vision"]["host_bytes"], picture["price"]["vision"]["host_bytes"]);
+  size["width"] = 65535;
+  EXPECT_EQ(price({{"type", "image_size"}, {"image_size", size}}).status, 400);
+  const http::Answer refused =
+      Chat(AskAbout({{"type", "image_size"}, {"image_size", {{"width", 9}, {"height", 9}}}}).dump());
+  EXPECT_EQ(refused.status, 400);
+  EXPECT_THAT(refused.body, HasSubstr("a size alone is enough for a price"));
+}
+
+TEST_F(PicturesTest, EveryPictureHasAnEntryInBothFormats) {
   const Json input = {Uri("small.png"), Uri("wide.png")};
   const http::Answer numbers = Embed({{"input", input}});
   ASSERT_EQ(numbers.status, 200) << numbers.body;
@@ -275,7 +307,7 @@ TEST_F(EmbeddingsTest, EveryPictureHasAnEntryInBothFormats) {
   EXPECT_EQ(Json::parse(Embed({{"input", Uri("small.png")}}).body)["data"].size(), 1u);
 }
 
-TEST_F(EmbeddingsTest, WhatIsNoPictureIsRefusedByItsName) {
+TEST_F(PicturesTest, WhatIsNoPictureIsRefusedByItsName) {
   const std::pair<Json, std::string> bad[] = {
       {{{"input", "a text"}}, "input"},
       {{{"input", {Uri("small.png"), "a text"}}}, "input[1]"},
@@ -294,7 +326,7 @@ TEST_F(EmbeddingsTest, WhatIsNoPictureIsRefusedByItsName) {
   EXPECT_TRUE(scheduler_.reserves.empty());
 }
 
-TEST_F(EmbeddingsTest, APictureThatDoesNotDecodeHasItsStatusThoughTheGrantWasHeld) {
+TEST_F(PicturesTest, APictureThatDoesNotDecodeHasItsStatusThoughTheGrantWasHeld) {
   vision_.fail = absl::InvalidArgumentError("image 1: is cut");
   const http::Answer answer = Embed({{"input", Uri("small.png")}});
   EXPECT_EQ(answer.status, 400) << answer.body;
