@@ -14,17 +14,18 @@ RequestThreads::RequestThreads(int64_t requests_max)
     : steps("request steps", Count(), static_cast<size_t>(requests_max)),
       prepare("prepare", Count(), static_cast<size_t>(requests_max)) {}
 
-// One submitted request. Declared in the order of need: its place is given back last.
-template <typename Kind>
+// Declared in the order of need: its place is given back last.
+template <typename Request, typename Response, typename Way>
 struct RequestRunner::Open {
   Place place;
-  ArrivalOf<typename Kind::Request> arrival;
-  std::shared_ptr<PieceSink<typename Kind::Response>> sink;
+  ArrivalOf<Request> arrival;
+  std::shared_ptr<PieceSink<Response>> sink;
   std::stop_source stop;
   TimePoint started;
   CallScope scope;
-  typename Kind::Way answer;
-  typename Kind::Request request = {};
+  Way answer;
+  Request request = {};
+  Response last = {};
   std::string request_id = {};
   RequestTimes times = {};
 };
@@ -93,22 +94,22 @@ RequestRunner::Handle RequestRunner::Submit(Place place, EmbedArrival arrival, s
   return Begin<Embedding>(std::move(place), std::move(arrival), std::move(sink));
 }
 
-template <typename Kind>
-RequestRunner::Handle RequestRunner::Begin(Place place, ArrivalOf<typename Kind::Request> arrival,
-                                           std::shared_ptr<PieceSink<typename Kind::Response>> sink) {
+template <typename Opened, typename Request, typename Response>
+RequestRunner::Handle RequestRunner::Begin(Place place, ArrivalOf<Request> arrival,
+                                           std::shared_ptr<PieceSink<Response>> sink) {
   const auto latest = std::chrono::system_clock::now() + std::chrono::milliseconds(parts_.config.deadline_ms_default);
   std::stop_source stop;
   const CallScope scope{arrival.deadline.value_or(latest), stop.get_token()};
   const auto unread_max = std::chrono::milliseconds(parts_.config.unread_ms_max);
-  PieceSink<typename Kind::Response>& answered = *sink;
-  auto open = std::unique_ptr<Open<Kind>>(
-      new Open<Kind>{.place = std::move(place),
-                     .arrival = std::move(arrival),
-                     .sink = std::move(sink),
-                     .stop = stop,
-                     .started = parts_.clock.Now(),
-                     .scope = scope,
-                     .answer = {answered, threads_.steps, threads_.timers, unread_max, stop}});
+  PieceSink<Response>& answered = *sink;
+  auto open =
+      std::unique_ptr<Opened>(new Opened{.place = std::move(place),
+                                         .arrival = std::move(arrival),
+                                         .sink = std::move(sink),
+                                         .stop = stop,
+                                         .started = parts_.clock.Now(),
+                                         .scope = scope,
+                                         .answer = {answered, threads_.steps, threads_.timers, unread_max, stop}});
   {
     std::lock_guard lock(mutex_);
     ++open_;
@@ -117,12 +118,12 @@ RequestRunner::Handle RequestRunner::Begin(Place place, ArrivalOf<typename Kind:
   return Handle(std::move(stop));
 }
 
-template <typename Kind>
-Detached RequestRunner::Serve(std::unique_ptr<Open<Kind>> open) {
+template <typename Opened>
+Detached RequestRunner::Serve(std::unique_ptr<Opened> open) {
   co_await threads_.prepare.Switch();
-  const Last<Kind> last = co_await Run(*open);
-  Record(*open, last);
-  const absl::Status status = co_await Deliver(*open, last);
+  const absl::Status run = co_await Run(*open);
+  Record(*open, run);
+  const absl::Status status = co_await Deliver(*open, run);
   // Whoever sees the end finds the place free.
   auto sink = std::move(open->sink);
   open.reset();
@@ -132,47 +133,51 @@ Detached RequestRunner::Serve(std::unique_ptr<Open<Kind>> open) {
   if (--open_ == 0) all_over_.notify_all();
 }
 
-template <typename Kind>
-Task<RequestRunner::Last<Kind>> RequestRunner::Run(Open<Kind>& open) {
+template <typename Opened>
+Task<absl::Status> RequestRunner::Run(Opened& open) {
   // Its client may have left while it waited for its turn.
   const bool left = open.scope.stop.stop_requested();
   const absl::Status read = left ? absl::CancelledError("the request was cancelled") : open.arrival.read(&open.request);
   open.request_id = RequestIdFor(open.request.request_id());
   HEADROOM_CO_RETURN_IF_ERROR(read);
   HEADROOM_CO_RETURN_IF_ERROR(CheckRequestId(open.request.request_id()));
-  auto last = co_await Live(open);
-  co_return last;
+  const absl::Status lived = co_await Live(open);
+  co_return lived;
 }
 
-Task<RequestRunner::Last<RequestRunner::Generation>> RequestRunner::Live(Open<Generation>& open) {
-  return pipeline_.Run(open.request, open.request_id, open.scope, open.answer, open.times);
+Task<absl::Status> RequestRunner::Live(Generation& open) {
+  HEADROOM_CO_ASSIGN_OR_RETURN(
+      open.last, co_await pipeline_.Run(open.request, open.request_id, open.scope, open.answer, open.times));
+  co_return absl::OkStatus();
 }
 
-Task<RequestRunner::Last<RequestRunner::Embedding>> RequestRunner::Live(Open<Embedding>& open) {
-  return embedder_.Run(open.request, open.request_id, open.scope, open.answer, open.times);
+Task<absl::Status> RequestRunner::Live(Embedding& open) {
+  HEADROOM_CO_ASSIGN_OR_RETURN(
+      open.last, co_await embedder_.Run(open.request, open.request_id, open.scope, open.answer, open.times));
+  co_return absl::OkStatus();
 }
 
 // The last piece of a whole answer; of any other, what has been written goes out before the error.
-template <typename Kind>
-Task<absl::Status> RequestRunner::Deliver(Open<Kind>& open, const Last<Kind>& last) {
-  if (!last.ok()) {
+template <typename Opened>
+Task<absl::Status> RequestRunner::Deliver(Opened& open, const absl::Status& run) {
+  if (!run.ok()) {
     co_await open.answer.Drained();
-    co_return last.status();
+    co_return run;
   }
-  bool taken = co_await open.answer.Piece(*last);
+  bool taken = co_await open.answer.Piece(open.last);
   if (taken) taken = co_await open.answer.Drained();
   co_return taken ? absl::OkStatus() : absl::CancelledError("the client reads no more");
 }
 
-template <typename Kind>
-void RequestRunner::Record(const Open<Kind>& open, const Last<Kind>& last) {
-  refusals_.Note(last.status(), open.request_id, parts_.clock.Now());
+template <typename Opened>
+void RequestRunner::Record(const Opened& open, const absl::Status& run) {
+  refusals_.Note(run, open.request_id, parts_.clock.Now());
   const double seconds = Seconds(parts_.clock.Now() - open.started);
-  const v1::Usage usage = last.ok() ? last->finish().usage() : v1::Usage();
-  metrics_.Record(last.status(), usage, open.times, seconds);
+  const v1::Usage& usage = open.last.finish().usage();
+  metrics_.Record(run, usage, open.times, seconds);
   Log(LogLevel::kInfo, "gateway", "request")
       .With("request", open.request_id)
-      .With("status", absl::StatusCodeToString(last.status().code()))
+      .With("status", absl::StatusCodeToString(run.code()))
       .With("seconds", seconds)
       .With("first_token_seconds", open.times.first_token_seconds.value_or(0))
       .With("prompt_tokens", usage.prompt_tokens())

@@ -114,38 +114,29 @@ class RequestRunner {
   const OwnRefusals& refusals() const { return refusals_; }
 
  private:
-  // The two kinds of requests: what they are read as, what they are answered with, and by which way.
-  struct Generation {
-    using Request = v1::GenerateRequest;
-    using Response = v1::GenerateResponse;
-    using Way = Answer;
-  };
-  struct Embedding {
-    using Request = v1::EmbedRequest;
-    using Response = v1::EmbedResponse;
-    using Way = Delivery<v1::EmbedResponse>;
-  };
-  template <typename Kind>
+  // A request on its way, of one of two kinds.
+  template <typename Request, typename Response, typename Way>
   struct Open;
-  template <typename Kind>
-  using Last = absl::StatusOr<typename Kind::Response>;
+  using Generation = Open<v1::GenerateRequest, v1::GenerateResponse, Answer>;
+  using Embedding = Open<v1::EmbedRequest, v1::EmbedResponse, Delivery<v1::EmbedResponse>>;
 
   absl::Status TakePlace();
   void Leave();
   absl::Status Refuse(absl::Status status);
-  template <typename Kind>
-  Handle Begin(Place place, ArrivalOf<typename Kind::Request> arrival,
-               std::shared_ptr<PieceSink<typename Kind::Response>> sink);
-  template <typename Kind>
-  Detached Serve(std::unique_ptr<Open<Kind>> open);
-  template <typename Kind>
-  Task<Last<Kind>> Run(Open<Kind>& open);
-  template <typename Kind>
-  Task<absl::Status> Deliver(Open<Kind>& open, const Last<Kind>& last);
-  template <typename Kind>
-  void Record(const Open<Kind>& open, const Last<Kind>& last);
-  Task<Last<Generation>> Live(Open<Generation>& open);
-  Task<Last<Embedding>> Live(Open<Embedding>& open);
+  template <typename Opened, typename Request, typename Response>
+  Handle Begin(Place place, ArrivalOf<Request> arrival, std::shared_ptr<PieceSink<Response>> sink);
+  template <typename Opened>
+  Detached Serve(std::unique_ptr<Opened> open);
+  // Up to the last piece, which stays in `open`.
+  template <typename Opened>
+  Task<absl::Status> Run(Opened& open);
+  Task<absl::Status> Live(Generation& open);
+  Task<absl::Status> Live(Embedding& open);
+  // How it ends for its client, once `run` is how its life has ended.
+  template <typename Opened>
+  Task<absl::Status> Deliver(Opened& open, const absl::Status& run);
+  template <typename Opened>
+  void Record(const Opened& open, const absl::Status& run);
 
   const PipelineParts parts_;
   RequestThreads& threads_;

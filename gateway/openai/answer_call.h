@@ -32,7 +32,7 @@ class AnswerCall : public AnswerSink {
   AnswerCall(const Parts& parts, const Endpoint& endpoint, std::shared_ptr<http::Request> request,
              std::shared_ptr<http::Exchange> exchange);
 
-  // RequestRunner::Read: before any call of the sink but End. The body is gone afterwards.
+  // RequestRunner::ArrivalOf::read: before any call of the sink but End. The body is gone afterwards.
   absl::Status Read(v1::GenerateRequest* request);
 
   // The head of a stream goes out with the grant: until then a refusal has a status of its own.
