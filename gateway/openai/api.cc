@@ -55,7 +55,7 @@ Api::Api(const Parts& parts)
 
 Api::~Api() {
   std::unique_lock lock(mutex_);
-  all_over_.wait(lock, [this] { return questions_ == 0; });
+  all_over_.wait(lock, [this] { return open_questions_ == 0; });
 }
 
 std::vector<http::Route> Api::Routes() const {
@@ -98,7 +98,7 @@ Detached Api::Question(const Endpoint& endpoint, std::shared_ptr<http::Request> 
                        std::shared_ptr<http::Exchange> exchange) {
   {
     std::lock_guard lock(mutex_);
-    ++questions_;
+    ++open_questions_;
   }
   co_await parts_.prepare.Switch();
   http::Answer answer;
@@ -111,7 +111,7 @@ Detached Api::Question(const Endpoint& endpoint, std::shared_ptr<http::Request> 
   exchange->Respond(std::move(answer));
   exchange.reset();
   std::lock_guard lock(mutex_);
-  if (--questions_ == 0) all_over_.notify_all();
+  if (--open_questions_ == 0) all_over_.notify_all();
 }
 
 void Api::Generate(const Endpoint& endpoint, std::shared_ptr<http::Request> request, RequestRunner::Place place,

@@ -60,7 +60,7 @@ class Api : public http::Handler {
   const UnknownFields unknown_fields_;
   std::mutex mutex_;
   std::condition_variable all_over_;
-  int64_t questions_ = 0;
+  int64_t open_questions_ = 0;
 };
 
 }  // namespace headroom::gateway::openai
