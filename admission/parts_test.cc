@@ -139,7 +139,7 @@ TEST(SeenPricesTest, WhereMoreFitsLessFitsToo) {
   for (int round = 0; round < 20'000; ++round) {
     std::vector<Candidate> workers(1 + static_cast<size_t>(below(3)));
     for (size_t i = 0; i < workers.size(); ++i) {
-      workers[i] = {.worker = absl::StrCat("w", i), .endpoint = absl::StrCat("h:", i)};
+      workers[i].worker = workers[i].endpoint = absl::StrCat("w:", i);
       workers[i].room = {.slots = below(5), .kv_blocks = below(5), .patches = below(5)};
       workers[i].max_patches_per_step = below(4);
       workers[i].max_model_len = below(4);
@@ -156,7 +156,7 @@ TEST(SeenPricesTest, WhereMoreFitsLessFitsToo) {
       std::vector<LegChoice> legs;
       for (Role role : {Role::kVision, Role::kLlm}) {
         if (!asked.ForRole(role)) continue;
-        legs.push_back({.role = role, .need = *asked.ForRole(role)});
+        legs.push_back({.role = role, .need = *asked.ForRole(role), .candidates = {}});
         for (const Candidate& worker : workers) {
           if (WithinLimits(worker, role, asked)) legs.back().candidates.push_back(&worker);
         }
@@ -173,7 +173,9 @@ TEST(SeenPricesTest, WhereMoreFitsLessFitsToo) {
 
 TEST(SeenPricesTest, KnowsThoseOfTheSameWorkersAlone) {
   const auto waiting = [](int64_t blocks, const std::string& model, std::vector<std::string> exclude = {}) {
-    Waiting made{.model = model, .exclude_workers = std::move(exclude)};
+    Waiting made;
+    made.model = model;
+    made.exclude_workers = std::move(exclude);
     made.price.llm = Resources{.slots = 1, .kv_blocks = blocks};
     return made;
   };
