@@ -115,6 +115,9 @@ class ScriptedVision : public v1::Vision::Service {
              stream->Read(&request)) {
         bytes[static_cast<size_t>(i)] += request.chunk().data();
       }
+    }
+    // Only now: in one process a message is on its way until it is read, and the gateway sends all pictures first.
+    for (int i = 0; i < start.images_size(); ++i) {
       v1::EncodeResponse response;
       response.mutable_encoded()->set_image(i);
       response.mutable_encoded()->mutable_ref()->set_id(static_cast<uint64_t>(i) + 100);
