@@ -42,7 +42,7 @@ class Direct:
         address = "{}:{}".format
         self.scheduler = scheduler_grpc.SchedulerStub(api.channel(address(cluster.host, cluster.ports["scheduler"])))
         self.llm = llm_grpc.LlmStub(api.channel(address(cluster.host, cluster.ports["llm-worker"])))
-        self.common_pb2 = api.common_pb2
+        self.common_pb2, self.cluster_pb2 = api.common_pb2, api.cluster_pb2
         gateway = api.gateway(cluster.address)
         request = api.ask(TEXT, max_tokens=1)
         self.price = gateway.Price(request)
@@ -53,7 +53,7 @@ class Direct:
         grant_id = self.common_pb2.GrantId(high=random.getrandbits(64), low=random.getrandbits(64))
         context = self.common_pb2.RequestContext(request_id="direct")
         tokens = len(self.ids)
-        price = self.scheduler_pb2.Price(llm=self.price.llm, sequence_tokens=tokens + 1, prompt_tokens=tokens)
+        price = self.cluster_pb2.Price(llm=self.price.llm, sequence_tokens=tokens + 1, prompt_tokens=tokens)
         reserve = self.scheduler_pb2.ReserveRequest(context=context, model=self.model, price=price, wait_ms_max=60_000, grant_id=grant_id)
         grant = self.scheduler.Reserve(reserve).grant
         greedy = self.llm_pb2.TokenSampling(temperature=0, top_p=1, repetition_penalty=1)
