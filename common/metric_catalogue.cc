@@ -39,7 +39,7 @@ constexpr MetricLabel kRoute = {"route", "", "route of the HTTP API, and other",
 constexpr MetricLabel kGrpcService = {"service", "Gateway|Scheduler|Vision|Llm|other"};
 constexpr MetricLabel kGrpcMethod = {
     "method",
-    "Generate|Complete|GetStatus|GetHistory|GetRefusals|Reserve|Renew|Void|CanAdmit|GetClusterState|"
+    "Generate|Complete|Embed|Tokenize|Detokenize|Price|GetStatus|GetHistory|GetRefusals|Reserve|Renew|Void|CanAdmit|GetClusterState|"
     "WorkerLink|Encode|Fetch|other"};
 constexpr MetricLabel kGrpcCode = {
     "code",

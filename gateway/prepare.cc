@@ -243,7 +243,7 @@ absl::StatusOr<int64_t> ResolveMaxTokens(const v1::GenerateRequest& request, int
 }  // namespace
 
 absl::StatusOr<PreparedRequest> Prepare(const v1::GenerateRequest& request, const ServedModel& model,
-                                        const GatewaySection& config, const ClusterLimits& limits) {
+                                        const GatewaySection& config, const ClusterLimits& limits, Pictures pictures) {
   PreparedRequest prepared;
   HEADROOM_RETURN_IF_ERROR(CheckToolChoice(request, model));
   HEADROOM_RETURN_IF_ERROR(CheckSupported(request));
@@ -253,7 +253,9 @@ absl::StatusOr<PreparedRequest> Prepare(const v1::GenerateRequest& request, cons
   prepared.choices = std::max(1, request.n());
   prepared.stop_strings.assign(request.stop().begin(), request.stop().end());
 
-  ImagePricer pricer(request, model, config, limits);
+  std::optional<int32_t> max_slice_nums;
+  if (request.has_max_slice_nums()) max_slice_nums = request.max_slice_nums();
+  ImagePricer pricer(max_slice_nums, model, config, limits, pictures);
   HEADROOM_ASSIGN_OR_RETURN(model::Prompt prompt, BuildPrompt(request, model, limits, pricer));
   prepared.images = pricer.images();
   prepared.image_bytes = pricer.image_bytes();

@@ -10,6 +10,7 @@
 #include "common/config.h"
 #include "common/status.h"
 #include "gateway/cluster_view.h"
+#include "gateway/image_pricer.h"
 #include "gateway/served_model.h"
 #include "headroom/v1/gateway.pb.h"
 #include "headroom/v1/llm.pb.h"
@@ -35,7 +36,8 @@ struct PreparedRequest {
 // Checks every field of the request but the name of the model, which chose `model`. INVALID_ARGUMENT with the value and
 // the limit.
 absl::StatusOr<PreparedRequest> Prepare(const v1::GenerateRequest& request, const ServedModel& model,
-                                        const GatewaySection& config, const ClusterLimits& limits);
+                                        const GatewaySection& config, const ClusterLimits& limits,
+                                        Pictures pictures = Pictures::kInBytes);
 
 // Host memory that Prepare takes at most beside the request and its result, bytes: tokenizing costs many times the
 // text.

@@ -53,6 +53,11 @@ class FullPeers : public Peers {
     co_return absl::InternalError("no grant, no work");
   }
 
+  Task<absl::StatusOr<v1::FetchResponse>> FetchPiece(const std::string&, const v1::FetchRequest&,
+                                                     const CallScope&) override {
+    co_return absl::InternalError("no grant, no work");
+  }
+
   void AwaitWaiting(size_t count) {
     std::unique_lock lock(mutex_);
     ASSERT_TRUE(changed_.wait_for(lock, 5 * kPatience, [&] { return waiting_.size() == count; })) << waiting_.size();

@@ -26,7 +26,7 @@ GatewayServer::GatewayServer(const ClusterConfig& config, rpc::ChannelDirectory&
       runner_(
           {config_, models_, peers_, grants_, cluster_, host_budget_, SystemClock(), threads_.steps, threads_.timers},
           threads_, metrics),
-      service_({config_, models_, runner_, scheduler_, cluster_, host_budget_, SystemClock()}),
+      service_({config_, models_, runner_, scheduler_, cluster_, host_budget_, SystemClock(), threads_.prepare}),
       host_budget_metrics_(metrics.AddCollector([this] {
         return std::vector<MetricSample>{
             {"headroom_gateway_host_used_bytes",

@@ -4,6 +4,9 @@
 
 #include <gmock/gmock.h>
 
+#include <cstring>
+#include <fstream>
+
 #include "gateway/openai/data_uri.h"
 #include "gateway/testing/scripted_cluster.h"
 
@@ -245,6 +248,104 @@ TEST_F(ApiTest, PriceIsWhatTheRequestThenReserves) {
   ASSERT_EQ(scheduler_.reserves.size(), 1u);
   EXPECT_EQ(price["price"]["llm"]["kv_blocks"], scheduler_.reserves[0].price().llm().kv_blocks());
   EXPECT_EQ(price["max_tokens"], 40);
+}
+
+class PicturesTest : public ApiTest {
+ protected:
+  static std::string Uri(const std::string& name) {
+    std::ifstream file(kGolden + "/images/" + name, std::ios::binary);
+    return "data:image/png;base64," + EncodeBase64(std::string(std::istreambuf_iterator<char>(file), {}));
+  }
+  http::Answer Embed(const Json& body) { return Ask("POST", "/v1/embeddings", "/v1/embeddings", body.dump()); }
+};
+
+Json AskAbout(const Json& part) {
+  return {{"messages", {{{"role", "user"}, {"content", {part, {{"type", "text"}, {"text", "Which?"}}}}}}},
+          {"max_tokens", 8}};
+}
+
+TEST_F(PicturesTest, ASizeHasThePriceOfThePicture) {
+  const auto price = [&](const Json& part) {
+    return Ask("POST", "/v1/headroom/price", "/v1/headroom/price", AskAbout(part).dump());
+  };
+  const Json picture = Json::parse(price({{"type", "image_url"}, {"image_url", {{"url", Uri("wide.png")}}}}).body);
+  std::ifstream file(kGolden + "/images/wide.png", std::ios::binary | std::ios::ate);
+  Json size = {{"width", 0}, {"height", 0}, {"format", "png"}, {"size_bytes", static_cast<int64_t>(file.tellg())}};
+  // Of the header: both sides are big-endian at bytes 16 and 20.
+  file.seekg(16);
+  for (const char* side : {"width", "height"}) {
+    int64_t value = 0;
+    for (int i = 0; i < 4; ++i) value = value * 256 + file.get();
+    size[side] = value;
+  }
+  EXPECT_EQ(Json::parse(price({{"type", "image_size"}, {"image_size", size}}).body), picture);
+  size.erase("format"), size.erase("size_bytes");
+  const Json least = Json::parse(price({{"type", "image_size"}, {"image_size", size}}).body);
+  EXPECT_EQ(least["price"]["llm"], picture["price"]["llm"]);
+  EXPECT_LT(least["price"]["vision"]["host_bytes"], picture["price"]["vision"]["host_bytes"]);
+  size["width"] = 65535;
+  EXPECT_EQ(price({{"type", "image_size"}, {"image_size", size}}).status, 400);
+  const http::Answer refused =
+      Chat(AskAbout({{"type", "image_size"}, {"image_size", {{"width", 9}, {"height", 9}}}}).dump());
+  EXPECT_EQ(refused.status, 400);
+  EXPECT_THAT(refused.body, HasSubstr("a size alone is enough for a price"));
+}
+
+TEST_F(PicturesTest, EveryPictureHasAnEntryInBothFormats) {
+  const Json input = {Uri("small.png"), Uri("wide.png")};
+  const http::Answer numbers = Embed({{"input", input}});
+  ASSERT_EQ(numbers.status, 200) << numbers.body;
+  EXPECT_EQ(HeaderOf(numbers, "content-type"), "application/json");
+  EXPECT_EQ(HeaderOf(numbers, "x-headroom-model"), "minicpmv");
+  EXPECT_TRUE(exchange_->complete());
+  const Json whole = Json::parse(numbers.body);
+  EXPECT_EQ(whole["object"], "list");
+  ASSERT_EQ(whole["data"].size(), 2u);
+  const Json coded = Json::parse(Embed({{"input", input}, {"encoding_format", "base64"}}).body);
+  int64_t rows = 0;
+  for (size_t i = 0; i < 2; ++i) {
+    const Json& entry = whole["data"][i];
+    EXPECT_EQ(entry["object"], "embedding");
+    EXPECT_EQ(entry["index"], i);
+    const auto shape = entry["shape"].get<std::vector<int64_t>>();
+    ASSERT_EQ(entry["embedding"].size(), static_cast<size_t>(shape[0] * shape[1] * shape[2]));
+    rows += shape[0] * shape[1];
+    std::string bytes;
+    ASSERT_TRUE(DecodeBase64(coded["data"][i]["embedding"].get<std::string>(), &bytes).ok());
+    ASSERT_EQ(bytes.size(), entry["embedding"].size() * sizeof(float));
+    for (size_t at = 0; at < entry["embedding"].size(); ++at) {
+      float value = 0;
+      std::memcpy(&value, bytes.data() + at * sizeof value, sizeof value);
+      ASSERT_EQ(entry["embedding"][at].get<float>(), value) << "entry " << i << ", number " << at;
+    }
+  }
+  EXPECT_EQ(whole["usage"]["total_tokens"], rows);
+  EXPECT_EQ(Json::parse(Embed({{"input", Uri("small.png")}}).body)["data"].size(), 1u);
+}
+
+TEST_F(PicturesTest, WhatIsNoPictureIsRefusedByItsName) {
+  const std::pair<Json, std::string> bad[] = {
+      {{{"input", "a text"}}, "input"},
+      {{{"input", {Uri("small.png"), "a text"}}}, "input[1]"},
+      {{{"input", {1, 2}}}, "input[0]"},
+      {{{"input", Json::array()}}, "input"},
+      {{{"input", "data:text/plain,a"}}, "input"},
+      {{{"input", Uri("small.png")}, {"dimensions", 8}}, "dimensions"},
+      {{{"input", Uri("small.png")}, {"encoding_format", "int8"}}, "encoding_format"},
+  };
+  for (const auto& [body, param] : bad) {
+    const http::Answer answer = Embed(body);
+    EXPECT_EQ(answer.status, 400) << body;
+    EXPECT_EQ(Json::parse(answer.body)["error"]["param"], param) << answer.body;
+  }
+  std::lock_guard lock(scheduler_.mutex);
+  EXPECT_TRUE(scheduler_.reserves.empty());
+}
+
+TEST_F(PicturesTest, APictureThatDoesNotDecodeHasItsStatusThoughTheGrantWasHeld) {
+  vision_.fail = absl::InvalidArgumentError("image 1: is cut");
+  const http::Answer answer = Embed({{"input", Uri("small.png")}});
+  EXPECT_EQ(answer.status, 400) << answer.body;
 }
 
 TEST_F(ApiTest, Models) {

@@ -21,6 +21,15 @@ absl::Status ReadPart(Json& part, const std::string& param, v1::Message* message
     return ReadImage(*image, "", param + ".image_url", message->add_content()->mutable_image());
   }
   if (Find(part, type.c_str()) == nullptr) return Missing(param + "." + type);
+  if (type == "image_size") {
+    Json& size = *Find(part, "image_size");
+    v1::ImageSize* const read = message->add_content()->mutable_image()->mutable_size();
+    read->set_width(IntegerOr(size, "width", 0));
+    read->set_height(IntegerOr(size, "height", 0));
+    read->set_format(TakeString(size, "format"));
+    read->set_size_bytes(IntegerOr(size, "size_bytes", 0));
+    return absl::OkStatus();
+  }
   message->add_content()->set_text(TakeString(part, type.c_str()));
   return absl::OkStatus();
 }

@@ -35,6 +35,7 @@ const std::vector<Endpoint>& Endpoints() {
       {"POST", "/v1/responses", "An answer to a conversation, as items.", Action::kGenerate, ResponsesShape,
        ReadResponses},
       {"POST", "/v1/completions", "What follows a text.", Action::kGenerate, CompletionsShape, ReadCompletions},
+      {"POST", "/v1/embeddings", "The rows that the vision tower makes of pictures.", Action::kEmbed, EmbeddingsShape},
       {"POST", "/tokenize", "The tokens of a text, or of a conversation as its template shows it.", Action::kTokenize,
        TokenizeShape},
       {"POST", "/detokenize", "The text of tokens.", Action::kDetokenize, DetokenizeShape},

@@ -20,6 +20,7 @@ struct Reading {
 // What answers an address.
 enum class Action {
   kGenerate,
+  kEmbed,
   kTokenize,
   kDetokenize,
   kPrice,

@@ -23,13 +23,31 @@ const Shape& ImageUrlShape() {
   return shape;
 }
 
+const Shape& ImageSizeShape() {
+  constexpr double kSideMax = 65535;
+  static const Shape shape{
+      "ImageSize",
+      {{"width", kInteger, "as people see it", kDone, true, 1, kSideMax},
+       {"height", kInteger, "", kDone, true, 1, kSideMax},
+       {.name = "format",
+        .types = kString,
+        .help = "absent: one that takes the most memory",
+        .values = "png|jpeg|webp|gif|bmp"},
+       {"size_bytes", kInteger, "of the file; absent: the price is without them", kDone, false, 0, kInt32Max}}};
+  return shape;
+}
+
 const Shape& PartShape() {
   static const Shape shape{
       "ContentPart",
-      {{.name = "type", .types = kString, .help = "", .required = true, .values = "text|image_url|refusal"},
+      {{.name = "type", .types = kString, .help = "", .required = true, .values = "text|image_url|refusal|image_size"},
        {"text", kString, "of a text"},
        {"refusal", kString, "of a refusal: text of the assistant"},
        {.name = "image_url", .types = kObject | kString, .help = "of a picture", .shape = &ImageUrlShape()},
+       {.name = "image_size",
+        .types = kObject,
+        .help = "in place of a picture, for /v1/headroom/price alone",
+        .shape = &ImageSizeShape()},
        {"cache_control", kAny, "", kInert}}};
   return shape;
 }
