@@ -106,6 +106,7 @@ struct LlmWorkerSection {
   int64_t grpc_bytes_max = kGrpcBytesMax;
   int64_t unread_ms_max = 60'000;
   int64_t fetch_threads = 4;
+  int64_t grammar_bytes_max = int64_t{256} << 20;
   void Declare(ConfigFields& fields);
 };
 

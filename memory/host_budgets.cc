@@ -104,6 +104,8 @@ std::vector<HostLine> HostLines(const ClusterConfig& config, const HostedService
   if (services.llm) {
     add_host("llm-worker", "fetched embeddings, token ids", config.llm_worker, "llm_worker.host_bytes_max",
              kHostBytesMin, [](ClusterConfig& c) -> int64_t& { return c.llm_worker.host_bytes_max; });
+    add("llm-worker", "grammars of structured output", config.llm_worker.grammar_bytes_max,
+        "llm_worker.grammar_bytes_max");
     add_grpc("llm-worker", config.llm_worker, 0,
              [](ClusterConfig& c) -> int64_t& { return c.llm_worker.grpc_bytes_max; });
   }

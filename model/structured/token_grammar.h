@@ -16,8 +16,8 @@ namespace headroom::model {
 class TokenGrammar {
  public:
   virtual ~TokenGrammar() = default;
-  // Host memory that it holds now: it grows to a multiple of that with the states that answers visit. Waits for: the
-  // llm-worker's cache of grammars.
+  // Host memory that it holds now: it grows with the states that answers visit. Counted anew, state by state.
+  // Thread-safe.
   virtual int64_t bytes() const = 0;
 };
 
