@@ -42,7 +42,7 @@ class ConstrainedText {
   // Why the choice cannot go on.
   const absl::Status& status() const { return status_; }
 
-  // On a MaskThread, after Add().
+  // On one of MaskThreads, after Add().
   void Work();
 
  private:

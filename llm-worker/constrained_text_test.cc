@@ -162,10 +162,18 @@ class ConstrainedEngineTest : public testing::Test {
     return given;
   }
 
+  static SequenceRequest Request() {
+    SequenceRequest request;
+    request.prompt_ids = {1, 2};
+    request.stop_ids = {60};
+    request.max_tokens = 20;
+    return request;
+  }
+
   void Submit(Told& told, const std::shared_ptr<ConstrainedText>& text, std::vector<int32_t> continued = {},
               int64_t min_tokens = 0) {
-    SequenceRequest request{.prompt_ids = {1, 2}, .max_tokens = 20, .continued_ids = std::move(continued)};
-    request.stop_ids = {60};
+    SequenceRequest request = Request();
+    request.continued_ids = std::move(continued);
     request.rules.min_tokens = min_tokens;
     if (text != nullptr) {
       ASSERT_TRUE(text->Begin(request.continued_ids).ok());
@@ -200,15 +208,10 @@ TEST_F(ConstrainedEngineTest, AnswerEndsWithItsText) {
 TEST_F(ConstrainedEngineTest, AGrammarThatIsSlowHoldsUpNobodyElse) {
   const auto held = std::make_shared<std::atomic<bool>>(false);
   Told slow, other, gone;
-  const auto text = Text({}, std::make_unique<Countdown>(5, held));
-  Submit(slow, text);
-  slow.Read();
-  EXPECT_EQ(slow.tokens.size(), 6u);
-  slow = {};
   const auto late = Text({}, std::make_unique<Countdown>(5, held));
   const auto cancelled = Text({}, std::make_unique<Countdown>(5, held));
   ASSERT_TRUE(late->Begin({}).ok());
-  SequenceRequest request{.prompt_ids = {1, 2}, .max_tokens = 20};
+  SequenceRequest request = Request();
   request.texts = {late};
   *held = true;
   ASSERT_TRUE(engine_->Submit(request, slow.stream, gated_.Reserve(6)).ok());

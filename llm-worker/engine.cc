@@ -152,8 +152,8 @@ Engine::AdmittedStep Engine::Admit(const StepPlan& plan) {
     }
   }
   // Under the guaranteed policy something can always run. If not, the books are wrong: end the oldest rather than spin.
-  const bool waits = std::ranges::any_of(running_, [](const SequencePtr& one) { return one->View().is_away; });
-  if (step.rows.empty() && failed.empty() && !running_.empty() && !waits) {
+  // Who was away when the step was planned may be back by now.
+  if (step.rows.empty() && failed.empty() && !running_.empty() && plan.away == 0) {
     failed.emplace_back(running_.front().get(), absl::InternalError("no KV block for a sequence that was granted"));
   }
   for (auto& [sequence, status] : failed) End(sequence, {.error = std::move(status)});

@@ -61,7 +61,11 @@ StepPlan PlanStep(std::span<const SequenceView> running, std::span<const Sequenc
 
   std::vector<size_t> decodes, prefills;
   for (size_t index = 0; index < count; ++index) {
-    if (!view(index).is_away) (IsDecode(view(index)) ? decodes : prefills).push_back(index);
+    if (view(index).is_away) {
+      ++builder.plan().away;
+    } else {
+      (IsDecode(view(index)) ? decodes : prefills).push_back(index);
+    }
   }
   // Matters only where the budget is below the number of decodes: then they take turns.
   std::stable_sort(decodes.begin(), decodes.end(),

@@ -39,6 +39,7 @@ struct StepItem {
 
 struct StepPlan {
   size_t admitted = 0;  // the first so many of `waiting` join the running sequences
+  size_t away = 0;      // so many of all these are
   std::vector<StepItem> items;
   int64_t tokens = 0;
   int64_t new_blocks = 0;  // For tests: as above.

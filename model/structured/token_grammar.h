@@ -31,8 +31,7 @@ class TokenMatcher {
   virtual absl::Status Fill(std::span<uint32_t> mask) = 0;
   // Steps over a token. INVALID_ARGUMENT for one that Fill would not have set.
   virtual absl::Status Accept(int32_t token) = 0;
-  // The text is complete and nothing but an end may follow. Known after Fill. Waits for: the llm-worker, which then
-  // ends the answer.
+  // The text is complete and nothing but an end may follow. Known after Fill.
   virtual bool only_end_is_left() const = 0;
 };
 
