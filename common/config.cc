@@ -191,6 +191,10 @@ void LlmWorkerSection::Declare(ConfigFields& fields) {
       &host_bytes_given);
   fields.Integer("unread_ms_max", &unread_ms_max, 100, kHourMs, "a stream that nobody reads for so long is cancelled");
   fields.Integer("fetch_threads", &fetch_threads, 1, 256, "requests that pull embeddings at once");
+  fields.Bytes("grammar_bytes_max", &grammar_bytes_max, kMiB, 64 * kTiB,
+               "grammars of structured output: those in use, and others while there is room; unless given, lowered at "
+               "start where the machine has less",
+               &grammar_bytes_given);
 }
 
 void GatewaySection::Declare(ConfigFields& fields) {

@@ -122,6 +122,8 @@ struct LlmWorkerSection {
   int64_t grpc_bytes_max = kGrpcBytesMax;
   int64_t unread_ms_max = 60'000;
   int64_t fetch_threads = 4;
+  int64_t grammar_bytes_max = int64_t{64} << 20;
+  bool grammar_bytes_given = false;
   void Declare(ConfigFields& fields);
 };
 

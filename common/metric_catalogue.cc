@@ -278,6 +278,9 @@ std::vector<MetricDefinition> Build() {
       Gauge("headroom_llm_waiting_sequences", "sequences", kLlm, {kModel}, "Sequences that wait for a step."),
       Gauge("headroom_llm_used_kv_blocks", "kv_blocks", kLlm, {kModel}, "KV blocks that hold tokens."),
       Gauge("headroom_llm_pool_kv_blocks", "kv_blocks", kLlm, {kModel}, "KV blocks of the pool."),
+      Gauge("headroom_llm_grammar_bytes", "bytes", kLlm, {kModel},
+            "Host memory of the grammars of structured output, up to llm_worker.grammar_bytes_max."),
+      Gauge("headroom_llm_grammars", "grammars", kLlm, {kModel}, "Grammars of structured output that are held."),
   };
 }
 

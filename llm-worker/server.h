@@ -54,9 +54,10 @@ class LlmServer : public RunningService {
   Histogram step_seconds_, step_tokens_, step_prompt_tokens_, step_sequences_;
   worker::WorkerEndpoint endpoint_;
   KvPool kv_pool_;
+  GrammarStore grammars_;
   Engine engine_;
   LlmService service_;
-  std::shared_ptr<void> engine_metrics_;
+  std::shared_ptr<void> engine_metrics_, grammar_metrics_;
   std::mutex mutex_;
   std::condition_variable stopping_changed_;
   bool stopping_ = false;

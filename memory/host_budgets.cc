@@ -13,6 +13,8 @@ namespace {
 
 // Room for a few requests of usual size. A picture that needs more is refused with the key that would let it in.
 constexpr int64_t kHostBytesMin = 128 * kMiB;
+// A few grammars of usual size.
+constexpr int64_t kGrammarBytesMin = 8 * kMiB;
 // A decoder's resize takes up to 16 MiB of the vision-worker's budget before the first picture.
 constexpr int64_t kDecoderBytesMin = 32 * kMiB;
 constexpr int64_t kGrpcBytesMin = 64 * kMiB;
@@ -105,6 +107,12 @@ std::vector<HostLine> HostLines(const ClusterConfig& config, const HostedService
   for (int i = 0; i < services.llm; ++i) {
     add_host("llm-worker", "fetched embeddings, token ids", config.llm_worker, "llm_worker.host_bytes_max",
              kHostBytesMin, [](ClusterConfig& c) -> int64_t& { return c.llm_worker.host_bytes_max; });
+    add("llm-worker", "grammars of structured output", config.llm_worker.grammar_bytes_max,
+        "llm_worker.grammar_bytes_max");
+    if (!config.llm_worker.grammar_bytes_given) {
+      lines.back().bytes_min = std::min(config.llm_worker.grammar_bytes_max, kGrammarBytesMin);
+      lines.back().setting = [](ClusterConfig& c) -> int64_t& { return c.llm_worker.grammar_bytes_max; };
+    }
     add_grpc("llm-worker", config.llm_worker, 0,
              [](ClusterConfig& c) -> int64_t& { return c.llm_worker.grpc_bytes_max; });
   }

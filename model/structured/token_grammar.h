@@ -16,8 +16,8 @@ namespace headroom::model {
 class TokenGrammar {
  public:
   virtual ~TokenGrammar() = default;
-  // Host memory that it holds now: it grows to a multiple of that with the states that answers visit. Waits for: the
-  // llm-worker's cache of grammars.
+  // Host memory that it holds now: it grows with the states that answers visit. Counted anew, state by state.
+  // Thread-safe.
   virtual int64_t bytes() const = 0;
 };
 
@@ -31,8 +31,7 @@ class TokenMatcher {
   virtual absl::Status Fill(std::span<uint32_t> mask) = 0;
   // Steps over a token. INVALID_ARGUMENT for one that Fill would not have set.
   virtual absl::Status Accept(int32_t token) = 0;
-  // The text is complete and nothing but an end may follow. Known after Fill. Waits for: the llm-worker, which then
-  // ends the answer.
+  // The text is complete and nothing but an end may follow. Known after Fill.
   virtual bool only_end_is_left() const = 0;
 };
 

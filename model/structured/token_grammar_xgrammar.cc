@@ -32,14 +32,12 @@ absl::Status Fenced(const char* what, Call call) {
 
 class CompiledTokens final : public TokenGrammar {
  public:
-  explicit CompiledTokens(xgrammar::CompiledGrammar grammar)
-      : grammar_(std::move(grammar)), bytes_(static_cast<int64_t>(grammar_.MemorySizeBytes())) {}
-  int64_t bytes() const override { return bytes_; }
+  explicit CompiledTokens(xgrammar::CompiledGrammar grammar) : grammar_(std::move(grammar)) {}
+  int64_t bytes() const override { return static_cast<int64_t>(grammar_.MemorySizeBytes()); }
   const xgrammar::CompiledGrammar& grammar() const { return grammar_; }
 
  private:
   xgrammar::CompiledGrammar grammar_;
-  int64_t bytes_;
 };
 
 class Matcher final : public TokenMatcher {
