@@ -170,5 +170,13 @@ TEST(ForcedCallSchemaTest, OfOneFunctionAndOfAny) {
   EXPECT_FALSE(ForcedCallSchema(broken).ok());
 }
 
+TEST(ForcedCallSchemaTest, WhatNestsTooDeepIsRefused) {
+  std::string deep;
+  for (int i = 0; i < 200'000; ++i) deep += R"({"a":)";
+  v1::GenerateRequest request = WithTools("f");
+  request.mutable_tools(0)->set_parameters_json(deep + "1" + std::string(200'000, '}'));
+  EXPECT_FALSE(ForcedCallSchema(request).ok());
+}
+
 }  // namespace
 }  // namespace headroom::gateway

@@ -9,8 +9,18 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// A text of the model, never an exception.
-Json Parse(std::string_view text) { return Json::parse(text, nullptr, /*allow_exceptions=*/false); }
+constexpr int kDepthMax = 64;  // values are written by recursion
+
+// A text of the model or a client: never an exception. What is nested deeper is discarded, as what is no JSON.
+Json Parse(std::string_view text) {
+  bool deep = false;
+  const auto keep = [&deep](int depth, Json::parse_event_t, const Json&) {
+    deep = deep || depth > kDepthMax;
+    return !deep;
+  };
+  Json json = Json::parse(text, keep, /*allow_exceptions=*/false);
+  return deep ? Json(Json::value_t::discarded) : json;
+}
 
 std::string Write(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
 

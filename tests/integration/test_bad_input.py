@@ -90,6 +90,9 @@ BAD = {
     "schema that is no JSON": lambda: api.ask("Hello", tools=[api.gateway_pb2.Tool(name="f", parameters_json="{")]),
     "schema that is no object": lambda: api.ask("Hello", tools=[api.gateway_pb2.Tool(name="f", parameters_json="[1]")]),
     "schema nested too deep": lambda: api.ask("Hello", tools=[api.gateway_pb2.Tool(name="f", parameters_json='{"a":' * 200 + "1" + "}" * 200)]),
+    "forced call whose schema nests deep": lambda: api.ask(
+        "Hello", tools=[api.gateway_pb2.Tool(name="f", parameters_json='{"a":' * 100_000 + "1" + "}" * 100_000)],
+        tool_choice=api.gateway_pb2.ToolChoice(mode=api.gateway_pb2.ToolChoice.REQUIRED)),
     "257 tools": lambda: api.ask("Hello", tools=[api.gateway_pb2.Tool(name="f")] * 257),
     "call by the user": lambda: api.gateway_pb2.GenerateRequest(
         messages=[api.gateway_pb2.Message(role="user", content=[api.gateway_pb2.ContentPart(text="x")], tool_calls=[api.gateway_pb2.ToolCall(name="f")])]),
