@@ -82,7 +82,7 @@ TEST(PriceTest, RefusesWhatIsOutOfBounds) {
   EXPECT_TRUE(refused([](PriceInput& input) { input.pieces = 0; }));
   EXPECT_TRUE(refused([](PriceInput& input) { input.patches = kPatchesMax + 1; }));
   EXPECT_TRUE(refused([](PriceInput& input) { input.largest_piece_patches = 0; }));
-  EXPECT_TRUE(refused([](PriceInput& input) { input.compressed_bytes = 0; }));
+  EXPECT_TRUE(refused([](PriceInput& input) { input.compressed_bytes = -1; }));
   EXPECT_TRUE(refused([](PriceInput& input) { input.decoded_bytes = -1; }));
   EXPECT_TRUE(refused([](PriceInput& input) {
     input.pieces = input.patches = kPatchesMax;
