@@ -95,6 +95,9 @@ struct Pipeline::Progress {
     *piece.mutable_finish() = FinishOf(choices[static_cast<size_t>(last)]);
     *piece.mutable_finish()->mutable_usage() = prepared.usage;
     piece.mutable_finish()->mutable_usage()->set_completion_tokens(AnswerTokens());
+    int64_t reasoning = 0;
+    for (const ChoiceText& choice : choices) reasoning += choice.reasoning_tokens();
+    piece.mutable_finish()->set_reasoning_tokens(reasoning);
     return piece;
   }
 };
@@ -116,11 +119,16 @@ Task<absl::StatusOr<v1::GenerateResponse>> Pipeline::Run(const v1::GenerateReque
                     .answer = answer,
                     .times = times,
                     .started = parts_.clock.Now()};
+  // What follows a text is text.
+  static const AnswerSyntax kNoMarks;
+  const bool as_it_is = !request.prompt().empty();
   for (int32_t choice = 0; choice < prepared.choices; ++choice) {
-    progress.choices.emplace_back(*model->tokenizer, choice, prepared.stop_strings, prepared.min_tokens,
-                                  model->marker_ids);
+    progress.choices.emplace_back(
+        *model->tokenizer, choice,
+        TextStream(*model->tokenizer, prepared.stop_strings, prepared.min_tokens, model->marker_ids),
+        ReasoningTokens(as_it_is ? kNoMarks : model->answer_syntax, prepared.thinks));
   }
-  if (request.prompt().empty()) answer.ParseWith(ParserFor(request, *model, prepared.prompt_ids));
+  if (!as_it_is) answer.ParseWith(ParserFor(request, *model, prepared.thinks));
   while (true) {
     progress.attempts.Begin();
     const auto grant = co_await Reserve(progress);
@@ -266,6 +274,7 @@ absl::StatusOr<v1::LlmGenerateRequest> Pipeline::GenerateMessage(HeldGrant& gran
   generate.set_min_tokens(prepared.min_tokens);
   generate.mutable_stop_ids()->Assign(prepared.stop_ids.begin(), prepared.stop_ids.end());
   const v1::GenerateRequest& request = progress.request;
+  if (prepared.constraint) *generate.mutable_constraint() = *prepared.constraint;
   if (request.has_logprobs()) generate.set_logprobs(request.logprobs());
   // Those have come before the first token.
   if (request.has_prompt_logprobs() && progress.AnswerTokens() == 0) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,8 @@ struct PreparedRequest {
   int32_t choices = 1;
   int64_t max_tokens = 0;
   int64_t min_tokens = 0;
+  bool thinks = false;  // the prompt ends inside of a reasoning
+  std::optional<v1::Grammar> constraint;
   v1::Usage usage;  // what is known before: prompt_tokens, image_tokens, images, pieces
 };
 

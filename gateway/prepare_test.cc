@@ -9,8 +9,10 @@
 #include <iterator>
 #include <limits>
 
+#include "common/field_error.h"
 #include "common/testing/paths.h"
 #include "common/utf8.h"
+#include "model/testing/checkpoint_writer.h"
 
 namespace headroom::gateway {
 namespace {
@@ -128,26 +130,77 @@ TEST_F(PrepareTest, APromptIsTheWholePrompt) {
   v1::GenerateRequest both = Ask("Hello");
   both.set_prompt("Once");
   ExpectInvalid(both, "prompt excludes messages");
+  request.set_template_arguments_json("{}");
+  ExpectInvalid(request, "prompt excludes template_arguments_json");
   request.set_continue_final_message(true);
   ExpectInvalid(request, "prompt excludes continue_final_message");
 }
 
-// What the protocol has and this version has not is refused, never ignored.
-TEST_F(PrepareTest, FieldsThatAreNotServedYetAreRefusedByName) {
-  const std::pair<const char*, std::function<void(v1::GenerateRequest&)>> fields[] = {
-      {"response_format", [](auto& r) { r.mutable_response_format()->set_json_object(true); }},
-      {"tool_choice REQUIRED or a function",
-       [](auto& r) {
-         r.add_tools()->set_name("f");
-         r.mutable_tool_choice()->set_mode(v1::ToolChoice::REQUIRED);
-       }},
-      {"template_arguments_json", [](auto& r) { r.set_template_arguments_json("{}"); }},
+// A template that begins thoughts unless it is told not to.
+TEST(PrepareTemplateTest, ArgumentsReachTheTemplate) {
+  model::testing::TemporaryDirectory directory;
+  directory.Write("thinks.jinja",
+                  "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}assistant:"
+                  "{% if enable_thinking is defined and not enable_thinking %} <think></think>{% else %} <think>"
+                  "{% endif %}{# reasoning_effort </think> #}");
+  const auto model = ServedModel::Load(kGolden, directory.path() + "/thinks.jinja");
+  ASSERT_TRUE(model.ok()) << model.status();
+  v1::GenerateRequest request;
+  request.add_messages()->set_role("user");
+  request.mutable_messages(0)->add_content()->set_text("Hello");
+  const auto run = [&](const std::string& arguments) {
+    request.set_template_arguments_json(arguments);
+    return Prepare(request, **model, {}, {.block_size = 16, .max_model_len = 1000});
   };
-  for (const auto& [name, set] : fields) {
-    v1::GenerateRequest request = Ask("Hello");
-    set(request);
-    ExpectInvalid(request, absl::StrCat(name, " is not supported yet"));
+  for (const char* on : {"", "{}", R"({"enable_thinking": true})"}) {
+    const auto prepared = run(on);
+    ASSERT_TRUE(prepared.ok()) << prepared.status();
+    EXPECT_TRUE(prepared->thinks) << on;
   }
+  const auto off = run(R"({"enable_thinking": false})");
+  ASSERT_TRUE(off.ok()) << off.status();
+  EXPECT_FALSE(off->thinks);
+  const auto text = (*model)->tokenizer->Decode(off->prompt_ids, /*skip_special=*/false);
+  EXPECT_THAT(text, HasSubstr("assistant: <think></think>"));
+
+  const auto unread = run(R"({"reasoning_effort": "low"})");
+  EXPECT_EQ(unread.status().message(),
+            "template_arguments_json.reasoning_effort: the model's chat template does not read it");
+  EXPECT_EQ(FieldOf(unread.status()), "template_arguments_json.reasoning_effort");
+  EXPECT_EQ(FieldOf(run("[]").status()), "template_arguments_json");
+}
+
+// The rest of what is constrained is in constraint_test.
+TEST(PrepareTemplateTest, ConstraintsBeginBehindThoughts) {
+  model::testing::TemporaryDirectory directory;
+  directory.Write("thinks.jinja",
+                  "{% for m in messages %}{{ m.content }}{% endfor %}{{ '<|im_start|>' if enable_thinking }}");
+  const auto loaded = ServedModel::Load(kGolden, directory.path() + "/thinks.jinja");
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  ServedModel& model = **loaded;
+  model.constrains = true;
+  model.answer_syntax = {"<|im_start|>", "<|im_end|>", CallForm::kNone, "", ""};
+  v1::GenerateRequest request;
+  request.add_messages()->set_role("user");
+  request.mutable_messages(0)->add_content()->set_text("Hello");
+  request.mutable_response_format()->set_json_object(true);
+  const auto run = [&] { return Prepare(request, model, {}, {.block_size = 16, .max_model_len = 1000}); };
+  const auto at_once = run();
+  ASSERT_TRUE(at_once.ok()) << at_once.status();
+  EXPECT_TRUE(at_once->constraint->json_object());
+  EXPECT_TRUE(at_once->constraint->after_ids().empty());
+  EXPECT_FALSE(at_once->thinks);
+  request.set_template_arguments_json(R"({"enable_thinking": true})");
+  const auto behind = run();
+  ASSERT_TRUE(behind.ok()) << behind.status();
+  EXPECT_TRUE(behind->thinks);
+  EXPECT_EQ(behind->constraint->after_ids(0), *model.tokenizer->TokenId("<|im_end|>"));
+  // Where the end of the thoughts cannot be seen there are none.
+  model.answer_syntax.reasoning_end = "</several tokens>";
+  const auto unseen = run();
+  ASSERT_TRUE(unseen.ok()) << unseen.status();
+  EXPECT_FALSE(unseen->thinks);
+  EXPECT_TRUE(unseen->constraint->after_ids().empty());
 }
 
 TEST_F(PrepareTest, PricesEveryChoiceAndWhatIsToldOfIt) {

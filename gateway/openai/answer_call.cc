@@ -79,7 +79,8 @@ void AnswerCall::Piece(const v1::GenerateResponse& piece, Taken taken) {
   exchange_->Chunk(std::move(events), std::move(taken));
 }
 
-void AnswerCall::End(const absl::Status& status) {
+void AnswerCall::End(const absl::Status& ended) {
+  const absl::Status status = InWordsOf(endpoint_, ended);
   if (streaming_) {
     std::string last = std::exchange(begin_, {});
     last += status.ok() ? reading_.format->End() : reading_.format->Failed(ErrorBody(status));

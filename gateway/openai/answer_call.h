@@ -39,7 +39,7 @@ class AnswerCall : public AnswerSink {
   void Granted() override;
   void Piece(const v1::GenerateResponse& piece, Taken taken) override;
   void Disconnect() override { exchange_->Disconnect(); }
-  void End(const absl::Status& status) override;
+  void End(const absl::Status& ended) override;
 
  private:
   http::Headers OwnHeaders(const char* content_type) const;

@@ -106,7 +106,9 @@ Detached Api::Question(const Endpoint& endpoint, std::shared_ptr<http::Request> 
     // Whoever sees the answer finds the place free.
     const RequestRunner::Place held = std::move(place);
     const std::string body = std::exchange(request->body, {});
-    answer = ToAnswer(AnswerQuestion({parts_.models, parts_.host_budget, questions_, unknown_fields_}, endpoint, body));
+    absl::StatusOr<Json> json =
+        AnswerQuestion({parts_.models, parts_.host_budget, questions_, unknown_fields_}, endpoint, body);
+    answer = ToAnswer(json.ok() ? std::move(json) : InWordsOf(endpoint, json.status()));
   }
   exchange->Respond(std::move(answer));
   exchange.reset();

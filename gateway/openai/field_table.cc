@@ -7,6 +7,8 @@ namespace {
 using enum Handling;
 
 constexpr double kInt32Max = 2147483647;
+constexpr char kSchemaHelp[] = "JSON Schema (structured-output.md)";
+constexpr char kChoiceHelp[] = "auto: where the model's template knows tools; else a call is forced, of any model";
 
 // ---- parts of a conversation
 
@@ -89,7 +91,7 @@ const Shape& ToolShape() {
   static const Shape function{"Function",
                               {{.name = "name", .types = kString, .help = "", .required = true},
                                {"description", kString, ""},
-                               {"parameters", kObject, "JSON Schema"},
+                               {"parameters", kObject, kSchemaHelp},
                                {"strict", kBoolean, "arguments of a forced call always follow the schema", kInert}}};
   static const Shape shape{"Tool",
                            {{.name = "type", .types = kString, .help = "", .required = true, .values = "function"},
@@ -107,9 +109,9 @@ const Shape& ToolChoiceShape() {
 
 const Shape& ResponseFormatShape() {
   static const Shape schema{"JsonSchemaFormat",
-                            {{.name = "name", .types = kString, .help = "", .required = true},
+                            {{.name = "name", .types = kString, .help = "1 to 64 bytes", .required = true},
                              {"description", kString, "", kInert},
-                             {"schema", kObject, "JSON Schema"},
+                             {"schema", kObject, kSchemaHelp},
                              {"strict", kBoolean, "always so", kInert}}};
   static const Shape shape{
       "ResponseFormat",
@@ -122,8 +124,11 @@ const Shape& TemplateArgumentsShape() {
   static const Shape shape{"TemplateArguments",
                            {{"enable_thinking", kBoolean, ""},
                             {"thinking", kBoolean, ""},
-                            {"reasoning_effort", kString, ""},
-                            {"thinking_budget", kInteger, ""}}};
+                            {"reasoning_effort", kString, "at most 64 bytes"},
+                            {"thinking_budget", kInteger, "", kDone, false, -1, kInt32Max},
+                            {"clear_thinking", kBoolean, ""},
+                            {"preserve_thinking", kBoolean, ""},
+                            {"thinking_mode", kString, "at most 64 bytes"}}};
   return shape;
 }
 
@@ -160,10 +165,13 @@ Fields ChatAnswerFields() {
       {"logprobs", kBoolean, ""},
       {"top_logprobs", kInteger, "wants logprobs", kDone, false, 0, 20},
       {"prompt_logprobs", kInteger, "alternatives beside each token of the prompt", kDone, false, 0, 20},
-      {.name = "response_format", .types = kObject, .help = "", .shape = &ResponseFormatShape()},
+      {.name = "response_format",
+       .types = kObject,
+       .help = "the answer is JSON; excludes stop, stop_token_ids, min_tokens, ignore_eos",
+       .shape = &ResponseFormatShape()},
       {.name = "tool_choice",
        .types = kString | kObject,
-       .help = "auto: where the model's template knows tools",
+       .help = kChoiceHelp,
        .values = "none|auto|required",
        .shape = &ToolChoiceShape()},
       {"parallel_tool_calls", kBoolean, ""},
@@ -226,7 +234,7 @@ const Shape& ResponsesToolShape() {
                            {{.name = "type", .types = kString, .help = "", .required = true, .values = "function"},
                             {"name", kString, ""},
                             {"description", kString, ""},
-                            {"parameters", kObject, "JSON Schema"},
+                            {"parameters", kObject, kSchemaHelp},
                             {"strict", kBoolean, "arguments of a forced call always follow the schema", kInert}}};
   return shape;
 }
@@ -242,9 +250,9 @@ const Shape& ResponsesTextShape() {
   static const Shape format{
       "ResponseTextFormat",
       {{.name = "type", .types = kString, .help = "", .required = true, .values = "text|json_object|json_schema"},
-       {"name", kString, ""},
+       {"name", kString, "of a json_schema: 1 to 64 bytes"},
        {"description", kString, "", kInert},
-       {"schema", kObject, "JSON Schema"},
+       {"schema", kObject, kSchemaHelp},
        {"strict", kBoolean, "always so", kInert}}};
   static const Shape shape{
       "ResponseText",
@@ -303,7 +311,10 @@ const Shape& CompletionsShape() {
              {"max_tokens", kInteger, "with the prompt at most max_model_len", kDone, false, 1, kInt32Max},
              {"n", kInteger, "answers, each priced", kDone, false, 1, 16},
              {"logprobs", kInteger, "alternatives beside each token", kDone, false, 0, 20},
-             {.name = "response_format", .types = kObject, .help = "", .shape = &ResponseFormatShape()}},
+             {.name = "response_format",
+              .types = kObject,
+              .help = "the answer is JSON; excludes stop, stop_token_ids, min_tokens, ignore_eos",
+              .shape = &ResponseFormatShape()}},
             SamplingFields(),
             StopFields(),
             StreamFields(),
@@ -338,7 +349,7 @@ const Shape& ResponsesShape() {
               .shape = &ResponsesToolShape()},
              {.name = "tool_choice",
               .types = kString | kObject,
-              .help = "auto: where the model's template knows tools",
+              .help = kChoiceHelp,
               .values = "none|auto|required",
               .shape = &ResponsesToolChoiceShape()},
              {"parallel_tool_calls", kBoolean, ""},
@@ -379,6 +390,7 @@ const Shape& TokenizeShape() {
        {.name = "tools", .types = kArray, .help = "", .least = 0, .most = 256, .items = kObject, .shape = &ToolShape()},
        {"add_generation_prompt", kBoolean, ""},
        {"continue_final_message", kBoolean, ""},
+       {.name = "chat_template_kwargs", .types = kObject, .help = "", .shape = &TemplateArgumentsShape()},
        {"return_token_strs", kBoolean, "the tokens' texts as well"}}};
   return shape;
 }

@@ -335,6 +335,8 @@ class KeptAnswer : public AnswerSink {
 
 class ScriptedCluster : public ::testing::Test {
  protected:
+  explicit ScriptedCluster(int64_t host_bytes = 1 << 20) : budget_(host_bytes) {}
+
   void SetUp() override {
     auto loaded = ServedModel::Load(kGolden);
     ASSERT_TRUE(loaded.ok()) << loaded.status();
@@ -426,7 +428,7 @@ class ScriptedCluster : public ::testing::Test {
   ScriptedLlm llm_a_, llm_b_;
   rpc::ChannelDirectory channels_;
   std::vector<std::unique_ptr<rpc::ServerHost>> hosts_;
-  HostBudget budget_{1 << 20};
+  HostBudget budget_;
   std::unique_ptr<Metrics> metrics_;
   RequestThreads threads_{config_.requests_running_max};
   std::optional<GrpcSchedulerClient> client_;

@@ -18,7 +18,7 @@ struct TextGrammar {
 // Thread-safe. INVALID_ARGUMENT with JSON pointer, value and limit; also for a schema that no text satisfies.
 absl::StatusOr<TextGrammar> GrammarOfSchema(const std::string& schema);
 
-// Any JSON object. Waits for: `json_object` in the gateway.
+// Any JSON object.
 absl::StatusOr<TextGrammar> GrammarOfObjects();
 
 }  // namespace headroom::model

@@ -38,7 +38,7 @@ class TokenMatcher {
 // Thread-safe.
 class TokenGrammarCompiler {
  public:
-  // Whether this build has the library. Waits for: the gateway, which refuses what needs it.
+  // Whether this build has the library.
   static bool IsAvailable();
   // What to do where it has not.
   static const char* HowToGetIt() { return "run tools/fetch-xgrammar and build again"; }
