@@ -8,15 +8,14 @@ import openai
 import pytest
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.responses import Response, ResponseFunctionToolCall
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 MODEL = "demo"
 QUESTION = [{"role": "user", "content": "What is there?"}]
 
 
-class Reading(BaseModel):
+class Reading(BaseModel, extra="forbid"):
     """Every text of it is short, so that no answer is cut."""
-    model_config = ConfigDict(extra="forbid")
 
     kind: Literal["text", "shape", "a \"quoted\" kind"]
     count: Annotated[int, Field(ge=0, le=12)]
