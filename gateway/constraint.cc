@@ -81,10 +81,8 @@ absl::StatusOr<std::optional<Constraint>> ResolveConstraint(const v1::GenerateRe
   if (!call && !request.has_response_format()) return std::nullopt;
   const std::string field = call ? "tool_choice" : "response_format";
   if (!model.constrains) {
-    const std::string how = model::TokenGrammarCompiler::HowToGetIt();
-    return FieldError(field, Invalid(model::TokenGrammarCompiler::IsAvailable()
-                                         ? "is not supported yet"
-                                         : "this build of Headroom cannot hold answers to a schema: " + how));
+    return FieldError(field, Invalid(absl::StrCat("this build of Headroom cannot hold answers to a schema: ",
+                                                  model::TokenGrammarCompiler::HowToGetIt())));
   }
   HEADROOM_RETURN_IF_ERROR(CheckEnds(request, field));
   // A format says how a text is, and here there is none.

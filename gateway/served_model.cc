@@ -10,6 +10,7 @@
 #include "gateway/own_refusals.h"
 #include "model/checkpoint.h"
 #include "model/fingerprint.h"
+#include "model/structured/token_grammar.h"
 #include "model/text/chat_template_files.h"
 
 namespace headroom::gateway {
@@ -103,6 +104,7 @@ absl::StatusOr<std::unique_ptr<ServedModel>> ServedModel::Load(const std::string
   model->prompts = std::make_unique<model::PromptBuilder>(std::move(prompts));
   model->stop_ids = StopIds(model->config, *model->tokenizer, *model->prompts);
   HEADROOM_RETURN_IF_ERROR(CheckControlTokens(*model));
+  model->constrains = model::TokenGrammarCompiler::IsAvailable();
   model->answer_syntax = FindAnswerSyntax(model->prompts->chat_template(), *model->tokenizer);
   for (const std::string& marker : model->answer_syntax.Markers()) {
     if (const auto id = model->tokenizer->TokenId(marker)) model->marker_ids.push_back(*id);
