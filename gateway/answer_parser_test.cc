@@ -51,7 +51,7 @@ Parsed ParseIn(size_t size, const AnswerSyntax& syntax, const AnswerParser::Opti
 
 // The same wherever the pieces end.
 Parsed Parse(const AnswerSyntax& syntax, const AnswerParser::Options& options, const std::string& answer) {
-  const Parsed whole = ParseIn(answer.size() + 1, syntax, options, answer);
+  Parsed whole = ParseIn(answer.size() + 1, syntax, options, answer);
   for (size_t size = 1; size <= 12; ++size)
     EXPECT_TRUE(ParseIn(size, syntax, options, answer) == whole) << size << ": " << answer;
   return whole;

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "common/field_error.h"
+#include "common/json_depth.h"
 #include "common/utf8.h"
 
 namespace headroom::gateway {
@@ -15,15 +16,10 @@ using Json = nlohmann::ordered_json;
 
 constexpr int kDepthMax = 64;  // values are written by recursion
 
-// A text of the model or a client: never an exception. What is nested deeper is discarded, as what is no JSON.
+// A text of the model or a client: never an exception. What nests deeper is discarded, as what is no JSON.
 Json Parse(std::string_view text) {
-  bool deep = false;
-  const auto keep = [&deep](int depth, Json::parse_event_t, const Json&) {
-    deep = deep || depth > kDepthMax;
-    return !deep;
-  };
-  Json json = Json::parse(text, keep, /*allow_exceptions=*/false);
-  return deep ? Json(Json::value_t::discarded) : json;
+  if (JsonNestsDeeper(text, kDepthMax)) return Json(Json::value_t::discarded);
+  return Json::parse(text, nullptr, /*allow_exceptions=*/false);
 }
 
 std::string Write(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }

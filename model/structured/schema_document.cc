@@ -1,139 +1,18 @@
 #include "model/structured/schema_document.h"
 
-#include <algorithm>
 #include <string_view>
-#include <unordered_set>
 #include <utility>
-#include <vector>
 
+#include "common/json_depth.h"
 #include "common/status.h"
 #include "common/utf8.h"
+#include "model/structured/schema_keywords.h"
 
 namespace headroom::model {
 
 using Json = SchemaDocument::Json;
 
 namespace {
-
-enum class Shape : uint8_t {
-  kAnnotation,  // says nothing about the text
-  kContainer,   // schemas that count only where something refers to them
-  kSchema,
-  kSchemaList,  // at least one
-  kSchemaMap,
-  kItems,         // a schema, or a list as in drafts up to 2019-09
-  kDependencies,  // names to schemas or lists of names
-  kType,
-  kValues,
-  kAny,
-  kCount,
-  kNumber,
-  kPositive,
-  kLimit,  // a number, or true or false as in draft 4
-  kString,
-  kBoolean,
-  kNames,
-  kNameLists,
-  kReference,
-};
-
-// Everything that is understood.
-const std::unordered_map<std::string, Shape>& Keywords() {
-  static const auto* const keywords = new std::unordered_map<std::string, Shape>{
-      {"$comment", Shape::kAnnotation},
-      {"$schema", Shape::kAnnotation},
-      {"$id", Shape::kAnnotation},
-      {"id", Shape::kAnnotation},
-      {"title", Shape::kAnnotation},
-      {"description", Shape::kAnnotation},
-      {"default", Shape::kAnnotation},
-      {"example", Shape::kAnnotation},
-      {"examples", Shape::kAnnotation},
-      {"deprecated", Shape::kAnnotation},
-      {"readOnly", Shape::kAnnotation},
-      {"writeOnly", Shape::kAnnotation},
-      {"contentEncoding", Shape::kAnnotation},
-      {"contentMediaType", Shape::kAnnotation},
-      {"$defs", Shape::kContainer},
-      {"definitions", Shape::kContainer},
-      {"$ref", Shape::kReference},
-      {"allOf", Shape::kSchemaList},
-      {"anyOf", Shape::kSchemaList},
-      {"oneOf", Shape::kSchemaList},
-      {"not", Shape::kSchema},
-      {"if", Shape::kSchema},
-      {"then", Shape::kSchema},
-      {"else", Shape::kSchema},
-      {"type", Shape::kType},
-      {"enum", Shape::kValues},
-      {"const", Shape::kAny},
-      {"minimum", Shape::kNumber},
-      {"maximum", Shape::kNumber},
-      {"exclusiveMinimum", Shape::kLimit},
-      {"exclusiveMaximum", Shape::kLimit},
-      {"multipleOf", Shape::kPositive},
-      {"minLength", Shape::kCount},
-      {"maxLength", Shape::kCount},
-      {"pattern", Shape::kString},
-      {"format", Shape::kString},
-      {"items", Shape::kItems},
-      {"prefixItems", Shape::kSchemaList},
-      {"additionalItems", Shape::kSchema},
-      {"minItems", Shape::kCount},
-      {"maxItems", Shape::kCount},
-      {"uniqueItems", Shape::kBoolean},
-      {"properties", Shape::kSchemaMap},
-      {"patternProperties", Shape::kSchemaMap},
-      {"additionalProperties", Shape::kSchema},
-      {"propertyNames", Shape::kSchema},
-      {"required", Shape::kNames},
-      {"minProperties", Shape::kCount},
-      {"maxProperties", Shape::kCount},
-      {"dependentRequired", Shape::kNameLists},
-      {"dependentSchemas", Shape::kSchemaMap},
-      {"dependencies", Shape::kDependencies},
-      {kExcludedStrings, Shape::kValues},
-      {kExcludedPattern, Shape::kString},
-  };
-  return *keywords;
-}
-
-// What some version of JSON Schema or OpenAPI says with these is a constraint, or changes what others mean.
-bool IsUnsupported(const std::string& keyword) {
-  static const std::unordered_set<std::string> unsupported = {
-      "contains",    "minContains",   "maxContains",    "unevaluatedProperties", "unevaluatedItems", "$anchor",
-      "$dynamicRef", "$recursiveRef", "$dynamicAnchor", "$recursiveAnchor",      "$vocabulary",      "extends",
-      "disallow",    "divisibleBy",   "nullable",       "contentSchema",         "requires",         "maxDecimal",
-      "minDecimal",  "$data"};
-  return unsupported.contains(keyword);
-}
-
-// Letters to insert, delete or replace between two words, without regard to case.
-size_t Distance(const std::string& a, const std::string& b) {
-  std::vector<size_t> row(b.size() + 1);
-  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (size_t i = 0; i < a.size(); ++i) {
-    size_t diagonal = std::exchange(row[0], i + 1);
-    for (size_t j = 0; j < b.size(); ++j) {
-      const size_t above = row[j + 1];
-      const bool same = (a[i] | 0x20) == (b[j] | 0x20);
-      row[j + 1] = std::min({above + 1, row[j] + 1, diagonal + (same ? 0 : 1)});
-      diagonal = above;
-    }
-  }
-  return row.back();
-}
-
-// JSON Schema gives keywords that it does not define no effect. One that is nearly a constraint is a slip of the pen,
-// which would drop the constraint in silence.
-const std::string* NearlyAConstraint(const std::string& keyword) {
-  for (const auto& [known, shape] : Keywords()) {
-    if (shape == Shape::kAnnotation || shape == Shape::kContainer || known[0] == '\x01') continue;
-    const size_t tolerance = known.size() < 4 ? 0 : known.size() < 7 ? 1 : 2;
-    if (keyword.size() < 64 && Distance(keyword, known) <= tolerance) return &known;
-  }
-  return nullptr;
-}
 
 std::string Escape(const std::string& name) {
   std::string escaped;
@@ -177,90 +56,9 @@ bool Unescape(std::string_view token, std::string* name) {
   return true;
 }
 
-bool NestsTooDeep(const std::string& text) {
-  int depth = 0;
-  bool in_string = false;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (in_string) {
-      if (c == '\\') ++i;
-      if (c == '"') in_string = false;
-    } else if (c == '"') {
-      in_string = true;
-    } else if ((c == '{' || c == '[') && ++depth > kSchemaJsonDepthMax) {
-      return true;
-    } else if (c == '}' || c == ']') {
-      --depth;
-    }
-  }
-  return false;
-}
-
-bool IsCount(const Json& value) {
-  if (value.is_number_unsigned()) return value.get<uint64_t>() <= (uint64_t{1} << 53);
-  return value.is_number_float() && value.get<double>() >= 0 && value.get<double>() <= 9e15 &&
-         value.get<double>() == static_cast<double>(static_cast<int64_t>(value.get<double>()));
-}
-
-bool AreNames(const Json& value) {
-  return value.is_array() && std::ranges::all_of(value, [](const Json& name) { return name.is_string(); });
-}
-
-const char* WrongShape(Shape shape, const Json& value) {
-  static const std::unordered_set<std::string> types = {"null",   "boolean", "integer", "number",
-                                                        "string", "array",   "object"};
-  const auto is_type = [](const Json& type) { return type.is_string() && types.contains(type.get<std::string>()); };
-  const auto is_schema = [](const Json& schema) { return schema.is_object() || schema.is_boolean(); };
-  switch (shape) {
-    case Shape::kAnnotation:
-    case Shape::kAny:
-      return nullptr;
-    case Shape::kContainer:
-      return value.is_object() ? nullptr : "an object";
-    case Shape::kSchema:
-      return is_schema(value) ? nullptr : "a schema";
-    case Shape::kSchemaList:
-      return value.is_array() && !value.empty() && std::ranges::all_of(value, is_schema) ? nullptr
-                                                                                         : "a list of schemas";
-    case Shape::kItems:
-      return is_schema(value) || (value.is_array() && std::ranges::all_of(value, is_schema)) ? nullptr : "a schema";
-    case Shape::kSchemaMap:
-      return value.is_object() && std::ranges::all_of(value, is_schema) ? nullptr : "an object of schemas";
-    case Shape::kDependencies:
-      return value.is_object() &&
-                     std::ranges::all_of(value, [&](const Json& one) { return is_schema(one) || AreNames(one); })
-                 ? nullptr
-                 : "an object of schemas or lists of names";
-    case Shape::kType:
-      return is_type(value) || (value.is_array() && !value.empty() && std::ranges::all_of(value, is_type))
-                 ? nullptr
-                 : "a type or a list of types";
-    case Shape::kValues:
-      return value.is_array() && !value.empty() ? nullptr : "a list of values";
-    case Shape::kCount:
-      return IsCount(value) ? nullptr : "an integer from 0 on";
-    case Shape::kNumber:
-      return value.is_number() ? nullptr : "a number";
-    case Shape::kPositive:
-      return value.is_number() && value.get<double>() > 0 ? nullptr : "a number above 0";
-    case Shape::kLimit:
-      return value.is_number() || value.is_boolean() ? nullptr : "a number";
-    case Shape::kString:
-    case Shape::kReference:
-      return value.is_string() ? nullptr : "a string";
-    case Shape::kBoolean:
-      return value.is_boolean() ? nullptr : "true or false";
-    case Shape::kNames:
-      return AreNames(value) ? nullptr : "a list of names";
-    case Shape::kNameLists:
-      return value.is_object() && std::ranges::all_of(value, AreNames) ? nullptr : "an object of lists of names";
-  }
-  return nullptr;
-}
-
 }  // namespace
 
-bool SchemaDocument::IsKeyword(const std::string& name) { return Keywords().contains(name); }
+bool SchemaDocument::IsKeyword(const std::string& name) { return SchemaKeywords().contains(name); }
 
 absl::Status SchemaDocument::Error(Id id, const std::string& keyword, const std::string& what) const {
   const std::string pointer = keyword.empty() ? PointerOf(id) : PointerOf(id) + "/" + Escape(keyword);
@@ -292,9 +90,9 @@ class SchemaWalk {
 
  private:
   absl::Status VisitKeyword(SchemaDocument::Id id, const std::string& keyword, const Json& value, int depth) {
-    const auto known = Keywords().find(keyword);
-    if (known == Keywords().end()) {
-      if (IsUnsupported(keyword)) return document_.Error(id, keyword, "this keyword is not supported");
+    const auto known = SchemaKeywords().find(keyword);
+    if (known == SchemaKeywords().end()) {
+      if (IsUnsupportedKeyword(keyword)) return document_.Error(id, keyword, "this keyword is not supported");
       const std::string* meant = NearlyAConstraint(keyword);
       if (meant == nullptr) return absl::OkStatus();
       return document_.Error(id, keyword, absl::StrCat("unknown keyword; ", *meant, " may be meant"));
@@ -306,26 +104,26 @@ class SchemaWalk {
     }
     const std::string pointer = document_.PointerOf(id) + "/" + Escape(keyword);
     switch (known->second) {
-      case Shape::kReference:
+      case KeywordShape::kReference:
         return VisitReference(id, value.get<std::string>());
-      case Shape::kValues:
+      case KeywordShape::kValues:
         document_.enum_values_ += static_cast<int64_t>(value.size());
         if (document_.enum_values_ <= kSchemaEnumMax) return absl::OkStatus();
         return document_.Error(id, keyword,
                                absl::StrCat("more than ", kSchemaEnumMax, " values in all enums together"));
-      case Shape::kSchemaMap:
-      case Shape::kDependencies:
+      case KeywordShape::kSchemaMap:
+      case KeywordShape::kDependencies:
         document_.properties_ += static_cast<int64_t>(value.size());
         if (document_.properties_ > kSchemaPropertiesMax) {
           return document_.Error(
               id, keyword, absl::StrCat("more than ", kSchemaPropertiesMax, " properties in all objects together"));
         }
         break;
-      case Shape::kAnnotation:
+      case KeywordShape::kAnnotation:
         return CheckBase(id, keyword, value);
-      case Shape::kSchema:
-      case Shape::kItems:
-      case Shape::kSchemaList:
+      case KeywordShape::kSchema:
+      case KeywordShape::kItems:
+      case KeywordShape::kSchemaList:
         break;
       default:
         return absl::OkStatus();
@@ -344,8 +142,9 @@ class SchemaWalk {
     return absl::OkStatus();
   }
   static bool IsMap(const std::string& pointer) {
-    const auto known = Keywords().find(pointer.substr(pointer.rfind('/') + 1));
-    return known != Keywords().end() && (known->second == Shape::kSchemaMap || known->second == Shape::kDependencies);
+    const auto known = SchemaKeywords().find(pointer.substr(pointer.rfind('/') + 1));
+    return known != SchemaKeywords().end() &&
+           (known->second == KeywordShape::kSchemaMap || known->second == KeywordShape::kDependencies);
   }
 
   // A schema with a URI of its own would change what the references inside it mean.
@@ -396,7 +195,7 @@ absl::StatusOr<std::unique_ptr<SchemaDocument>> SchemaDocument::Parse(const std:
   if (text.size() > kSchemaBytesMax) {
     return absl::InvalidArgumentError(absl::StrCat("JSON schema of ", text.size(), " bytes, limit ", kSchemaBytesMax));
   }
-  if (NestsTooDeep(text)) {
+  if (JsonNestsDeeper(text, kSchemaJsonDepthMax)) {
     return absl::InvalidArgumentError(absl::StrCat("JSON schema nests deeper than ", kSchemaJsonDepthMax));
   }
   if (!IsValidUtf8(text)) return absl::InvalidArgumentError("JSON schema is no UTF-8");

@@ -65,12 +65,4 @@ class SchemaDocument {
   int64_t properties_ = 0, enum_values_ = 0;
 };
 
-// Keyword by which a rewrite excludes strings: a list of them, or one pattern. Clients cannot say it.
-inline constexpr const char kExcludedStrings[] =
-    "\x01"
-    "excludedStrings";
-inline constexpr const char kExcludedPattern[] =
-    "\x01"
-    "excludedPattern";
-
 }  // namespace headroom::model

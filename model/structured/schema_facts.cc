@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "common/status.h"
+#include "model/structured/schema_keywords.h"
 #include "model/structured/string_formats.h"
 
 namespace headroom::model {

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "common/status.h"
+#include "model/structured/schema_keywords.h"
 #include "model/structured/schema_rewrite.h"
 
 namespace headroom::model {

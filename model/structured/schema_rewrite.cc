@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "common/status.h"
+#include "model/structured/schema_keywords.h"
 
 namespace headroom::model {
 namespace {
