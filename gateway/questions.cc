@@ -40,6 +40,7 @@ absl::StatusOr<v1::TokenizeResponse> Questions::Tokenize(v1::TokenizeRequest& re
     v1::GenerateRequest conversation;
     conversation.mutable_messages()->Swap(request.mutable_messages());
     conversation.mutable_tools()->Swap(request.mutable_tools());
+    conversation.set_template_arguments_json(request.template_arguments_json());
     conversation.set_continue_final_message(request.continue_final_message());
     if (request.has_add_generation_prompt()) {
       conversation.set_add_generation_prompt(request.add_generation_prompt());

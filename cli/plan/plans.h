@@ -20,14 +20,14 @@ struct PlanOptions {
   // A model of the configuration by name or alias, a directory or a config.json; empty: all of the configuration.
   std::string model = {};
   std::vector<std::string> devices = {};  // names of the catalogue; empty: the device of the configuration
-  std::string devices_file;
+  std::string devices_file = {};
   std::string role = "all";  // all, vision, llm
-  std::string dtype;         // empty: model.dtype
-  std::string isa;           // empty: device.isa; CPU only
-  std::string kv_cache_dtype;
-  std::string quantization;
-  memory::Knobs knobs;  // what is set here wins over the configuration
-  std::string other_processes;
+  std::string dtype = {};    // empty: model.dtype
+  std::string isa = {};      // empty: device.isa; CPU only
+  std::string kv_cache_dtype = {};
+  std::string quantization = {};
+  memory::Knobs knobs = {};  // what is set here wins over the configuration
+  std::string other_processes = {};
 };
 
 using memory::HostLine;

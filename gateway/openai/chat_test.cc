@@ -239,7 +239,8 @@ TEST(ErrorsTest, EveryRefusalHasAStatusThatFitsIt) {
     SCOPED_TRACE(info.name);
     // Voided is the gateway's own doing.
     if (info.reason == RefusalReason::kVoided) continue;
-    EXPECT_EQ(answer.status, info.retry ? 503 : 400);
+    const int refused = info.reason == RefusalReason::kModelNotFound ? 404 : 400;
+    EXPECT_EQ(answer.status, info.retry ? 503 : refused);
     EXPECT_EQ(HeaderOf(answer, "x-should-retry"), info.retry ? "true" : "false");
   }
 }

@@ -31,6 +31,7 @@ absl::StatusOr<Json> Tokenize(const QuestionParts& parts, const std::string& mod
     HEADROOM_RETURN_IF_ERROR(ReadConversation(body, &conversation));
     request.mutable_messages()->Swap(conversation.mutable_messages());
     request.mutable_tools()->Swap(conversation.mutable_tools());
+    request.set_template_arguments_json(conversation.template_arguments_json());
     request.set_continue_final_message(conversation.continue_final_message());
     if (conversation.has_add_generation_prompt()) {
       request.set_add_generation_prompt(conversation.add_generation_prompt());
