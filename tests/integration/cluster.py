@@ -231,7 +231,8 @@ class Cluster:
         def ready():
             self.check_alive()
             status = self.status()
-            return status is not None and status.ready
+            # `ready` says that some model is; where models come and go with their workers, that may be all there is.
+            return status is not None and status.ready and (self.mode != "up" or all(model.ready for model in status.models))
         wait_for(ready, "the cluster to be ready")
 
     def wait_idle(self):

@@ -20,7 +20,7 @@ CHARGED_EACH = (64 + 8) << 10
 def full(mode, tmp_path_factory):
     """Room for few of the longest sequences, which never end by themselves, beside slots for short ones."""
     model = make_endless_model(tmp_path_factory.mktemp("model"), DEMO_MODEL)
-    settings = ["knobs.max_num_seqs=32", "knobs.max_model_len=8192", "device.memory=140MiB", "scheduler.overtakes_max=1000000",
+    settings = ["knobs.max_num_seqs=32", "knobs.max_model_len=8192", "device.memory=200MiB", "scheduler.overtakes_max=1000000",
                 f"gateway.requests_running_max={RUNNING_MAX}", "gateway.host_bytes_max=256MiB", "scheduler.queue_wait_ms_max=600000",
                 "gateway.queue_wait_ms_max=600000"]
     cluster = Cluster(mode, tmp_path_factory.mktemp("logs"), model=model, settings=settings)
