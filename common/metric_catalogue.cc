@@ -37,10 +37,10 @@ constexpr MetricLabel kWorker = {"worker", "", "worker of the process"};
 constexpr MetricLabel kKnownWorker = {"worker", "", "worker that the scheduler knows", 64};
 constexpr MetricLabel kRoute = {"route", "", "route of the HTTP API, and other", 16};
 constexpr MetricLabel kGrpcService = {"service", "Gateway|Scheduler|Vision|Llm|other"};
-constexpr MetricLabel kGrpcMethod = {
-    "method",
-    "Generate|Complete|Embed|Tokenize|Detokenize|Price|GetStatus|GetHistory|GetRefusals|Reserve|Renew|Void|CanAdmit|GetClusterState|"
-    "WorkerLink|Encode|Fetch|other"};
+constexpr MetricLabel kGrpcMethod = {"method",
+                                     "Generate|Complete|Embed|Tokenize|Detokenize|Price|GetStatus|GetHistory|"
+                                     "GetRefusals|Reserve|Renew|Void|CanAdmit|GetClusterState|"
+                                     "WorkerLink|Encode|Fetch|other"};
 constexpr MetricLabel kGrpcCode = {
     "code",
     "OK|CANCELLED|UNKNOWN|INVALID_ARGUMENT|DEADLINE_EXCEEDED|NOT_FOUND|ALREADY_EXISTS|PERMISSION_DENIED|"

@@ -1,6 +1,6 @@
 // Runs the requests of one gateway, whatever edge they came by: bounds their number and memory, leads each through its
-// life (gateway/pipeline.h, gateway/embedder.h), counts, logs and remembers why it was refused. Knows no transport; several edges may stand
-// beside each other.
+// life (gateway/pipeline.h, gateway/embedder.h), counts, logs and remembers why it was refused. Knows no transport;
+// several edges may stand beside each other.
 //
 // A request holds no thread while it waits for room, a worker or its client. What it holds is memory:
 //   kRequestBytes                        itself: coroutine frames, three calls to other services, the edge's own call

@@ -34,7 +34,7 @@ class ServedModel {
   std::unique_ptr<model::PromptBuilder> prompts;
   std::vector<int32_t> stop_ids;
   AnswerSyntax answer_syntax;
-  bool constrains = false;  // answers can be held to a schema: this build has the library
+  bool constrains = false;          // answers can be held to a schema: this build has the library
   std::vector<int32_t> marker_ids;  // of the answer's syntax, where they are tokens
   int64_t host_bytes = 0;           // of its files: model_host_bytes.h
 };

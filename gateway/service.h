@@ -12,8 +12,8 @@
 
 namespace headroom::gateway {
 
-// Calls that take text of clients take raw bytes: a message that cannot be parsed (broken, or text that is not UTF-8) would
-// otherwise be answered by gRPC itself with a bare UNIMPLEMENTED.
+// Calls that take text of clients take raw bytes: a message that cannot be parsed (broken, or text that is not UTF-8)
+// would otherwise be answered by gRPC itself with a bare UNIMPLEMENTED.
 using GatewayServiceBase = v1::Gateway::WithRawCallbackMethod_Generate<v1::Gateway::WithRawCallbackMethod_Complete<
     v1::Gateway::WithRawCallbackMethod_Embed<v1::Gateway::WithRawCallbackMethod_Tokenize<
         v1::Gateway::WithRawCallbackMethod_Detokenize<v1::Gateway::WithRawCallbackMethod_Price<

@@ -11,7 +11,8 @@ namespace headroom::llm_worker {
 namespace {
 
 constexpr int64_t kShortTextTokens = 256;
-// Of those that compile grammars and those that work out masks: more than one, so that a slow grammar has another beside it.
+// Of those that compile grammars and those that work out masks: more than one, so that a slow grammar has another
+// beside it.
 int SideThreads() { return std::clamp(static_cast<int>(std::thread::hardware_concurrency()) / 2, 2, 4); }
 // After the deadline: for the last event of answers that were cut short.
 constexpr std::chrono::milliseconds kLastWords(500);

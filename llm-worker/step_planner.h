@@ -47,8 +47,9 @@ struct StepPlan {
 
 // Guarantees, for any input that keeps the comments above: sum of tokens <= max_num_batched_tokens; sum of new_blocks
 // <= free_blocks; held + new, copies aside, <= reserved per sequence; slots of running and admitted <= max_num_seqs; an
-// item per sequence at most, none for those that are away. When the guaranteed policy holds (free blocks cover all that is reserved and not held),
-// every decode that is not away runs within decodes / budget steps, and the oldest prefill advances in every step.
+// item per sequence at most, none for those that are away. When the guaranteed policy holds (free blocks cover all that
+// is reserved and not held), every decode that is not away runs within decodes / budget steps, and the oldest prefill
+// advances in every step.
 StepPlan PlanStep(std::span<const SequenceView> running, std::span<const SequenceView> waiting, int64_t free_blocks,
                   const StepLimits& limits);
 

@@ -56,8 +56,8 @@ struct Plans {
   int64_t HostBytes(const std::string& service) const;
 };
 
-// Of every model that the options choose, one at least. With role `all`, several of a configuration share each device by
-// their shares, as in `headroom up`; with a role, each has its share for a worker of its own. INVALID_ARGUMENT: bad
+// Of every model that the options choose, one at least. With role `all`, several of a configuration share each device
+// by their shares, as in `headroom up`; with a role, each has its share for a worker of its own. INVALID_ARGUMENT: bad
 // option, model or knob, shares above the device. A plan that does not fit is no error: DevicePlans::refusal says so.
 absl::StatusOr<std::vector<Plans>> MakePlans(const ClusterConfig& config, const PlanOptions& options);
 // Where there is room for one alone: INVALID_ARGUMENT with the names where there are several.
