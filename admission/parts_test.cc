@@ -6,6 +6,7 @@
 #include "admission/grant_holder.h"
 #include "admission/placement.h"
 #include "admission/price.h"
+#include "admission/seen_prices.h"
 #include "common/random.h"
 #include "common/testing/seeded_random.h"
 
@@ -81,7 +82,7 @@ TEST(PriceTest, RefusesWhatIsOutOfBounds) {
   EXPECT_TRUE(refused([](PriceInput& input) { input.pieces = 0; }));
   EXPECT_TRUE(refused([](PriceInput& input) { input.patches = kPatchesMax + 1; }));
   EXPECT_TRUE(refused([](PriceInput& input) { input.largest_piece_patches = 0; }));
-  EXPECT_TRUE(refused([](PriceInput& input) { input.compressed_bytes = 0; }));
+  EXPECT_TRUE(refused([](PriceInput& input) { input.compressed_bytes = -1; }));
   EXPECT_TRUE(refused([](PriceInput& input) { input.decoded_bytes = -1; }));
   EXPECT_TRUE(refused([](PriceInput& input) {
     input.pieces = input.patches = kPatchesMax;
@@ -126,6 +127,75 @@ std::vector<Ticket> Tickets(FairQueue& queue) {
   std::vector<Ticket> tickets;
   for (const Waiting* waiting : queue.Order()) tickets.push_back(waiting->ticket);
   return tickets;
+}
+
+// What SeenPrices stands on: of two prices, where the larger one can be placed, so can the other.
+TEST(SeenPricesTest, WhereMoreFitsLessFitsToo) {
+  const uint64_t seed = TestSeed();
+  SCOPED_TRACE(absl::StrCat("HEADROOM_TEST_SEED=", seed));
+  SeededRandom random(seed);
+  const auto below = [&](uint64_t most) { return static_cast<int64_t>(random.Next() % most); };
+  int within = 0;
+  for (int round = 0; round < 20'000; ++round) {
+    std::vector<Candidate> workers(1 + static_cast<size_t>(below(3)));
+    for (size_t i = 0; i < workers.size(); ++i) {
+      workers[i].worker = workers[i].endpoint = absl::StrCat("w:", i);
+      workers[i].room = {.slots = below(5), .kv_blocks = below(5), .patches = below(5)};
+      workers[i].max_patches_per_step = below(4);
+      workers[i].max_model_len = below(4);
+    }
+    const auto price = [&] {
+      Price made;
+      made.largest_piece_patches = below(4);
+      made.sequence_tokens = below(4);
+      if (below(2) != 0) made.vision = Resources{.slots = below(4), .patches = below(4)};
+      if (!made.vision || below(2) != 0) made.llm = Resources{.slots = below(4), .kv_blocks = below(4)};
+      return made;
+    };
+    const auto can_go = [&](const Price& asked) {
+      std::vector<LegChoice> legs;
+      for (Role role : {Role::kVision, Role::kLlm}) {
+        if (!asked.ForRole(role)) continue;
+        legs.push_back({.role = role, .need = *asked.ForRole(role), .candidates = {}});
+        for (const Candidate& worker : workers) {
+          if (WithinLimits(worker, role, asked)) legs.back().candidates.push_back(&worker);
+        }
+      }
+      return Place(legs, Against::kRoom).has_value();
+    };
+    const Price less = price(), more = price();
+    if (!IsWithin(less, more)) continue;
+    ++within;
+    EXPECT_TRUE(can_go(less) || !can_go(more)) << "round " << round;
+  }
+  EXPECT_GT(within, 500);
+}
+
+TEST(SeenPricesTest, KnowsThoseOfTheSameWorkersAlone) {
+  const auto waiting = [](int64_t blocks, const std::string& model, std::vector<std::string> exclude = {}) {
+    Waiting made;
+    made.model = model;
+    made.exclude_workers = std::move(exclude);
+    made.price.llm = Resources{.slots = 1, .kv_blocks = blocks};
+    return made;
+  };
+  SeenPrices seen;
+  const Waiting five = waiting(5, "m");
+  seen.Note(five);
+  EXPECT_TRUE(seen.HasAtLeast(waiting(5, "m")) && seen.HasAtMost(waiting(5, "m")));
+  EXPECT_TRUE(seen.HasAtLeast(waiting(4, "m")) && !seen.HasAtMost(waiting(4, "m")));
+  EXPECT_TRUE(!seen.HasAtLeast(waiting(6, "m")) && seen.HasAtMost(waiting(6, "m")));
+  EXPECT_FALSE(seen.HasAtLeast(waiting(4, "other")) || seen.HasAtMost(waiting(6, "other")));
+  EXPECT_FALSE(seen.HasAtLeast(waiting(4, "m", {"w"})) || seen.HasAtMost(waiting(6, "m", {"w"})));
+  Waiting of_vision = waiting(5, "m");
+  of_vision.price.vision = Resources{.slots = 1};
+  EXPECT_FALSE(seen.HasAtLeast(of_vision) || seen.HasAtMost(of_vision));
+  // Its bound: one more, and the first gives way.
+  std::vector<Waiting> others;
+  for (int i = 0; i < 16; ++i) others.push_back(waiting(1, absl::StrCat("model ", i)));
+  for (const Waiting& other : others) seen.Note(other);
+  EXPECT_FALSE(seen.HasAtLeast(five));
+  EXPECT_TRUE(seen.HasAtLeast(others.front()) && seen.HasAtLeast(others.back()));
 }
 
 TEST(FairQueueTest, OrderIsFairBetweenTenantsAndByPriority) {

@@ -19,16 +19,18 @@ absl::Status CheckInput(const PriceInput& input) {
   HEADROOM_RETURN_IF_ERROR(CheckRange("prompt logprobs", input.prompt_logprobs, 0, kLogprobsMax));
   HEADROOM_RETURN_IF_ERROR(CheckRange("changed ids", input.changed_ids, 0, kSequenceTokensMax));
   HEADROOM_RETURN_IF_ERROR(CheckRange("image_tokens", input.image_tokens, 0, input.prompt_tokens));
-  HEADROOM_RETURN_IF_ERROR(CheckRange("images", input.images, 0, kImagesMax));
-  if (input.images == 0) {
-    if (input.pieces == 0 && input.patches == 0 && input.compressed_bytes == 0) return absl::OkStatus();
-    return absl::InvalidArgumentError("pieces, patches or image bytes without an image");
-  }
+  if (input.images != 0) return absl::OkStatus();
+  if (input.pieces == 0 && input.patches == 0 && input.compressed_bytes == 0) return absl::OkStatus();
+  return absl::InvalidArgumentError("pieces, patches or image bytes without an image");
+}
+
+absl::Status CheckImages(const PriceInput& input) {
+  HEADROOM_RETURN_IF_ERROR(CheckRange("images", input.images, 1, kImagesMax));
   HEADROOM_RETURN_IF_ERROR(CheckRange("pieces", input.pieces, input.images, kPatchesMax));
   HEADROOM_RETURN_IF_ERROR(CheckRange("patches", input.patches, input.pieces, kPatchesMax));
   HEADROOM_RETURN_IF_ERROR(CheckRange("patches of the largest piece", input.largest_piece_patches, 1, input.patches));
   HEADROOM_RETURN_IF_ERROR(CheckRange("embedding bytes per piece", input.embedding_bytes_per_piece, 1, kDimensionMax));
-  HEADROOM_RETURN_IF_ERROR(CheckRange("compressed bytes", input.compressed_bytes, 1, kDimensionMax));
+  HEADROOM_RETURN_IF_ERROR(CheckRange("compressed bytes", input.compressed_bytes, 0, kDimensionMax));
   return CheckRange("decoded bytes", input.decoded_bytes, 0, kDimensionMax);
 }
 
@@ -39,26 +41,35 @@ int64_t ChoiceBlocks(int64_t prompt_tokens, int64_t max_tokens, int64_t choices,
   return common + choices * (CeilDiv(prompt_tokens + max_tokens, block_size) - common);
 }
 
+absl::StatusOr<Price> ComputeVisionPrice(const PriceInput& input) {
+  HEADROOM_RETURN_IF_ERROR(CheckImages(input));
+  HEADROOM_RETURN_IF_ERROR(CheckRange("image_tokens", input.image_tokens, 0, kSequenceTokensMax));
+  Price price;
+  price.sequence_tokens = price.prompt_tokens = price.image_tokens = input.image_tokens;
+  price.pieces = input.pieces;
+  price.largest_piece_patches = input.largest_piece_patches;
+  int64_t embedding_bytes = 0;
+  if (__builtin_mul_overflow(input.pieces, input.embedding_bytes_per_piece, &embedding_bytes)) {
+    return absl::InvalidArgumentError(absl::StrCat("embeddings of ", input.pieces, " pieces of ",
+                                                   input.embedding_bytes_per_piece, " bytes are too large"));
+  }
+  price.vision = Resources{.slots = input.images,
+                           .patches = input.patches,
+                           .embedding_bytes = embedding_bytes,
+                           .host_bytes = input.compressed_bytes + input.decoded_bytes};
+  HEADROOM_RETURN_IF_ERROR(ValidateResources(*price.vision));
+  return price;
+}
+
 absl::StatusOr<Price> ComputePrice(const PriceInput& input) {
   HEADROOM_RETURN_IF_ERROR(CheckInput(input));
   Price price;
+  if (input.images != 0) {
+    HEADROOM_ASSIGN_OR_RETURN(price, ComputeVisionPrice(input));
+  }
   price.sequence_tokens = input.prompt_tokens + input.max_tokens;
   price.prompt_tokens = input.prompt_tokens;
-  price.image_tokens = input.image_tokens;
-  price.pieces = input.pieces;
-  int64_t embedding_bytes = 0;
-  if (input.images > 0) {
-    if (__builtin_mul_overflow(input.pieces, input.embedding_bytes_per_piece, &embedding_bytes)) {
-      return absl::InvalidArgumentError(absl::StrCat("embeddings of ", input.pieces, " pieces of ",
-                                                     input.embedding_bytes_per_piece, " bytes are too large"));
-    }
-    price.largest_piece_patches = input.largest_piece_patches;
-    price.vision = Resources{.slots = input.images,
-                             .patches = input.patches,
-                             .embedding_bytes = embedding_bytes,
-                             .host_bytes = input.compressed_bytes + input.decoded_bytes};
-    HEADROOM_RETURN_IF_ERROR(ValidateResources(*price.vision));
-  }
+  const int64_t embedding_bytes = price.vision ? price.vision->embedding_bytes : 0;
   // In bounds: tokens ≤ 2^31, choices ≤ 2^10, logprobs ≤ 2^7 and embedding_bytes ≤ kDimensionMax.
   const int64_t choice_bytes = price.sequence_tokens * int64_t{sizeof(int32_t)} +
                                input.max_tokens * (kTokenEventBytes + LogprobBytes(input.answer_logprobs)) +

@@ -62,6 +62,9 @@ int64_t ChoiceBlocks(int64_t prompt_tokens, int64_t max_tokens, int64_t choices,
 
 // INVALID_ARGUMENT with the value and the limit when a number is out of its bounds or a product overflows.
 absl::StatusOr<Price> ComputePrice(const PriceInput& input);
+// Of pictures that are encoded and read by no llm: the vision role alone. `input`: the numbers of images, one at least,
+// and as image_tokens the rows that come of them, which count as its tokens where tenants are compared.
+absl::StatusOr<Price> ComputeVisionPrice(const PriceInput& input);
 
 // What the scheduler checks of a price that came over the wire: at least one role, every role takes at least one slot,
 // every dimension and number in bounds.

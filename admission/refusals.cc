@@ -172,7 +172,11 @@ std::optional<Remedy> OfDimension(const RefusedLeg& leg, const Dimension& dimens
   if (name == "kv_blocks") {
     if (leg.block_bytes <= 0 || leg.device_bytes <= 0 || short_by > kDimensionMax / leg.block_bytes) return {};
     const int64_t more = RoundUp(short_by * leg.block_bytes, kPageBytes);
-    return Remedy{"device.memory",
+    // Several models share a device as cpu/NAME.
+    const size_t slash = leg.device.find('/');
+    return Remedy{slash == std::string::npos
+                      ? "device.memory"
+                      : absl::StrCat("device.memory, or of it models.", leg.device.substr(slash + 1), ".share"),
                   leg.device_bytes,
                   leg.device_bytes + more,
                   true,
@@ -264,11 +268,11 @@ std::vector<Remedy> Remedies(const RefusalRecord& refusal) {
 }
 
 void RefusalLog::Add(RefusalRecord record) {
-  for (std::string* text : {&record.request_id, &record.tenant, &record.message}) {
+  for (std::string* text : {&record.request_id, &record.tenant, &record.model, &record.message}) {
     *text = CutText(*text, kTextBytesMax);
   }
   size_t bytes = sizeof(std::pair<RefusalRecord, size_t>) + record.request_id.size() + record.tenant.size() +
-                 record.message.size();
+                 record.model.size() + record.message.size();
   for (const RefusedLeg& leg : record.legs) bytes += sizeof(RefusedLeg) + leg.worker.size() + leg.device.size();
   if (record.shortfall) bytes += record.shortfall->budget.size() + record.shortfall->worker.size();
   if (bytes > bytes_max_) return;

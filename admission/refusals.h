@@ -36,6 +36,7 @@ struct RefusalRecord {
   TimePoint at = {};
   std::string request_id = {};
   std::string tenant = {};
+  std::string model = {};  // fingerprint
   RefusalReason reason = RefusalReason::kInvalidReserve;
   std::string message = {};
   std::optional<Shortfall> shortfall = {};

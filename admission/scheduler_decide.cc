@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "admission/scheduler_core.h"
+#include "admission/seen_prices.h"
 #include "common/check.h"
 
 namespace headroom::admission {
@@ -91,17 +92,20 @@ void SchedulerCore::Schedule(TimePoint now, Actions& actions) {
   if (queue_.size() == 0) return;
   WorkerPools pools(table_, now, epoch_);
   std::vector<Waiting*> passed;
+  SeenPrices no_room;  // room does not grow in a pass
   for (Waiting* waiting : queue_.Order()) {
     // Refused at the next tick; room must not go to a caller that is not there any more.
     if (waiting->give_up_at <= now) continue;
     std::optional<std::vector<size_t>> chosen;
     const bool held = Held(waiting->model, waiting->price);
     std::vector<LegChoice> legs;
-    if (!held) {
+    const bool known = held || no_room.HasAtMost(*waiting);
+    if (!known) {
       legs = pools.Choices(waiting->model, waiting->price, waiting->exclude_workers, Against::kRoom);
       chosen = Place(legs, Against::kRoom);
     }
     if (!chosen) {
+      if (!known) no_room.Note(*waiting);
       passed.push_back(waiting);
       if (waiting->overtaken >= options_.overtakes_max) Protect(*waiting, pools);
       continue;
@@ -169,10 +173,15 @@ bool SchedulerCore::Held(const std::string& model, const Price& price) const {
 void SchedulerCore::RefuseHopeless(TimePoint now, Actions& actions) {
   if (queue_.size() == 0) return;
   const WorkerPools pools(table_, now, epoch_);
+  SeenPrices possible;
   for (const Waiting* waiting : queue_.Order()) {
-    std::optional<Refusal> refusal =
-        waiting->give_up_at <= now ? WaitedTooLong(*waiting, pools)
-                                   : WhyNever(waiting->model, waiting->price, waiting->exclude_workers, pools, now);
+    std::optional<Refusal> refusal;
+    if (waiting->give_up_at <= now) {
+      refusal = WaitedTooLong(*waiting, pools);
+    } else if (!possible.HasAtLeast(*waiting)) {
+      refusal = WhyNever(waiting->model, waiting->price, waiting->exclude_workers, pools, now);
+      if (!refusal) possible.Note(*waiting);
+    }
     if (!refusal) continue;
     const Ticket ticket = waiting->ticket;
     Refuse(RefuseeOf(*waiting), std::move(*refusal), pools, now, actions);

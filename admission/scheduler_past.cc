@@ -23,6 +23,7 @@ void SchedulerCore::Refuse(const Refusee& refusee, Refusal refusal, const Worker
   refusals_.Add({.at = now,
                  .request_id = refusee.request_id,
                  .tenant = refusee.tenant,
+                 .model = refusee.model,
                  .reason = refusal.reason,
                  .message = refusal.message,
                  .shortfall = refusal.shortfall,

@@ -210,7 +210,7 @@ int Ask(const std::vector<std::string>& arguments) {
               "Asks a running cluster. Without PROMPT, or with -, the prompt is read from standard input.");
   flags.Address("gateway", &options.gateway, "address of the gateway");
   flags.Text("url", &options.url, "ask over HTTP instead: http://HOST:PORT of a server with OpenAI's API");
-  flags.Text("model", &options.model, "name of the model; needed where several are served");
+  flags.Text("model", &options.model, "name or alias of the model; needed where several are served");
   flags.Repeated("image", &options.images, "picture (PNG, JPEG, WebP, GIF or BMP) that the question is about");
   flags.Text("system", &options.system, "system message");
   flags.Switch("stream", &options.stream, "print the answer as it comes");

@@ -60,7 +60,7 @@ int ExplainPlan(const std::vector<std::string>& arguments) {
     lines = {*line};
   }
   if (rest->size() == 2) inputs.options.model = rest->at(1);
-  const auto plans = inputs.Make();
+  const auto plans = inputs.MakeOne();
   if (!plans.ok()) return Fail(kName, std::string(plans.status().message()), 2);
   bool first = true;
   for (const DevicePlans& device : plans->devices) {

@@ -212,7 +212,8 @@ std::string PastTable(const v1::GetHistoryResponse& history, WallTime now) {
 std::string RefusalText(const v1::RefusalView& refusal, WallTime now) {
   const std::string id = refusal.request_id().empty() ? "a request without an id" : Printable(refusal.request_id());
   std::string text =
-      absl::StrCat(id, refusal.tenant().empty() ? "" : " of tenant " + Printable(refusal.tenant()), ": refused by the ",
+      absl::StrCat(id, refusal.tenant().empty() ? "" : " of tenant " + Printable(refusal.tenant()),
+                   refusal.model().empty() ? "" : " for " + Printable(refusal.model()), ": refused by the ",
                    refusal.refused_by(), " at ", ClockText(now - milliseconds(refusal.age_ms()), now), ", ",
                    SpanText(refusal.age_ms()), " ago, after ", SpanText(refusal.waited_ms()), " in the queue\n");
   absl::StrAppend(&text, "  ", CodeName(refusal.code()), " ", Printable(refusal.reason()), ": ",

@@ -100,6 +100,7 @@ TEST(RefusalText, NumbersAndRemedies) {
   v1::RefusalView refusal;
   refusal.set_request_id("r-1");
   refusal.set_tenant("t");
+  refusal.set_model("eyes");
   refusal.set_refused_by("scheduler");
   refusal.set_code(9);
   refusal.set_reason(NameOf(RefusalReason::kNeverFits));
@@ -126,7 +127,7 @@ TEST(RefusalText, NumbersAndRemedies) {
   memory->set_bytes(true);
   const std::string text = RefusalText(refusal, kNow);
   SCOPED_TRACE(text);
-  EXPECT_THAT(text, AllOf(HasSubstr("r-1 of tenant t: refused by the scheduler"), HasSubstr("12 s ago"),
+  EXPECT_THAT(text, AllOf(HasSubstr("r-1 of tenant t for eyes: refused by the scheduler"), HasSubstr("12 s ago"),
                           HasSubstr("FAILED_PRECONDITION NEVER_FITS"), HasSubstr("budget    kv_blocks of llm-0 on cpu"),
                           HasSubstr("needed    12 (24.00 KiB)"), HasSubstr("short by  2 (4.00 KiB)"),
                           HasSubstr("prompt of 61 tokens, max_tokens 131"), HasSubstr("max_tokens at most 99, was 131"),

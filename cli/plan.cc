@@ -1,5 +1,6 @@
 // headroom plan: where the memory of a device would go, without the device and without reading a weight. Exit status: 0
 // it fits, 1 it does not, 2 wrong arguments or an unusable model.
+#include <algorithm>
 #include <cstdio>
 #include <fstream>
 
@@ -32,11 +33,13 @@ absl::Status WriteFile(const std::string& path, const std::string& text) {
 }
 
 // What a pod has beside the device must cover what its worker may use.
-absl::Status CheckHost(const Plans& plans, const std::string& host_memory) {
+absl::Status CheckHost(const std::vector<Plans>& all, const std::string& host_memory) {
   if (host_memory.empty()) return absl::OkStatus();
   HEADROOM_ASSIGN_OR_RETURN(const int64_t given, ParseBytes(host_memory));
   int64_t needed = 0;
-  for (const HostLine& line : plans.host) needed += line.bytes;
+  for (const Plans& plans : all) {
+    for (const HostLine& line : plans.host) needed += line.bytes;
+  }
   if (needed <= given) return absl::OkStatus();
   return absl::FailedPreconditionError(
       absl::StrCat("host memory: needs ", needed, " bytes, ", given, " are given, ", needed - given, " short"));
@@ -77,14 +80,26 @@ absl::Status WritePictures(const Plans& plans, const Outputs& outputs) {
   return absl::OkStatus();
 }
 
-int Report(const Plans& plans, const Outputs& outputs, const std::string& command_line) {
-  fputs((outputs.json ? PlanJson(plans) : PlanText(plans)).c_str(), stdout);
+// Files and estimates are of one model.
+absl::Status CheckOne(const std::vector<Plans>& all, const Outputs& outputs) {
+  const bool wants_one = outputs.vllm || !outputs.helm_values.empty() || !outputs.html.empty() || !outputs.svg.empty();
+  if (all.size() == 1 || !wants_one) return absl::OkStatus();
+  std::string names;
+  for (const Plans& plans : all) absl::StrAppend(&names, names.empty() ? "" : ", ", plans.name);
+  return absl::InvalidArgumentError(
+      "--helm-values, --html, --svg and --vllm-2024 are of one model: name it as MODEL, one of " + names);
+}
+
+int Report(const std::vector<Plans>& all, const Outputs& outputs, const std::string& command_line) {
+  if (const absl::Status one = CheckOne(all, outputs); !one.ok()) return Fail(kName, std::string(one.message()), 2);
+  fputs((outputs.json ? PlanJson(all) : PlanText(all)).c_str(), stdout);
+  const Plans& plans = all.front();
   for (const absl::Status& status :
-       {outputs.vllm && !outputs.json ? PrintVllm(plans) : absl::OkStatus(), CheckHost(plans, outputs.host_memory),
+       {outputs.vllm && !outputs.json ? PrintVllm(plans) : absl::OkStatus(), CheckHost(all, outputs.host_memory),
         WriteHelmValues(plans, outputs, command_line), WritePictures(plans, outputs)}) {
     if (!status.ok()) return Fail(kName, std::string(status.message()), absl::IsInvalidArgument(status) ? 2 : 1);
   }
-  return plans.fits() ? 0 : 1;
+  return std::all_of(all.begin(), all.end(), [](const Plans& one) { return one.fits(); }) ? 0 : 1;
 }
 
 }  // namespace
@@ -96,7 +111,9 @@ int Plan(const std::vector<std::string>& arguments) {
   Flags flags(
       "headroom plan [flags] [MODEL]",
       "Shows where the memory of a device would go for a model, without the device and without reading weights.\n"
-      "MODEL is a directory or a config.json. Knobs that are not given are found. Exit status 0: it fits, 1: it\n"
+      "MODEL is a directory, a config.json or a model of the configuration; without it all models of the\n"
+      "configuration are planned, each on its share of the device. Knobs that are not given are found. Exit status 0: "
+      "it fits, 1: it\n"
       "does not, 2: wrong arguments or an unusable model.");
   flags.Switch("list-devices", &list, "prints the known devices");
   inputs.Declare(flags);
@@ -118,7 +135,7 @@ int Plan(const std::vector<std::string>& arguments) {
   if (list) return fputs(DeviceList().c_str(), stdout), 0;
   if (rest->size() > 1) return Fail(kName, "unexpected argument '" + rest->at(1) + "'", 2);
   if (!rest->empty()) inputs.options.model = rest->front();
-  const absl::StatusOr<Plans> plans = inputs.Make();
+  const absl::StatusOr<std::vector<Plans>> plans = inputs.Make();
   if (!plans.ok()) return Fail(kName, std::string(plans.status().message()), 2);
   std::string command_line = kName;
   for (const std::string& argument : arguments) command_line += " " + argument;

@@ -46,14 +46,38 @@ void PrintLoad(const char* name, int64_t reserved, int64_t capacity, bool bytes)
   printf("    %-16s %12s of %12s reserved\n", name, used.c_str(), all.c_str());
 }
 
-void PrintWorker(const v1::WorkerView& worker) {
+// By the name that the gateway knows it by; a worker may serve one that this gateway was not told of.
+std::string ModelOf(const v1::WorkerView& worker, const v1::GetStatusResponse& status) {
+  for (const v1::ModelStatus& model : status.models()) {
+    if (!worker.model().sha256().empty() && model.fingerprint().sha256() == worker.model().sha256())
+      return model.name();
+  }
+  return "a model unknown to the gateway (" + worker.model().sha256().substr(0, 12) + ")";
+}
+
+void PrintModel(const v1::ModelStatus& model) {
+  std::string aliases;
+  for (const std::string& alias : model.aliases()) aliases += (aliases.empty() ? " = " : ", ") + alias;
+  const std::string known = model.fingerprint().sha256().substr(0, 12);
+  printf("  %s%s (%s)  %s", model.name().c_str(), aliases.c_str(), known.empty() ? "not loaded" : known.c_str(),
+         model.ready() ? "ready" : model.not_ready().c_str());
+  if (model.ready()) {
+    printf(", %s, %lld tokens at most", model.images() ? "text and images" : "text",
+           static_cast<long long>(model.max_model_len()));
+  }
+  if (model.host_bytes() > 0) printf(", files take %s of the gateway", FormatBytes(model.host_bytes()).c_str());
+  printf("\n");
+}
+
+void PrintWorker(const v1::WorkerView& worker, const v1::GetStatusResponse& status) {
   std::string progress;
   if (worker.state() == v1::WORKER_STATE_LOADING)
     progress = absl::StrCat(" ", static_cast<int>(worker.load_progress() * 100), " %");
-  printf("  %-12s %-10s %s%s, %lld active, %lld pending, heard %lld ms ago, at %s\n", worker.worker().c_str(),
-         Roles(worker).c_str(), StateName(worker), progress.c_str(), static_cast<long long>(worker.active_legs()),
-         static_cast<long long>(worker.pending_legs()), static_cast<long long>(worker.heartbeat_age_ms()),
-         worker.endpoint().c_str());
+  const std::string model = status.models_size() > 1 ? " of " + ModelOf(worker, status) : "";
+  printf("  %-12s %-10s %s%s%s, %lld active, %lld pending, heard %lld ms ago, at %s\n", worker.worker().c_str(),
+         Roles(worker).c_str(), StateName(worker), progress.c_str(), model.c_str(),
+         static_cast<long long>(worker.active_legs()), static_cast<long long>(worker.pending_legs()),
+         static_cast<long long>(worker.heartbeat_age_ms()), worker.endpoint().c_str());
   PrintLoad("slots", worker.reserved().slots(), worker.capacity().slots(), false);
   PrintLoad("KV blocks", worker.reserved().kv_blocks(), worker.capacity().kv_blocks(), false);
   PrintLoad("patches", worker.reserved().patches(), worker.capacity().patches(), false);
@@ -63,8 +87,7 @@ void PrintWorker(const v1::WorkerView& worker) {
 
 void Print(const v1::GetStatusResponse& status) {
   const v1::ClusterState& cluster = status.cluster();
-  printf("gateway      %s, model %s (%.12s), version %s\n", status.ready() ? "ready" : "NOT ready",
-         status.model().c_str(), status.fingerprint().sha256().c_str(), status.version().c_str());
+  printf("gateway      %s, version %s\n", status.ready() ? "ready" : "NOT ready", status.version().c_str());
   printf("             %lld requests running, their messages hold %s of %s\n",
          static_cast<long long>(status.requests_running()), FormatBytes(status.host_bytes_used()).c_str(),
          FormatBytes(status.host_bytes_capacity()).c_str());
@@ -72,9 +95,11 @@ void Print(const v1::GetStatusResponse& status) {
          cluster.epoch().cluster_id().c_str(), static_cast<unsigned long long>(cluster.epoch().number()),
          static_cast<long long>(cluster.queue_entries()), static_cast<long long>(cluster.queue_entries_max()),
          static_cast<long long>(cluster.grants_pending()), static_cast<long long>(cluster.grants_active()));
+  printf("models\n");
+  for (const v1::ModelStatus& model : status.models()) PrintModel(model);
   printf("workers\n");
   if (cluster.workers().empty()) printf("  none has registered\n");
-  for (const v1::WorkerView& worker : cluster.workers()) PrintWorker(worker);
+  for (const v1::WorkerView& worker : cluster.workers()) PrintWorker(worker, status);
   fputs(MemoryTables(cluster).c_str(), stdout);
 }
 

@@ -2,9 +2,12 @@
 
 #include <yaml-cpp/yaml.h>
 
+#include <algorithm>
 #include <set>
 #include <sstream>
+#include <string_view>
 
+#include "common/config_models.h"
 #include "common/config_yaml.h"
 #include "common/units.h"
 
@@ -14,7 +17,16 @@ namespace {
 constexpr int64_t kMillion = 1'000'000;
 constexpr int64_t kHourMs = 3'600'000;
 
-absl::Status ApplyYaml(const YAML::Node& root, const std::string& name, std::vector<ClusterConfig::Section>& sections) {
+absl::Status ApplyModels(const YAML::Node& list, const std::string& file, ClusterConfig& config) {
+  return ApplyList(list, file, "models", kModelsMax, [&config] {
+    ConfigFields fields;
+    config.models.emplace_back().DeclareEntry(fields);
+    return fields;
+  });
+}
+
+absl::Status ApplyYaml(const YAML::Node& root, const std::string& name, std::vector<ClusterConfig::Section>& sections,
+                       ClusterConfig& config) {
   if (!root.IsDefined() || root.IsNull()) return absl::OkStatus();
   if (!root.IsMap()) return absl::InvalidArgumentError(name + ":1: the file must be a mapping of sections");
   std::set<std::string> seen;
@@ -22,7 +34,8 @@ absl::Status ApplyYaml(const YAML::Node& root, const std::string& name, std::vec
     const std::string where = YamlPosition(name, entry.first.Mark());
     const std::string key = entry.first.IsScalar() ? entry.first.Scalar() : "";
     if (!seen.insert(key).second) return absl::InvalidArgumentError(where + ": section '" + key + "' stands twice");
-    bool found = false;
+    bool found = key == "models";
+    if (found) HEADROOM_RETURN_IF_ERROR(ApplyModels(entry.second, name, config));
     for (ClusterConfig::Section& section : sections) {
       if (section.name != key) continue;
       found = true;
@@ -33,7 +46,39 @@ absl::Status ApplyYaml(const YAML::Node& root, const std::string& name, std::vec
   return absl::OkStatus();
 }
 
-absl::Status ApplyOverride(const std::string& text, std::vector<ClusterConfig::Section>& sections) {
+// "models.NAME.key=value": names may have dots, keys have none but that of "knobs.key". An entry that is not there yet
+// is made.
+absl::Status ApplyModelOverride(const std::string& text, const std::string& path, const std::string& value,
+                                ClusterConfig& config) {
+  constexpr std::string_view kKnobs = ".knobs";
+  const size_t dot = path.rfind('.');
+  if (dot == std::string::npos || dot == 0) {
+    return absl::InvalidArgumentError("--set " + text + ": wanted models.NAME.key=value");
+  }
+  std::string name = path.substr(0, dot);
+  const bool knob = name.ends_with(kKnobs);
+  if (knob) name.resize(name.size() - kKnobs.size());
+  auto model = std::find_if(config.models.begin(), config.models.end(),
+                            [&](const ModelSection& entry) { return entry.Name() == name; });
+  if (model == config.models.end()) {
+    config.models.emplace_back().name = name;
+    model = config.models.end() - 1;
+  }
+  ConfigFields fields;
+  if (knob) {
+    model->knobs.Declare(fields);
+  } else {
+    model->DeclareEntry(fields);
+  }
+  const ConfigFields::Field* field = fields.Find(path.substr(dot + 1));
+  if (field == nullptr || field->nested != nullptr) {
+    return absl::InvalidArgumentError("--set " + text + ": unknown key 'models." + path + "'");
+  }
+  return field->parse({value, "--set", false});
+}
+
+absl::Status ApplyOverride(const std::string& text, std::vector<ClusterConfig::Section>& sections,
+                           ClusterConfig& config) {
   const size_t dot = text.find('.');
   const size_t equals = text.find('=');
   if (dot == std::string::npos || equals == std::string::npos || dot > equals) {
@@ -41,6 +86,7 @@ absl::Status ApplyOverride(const std::string& text, std::vector<ClusterConfig::S
   }
   const std::string section_name = text.substr(0, dot);
   const std::string key = text.substr(dot + 1, equals - dot - 1);
+  if (section_name == "models") return ApplyModelOverride(text, key, text.substr(equals + 1), config);
   for (const ClusterConfig::Section& section : sections) {
     if (section.name != section_name) continue;
     const ConfigFields::Field* field = section.fields.Find(key);
@@ -61,13 +107,6 @@ void LogSection::Declare(ConfigFields& fields) {
   fields.Choice("level", &level, {"debug", "info", "warning", "error"}, "lowest level that is written");
 }
 
-void ModelSection::Declare(ConfigFields& fields) {
-  fields.Text("path", &path, "directory in Hugging Face layout (config.json, *.safetensors, tokenizer.json)");
-  fields.Choice("dtype", &dtype, {"bf16", "fp32"}, "number format of weights and matrix products");
-  fields.Text("chat_template", &chat_template,
-              "file with a Jinja chat template, instead of the model's own; the same for all services");
-}
-
 void DeviceSection::Declare(ConfigFields& fields) {
   fields.Choice("kind", &kind, {"cpu", "cuda"}, "backend of the workers in this process");
   fields.Choice("isa", &isa, {"auto", "avx2", "avx512", "avx512_bf16", "amx"},
@@ -75,6 +114,10 @@ void DeviceSection::Declare(ConfigFields& fields) {
   fields.Integer("threads", &threads, 0, 1024, "threads of the CPU backend; 0 takes one per core");
   fields.Bytes("memory", &memory, 16 * kMiB, 64 * kTiB,
                "memory that the device promises; all of it is reserved at start");
+  fields.Bytes("context_floor", &context_floor, 0, kTiB,
+               "planned for driver, context and kernels of one process; 0 takes the catalogue's");
+  fields.Bytes("libraries", &libraries, 0, kTiB,
+               "planned for what libraries keep on the device by themselves; 0 takes the catalogue's");
 }
 
 void KnobsSection::Declare(ConfigFields& fields) {
@@ -91,6 +134,9 @@ void KnobsSection::Declare(ConfigFields& fields) {
                          "pieces whose embeddings a vision-worker can hold");
   fields.Choice("kv_cache_dtype", &kv_cache_dtype, {"auto", "bf16", "fp32"},
                 "number format of the KV cache; auto is model.dtype");
+  fields.Boolean(
+      "decode_graphs", &decode_graphs,
+      "whether a card keeps each decode step as a CUDA graph, which starts it as one; false saves its memory");
 }
 
 void SchedulerSection::Declare(ConfigFields& fields) {
@@ -114,6 +160,7 @@ void SchedulerSection::Declare(ConfigFields& fields) {
 
 void VisionWorkerSection::Declare(ConfigFields& fields) {
   fields.Text("name", &name, "unique in the cluster");
+  fields.Text("model", &model, "which of `models` it serves, by name or alias; empty: the only one");
   fields.Address("listen", &listen, "address for gateways and llm-workers");
   fields.OptionalAddress("advertise", &advertise, "address that others dial; empty: the listen address");
   fields.OptionalAddress("metrics_listen", &metrics_listen, "address of /metrics; empty: none");
@@ -131,6 +178,7 @@ void VisionWorkerSection::Declare(ConfigFields& fields) {
 
 void LlmWorkerSection::Declare(ConfigFields& fields) {
   fields.Text("name", &name, "unique in the cluster");
+  fields.Text("model", &model, "which of `models` it serves, by name or alias; empty: the only one");
   fields.Address("listen", &listen, "address for gateways");
   fields.OptionalAddress("advertise", &advertise, "address that others dial; empty: the listen address");
   fields.OptionalAddress("metrics_listen", &metrics_listen, "address of /metrics; empty: none");
@@ -143,6 +191,10 @@ void LlmWorkerSection::Declare(ConfigFields& fields) {
       &host_bytes_given);
   fields.Integer("unread_ms_max", &unread_ms_max, 100, kHourMs, "a stream that nobody reads for so long is cancelled");
   fields.Integer("fetch_threads", &fetch_threads, 1, 256, "requests that pull embeddings at once");
+  fields.Bytes("grammar_bytes_max", &grammar_bytes_max, kMiB, 64 * kTiB,
+               "grammars of structured output: those in use, and others while there is room; unless given, lowered at "
+               "start where the machine has less",
+               &grammar_bytes_given);
 }
 
 void GatewaySection::Declare(ConfigFields& fields) {
@@ -196,7 +248,7 @@ std::vector<ClusterConfig::Section> ClusterConfig::Sections() {
   };
   add("cluster", cluster, "the cluster as a whole");
   add("log", log, "structured logs on stderr");
-  add("model", model, "what is served");
+  add("model", model, "what is served, where it is one model");
   add("device", device, "the device of the workers in this process");
   add("knobs", knobs, "sizes that the memory plan works with; all optional");
   add("scheduler", scheduler, "admission");
@@ -212,11 +264,12 @@ absl::StatusOr<ClusterConfig> ParseConfig(const std::string& yaml, const std::st
   std::vector<ClusterConfig::Section> sections = config.Sections();
   try {
     HEADROOM_ASSIGN_OR_RETURN(const YAML::Node root, OneYamlDocument(yaml, name));
-    HEADROOM_RETURN_IF_ERROR(ApplyYaml(root, name, sections));
+    HEADROOM_RETURN_IF_ERROR(ApplyYaml(root, name, sections, config));
   } catch (const YAML::Exception& error) {
     return absl::InvalidArgumentError(YamlPosition(name, error.mark) + ": not YAML: " + error.msg);
   }
-  for (const std::string& text : overrides) HEADROOM_RETURN_IF_ERROR(ApplyOverride(text, sections));
+  for (const std::string& text : overrides) HEADROOM_RETURN_IF_ERROR(ApplyOverride(text, sections, config));
+  HEADROOM_RETURN_IF_ERROR(CheckModels(config));
   return config;
 }
 
@@ -228,11 +281,18 @@ absl::StatusOr<ClusterConfig> LoadConfig(const std::string& path, const std::vec
 
 std::string ConfigReference() {
   ClusterConfig defaults;
+  ModelSection entry;
+  std::vector<ClusterConfig::Section> sections = defaults.Sections();
+  const auto after_model =
+      std::find_if(sections.begin(), sections.end(), [](const auto& s) { return s.name == "device"; });
+  const auto models =
+      sections.insert(after_model, {"models", "several models: a list of these, in place of `model`", {}});
+  entry.DeclareEntry(models->fields);
   std::ostringstream page;
   page << "# Configuration reference\n\nGenerated by `headroom config`; do not edit. One YAML file, a section per "
           "service. Every key is optional "
           "unless it has no default and the service needs it.\n";
-  for (const ClusterConfig::Section& section : defaults.Sections()) {
+  for (const ClusterConfig::Section& section : sections) {
     page << "\n## " << section.name << "\n\n"
          << section.help << "\n\n| key | type | default | allowed | meaning |\n| --- | --- | --- | --- | --- |\n";
     for (const ConfigFields::Field& field : section.fields.fields()) {

@@ -25,18 +25,13 @@ struct LogSection {
   void Declare(ConfigFields& fields);
 };
 
-struct ModelSection {
-  std::string path;
-  std::string dtype = "bf16";
-  std::string chat_template;
-  void Declare(ConfigFields& fields);
-};
-
 struct DeviceSection {
   std::string kind = "cpu";
   std::string isa = "auto";
   int64_t threads = 0;
   int64_t memory = int64_t{2} << 30;
+  int64_t context_floor = 0;  // 0: the catalogue's; the next too
+  int64_t libraries = 0;
   void Declare(ConfigFields& fields);
 };
 
@@ -50,7 +45,29 @@ struct KnobsSection {
   std::optional<int64_t> max_patches_per_step;
   std::optional<int64_t> embedding_store_pieces;
   std::string kv_cache_dtype = "auto";
+  bool decode_graphs = true;
   void Declare(ConfigFields& fields);
+};
+
+// A model: the section `model` where there is one, an entry of the list `models` where there are several.
+struct ModelSection {
+  std::string name = {};  // empty: the last part of the path
+  std::vector<std::string> aliases = {};
+  std::string path = {};
+  std::string dtype = "bf16";
+  std::string chat_template = {};
+  // Of an entry of the list alone.
+  std::optional<double> share = {};  // of device.memory; absent: all of it
+  KnobsSection knobs = {};           // what stands here wins over the section `knobs`
+
+  void Declare(ConfigFields& fields);
+  void DeclareEntry(ConfigFields& fields);
+  // What clients call it.
+  std::string Name() const;
+  // Whether that or an alias is `called`.
+  bool IsCalled(const std::string& called) const;
+  // Its share of a device of so many bytes, in whole pages, so that shares sum to no more than the device.
+  int64_t ShareOf(int64_t device_bytes) const;
 };
 
 // What gRPC may hold in one server. No key: a start lowers it where the machine has less, as it lowers a host_bytes_max
@@ -76,6 +93,7 @@ struct SchedulerSection {
 
 struct VisionWorkerSection {
   std::string name = "vision-0";
+  std::string model;  // name or alias of an entry of `models`; empty: the only one
   std::string listen = "127.0.0.1:7702";
   std::string advertise;  // empty: the listen address
   std::string metrics_listen = "127.0.0.1:7712";
@@ -93,6 +111,7 @@ struct VisionWorkerSection {
 
 struct LlmWorkerSection {
   std::string name = "llm-0";
+  std::string model;  // name or alias of an entry of `models`; empty: the only one
   std::string listen = "127.0.0.1:7703";
   std::string advertise;  // empty: the listen address
   std::string metrics_listen = "127.0.0.1:7713";
@@ -103,6 +122,8 @@ struct LlmWorkerSection {
   int64_t grpc_bytes_max = kGrpcBytesMax;
   int64_t unread_ms_max = 60'000;
   int64_t fetch_threads = 4;
+  int64_t grammar_bytes_max = int64_t{64} << 20;
+  bool grammar_bytes_given = false;
   void Declare(ConfigFields& fields);
 };
 
@@ -146,7 +167,8 @@ struct GatewaySection {
 struct ClusterConfig {
   ClusterSection cluster;
   LogSection log;
-  ModelSection model;
+  ModelSection model;                // of a worker: the one that it serves
+  std::vector<ModelSection> models;  // empty: `model` is the only one
   DeviceSection device;
   KnobsSection knobs;
   SchedulerSection scheduler;
@@ -159,9 +181,21 @@ struct ClusterConfig {
     std::string help;
     ConfigFields fields;
   };
-  // The declared sections, bound to this object, in file order.
+  // The declared sections, bound to this object, in file order; `models` is not among them.
   std::vector<Section> Sections();
+
+  // All models of the cluster: the list, or the one.
+  std::vector<ModelSection> Models() const { return models.empty() ? std::vector{model} : models; }
 };
+
+inline constexpr size_t kModelsMax = 64;
+
+// The configuration as a worker of one model reads it: `model` is the one of that name or alias (empty: the only one),
+// `knobs` and `device.memory` are its own, and there are no others. `key` names the setting that chose, for errors.
+absl::StatusOr<ClusterConfig> ConfigOfModel(const ClusterConfig& config, const std::string& name,
+                                            const std::string& key);
+// For models that share one device: INVALID_ARGUMENT with the keys when their shares are more than all of it.
+absl::Status CheckShares(const ClusterConfig& config);
 
 // Reads `path` (empty: defaults only), then applies overrides of the form "section.key=value", in order. The file may
 // have at most 1 MiB.

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdio>
 
+#include "absl/strings/str_split.h"
 #include "common/address.h"
 #include "common/units.h"
 #include "common/utf8.h"
@@ -46,6 +47,17 @@ void ConfigFields::Text(const std::string& name, std::string* value, const std::
                        *value = scalar.text;
                        return absl::OkStatus();
                      }});
+}
+
+void ConfigFields::List(const std::string& name, std::vector<std::string>* value, const std::string& help) {
+  fields_.push_back({name, "list", "", "", help, [value](const ConfigScalar& scalar) {
+                       *value = absl::StrSplit(scalar.text, absl::ByAnyChar(", "), absl::SkipEmpty());
+                       return absl::OkStatus();
+                     }});
+}
+
+void ConfigFields::Nested(const std::string& name, ConfigFields fields, const std::string& help) {
+  fields_.push_back({name, "mapping", "", "", help, nullptr, std::make_shared<const ConfigFields>(std::move(fields))});
 }
 
 void ConfigFields::Address(const std::string& name, std::string* value, const std::string& help) {

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -28,14 +29,19 @@ class ConfigFields {
  public:
   struct Field {
     std::string name;
-    std::string type;           // text, address, integer, number, bytes, boolean, choice
+    std::string type;           // text, list, address, integer, number, bytes, boolean, choice, mapping
     std::string default_value;  // as it would stand in the file; empty: none
     std::string bounds;         // for people
     std::string help;
     std::function<absl::Status(const ConfigScalar&)> parse;
+    std::shared_ptr<const ConfigFields> nested = {};  // of a mapping: its keys; it has no `parse`
   };
 
   void Text(const std::string& name, std::string* value, const std::string& help);
+  // Words without commas: a list of them, or one scalar with commas between them.
+  void List(const std::string& name, std::vector<std::string>* value, const std::string& help);
+  // A mapping inside of the mapping.
+  void Nested(const std::string& name, ConfigFields fields, const std::string& help);
   // As in common/address.h.
   void Address(const std::string& name, std::string* value, const std::string& help);
   // The same, or empty.

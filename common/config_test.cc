@@ -34,6 +34,85 @@ TEST(ConfigTest, ReadsEverySectionAndKeepsDefaults) {
   EXPECT_EQ(config->scheduler.queue_entries_max, 1024);
 }
 
+constexpr char kTwoModels[] =
+    "models:\n"
+    "  - {name: big, aliases: [large, gpt], path: /models/Big-7B, share: 0.75, knobs: {max_num_seqs: 2}}\n"
+    "  - path: /models/Small.v1/\n    dtype: fp32\n    share: 0.25\n";
+
+TEST(ConfigModelsTest, AListNamesSeveral) {
+  const auto config = ParseConfig(kTwoModels, "a.yaml",
+                                  {"knobs.max_num_seqs=9", "knobs.max_model_len=100", "device.memory=1GiB",
+                                   "models.Small.v1.dtype=bf16", "models.big.knobs.block_size=32"});
+  ASSERT_TRUE(config.ok()) << config.status();
+  ASSERT_EQ(config->Models().size(), 2U);
+  EXPECT_EQ(config->Models()[1].Name(), "Small.v1");
+  EXPECT_TRUE(CheckShares(*config).ok());
+
+  const auto big = ConfigOfModel(*config, "gpt", "llm_worker.model");
+  ASSERT_TRUE(big.ok()) << big.status();
+  EXPECT_EQ(big->model.path, "/models/Big-7B");
+  EXPECT_EQ(big->knobs.max_num_seqs, 2);
+  EXPECT_EQ(big->knobs.max_model_len, 100);
+  EXPECT_EQ(big->knobs.block_size, 32);
+  EXPECT_EQ(big->device.memory, 3 * (int64_t{1} << 28));
+  const auto small = ConfigOfModel(*config, "Small.v1", "llm_worker.model");
+  ASSERT_TRUE(small.ok()) << small.status();
+  EXPECT_EQ(small->model.dtype, "bf16");
+  EXPECT_EQ(small->knobs.max_num_seqs, 9);
+  EXPECT_EQ(small->Models().size(), 1U);
+
+  EXPECT_THAT(Message(ConfigOfModel(*config, "", "llm_worker.model").status()),
+              HasSubstr("llm_worker.model is '': it must name one of the models 'big', 'Small.v1'"));
+  EXPECT_THAT(Message(ConfigOfModel(*config, "huge", "llm_worker.model").status()), HasSubstr("is 'huge'"));
+}
+
+TEST(ConfigModelsTest, TheShortFormIsAListOfOne) {
+  const auto config = ParseConfig("model: {path: /models/x, aliases: 'a, b'}\ndevice: {memory: 1GiB}\n", "a.yaml", {});
+  ASSERT_TRUE(config.ok()) << config.status();
+  for (const char* name : {"", "x", "a", "b"}) {
+    const auto own = ConfigOfModel(*config, name, "llm_worker.model");
+    ASSERT_TRUE(own.ok()) << own.status();
+    EXPECT_EQ(own->model.path, "/models/x");
+    EXPECT_EQ(own->device.memory, int64_t{1} << 30);
+  }
+}
+
+TEST(ConfigModelsTest, SharesAboveTheDeviceNameTheirKeys) {
+  const auto check = [](const std::vector<std::string>& overrides) {
+    const auto config = ParseConfig(kTwoModels, "a.yaml", overrides);
+    return config.ok() ? CheckShares(*config) : config.status();
+  };
+  EXPECT_TRUE(check({"models.big.share=0.7"}).ok());
+  EXPECT_THAT(Message(check({"models.big.share=0.8"})), HasSubstr("models.big.share 0.8, models.Small.v1.share 0.25"));
+  EXPECT_THAT(Message(check({"models.third.path=/x"})), HasSubstr("models.third.share 1 (not set)"));
+  const auto config = ParseConfig(kTwoModels, "a.yaml", {"models.big.share=0.001"});
+  EXPECT_THAT(Message(ConfigOfModel(*config, "big", "x").status()), HasSubstr("at least 16777216 are needed"));
+}
+
+TEST(ConfigModelsTest, BadListsAreNamed) {
+  const auto message = [](const std::string& yaml, const std::vector<std::string>& overrides = {}) {
+    return Message(ParseConfig(yaml, "a.yaml", overrides).status());
+  };
+  EXPECT_THAT(message("models: {a: b}\n"), HasSubstr("'models' must be a list of 1 to 64 mappings"));
+  EXPECT_THAT(message("models: []\n"), HasSubstr("a list of 1 to 64"));
+  EXPECT_THAT(message("models: [{path: /x, shar: 1}]\n"), HasSubstr("a.yaml:1: unknown key 'models[0].shar'"));
+  EXPECT_THAT(message("models: [{path: /x, knobs: 3}]\n"), HasSubstr("'models[0].knobs' must be a mapping"));
+  EXPECT_THAT(message("models: [{path: /x, knobs: {seqs: 3}}]\n"), HasSubstr("unknown key 'models[0].knobs.seqs'"));
+  EXPECT_THAT(message("models: [{name: a}]\n"), HasSubstr("models[0].path is not set ('a')"));
+  EXPECT_THAT(message("models: [{path: /x}, {path: /y/x}]\n"), HasSubstr("models[1]: the name 'x' stands twice"));
+  EXPECT_THAT(message("models: [{path: /x, aliases: [b]}, {path: /b}]\n"), HasSubstr("the name 'b' stands twice"));
+  EXPECT_THAT(message("models: [{path: /x, name: 'a b'}]\n"), HasSubstr("models[0].name: wanted 1 to 128 letters"));
+  EXPECT_THAT(message("models: [{path: /x, aliases: ['a b']}]\n"), HasSubstr("a list of words"));
+  EXPECT_THAT(message("models: [{path: /x, share: 1.5}]\n"), HasSubstr("share: wanted a number in (0, 1]"));
+  EXPECT_THAT(message("model: {path: /x}\nmodels: [{path: /y}]\n"), HasSubstr("both given"));
+  EXPECT_THAT(message(kTwoModels, {"models.big=1"}), HasSubstr("wanted models.NAME.key=value"));
+  EXPECT_THAT(message(kTwoModels, {"models.big.knobs=1"}), HasSubstr("unknown key 'models.big.knobs'"));
+  EXPECT_THAT(message(kTwoModels, {"models.bgi.share=0.1"}), HasSubstr("models[2].path is not set ('bgi')"));
+  std::string many = "models:\n";
+  for (int i = 0; i < 65; ++i) absl::StrAppend(&many, "  - {path: /m", i, "}\n");
+  EXPECT_THAT(message(many), HasSubstr("a list of 1 to 64"));
+}
+
 TEST(ConfigTest, EmptyFileIsTheDefaults) { EXPECT_TRUE(ParseConfig("", "a.yaml", {}).ok()); }
 
 struct BadCase {

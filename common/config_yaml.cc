@@ -26,6 +26,18 @@ struct DocumentStart : YAML::EventHandler {
   YAML::Mark mark;
 };
 
+absl::Status ApplyWords(const YAML::Node& list, const std::string& where, const std::string& name,
+                        const ConfigFields::Field& field) {
+  std::string words;
+  for (const auto& entry : list) {
+    if (!entry.IsScalar() || entry.Scalar().find_first_of(", ") != std::string::npos) {
+      return absl::InvalidArgumentError(where + ": '" + name + "' wants a list of words without commas and spaces");
+    }
+    absl::StrAppend(&words, words.empty() ? "" : ",", entry.Scalar());
+  }
+  return field.parse({words, where, false});
+}
+
 }  // namespace
 
 std::string YamlPosition(const std::string& file, const YAML::Mark& mark) {
@@ -59,12 +71,34 @@ absl::Status ApplyMapping(const YAML::Node& node, const std::string& file, const
     const ConfigFields::Field* field = fields.Find(key);
     if (field == nullptr) return absl::InvalidArgumentError(where + ": unknown key '" + full_name + "'");
     if (!seen.insert(key).second) return absl::InvalidArgumentError(where + ": key '" + full_name + "' stands twice");
+    if (field->nested != nullptr) {
+      HEADROOM_RETURN_IF_ERROR(ApplyMapping(entry.second, file, full_name, *field->nested));
+      continue;
+    }
+    if (field->type == "list" && entry.second.IsSequence()) {
+      HEADROOM_RETURN_IF_ERROR(ApplyWords(entry.second, where, full_name, *field));
+      continue;
+    }
     if (!entry.second.IsScalar()) {
       return absl::InvalidArgumentError(where + ": '" + full_name + "' wants a " + field->type +
                                         ", not a list or mapping");
     }
     // yaml-cpp tags quoted scalars "!".
     HEADROOM_RETURN_IF_ERROR(field->parse({entry.second.Scalar(), where, entry.second.Tag() == "!"}));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ApplyList(const YAML::Node& node, const std::string& file, const std::string& list, size_t entries_max,
+                       const std::function<ConfigFields()>& next) {
+  const std::string where = YamlPosition(file, node.Mark());
+  if (!node.IsSequence() || node.size() == 0 || node.size() > entries_max) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(where, ": '", list, "' must be a list of 1 to ", entries_max, " mappings"));
+  }
+  size_t index = 0;
+  for (const auto& entry : node) {
+    HEADROOM_RETURN_IF_ERROR(ApplyMapping(entry, file, absl::StrCat(list, "[", index++, "]"), next()));
   }
   return absl::OkStatus();
 }

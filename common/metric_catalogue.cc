@@ -26,17 +26,21 @@ constexpr char kLlm[] = "llm-worker";
 constexpr MetricLabel kComponent = {
     "component",
     "vision_weights|resampler_weights|llm_weights|head_weights|kv_pool|llm_workspace|vision_workspace|embedding_store|"
-    "communication|libraries|context_floor|other_processes|alignment|headroom"};
+    "communication|libraries|graphs|context_floor|other_processes|alignment|headroom"};
 constexpr MetricLabel kDevice = {"device", "", "device of the process"};
+constexpr MetricLabel kModel = {"model", "", "model of the process"};
+constexpr MetricLabel kAskedModel = {"model", "",
+                                     "model of the configuration, and none for requests that name none of them", 4};
 constexpr MetricLabel kRole = {"role", "vision|llm"};
 // In one process there is one worker of each role; a scheduler may know many.
 constexpr MetricLabel kWorker = {"worker", "", "worker of the process"};
 constexpr MetricLabel kKnownWorker = {"worker", "", "worker that the scheduler knows", 64};
+constexpr MetricLabel kRoute = {"route", "", "route of the HTTP API, and other", 16};
 constexpr MetricLabel kGrpcService = {"service", "Gateway|Scheduler|Vision|Llm|other"};
-constexpr MetricLabel kGrpcMethod = {
-    "method",
-    "Generate|Complete|GetStatus|GetHistory|GetRefusals|Reserve|Renew|Void|CanAdmit|GetClusterState|"
-    "WorkerLink|Encode|Fetch|other"};
+constexpr MetricLabel kGrpcMethod = {"method",
+                                     "Generate|Complete|Embed|Tokenize|Detokenize|Price|GetStatus|GetHistory|"
+                                     "GetRefusals|Reserve|Renew|Void|CanAdmit|GetClusterState|"
+                                     "WorkerLink|Encode|Fetch|other"};
 constexpr MetricLabel kGrpcCode = {
     "code",
     "OK|CANCELLED|UNKNOWN|INVALID_ARGUMENT|DEADLINE_EXCEEDED|NOT_FOUND|ALREADY_EXISTS|PERMISSION_DENIED|"
@@ -110,12 +114,14 @@ std::vector<MetricDefinition> Build() {
       Gauge("headroom_memory_process_planned_bytes", "bytes", kWorkers, {kDevice},
             "Lines of the plan that lie in the process: the arena, libraries, the context floor."),
       // Where a driver tells of others (device.kind cuda).
-      Gauge(
-          "headroom_card_total_bytes", "bytes", kWorkers, {kDevice},
-          "Of a card: memory that processes can have. This and the next three are there with device.kind cuda alone."),
+      Gauge("headroom_card_total_bytes", "bytes", kWorkers, {kDevice},
+            "Of a card: memory that processes can have. This and the next four are there with device.kind cuda alone."),
       Gauge("headroom_card_free_bytes", "bytes", kWorkers, {kDevice}, "Of a card: memory that nobody holds."),
       Gauge("headroom_card_own_bytes", "bytes", kWorkers, {kDevice},
             "Of a card: memory of this process, context and libraries included."),
+      Gauge("headroom_card_growth_bytes", "bytes", kWorkers, {kDevice},
+            "Of a card: what this process holds more than when it was ready, which no plan knows. Absent where the "
+            "driver does not tell of this process alone."),
       Gauge("headroom_card_other_bytes", "bytes", kWorkers, {kDevice}, "Of a card: memory of all other processes."),
       Gauge(
           "headroom_plan_knob_value", "number", kWorkers,
@@ -171,8 +177,10 @@ std::vector<MetricDefinition> Build() {
             "Part of a worker's capacity that is active or pending; above 1 after a restart with less capacity."),
       // Gateway.
       Counter("headroom_gateway_requests_total", "requests", kGateway,
-              {{"outcome",
-                "ok|cancelled|invalid_argument|deadline_exceeded|resource_exhausted|failed_precondition|unavailable|"
+              {kAskedModel,
+               {"outcome",
+                "ok|cancelled|invalid_argument|not_found|deadline_exceeded|resource_exhausted|failed_precondition|"
+                "unavailable|"
                 "internal"}},
               "Requests by outcome, those refused at the door included."),
       Counter(
@@ -184,6 +192,11 @@ std::vector<MetricDefinition> Build() {
             "none"}},
           "Requests refused by this gateway, the scheduler or a worker, by reason (docs/refusals.md) and by the budget "
           "that was short."),
+      Gauge("headroom_gateway_model_ready", "state", kGateway, {kAskedModel},
+            "1 when the model has a worker of every role that it needs."),
+      Gauge("headroom_gateway_model_host_bytes", "bytes", kGateway, {kAskedModel},
+            "What the model's tokenizer and templates take of the gateway's memory at most; 0 where they are not "
+            "loaded."),
       Gauge("headroom_gateway_requests_running", "requests", kGateway, {}, "Requests between arrival and last byte."),
       Histogram("headroom_gateway_queue_seconds", "seconds", kGateway, {}, kLatency, "Time from arrival to grant."),
       Histogram("headroom_gateway_time_to_first_token_seconds", "seconds", kGateway, {}, kLatency,
@@ -192,9 +205,9 @@ std::vector<MetricDefinition> Build() {
                 "Mean time between the tokens of an answer, after the first; answers of one token do not count."),
       Histogram("headroom_gateway_request_seconds", "seconds", kGateway, {}, kLatency,
                 "Time from arrival to last byte."),
-      Counter("headroom_gateway_prompt_tokens_total", "tokens", kGateway, {},
+      Counter("headroom_gateway_prompt_tokens_total", "tokens", kGateway, {kAskedModel},
               "Prompt tokens of finished requests, image tokens included."),
-      Counter("headroom_gateway_completion_tokens_total", "tokens", kGateway, {},
+      Counter("headroom_gateway_completion_tokens_total", "tokens", kGateway, {kAskedModel},
               "Tokens generated for finished requests."),
       Counter("headroom_gateway_images_total", "images", kGateway, {}, "Images of finished requests."),
       Counter("headroom_gateway_pieces_total", "pieces", kGateway, {}, "Pieces of images of finished requests."),
@@ -205,60 +218,83 @@ std::vector<MetricDefinition> Build() {
       Counter("headroom_gateway_http_connections_ended_total", "connections", kGateway,
               {{"cause", "done|left|idle|slow_head|slow_body|unread|cut|made_room|turned_away|drained"}},
               "HTTP connections that have ended, by what ended them: done and left are the usual ends."),
-      Counter("headroom_gateway_http_requests_total", "requests", kGateway,
-              {{"route", "", "route of the HTTP API, and other", 16},
-               {"status", "200|204|400|401|403|404|405|408|413|415|417|421|422|429|431|499|500|501|503|504|other"}},
-              "HTTP answers that have begun, by route and status; what is of no route counts as other."),
+      Counter(
+          "headroom_gateway_http_requests_total", "requests", kGateway,
+          {kRoute, {"status", "200|204|400|401|403|404|405|408|413|415|417|421|422|429|431|499|500|501|503|504|other"}},
+          "HTTP answers that have begun, by route and status; what is of no route counts as other."),
       Counter("headroom_gateway_http_received_bytes_total", "bytes", kGateway, {}, "Bytes that HTTP clients sent."),
       Counter("headroom_gateway_http_sent_bytes_total", "bytes", kGateway, {}, "Bytes that went to HTTP clients."),
-      Gauge("headroom_gateway_host_used_bytes", "bytes", kGateway, {}, "Compressed images of open requests."),
+      Gauge("headroom_gateway_host_used_bytes", "bytes", kGateway, {},
+            "What open requests and the files of models hold of gateway.host_bytes_max."),
       Gauge("headroom_gateway_host_capacity_bytes", "bytes", kGateway, {},
-            "Budget for compressed images of open requests."),
+            "gateway.host_bytes_max: for open requests and the tokenizers and templates of models."),
       // Vision-worker.
-      Counter("headroom_vision_images_total", "images", kVision, {}, "Images whose bytes arrived."),
-      Counter("headroom_vision_cache_hits_total", "hits", kVision, {}, "Images whose embeddings were there already."),
-      Counter("headroom_vision_refused_total", "refused", kVision, {},
+      Counter("headroom_vision_images_total", "images", kVision, {kModel}, "Images whose bytes arrived."),
+      Counter("headroom_vision_cache_hits_total", "hits", kVision, {kModel},
+              "Images whose embeddings were there already."),
+      Counter("headroom_vision_refused_total", "refused", kVision, {kModel},
               "Encode streams refused by a check of the worker."),
-      Counter("headroom_vision_fetched_pieces_total", "pieces", kVision, {}, "Pieces sent to llm-workers."),
+      Counter("headroom_vision_fetched_pieces_total", "pieces", kVision, {kModel}, "Pieces sent to llm-workers."),
       Counter("headroom_vision_decodes_total", "decodes", kVision,
-              {{"outcome", "decoded|undecodable|crashed|timed_out|not_served"}}, "Images given to the decoders."),
-      Histogram("headroom_vision_decode_seconds", "seconds", kVision, {}, kLatency,
+              {kModel, {"outcome", "decoded|undecodable|crashed|timed_out|not_served"}},
+              "Images given to the decoders."),
+      Histogram("headroom_vision_decode_seconds", "seconds", kVision, {kModel}, kLatency,
                 "Decode, resize and cut of an image."),
-      Histogram("headroom_vision_encode_seconds", "seconds", kVision, {}, kLatency, "Compute time of an image."),
-      Histogram("headroom_vision_piece_encode_seconds", "seconds", kVision, {}, kLatency,
+      Histogram("headroom_vision_encode_seconds", "seconds", kVision, {kModel}, kLatency, "Compute time of an image."),
+      Histogram("headroom_vision_piece_encode_seconds", "seconds", kVision, {kModel}, kLatency,
                 "Compute time of a piece: that of its step, shared by the step's pieces."),
-      Counter("headroom_vision_steps_total", "steps", kVision, {}, "Steps of the vision tower."),
-      Counter("headroom_vision_pieces_total", "pieces", kVision, {}, "Pieces through the vision tower."),
-      Counter("headroom_vision_patches_total", "patches", kVision, {}, "Patches through the vision tower."),
-      Histogram("headroom_vision_step_seconds", "seconds", kVision, {}, kLatency, "Time of a step."),
-      Histogram("headroom_vision_step_pieces", "pieces", kVision, {}, kCount, "Pieces of a step."),
-      Histogram("headroom_vision_step_patches", "patches", kVision, {}, MetricBuckets::kPatches, "Patches of a step."),
-      Gauge("headroom_vision_waiting_pieces", "pieces", kVision, {}, "Pieces that wait for a step."),
-      Gauge("headroom_embedding_store_capacity_pieces", "pieces", kVision, {},
+      Counter("headroom_vision_steps_total", "steps", kVision, {kModel}, "Steps of the vision tower."),
+      Counter("headroom_vision_pieces_total", "pieces", kVision, {kModel}, "Pieces through the vision tower."),
+      Counter("headroom_vision_patches_total", "patches", kVision, {kModel}, "Patches through the vision tower."),
+      Histogram("headroom_vision_step_seconds", "seconds", kVision, {kModel}, kLatency, "Time of a step."),
+      Histogram("headroom_vision_step_pieces", "pieces", kVision, {kModel}, kCount, "Pieces of a step."),
+      Histogram("headroom_vision_step_patches", "patches", kVision, {kModel}, MetricBuckets::kPatches,
+                "Patches of a step."),
+      Gauge("headroom_vision_waiting_pieces", "pieces", kVision, {kModel}, "Pieces that wait for a step."),
+      Gauge("headroom_embedding_store_capacity_pieces", "pieces", kVision, {kModel},
             "Pieces that the embedding store holds."),
-      Gauge("headroom_embedding_store_used_pieces", "pieces", kVision, {}, "Pieces in the embedding store."),
-      Gauge("headroom_embedding_store_pinned_pieces", "pieces", kVision, {}, "Pieces that open streams hold."),
-      Counter("headroom_embedding_store_evictions_total", "evictions", kVision, {}, "Entries evicted."),
+      Gauge("headroom_embedding_store_used_pieces", "pieces", kVision, {kModel}, "Pieces in the embedding store."),
+      Gauge("headroom_embedding_store_pinned_pieces", "pieces", kVision, {kModel}, "Pieces that open streams hold."),
+      Counter("headroom_embedding_store_evictions_total", "evictions", kVision, {kModel}, "Entries evicted."),
       // Llm-worker.
-      Counter("headroom_llm_requests_total", "requests", kLlm, {{"outcome", "answered|cancelled|refused|failed"}},
+      Counter("headroom_llm_requests_total", "requests", kLlm,
+              {kModel, {"outcome", "answered|cancelled|refused|failed"}},
               "Generate calls that have ended, by outcome."),
-      Counter("headroom_llm_fetches_total", "fetches", kLlm, {}, "Requests whose embeddings were pulled."),
-      Counter("headroom_llm_fetch_failures_total", "failures", kLlm, {},
+      Counter("headroom_llm_fetches_total", "fetches", kLlm, {kModel}, "Requests whose embeddings were pulled."),
+      Counter("headroom_llm_fetch_failures_total", "failures", kLlm, {kModel},
               "Requests whose embeddings could not be pulled."),
-      Counter("headroom_llm_unread_cancels_total", "cancels", kLlm, {}, "Answers cancelled because nobody read them."),
-      Counter("headroom_llm_steps_total", "steps", kLlm, {{"kind", "prefill|decode|mixed"}},
+      Counter("headroom_llm_unread_cancels_total", "cancels", kLlm, {kModel},
+              "Answers cancelled because nobody read them."),
+      Counter("headroom_llm_steps_total", "steps", kLlm, {kModel, {"kind", "prefill|decode|mixed"}},
               "Steps of the engine, by what their rows were of: prompts, answers, both."),
-      Counter("headroom_llm_tokens_total", "tokens", kLlm, {{"kind", "prompt|answer"}}, "Tokens through the decoder."),
-      Histogram("headroom_llm_step_seconds", "seconds", kLlm, {}, kLatency, "Time of a step."),
-      Histogram("headroom_llm_step_tokens", "tokens", kLlm, {}, kCount, "Rows of a step."),
-      Histogram("headroom_llm_step_prompt_tokens", "tokens", kLlm, {}, kCount,
+      Counter("headroom_llm_tokens_total", "tokens", kLlm, {kModel, {"kind", "prompt|answer"}},
+              "Tokens through the decoder."),
+      Histogram("headroom_llm_step_seconds", "seconds", kLlm, {kModel}, kLatency, "Time of a step."),
+      Histogram("headroom_llm_step_tokens", "tokens", kLlm, {kModel}, kCount, "Rows of a step."),
+      Histogram("headroom_llm_step_prompt_tokens", "tokens", kLlm, {kModel}, kCount,
                 "Rows of a step that are of prompts, in steps that have such."),
-      Histogram("headroom_llm_step_sequences", "sequences", kLlm, {}, kCount, "Sequences of a step."),
-      Gauge("headroom_llm_running_sequences", "sequences", kLlm, {}, "Sequences that take part in steps."),
-      Gauge("headroom_llm_waiting_sequences", "sequences", kLlm, {}, "Sequences that wait for a step."),
-      Gauge("headroom_llm_used_kv_blocks", "kv_blocks", kLlm, {}, "KV blocks that hold tokens."),
-      Gauge("headroom_llm_pool_kv_blocks", "kv_blocks", kLlm, {}, "KV blocks of the pool."),
+      Histogram("headroom_llm_step_sequences", "sequences", kLlm, {kModel}, kCount, "Sequences of a step."),
+      Gauge("headroom_llm_running_sequences", "sequences", kLlm, {kModel}, "Sequences that take part in steps."),
+      Gauge("headroom_llm_waiting_sequences", "sequences", kLlm, {kModel}, "Sequences that wait for a step."),
+      Gauge("headroom_llm_used_kv_blocks", "kv_blocks", kLlm, {kModel}, "KV blocks that hold tokens."),
+      Gauge("headroom_llm_pool_kv_blocks", "kv_blocks", kLlm, {kModel}, "KV blocks of the pool."),
+      Gauge("headroom_llm_grammar_bytes", "bytes", kLlm, {kModel},
+            "Host memory of the grammars of structured output, up to llm_worker.grammar_bytes_max."),
+      Gauge("headroom_llm_grammars", "grammars", kLlm, {kModel}, "Grammars of structured output that are held."),
   };
+}
+
+bool IsOfCalls(const MetricDefinition& metric) {
+  return std::string_view(metric.name).find("_grpc_") != std::string_view::npos;
+}
+
+// Whether it has one of these open labels.
+bool HasLabel(const MetricDefinition& metric, std::initializer_list<MetricLabel> open) {
+  return std::any_of(metric.labels.begin(), metric.labels.end(), [&](const MetricLabel& label) {
+    return std::any_of(open.begin(), open.end(), [&](const MetricLabel& one) {
+      return std::string_view(label.name) == one.name && std::string_view(label.open) == one.open;
+    });
+  });
 }
 
 const char* TypeName(MetricType type) {
@@ -340,13 +376,25 @@ const MetricDefinition* FindMetric(const std::vector<MetricDefinition>& catalogu
 }
 
 std::string MetricReference() {
+  int64_t all = 0, of_calls = 0, of_asked = 0, of_served = 0;
+  for (const MetricDefinition& metric : MetricCatalogue()) {
+    all += metric.SeriesMax();
+    if (IsOfCalls(metric)) of_calls += metric.SeriesMax();
+    if (HasLabel(metric, {kAskedModel})) of_asked += metric.SeriesMax() / kAskedModel.open_count;
+    if (HasLabel(metric, {kModel, kDevice, kWorker})) of_served += metric.SeriesMax();
+  }
   std::string page =
       "# Metrics\n\n"
       "Written by `headroom metrics`; a test compares. Every service answers on its `metrics_listen` address, path "
       "`/metrics`; `headroom up` shows all of them on the gateway's.\n"
       "Histograms have the usual `_bucket`, `_sum` and `_count`. Open labels take one value for each thing named, so "
-      "their number is bounded by the configuration, never by what clients send.\n\n"
-      "| name | type | unit | labels | service | meaning |\n| --- | --- | --- | --- | --- | --- |\n";
+      "their number is bounded by the configuration, never by what clients send.\n\n";
+  absl::StrAppend(&page, "A process with all services and one model shows at most ", all - of_calls, " series, and ",
+                  of_calls, " more of gRPC calls, where ", kKnownWorker.open_count, " workers are known, ",
+                  kAskedModel.open_count, " models configured and ", kRoute.open_count,
+                  " routes served. A further model takes at most ", of_asked, " of a gateway that was told of it, and ",
+                  of_served, " of a process that serves it: `device` is then one for each share, as `cpu/NAME`.\n\n");
+  page += "| name | type | unit | labels | service | meaning |\n| --- | --- | --- | --- | --- | --- |\n";
   std::map<std::string, std::string> long_sets;
   for (const MetricDefinition& metric : MetricCatalogue()) {
     for (const MetricLabel& label : metric.labels) {

@@ -17,6 +17,8 @@ enum class RefusalReason : uint8_t {
   kInvalidReserve,
   kModelLimit,
   kNeverFits,
+  kModelNotFound,
+  kModelNotLoaded,
   kNoWorker,
   kNoScheduler,
   kDraining,

@@ -131,10 +131,12 @@ int ServiceMain(int argc, char** argv, const std::string& name, const std::strin
 }
 
 void ExportConfig(const ClusterConfig& config, Metrics& metrics) {
-  metrics
-      .AddGauge("headroom_config_info",
-                {{"cluster", config.cluster.id}, {"device", config.device.kind}, {"dtype", config.model.dtype}})
-      .Set(1);
+  for (const ModelSection& model : config.Models()) {
+    metrics
+        .AddGauge("headroom_config_info",
+                  {{"cluster", config.cluster.id}, {"device", config.device.kind}, {"dtype", model.dtype}})
+        .Set(1);
+  }
 }
 
 }  // namespace headroom

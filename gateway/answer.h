@@ -1,48 +1,32 @@
-// The way from a request to its sink, with back pressure: a piece is handed on only when the one before was taken, and
-// a client that takes none for too long is let go of.
+// The way of a generated answer to its sink: thoughts and calls are told from its text on the way.
 #pragma once
 
 #include <optional>
 #include <stop_token>
 #include <utility>
 
-#include "common/async/event.h"
-#include "common/async/task.h"
-#include "common/async/timers.h"
 #include "gateway/answer_parser.h"
-#include "gateway/answer_sink.h"
+#include "gateway/delivery.h"
 
 namespace headroom::gateway {
 
 // One per request; one call at a time.
 class Answer {
  public:
-  // `stop` is asked to stop when the client takes nothing for `unread_max`. The others must outlive this.
+  // As Delivery's.
   Answer(AnswerSink& sink, Executor& executor, Timers& timers, Duration unread_max, std::stop_source stop)
-      : sink_(sink), timers_(timers), unread_max_(unread_max), stop_(std::move(stop)), taken_event_(executor) {}
+      : delivery_(sink, executor, timers, unread_max, std::move(stop)) {}
 
   // From now on tells thoughts and calls from what the answer says.
   void ParseWith(AnswerParser parser) { parser_.emplace(std::move(parser)); }
-  // The first time only: a request that moves gets another grant.
-  void Granted();
-  // Waits until the piece before was taken, and hands this one on; false, handing on nothing, when the client takes no
-  // more. One with nothing to show is done with at once.
+  void Granted() { delivery_.Granted(); }
+  // As Delivery::Piece; one with nothing to show is done with at once.
   Task<bool> Piece(const v1::GenerateResponse& piece);
-  // Waits until the last piece was taken.
-  Task<bool> Drained();
+  Task<bool> Drained() { return delivery_.Drained(); }
 
  private:
-  AnswerSink::Taken Hand();
-
-  AnswerSink& sink_;
-  Timers& timers_;
-  const Duration unread_max_;
-  std::stop_source stop_;
-  Event taken_event_;
+  Delivery<v1::GenerateResponse> delivery_;
   std::optional<AnswerParser> parser_;
-  bool granted_ = false;
-  bool handed_ = false;  // a piece is with the sink
-  bool taken_ = true;    // the last piece was; written before taken_event_ is set
 };
 
 }  // namespace headroom::gateway

@@ -6,27 +6,36 @@
 
 namespace headroom::gateway {
 
-std::shared_ptr<GenerateCall> GenerateCall::Create(grpc::CallbackServerContext* context) {
-  std::shared_ptr<GenerateCall> call(new GenerateCall(context));
+template <typename Response>
+std::shared_ptr<StreamCall<Response>> StreamCall<Response>::Create(grpc::CallbackServerContext* context) {
+  std::shared_ptr<StreamCall> call(new StreamCall(context));
   call->self_ = call;
   return call;
 }
 
-void GenerateCall::Piece(const v1::GenerateResponse& piece, Taken taken) {
+template <typename Response>
+void StreamCall<Response>::Piece(const Response& piece, Taken taken) {
   taken_ = std::move(taken);
   current_.Clear();
   bool owned = false;
-  grpc::SerializationTraits<v1::GenerateResponse>::Serialize(piece, &current_, &owned);
+  grpc::SerializationTraits<Response>::Serialize(piece, &current_, &owned);
   StartWrite(&current_);
 }
 
-void GenerateCall::OnWriteDone(bool ok) {
+template <typename Response>
+void StreamCall<Response>::OnWriteDone(bool ok) {
   // The next piece may come while this one is being called.
   const Taken taken = std::move(taken_);
   taken(ok);
 }
 
-void GenerateCall::End(const absl::Status& status) { Finish(rpc::ToGrpc(status)); }
+template <typename Response>
+void StreamCall<Response>::End(const absl::Status& status) {
+  Finish(rpc::ToGrpc(status));
+}
+
+template class StreamCall<v1::GenerateResponse>;
+template class StreamCall<v1::EmbedResponse>;
 
 std::shared_ptr<CompleteCall> CompleteCall::Create(grpc::CallbackServerContext* context, grpc::ByteBuffer* response) {
   std::shared_ptr<CompleteCall> call(new CompleteCall(context, response));

@@ -1,5 +1,5 @@
-// The two public calls that answer a request, as sinks of gRPC: each translates, and keeps itself alive until gRPC is
-// done with it.
+// The public calls that answer a request, as sinks of gRPC: each translates, and keeps itself alive until gRPC is done
+// with it.
 #pragma once
 
 #include <grpcpp/server_context.h>
@@ -16,18 +16,21 @@
 
 namespace headroom::gateway {
 
-// Server side of Gateway.Generate; messages are serialized by hand (service.h says why).
-class GenerateCall : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
-                     public AnswerSink,
-                     public std::enable_shared_from_this<GenerateCall> {
+// Server side of Gateway.Generate and Gateway.Embed; messages are serialized by hand (service.h says why).
+template <typename Response>
+class StreamCall : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
+                   public PieceSink<Response>,
+                   public std::enable_shared_from_this<StreamCall<Response>> {
  public:
+  using Taken = typename PieceSink<Response>::Taken;
+
   // gRPC's share of the ownership ends in OnDone.
-  static std::shared_ptr<GenerateCall> Create(grpc::CallbackServerContext* context);
+  static std::shared_ptr<StreamCall> Create(grpc::CallbackServerContext* context);
   // Before the call is given to gRPC.
   void Follow(RequestRunner::Handle handle) { handle_ = std::move(handle); }
 
   void Granted() override {}
-  void Piece(const v1::GenerateResponse& piece, Taken taken) override;
+  void Piece(const Response& piece, Taken taken) override;
   void Disconnect() override { context_->TryCancel(); }
   void End(const absl::Status& status) override;
 
@@ -36,14 +39,16 @@ class GenerateCall : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   void OnDone() override { self_.reset(); }
 
  private:
-  explicit GenerateCall(grpc::CallbackServerContext* context) : context_(context) {}
+  explicit StreamCall(grpc::CallbackServerContext* context) : context_(context) {}
 
   grpc::CallbackServerContext* const context_;
   RequestRunner::Handle handle_;
-  std::shared_ptr<GenerateCall> self_;
+  std::shared_ptr<StreamCall> self_;
   grpc::ByteBuffer current_;  // of the one write that may be on its way
   Taken taken_;
 };
+using GenerateCall = StreamCall<v1::GenerateResponse>;
+using EmbedCall = StreamCall<v1::EmbedResponse>;
 
 // Server side of Gateway.Complete: the answer in one message.
 class CompleteCall : public grpc::ServerUnaryReactor,

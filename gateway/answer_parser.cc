@@ -1,7 +1,6 @@
 #include "gateway/answer_parser.h"
 
 #include <algorithm>
-#include <span>
 #include <utility>
 
 #include "common/random.h"
@@ -19,11 +18,6 @@ size_t PossibleBegin(const std::string& text, const std::string& marker) {
 }
 
 bool IsBlank(std::string_view text) { return TrimWhiteSpace(text).empty(); }
-
-std::string_view TrimFront(std::string_view text) {
-  const std::string_view trimmed = TrimWhiteSpace(text);
-  return trimmed.empty() ? trimmed : text.substr(static_cast<size_t>(trimmed.data() - text.data()));
-}
 
 }  // namespace
 
@@ -142,6 +136,8 @@ bool AnswerParser::StepCall(Choice& choice, bool last, v1::GenerateResponse* pie
   std::vector<WrittenCall> calls;
   if (syntax_.calls == CallForm::kList) {
     calls = ReadCallList(text);
+  } else if (syntax_.calls == CallForm::kSection) {
+    calls = ReadCallSection(text, syntax_.each_call);
   } else if (std::optional<WrittenCall> call = ReadCall(text); call) {
     calls.push_back(*std::move(call));
   }
@@ -155,26 +151,22 @@ bool AnswerParser::StepCall(Choice& choice, bool last, v1::GenerateResponse* pie
   return !held.empty();
 }
 
-// The arguments of one function stream as they come; where the answer says which function, it has to be whole.
+// A call streams as it comes: its name as soon as the text says it, then the arguments.
 void AnswerParser::ForcedPiece(Choice& choice, const std::string& text, bool last, v1::GenerateResponse* piece) {
-  if (!options_.forced_function.empty()) {
-    if (choice.calls == 0) {
-      Call(choice, {options_.forced_function, text}, piece);
-    } else if (!text.empty()) {
-      v1::ToolCallDelta* const delta = piece->add_tool_calls();
-      delta->set_arguments_delta(text);
+  std::string arguments = text;
+  if (options_.forced_function.empty()) {
+    choice.forced.Add(text);
+    if (!choice.forced.has_name()) {
+      if (last) Show(choice, choice.forced.head(), piece);  // cut by max_tokens
+      return;
     }
-    return;
+    arguments = choice.forced.TakeArguments();
   }
-  choice.held = text;
-  if (!last) return;
-  const std::optional<WrittenCall> call = ReadCall(text);
-  choice.held.clear();
-  if (call) {
-    Call(choice, *call, piece);
-  } else {
-    Show(choice, text, piece);  // cut by max_tokens
+  if (choice.calls == 0) {
+    const bool named = !options_.forced_function.empty();
+    return Call(choice, {named ? options_.forced_function : choice.forced.name(), arguments}, piece);
   }
+  if (!arguments.empty()) piece->add_tool_calls()->set_arguments_delta(arguments);
 }
 
 void AnswerParser::Show(Choice& choice, const std::string& text, v1::GenerateResponse* piece) {
@@ -188,22 +180,19 @@ void AnswerParser::Call(Choice& choice, const WrittenCall& call, v1::GenerateRes
   if (choice.calls > 0 && !options_.parallel) return;
   v1::ToolCallDelta* const delta = piece->add_tool_calls();
   delta->set_index(choice.calls++);
-  delta->set_id(NewId());
+  delta->set_id(call.id.empty() ? NewId() : call.id);
   delta->set_name(call.name);
   delta->set_arguments_delta(call.arguments_json);
 }
 
-AnswerParser ParserFor(const v1::GenerateRequest& request, const ServedModel& model,
-                       const std::vector<int32_t>& prompt_ids) {
-  constexpr size_t kTailIds = 16;
-  const std::span<const int32_t> ids(prompt_ids);
-  const std::string tail = model.tokenizer->Decode(ids.last(std::min(ids.size(), kTailIds)), /*skip_special=*/false);
-  const std::string& begin = model.answer_syntax.reasoning_begin;
+AnswerParser ParserFor(const v1::GenerateRequest& request, const ServedModel& model, bool thinks) {
   const v1::ToolChoice& choice = request.tool_choice();
   AnswerParser::Options options;
-  options.thinks = !begin.empty() && TrimWhiteSpace(tail).ends_with(begin);
-  options.forced = choice.mode() == v1::ToolChoice::REQUIRED || !choice.function().empty();
-  options.forced_function = choice.function();
+  options.thinks = thinks;
+  options.forced = IsForced(choice);
+  if (const int only = ForcedTool(request); options.forced && only >= 0) {
+    options.forced_function = request.tools(only).name();
+  }
   options.calls = !request.tools().empty() && choice.mode() != v1::ToolChoice::NONE;
   options.parallel = !request.has_parallel_tool_calls() || request.parallel_tool_calls();
   return {model.answer_syntax, options};

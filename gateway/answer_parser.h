@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "gateway/answer_syntax.h"
+#include "gateway/call_stream.h"
 #include "gateway/call_text.h"
 #include "gateway/served_model.h"
 #include "headroom/v1/gateway.pb.h"
@@ -36,6 +37,7 @@ class AnswerParser {
   struct Choice {
     State state;
     std::string held = {};
+    CallStream forced = {};
     int calls = 0;
     bool shown = false;      // some text was, since the last call
     bool trim_next = false;  // white space that comes next belongs to the marker before
@@ -58,8 +60,7 @@ class AnswerParser {
   std::map<int, Choice> choices_;
 };
 
-// For a request that chose `model`, whose prompt has these ids.
-AnswerParser ParserFor(const v1::GenerateRequest& request, const ServedModel& model,
-                       const std::vector<int32_t>& prompt_ids);
+// For a request that chose `model`. `thinks`: its prompt ends inside of a reasoning.
+AnswerParser ParserFor(const v1::GenerateRequest& request, const ServedModel& model, bool thinks);
 
 }  // namespace headroom::gateway

@@ -51,7 +51,7 @@ Parsed ParseIn(size_t size, const AnswerSyntax& syntax, const AnswerParser::Opti
 
 // The same wherever the pieces end.
 Parsed Parse(const AnswerSyntax& syntax, const AnswerParser::Options& options, const std::string& answer) {
-  const Parsed whole = ParseIn(answer.size() + 1, syntax, options, answer);
+  Parsed whole = ParseIn(answer.size() + 1, syntax, options, answer);
   for (size_t size = 1; size <= 12; ++size)
     EXPECT_TRUE(ParseIn(size, syntax, options, answer) == whole) << size << ": " << answer;
   return whole;
@@ -121,6 +121,30 @@ TEST(AnswerParserTest, AnswerThatIsACall) {
   EXPECT_EQ(Parse(kLlama, kCalls, "The set {1}").text, "The set {1}");
 }
 
+TEST(AnswerParserTest, SectionsOfCalls) {
+  const AnswerSyntax deepseek{"", "", CallForm::kSection, "<calls>", "</calls>", {"<call>", "<sep>", "</call>"}};
+  const Parsed fenced = Parse(deepseek, kCalls,
+                              "Sure.\n<calls><call>function<sep>f\n```json\n{\"a\": \"}\"}\n```</call>\n"
+                              "<call>g<sep>{}</call></calls>");
+  EXPECT_EQ(fenced.text, "Sure.\n");
+  ASSERT_EQ(fenced.calls.size(), 2u);
+  EXPECT_EQ(fenced.calls[0].name, "f");
+  EXPECT_EQ(fenced.calls[0].arguments_json, R"({"a":"}"})");
+  EXPECT_EQ(fenced.calls[1].name, "g");
+  EXPECT_EQ(fenced.reason, v1::FINISH_REASON_TOOL_CALLS);
+  // Without its end, and what is none.
+  EXPECT_EQ(Parse(deepseek, kCalls, "<calls><call>g<sep>{}").calls.size(), 1u);
+  for (const char* none : {"<calls><call>g{}</call></calls>", "<calls><call>g<sep>[]</call></calls>",
+                           "<calls><call>function<sep>f\n```</call></calls>", "<calls></calls>"}) {
+    EXPECT_EQ(Parse(deepseek, kCalls, none).text, none);
+  }
+  const std::vector<WrittenCall> kimi =
+      ReadCallSection("<call>functions.look:up:0<sep>{\"a\": 1}</call>", deepseek.each_call);
+  ASSERT_EQ(kimi.size(), 1u);
+  EXPECT_EQ(kimi[0].name, "look:up");
+  EXPECT_EQ(kimi[0].id, "functions.look:up:0");
+}
+
 TEST(AnswerParserTest, OneCallWhereCallsAreNotParallel) {
   const Parsed parsed =
       Parse(kMistral, {.calls = true, .parallel = false}, R"([TOOL_CALLS][{"name": "f"}, {"name": "g"}])");
@@ -138,6 +162,70 @@ TEST(AnswerParserTest, ForcedCalls) {
   ASSERT_EQ(any.calls.size(), 1u);
   EXPECT_EQ(any.calls[0].name, "g");
   EXPECT_EQ(any.reason, v1::FINISH_REASON_TOOL_CALLS);
+}
+
+// One byte at a time, as far as `answer` goes.
+Parsed ParseForced(const std::string& answer, v1::FinishReason reason, std::vector<std::string>* seen) {
+  AnswerParser parser(kQwen, {.forced = true});
+  Parsed parsed;
+  for (size_t at = 0; at <= answer.size(); ++at) {
+    v1::GenerateResponse piece;
+    piece.set_text_delta(answer.substr(at, 1));
+    if (at == answer.size()) piece.mutable_finish()->set_reason(reason);
+    parser.Parse(&piece);
+    parsed.text += piece.text_delta();
+    for (const v1::ToolCallDelta& delta : piece.tool_calls()) {
+      if (!delta.name().empty()) parsed.calls.push_back({delta.name(), ""});
+      parsed.calls.back().arguments_json += delta.arguments_delta();
+      seen->push_back(answer.substr(0, at + 1));
+    }
+    if (piece.has_finish()) parsed.reason = piece.finish().reason();
+  }
+  return parsed;
+}
+
+TEST(AnswerParserTest, ForcedCallsOfAnyToolStream) {
+  std::vector<std::string> seen;
+  const std::string head = R"({ "name" : "say \"}\"" , "arguments" : )";
+  const std::string arguments = R"({"a": [{"b": "}]\\"}, "\"{"], "c": {}})";
+  const Parsed parsed = ParseForced(head + arguments + "\n}", v1::FINISH_REASON_STOP, &seen);
+  ASSERT_EQ(parsed.calls.size(), 1u);
+  EXPECT_EQ(parsed.calls[0].name, R"(say "}")");
+  EXPECT_EQ(parsed.calls[0].arguments_json, arguments);
+  EXPECT_EQ(parsed.text, "");
+  EXPECT_EQ(parsed.reason, v1::FINISH_REASON_TOOL_CALLS);
+  ASSERT_FALSE(seen.empty());
+  EXPECT_LE(seen.front().size(), head.size()) << "the name comes before the arguments";
+  EXPECT_EQ(seen.size(), 1 + arguments.size()) << "each byte of them as it comes";
+}
+
+TEST(AnswerParserTest, ForcedCallsThatAreCut) {
+  std::vector<std::string> seen;
+  const Parsed in_arguments = ParseForced(R"({"name":"f","arguments":{"a":)", v1::FINISH_REASON_LENGTH, &seen);
+  ASSERT_EQ(in_arguments.calls.size(), 1u);
+  EXPECT_EQ(in_arguments.calls[0].arguments_json, R"({"a":)");
+  EXPECT_EQ(in_arguments.reason, v1::FINISH_REASON_LENGTH);
+  const Parsed in_name = ParseForced(R"({"name":"f)", v1::FINISH_REASON_LENGTH, &seen);
+  EXPECT_TRUE(in_name.calls.empty());
+  EXPECT_EQ(in_name.text, R"({"name":"f)");
+}
+
+TEST(AnswerParserTest, ArgumentsThatNestTooDeepAreNoCall) {
+  const std::string deep =
+      R"({"name": "f", "arguments": {"a": )" + std::string(100'000, '[') + std::string(100'000, ']') + "}}";
+  AnswerParser parser(kQwen, kCalls);
+  v1::GenerateResponse piece;
+  piece.set_text_delta("<tool_call>" + deep + "</tool_call>");
+  piece.mutable_finish()->set_reason(v1::FINISH_REASON_STOP);
+  parser.Parse(&piece);
+  EXPECT_TRUE(piece.tool_calls().empty());
+}
+
+TEST(AnswerParserTest, ForcedCallsBehindThoughts) {
+  const Parsed parsed = Parse(kQwen, {.thinks = true, .forced = true, .forced_function = "f"}, "Hm.</think>{\"a\": 1}");
+  EXPECT_EQ(parsed.reasoning, "Hm.");
+  ASSERT_EQ(parsed.calls.size(), 1u);
+  EXPECT_EQ(parsed.calls[0].arguments_json, R"({"a": 1})");
 }
 
 v1::GenerateRequest WithTools(const std::string& function) {
@@ -164,10 +252,33 @@ TEST(ForcedCallSchemaTest, OfOneFunctionAndOfAny) {
       R"("required":["name","arguments"],"additionalProperties":false}],)"
       R"("$defs":{"tool0":{"type":"object","additionalProperties":false},)"
       R"("tool1":{"type":"object","properties":{"p":{"$ref":"#/$defs/tool1/$defs/P"}},"$defs":{"P":{"type":"string"}}}}})");
-  EXPECT_FALSE(ForcedCallSchema(WithTools("h")).ok());
-  v1::GenerateRequest broken = WithTools("f");
-  broken.mutable_tools(0)->set_parameters_json("[");
-  EXPECT_FALSE(ForcedCallSchema(broken).ok());
+}
+
+TEST(ForcedCallSchemaTest, OneToolNeedsNoName) {
+  v1::GenerateRequest request = WithTools("");
+  request.mutable_tools()->RemoveLast();
+  EXPECT_EQ(ForcedTool(request), 0);
+  EXPECT_EQ(**ForcedCallSchema(request), R"({"type":"object","additionalProperties":false})");
+  EXPECT_EQ(ForcedTool(WithTools("g")), 1);
+  EXPECT_EQ(ForcedTool(WithTools("")), -1);
+}
+
+TEST(ForcedCallSchemaTest, OnlyReferencesMove) {
+  v1::GenerateRequest request = WithTools("");
+  request.mutable_tools(1)->set_parameters_json(
+      R"({"type":"object","properties":{"$ref":{"$ref":"#"},"const":{"const":{"$ref":"#/a"}},"x":{"anyOf":[{"$ref":"#/$defs/P"}]}}})");
+  EXPECT_THAT(
+      **ForcedCallSchema(request),
+      HasSubstr(
+          R"("tool1":{"type":"object","properties":{"$ref":{"$ref":"#/$defs/tool1"},"const":{"const":{"$ref":"#/a"}},"x":{"anyOf":[{"$ref":"#/$defs/tool1/$defs/P"}]}}})"));
+}
+
+TEST(ForcedCallSchemaTest, WhatNestsTooDeepIsRefused) {
+  std::string deep;
+  for (int i = 0; i < 200'000; ++i) deep += R"({"a":)";
+  v1::GenerateRequest request = WithTools("f");
+  request.mutable_tools(0)->set_parameters_json(deep + "1" + std::string(200'000, '}'));
+  EXPECT_FALSE(ForcedCallSchema(request).ok());
 }
 
 }  // namespace

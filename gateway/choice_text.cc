@@ -61,6 +61,7 @@ void ChoiceText::Take(const v1::TokenEvent& event, v1::GenerateResponse* piece) 
         AddTop(tokenizer_, event.top(), &told);
       }
       shown = text_.Push(event.token());
+      reasoning_.Add(text_.added());
     }
   }
   if (event.finish() != v1::FINISH_REASON_UNSPECIFIED) shown += text_.Flush();

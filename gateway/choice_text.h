@@ -4,8 +4,10 @@
 #include <cstdint>
 #include <deque>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "gateway/reasoning_tokens.h"
 #include "gateway/text_stream.h"
 #include "headroom/v1/gateway.pb.h"
 #include "headroom/v1/llm.pb.h"
@@ -16,10 +18,9 @@ namespace headroom::gateway {
 // Used by one thread.
 class ChoiceText {
  public:
-  // As TextStream. `tokenizer` must outlive this.
-  ChoiceText(const model::Tokenizer& tokenizer, int32_t choice, const std::vector<std::string>& stop_strings,
-             int64_t min_tokens, const std::vector<int32_t>& shown)
-      : tokenizer_(tokenizer), choice_(choice), text_(tokenizer, stop_strings, min_tokens, shown) {}
+  // As TextStream and ReasoningTokens.
+  ChoiceText(const model::Tokenizer& tokenizer, int32_t choice, TextStream text, ReasoningTokens reasoning)
+      : tokenizer_(tokenizer), choice_(choice), text_(std::move(text)), reasoning_(std::move(reasoning)) {}
 
   // Takes one event; the text and the logprobs that the client may see now go into `piece`. Nothing after over().
   void Take(const v1::TokenEvent& event, v1::GenerateResponse* piece);
@@ -31,11 +32,13 @@ class ChoiceText {
   // A stop string was found: the worker does not know.
   bool stopped() const { return text_.stopped(); }
   v1::FinishReason reason() const { return reason_; }
+  int64_t reasoning_tokens() const { return reasoning_.count(); }
 
  private:
   const model::Tokenizer& tokenizer_;
   const int32_t choice_;
   TextStream text_;
+  ReasoningTokens reasoning_;
   std::vector<int32_t> ids_;
   std::deque<v1::TokenLogprob> logprobs_;  // of tokens whose text is not complete
   v1::FinishReason reason_ = v1::FINISH_REASON_UNSPECIFIED;

@@ -50,22 +50,22 @@ void ClusterView::Run() {
     const bool reached = state.ok();
     if (reached) state_ = *std::move(state);
     for (auto& [model, limits] : limits_) {
-      limits.now = reached ? LimitsNow(*model) : NoScheduler();
+      limits.now = reached ? ReadLimits(*model) : NoScheduler();
       if (limits.now.ok()) limits.known = *limits.now;
     }
     changed_.notify_all();
-    changed_.wait_for(lock, ReadyLocked().ok() ? kRefreshReady : kRefreshWaiting, [this] { return stopping_; });
+    changed_.wait_for(lock, AllReadyLocked() ? kRefreshReady : kRefreshWaiting, [this] { return stopping_; });
   }
 }
 
-absl::StatusOr<ClusterLimits> ClusterView::LimitsNow(const ServedModel& model) const {
+absl::StatusOr<ClusterLimits> ClusterView::ReadLimits(const ServedModel& model) const {
   ClusterLimits limits;
   bool vision = false;
-  bool other_model = false;
+  bool unknown_model = false;
   for (const v1::WorkerView& worker : state_.workers()) {
     if (!worker.placeable()) continue;
     if (worker.model().sha256() != model.fingerprint) {
-      other_model = true;
+      unknown_model = unknown_model || !IsServed(worker.model().sha256());
       continue;
     }
     limits.embedding_piece_bytes = std::max(limits.embedding_piece_bytes, worker.embedding_piece_bytes());
@@ -78,10 +78,16 @@ absl::StatusOr<ClusterLimits> ClusterView::LimitsNow(const ServedModel& model) c
       limits.max_patches_per_step = std::max(limits.max_patches_per_step, worker.max_patches_per_step());
     }
   }
-  const std::string hint = other_model ? " (ready workers serve another model)" : "";
-  if (limits.block_size == 0) return NoWorker("no llm-worker is ready" + hint);
-  if (model.config.vision && !vision) return NoWorker("no vision-worker is ready" + hint);
-  return limits;
+  const bool llm = limits.block_size > 0;
+  if (llm && (vision || !model.config.vision)) return limits;
+  const std::string hint = unknown_model ? " (ready workers serve another model)" : "";
+  return NoWorker(
+      absl::StrCat("no ", llm ? "vision" : "llm", "-worker is ready for the model '", model.name, "'", hint));
+}
+
+bool ClusterView::IsServed(const std::string& fingerprint) const {
+  return std::any_of(models_.all().begin(), models_.all().end(),
+                     [&](const auto& model) { return model->fingerprint == fingerprint; });
 }
 
 absl::Status ClusterView::ReadyLocked() const {
@@ -89,6 +95,10 @@ absl::Status ClusterView::ReadyLocked() const {
     if (limits_.at(model.get()).now.ok()) return absl::OkStatus();
   }
   return limits_.at(models_.all().front().get()).now.status();
+}
+
+bool ClusterView::AllReadyLocked() const {
+  return std::all_of(limits_.begin(), limits_.end(), [](const auto& entry) { return entry.second.now.ok(); });
 }
 
 absl::Status ClusterView::Ready() const {
@@ -103,6 +113,35 @@ absl::StatusOr<ClusterLimits> ClusterView::Limits(const ServedModel& model) cons
   return limits.now;
 }
 
+absl::StatusOr<ClusterLimits> ClusterView::LimitsNow(const ServedModel& model) const {
+  std::lock_guard lock(mutex_);
+  return limits_.at(&model).now;
+}
+
+std::vector<v1::ModelStatus> ClusterView::Models() const {
+  std::vector<v1::ModelStatus> views;
+  std::lock_guard lock(mutex_);
+  for (const auto& model : models_.all()) {
+    v1::ModelStatus& view = views.emplace_back();
+    view.set_name(model->name);
+    view.mutable_aliases()->Assign(model->aliases.begin(), model->aliases.end());
+    view.mutable_fingerprint()->set_sha256(model->fingerprint);
+    view.set_images(model->config.vision.has_value());
+    view.set_host_bytes(model->host_bytes);
+    const absl::StatusOr<ClusterLimits>& limits = limits_.at(model.get()).now;
+    view.set_ready(limits.ok());
+    if (limits.ok()) view.set_max_model_len(limits->max_model_len);
+    if (!limits.ok()) view.set_not_ready(std::string(limits.status().message()));
+  }
+  for (const ServedModels::Missing& model : models_.missing()) {
+    v1::ModelStatus& view = views.emplace_back();
+    view.set_name(model.name);
+    view.mutable_aliases()->Assign(model.aliases.begin(), model.aliases.end());
+    view.set_not_ready("the gateway could not load it");
+  }
+  return views;
+}
+
 v1::ClusterState ClusterView::State() const {
   std::lock_guard lock(mutex_);
   return state_;
@@ -110,7 +149,7 @@ v1::ClusterState ClusterView::State() const {
 
 bool ClusterView::WaitReady(std::chrono::milliseconds timeout) {
   std::unique_lock lock(mutex_);
-  return changed_.wait_for(lock, timeout, [this] { return ReadyLocked().ok(); });
+  return changed_.wait_for(lock, timeout, [this] { return AllReadyLocked(); });
 }
 
 }  // namespace headroom::gateway

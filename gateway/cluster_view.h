@@ -8,10 +8,12 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "common/status.h"
 #include "gateway/scheduler_client.h"
 #include "gateway/served_model.h"
+#include "headroom/v1/gateway.pb.h"
 
 namespace headroom::gateway {
 
@@ -32,12 +34,16 @@ class ClusterView {
   // Whether some model has a worker of every role that it needs ready for grants now; refused as NO_WORKER or
   // NO_SCHEDULER, saying what the first one misses, if not.
   absl::Status Ready() const;
+  // The same of one model: its limits now.
+  absl::StatusOr<ClusterLimits> LimitsNow(const ServedModel& model) const;
   // What to price requests for a model with. Once known it stays known: while the scheduler or workers are away for a
   // moment, it is the scheduler that lets requests wait or refuses them. Refused as in Ready() before.
   absl::StatusOr<ClusterLimits> Limits(const ServedModel& model) const;
+  // Of every model that the gateway was told to serve, those that it could not load last.
+  std::vector<v1::ModelStatus> Models() const;
   // The last state that the scheduler sent.
   v1::ClusterState State() const;
-  // Waits until Ready() is OK or `timeout` has passed; says which.
+  // Waits until every model is ready or `timeout` has passed; says which.
   bool WaitReady(std::chrono::milliseconds timeout);
 
  private:
@@ -47,8 +53,10 @@ class ClusterView {
   };
 
   void Run();
-  absl::StatusOr<ClusterLimits> LimitsNow(const ServedModel& model) const;
+  absl::StatusOr<ClusterLimits> ReadLimits(const ServedModel& model) const;
+  bool IsServed(const std::string& fingerprint) const;
   absl::Status ReadyLocked() const;
+  bool AllReadyLocked() const;
 
   SchedulerClient& scheduler_;
   const ServedModels& models_;

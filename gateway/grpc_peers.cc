@@ -85,7 +85,24 @@ Task<absl::StatusOr<std::unique_ptr<LlmGeneration>>> GrpcPeers::OpenGeneration(c
                                                                                const CallScope& scope) {
   const auto channel = co_await Connect(endpoint, scope);
   if (!channel.ok()) co_return channel.status();
-  co_return std::make_unique<GrpcGeneration>(v1::Llm::NewStub(*channel), request, scope, executor_);
+  const std::shared_ptr<v1::Llm::Stub> stub = v1::Llm::NewStub(*channel);
+  const auto generate = [&](auto* context, auto* reactor) { stub->async()->Generate(context, &request, reactor); };
+  co_return std::make_unique<GrpcPeerStream<v1::TokenEvent>>(stub, generate, scope, executor_);
+}
+
+Task<absl::StatusOr<v1::FetchResponse>> GrpcPeers::FetchPiece(const std::string& endpoint,
+                                                              const v1::FetchRequest& request, const CallScope& scope) {
+  const auto channel = co_await Connect(endpoint, scope);
+  if (!channel.ok()) co_return channel.status();
+  const std::shared_ptr<v1::Vision::Stub> stub = v1::Vision::NewStub(*channel);
+  const auto fetch = [&](auto* context, auto* reactor) { stub->async()->Fetch(context, &request, reactor); };
+  GrpcPeerStream<v1::FetchResponse> stream(stub, fetch, scope, executor_);
+  v1::FetchResponse piece;
+  const bool read = co_await stream.Read(&piece);
+  const absl::Status ended = co_await stream.Finish();
+  HEADROOM_CO_RETURN_IF_ERROR(ended);
+  if (!read) co_return absl::InternalError("the vision-worker sent no piece");
+  co_return piece;
 }
 
 }  // namespace headroom::gateway

@@ -120,46 +120,54 @@ void GrpcEncoding::OnDone(const grpc::Status& status) {
   done_.Set();
 }
 
-GrpcGeneration::GrpcGeneration(std::unique_ptr<v1::Llm::Stub> stub, const v1::LlmGenerateRequest& request,
-                               const CallScope& scope, Executor& executor)
-    : stub_(std::move(stub)), stop_(scope.stop), read_(executor), done_(executor), on_stop_(scope.stop, [this] {
+template <typename Message>
+GrpcPeerStream<Message>::GrpcPeerStream(std::shared_ptr<void> keep, const Open& open, const CallScope& scope,
+                                        Executor& executor)
+    : keep_(std::move(keep)), stop_(scope.stop), read_(executor), done_(executor), on_stop_(scope.stop, [this] {
         context_.TryCancel();
       }) {
   context_.set_deadline(scope.deadline);
-  stub_->async()->Generate(&context_, &request, this);
-  AddHold();
-  StartCall();
+  open(&context_, this);
+  this->AddHold();
+  this->StartCall();
 }
 
-Task<bool> GrpcGeneration::Read(v1::TokenEvent* event) {
+template <typename Message>
+Task<bool> GrpcPeerStream<Message>::Read(Message* message) {
   if (ended_) co_return false;
   read_.Reset();
-  StartRead(event);
+  this->StartRead(message);
   co_await read_;
   ended_ = !read_ok_;
   co_return read_ok_;
 }
 
-Task<absl::Status> GrpcGeneration::Finish() {
-  v1::TokenEvent rest;
+template <typename Message>
+Task<absl::Status> GrpcPeerStream<Message>::Finish() {
+  Message rest;
   while (true) {
     const bool more = co_await Read(&rest);
     if (!more) break;
   }
-  RemoveHold();
+  this->RemoveHold();
   co_await done_;
   co_return StatusOfPeer(status_, stop_);
 }
 
-void GrpcGeneration::OnReadDone(bool ok) {
+template <typename Message>
+void GrpcPeerStream<Message>::OnReadDone(bool ok) {
   read_ok_ = ok;
   read_.Set();
 }
 
-void GrpcGeneration::OnDone(const grpc::Status& status) {
+template <typename Message>
+void GrpcPeerStream<Message>::OnDone(const grpc::Status& status) {
   accepted_ = rpc::WasAccepted(context_);
   status_ = status;
   done_.Set();
 }
+
+template class GrpcPeerStream<v1::TokenEvent>;
+template class GrpcPeerStream<v1::FetchResponse>;
 
 }  // namespace headroom::gateway

@@ -1,4 +1,4 @@
-// The two streams of gateway/peers.h as reactors of gRPC's callback API. A hold keeps each call open between
+// The streams of gateway/peers.h as reactors of gRPC's callback API. A hold keeps each call open between
 // operations, which start in the gateway's executor and not in reactions.
 #pragma once
 
@@ -59,13 +59,16 @@ class GrpcEncoding : public VisionEncoding, private grpc::ClientBidiReactor<v1::
   std::stop_callback<std::function<void()>> on_stop_;
 };
 
-class GrpcGeneration : public LlmGeneration, private grpc::ClientReadReactor<v1::TokenEvent> {
+// `Message`: v1::TokenEvent or v1::FetchResponse.
+template <typename Message>
+class GrpcPeerStream : public PeerStream<Message>, private grpc::ClientReadReactor<Message> {
  public:
-  // `request` is sent here and not needed any more.
-  GrpcGeneration(std::unique_ptr<v1::Llm::Stub> stub, const v1::LlmGenerateRequest& request, const CallScope& scope,
-                 Executor& executor);
+  // Makes the call whose answers these are: the request is sent there and not needed any more.
+  using Open = std::function<void(grpc::ClientContext* context, grpc::ClientReadReactor<Message>* reactor)>;
+  // `keep`: what must live as long as the call, its stub.
+  GrpcPeerStream(std::shared_ptr<void> keep, const Open& open, const CallScope& scope, Executor& executor);
 
-  Task<bool> Read(v1::TokenEvent* event) override;
+  Task<bool> Read(Message* message) override;
   void Cancel() override { context_.TryCancel(); }
   Task<absl::Status> Finish() override;
   bool accepted() const override { return accepted_; }
@@ -74,7 +77,7 @@ class GrpcGeneration : public LlmGeneration, private grpc::ClientReadReactor<v1:
   void OnReadDone(bool ok) override;
   void OnDone(const grpc::Status& status) override;
 
-  std::unique_ptr<v1::Llm::Stub> stub_;
+  const std::shared_ptr<void> keep_;
   grpc::ClientContext context_;
   std::stop_token stop_;
   Event read_, done_;

@@ -8,6 +8,7 @@
 
 #include "common/error_details.h"
 #include "common/random.h"
+#include "common/utf8.h"
 #include "gateway/out_of_range.h"
 #include "gateway/own_refusals.h"
 #include "model/image/host_bytes.h"
@@ -41,10 +42,10 @@ std::string CacheKey(const std::string& bytes, int32_t max_slice_nums, const std
 
 }  // namespace
 
-ImagePricer::ImagePricer(const v1::GenerateRequest& request, const ServedModel& model, const GatewaySection& config,
-                         const ClusterLimits& limits)
-    : model_(model), config_(config), limits_(limits), slice_(model.config.slice) {
-  if (request.has_max_slice_nums()) slice_.max_slice_nums = request.max_slice_nums();
+ImagePricer::ImagePricer(std::optional<int32_t> max_slice_nums, const ServedModel& model, const GatewaySection& config,
+                         const ClusterLimits& limits, Pictures pictures)
+    : model_(model), config_(config), limits_(limits), pictures_(pictures), slice_(model.config.slice) {
+  slice_.max_slice_nums = max_slice_nums.value_or(slice_.max_slice_nums);
   limits_probe_.bytes_max = config.receive_bytes_max;
   limits_probe_.side_max = config.image_side_max;
   limits_probe_.pixels_max = config.image_pixels_max;
@@ -54,6 +55,7 @@ absl::StatusOr<model::ImagePart> ImagePricer::Add(const v1::Image& asked) {
   model::SliceConfig slice = slice_;
   if (asked.has_max_slice_nums()) slice.max_slice_nums = asked.max_slice_nums();
   const std::string& bytes = asked.data();
+  const int64_t size_bytes = asked.has_size() ? asked.size().size_bytes() : static_cast<int64_t>(bytes.size());
   const absl::StatusOr<PricedGeometry> priced = Price(asked, slice);
   if (!priced.ok()) return WithPrefix(absl::StrCat("image ", images_.size() + 1, ": "), priced.status());
   const model::PieceGeometry& geometry = priced->geometry;
@@ -62,7 +64,7 @@ absl::StatusOr<model::ImagePart> ImagePricer::Add(const v1::Image& asked) {
   image.set_format(model::ImageFormatKey(priced->header.format));
   image.set_width(priced->header.width);
   image.set_height(priced->header.height);
-  image.set_size_bytes(static_cast<int64_t>(bytes.size()));
+  image.set_size_bytes(size_bytes);
   image.set_max_slice_nums(slice.max_slice_nums);
   image.set_pieces(pieces);
   image.set_patches(geometry.total_patches());
@@ -72,11 +74,33 @@ absl::StatusOr<model::ImagePart> ImagePricer::Add(const v1::Image& asked) {
   input_.pieces += pieces;
   input_.patches += geometry.total_patches();
   input_.largest_piece_patches = std::max(input_.largest_piece_patches, geometry.largest_piece_patches());
-  input_.compressed_bytes += static_cast<int64_t>(bytes.size());
+  input_.compressed_bytes += size_bytes;
   input_.decoded_bytes += model::DecodedHostBytes(priced->header.format, geometry);
   image_bytes_.push_back(&bytes);
   images_.push_back(std::move(image));
   return model::ImagePart{.cols = geometry.grid_cols, .rows = geometry.grid_rows};
+}
+
+absl::StatusOr<model::ImageHeader> ImagePricer::Header(const v1::Image& image) const {
+  if (!image.has_size()) return model::ProbeImage(image.data(), limits_probe_);
+  if (pictures_ == Pictures::kInBytes) {
+    return absl::InvalidArgumentError("a size alone is enough for a price and for nothing else: data is wanted");
+  }
+  if (!image.data().empty()) return absl::InvalidArgumentError("size excludes data");
+  const v1::ImageSize& size = image.size();
+  HEADROOM_RETURN_IF_ERROR(model::CheckImageSize(size.width(), size.height(), limits_probe_));
+  if (size.size_bytes() < 0 || size.size_bytes() > limits_probe_.bytes_max) {
+    return OutOfRange("size.size_bytes", size.size_bytes(),
+                      absl::StrCat("in [0, ", limits_probe_.bytes_max, "] (receive_bytes_max)"));
+  }
+  // Decoded whole, as any format but JPEG always is.
+  const std::string format = size.format().empty() ? model::ImageFormatKey(model::ImageFormat::kPng) : size.format();
+  const std::optional<model::ImageFormat> known = model::ImageFormatFromKey(format);
+  if (!known) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("size.format is '", CutText(format, 16), "'; it must be png, jpeg, webp, gif or bmp, or empty"));
+  }
+  return model::ImageHeader{*known, static_cast<int>(size.width()), static_cast<int>(size.height())};
 }
 
 absl::StatusOr<ImagePricer::PricedGeometry> ImagePricer::Price(const v1::Image& image,
@@ -90,7 +114,7 @@ absl::StatusOr<ImagePricer::PricedGeometry> ImagePricer::Price(const v1::Image& 
     return OutOfRange("max_slice_nums", slice.max_slice_nums, absl::StrCat("in [1, ", model::kMaxSliceNumsLimit, "]"));
   }
   PricedGeometry priced;
-  HEADROOM_ASSIGN_OR_RETURN(priced.header, model::ProbeImage(image.data(), limits_probe_));
+  HEADROOM_ASSIGN_OR_RETURN(priced.header, Header(image));
   HEADROOM_ASSIGN_OR_RETURN(priced.geometry, model::ComputePieces(priced.header.width, priced.header.height, slice));
   const int64_t limit = limits_.max_patches_per_step;
   if (absl::Status status = model::CheckPiecePatches(priced.geometry, limit); !status.ok()) {

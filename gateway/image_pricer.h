@@ -1,6 +1,7 @@
 // What admission must know of the images of a request, from their headers alone: pixels are not decoded here.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,11 +18,18 @@
 
 namespace headroom::gateway {
 
+// How pictures may be given.
+enum class Pictures {
+  kInBytes,
+  kInBytesOrSizes,  // for a price alone
+};
+
 // One per request; everything given must outlive it.
 class ImagePricer {
  public:
-  ImagePricer(const v1::GenerateRequest& request, const ServedModel& model, const GatewaySection& config,
-              const ClusterLimits& limits);
+  // `max_slice_nums`: the request's, absent: the model's.
+  ImagePricer(std::optional<int32_t> max_slice_nums, const ServedModel& model, const GatewaySection& config,
+              const ClusterLimits& limits, Pictures pictures = Pictures::kInBytes);
 
   // The next image in prompt order: its place in the prompt. `image` must outlive image_bytes(). INVALID_ARGUMENT names
   // the image by its number from 1.
@@ -38,11 +46,13 @@ class ImagePricer {
     model::PieceGeometry geometry;
   };
 
+  absl::StatusOr<model::ImageHeader> Header(const v1::Image& image) const;
   absl::StatusOr<PricedGeometry> Price(const v1::Image& image, const model::SliceConfig& slice) const;
 
   const ServedModel& model_;
   const GatewaySection& config_;
   const ClusterLimits& limits_;
+  const Pictures pictures_;
   model::SliceConfig slice_;  // of images that bring no limit of their own
   model::ImageLimits limits_probe_;
   admission::PriceInput input_;

@@ -1,5 +1,6 @@
 // gateway: the public API of a Headroom cluster.
 #include "common/service_main.h"
+#include "gateway/model_host_bytes.h"
 #include "gateway/server.h"
 #include "memory/host_budgets.h"
 
@@ -11,7 +12,9 @@ class Gateway : public RunningService {
  public:
   static absl::StatusOr<std::unique_ptr<RunningService>> Start(const ClusterConfig& given, ProcessEnd&) {
     ClusterConfig config = given;
-    HEADROOM_RETURN_IF_ERROR(memory::FitHostMemory({.gateway = true}, config).status());
+    HEADROOM_RETURN_IF_ERROR(
+        memory::FitHostMemory({.gateway = true, .model_files_bytes = gateway::ModelsHostBytes(config)}, config)
+            .status());
     auto gateway = std::make_unique<Gateway>();
     HEADROOM_ASSIGN_OR_RETURN(gateway->metrics_, Metrics::Create(config.gateway.metrics_listen));
     ExportConfig(config, *gateway->metrics_);

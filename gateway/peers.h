@@ -41,13 +41,15 @@ class VisionEncoding {
   virtual bool accepted() const = 0;
 };
 
-// One Generate stream of an llm-worker. One call at a time; Finish() must have been awaited before this object dies.
-class LlmGeneration {
+// What a worker sends in answer to one message. One call at a time; Finish() must have been awaited before this object
+// dies.
+template <typename Message>
+class PeerStream {
  public:
-  virtual ~LlmGeneration() = default;
+  virtual ~PeerStream() = default;
 
   // False at the end of the stream.
-  virtual Task<bool> Read(v1::TokenEvent* event) = 0;
+  virtual Task<bool> Read(Message* message) = 0;
   // The rest is of no interest.
   virtual void Cancel() = 0;
   // Waits for the end of the stream: how it ended.
@@ -55,6 +57,8 @@ class LlmGeneration {
   // After Finish(): whether the worker had begun with the request.
   virtual bool accepted() const = 0;
 };
+// Generate of an llm-worker.
+using LlmGeneration = PeerStream<v1::TokenEvent>;
 
 // Thread-safe. What is given by reference must outlive the task.
 class Peers {
@@ -74,6 +78,10 @@ class Peers {
   virtual Task<absl::StatusOr<std::unique_ptr<LlmGeneration>>> OpenGeneration(const std::string& endpoint,
                                                                               const v1::LlmGenerateRequest& request,
                                                                               const CallScope& scope) = 0;
+  // One piece of embeddings that an encoding keeps: `request` asks for one.
+  virtual Task<absl::StatusOr<v1::FetchResponse>> FetchPiece(const std::string& endpoint,
+                                                             const v1::FetchRequest& request,
+                                                             const CallScope& scope) = 0;
 };
 
 }  // namespace headroom::gateway

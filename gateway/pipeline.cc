@@ -2,20 +2,12 @@
 
 #include <algorithm>
 
-#include "admission/link/convert.h"
-#include "common/error_details.h"
 #include "common/log.h"
-#include "common/random.h"
 #include "gateway/choice_text.h"
-#include "gateway/own_refusals.h"
 
 namespace headroom::gateway {
 namespace {
 
-// Refusals of workers that had not begun with the request. A rollout makes one or two.
-constexpr int kRefusalsMax = 3;
-constexpr std::chrono::milliseconds kRetryMin(50);
-constexpr std::chrono::milliseconds kRetryMax(1'000);
 // Of a token of prompt or answer while a request is open: its id here and in a message, and what it adds to a whole
 // answer's text.
 constexpr int64_t kTokenBytes = 16;
@@ -27,13 +19,6 @@ int64_t AnswerBytes(const v1::GenerateRequest& request, const PreparedRequest& p
   const int64_t of_prompt = request.has_prompt_logprobs() ? 1 + request.prompt_logprobs() : 0;
   return prepared.usage.prompt_tokens() * (kTokenBytes + of_prompt * kLogprobBytes) +
          prepared.choices * prepared.max_tokens * (kTokenBytes + of_answer * kLogprobBytes);
-}
-
-// The scheduler is on its way out, or cannot be reached: it comes back, or another one in its place. Other refusals are
-// its decision.
-bool SchedulerIsAway(const absl::Status& status) {
-  if (!absl::IsUnavailable(status)) return false;
-  return GetDetails(status).reason.empty() || ReasonOf(status) == RefusalReason::kDraining;
 }
 
 absl::Status Cancelled() { return absl::CancelledError("the request was cancelled"); }
@@ -51,13 +36,8 @@ struct Pipeline::Progress {
   RequestTimes& times;
   TimePoint started;
   std::vector<ChoiceText> choices = {};
-  int64_t prompt_told = 0;                           // positions of the prompt whose logprobs have come
-  std::vector<std::string> exclude_workers = {};     // lost ones
-  std::string failed_worker = {};                    // set when a worker ended this round
-  std::optional<RefusalReason> failure_reason = {};  // what it gave
-  bool touched = false;                              // it had begun with the request
-  int refusals = 0;
-  int losses = 0;
+  int64_t prompt_told = 0;  // positions of the prompt whose logprobs have come
+  Attempts attempts = {};
   int last = 0;                                             // the choice that ended last
   v1::FinishReason failed = v1::FINISH_REASON_UNSPECIFIED;  // the request's as a whole
 
@@ -73,24 +53,6 @@ struct Pipeline::Progress {
     context.set_request_id(request_id);
     context.set_priority(request.priority());
     return context;
-  }
-
-  bool moved() const { return refusals + losses > 0; }
-
-  // Notes which worker failed, and whether it had begun: a refusal of its own carries a reason.
-  absl::Status Failed(const admission::Leg& leg, absl::Status status, bool accepted) {
-    failed_worker = leg.worker;
-    failure_reason = ReasonOf(status);
-    touched = accepted && GetDetails(status).reason.empty();
-    return status;
-  }
-
-  // A request moves away from workers that had not begun with it, and once from a worker that was lost while decoding.
-  // One lost during prefill may have been killed by this very request, which must not meet a second worker.
-  bool Move(const absl::Status& status) {
-    if (!absl::IsUnavailable(status) || failed_worker.empty() || scope.stop.stop_requested()) return false;
-    if (!touched) return ++refusals <= kRefusalsMax;
-    return AnswerTokens() > 0 && ++losses <= 1;
   }
 
   // Takes one event of the llm-worker: what the client may see now. False for one that makes no sense.
@@ -133,6 +95,9 @@ struct Pipeline::Progress {
     *piece.mutable_finish() = FinishOf(choices[static_cast<size_t>(last)]);
     *piece.mutable_finish()->mutable_usage() = prepared.usage;
     piece.mutable_finish()->mutable_usage()->set_completion_tokens(AnswerTokens());
+    int64_t reasoning = 0;
+    for (const ChoiceText& choice : choices) reasoning += choice.reasoning_tokens();
+    piece.mutable_finish()->set_reasoning_tokens(reasoning);
     return piece;
   }
 };
@@ -154,13 +119,18 @@ Task<absl::StatusOr<v1::GenerateResponse>> Pipeline::Run(const v1::GenerateReque
                     .answer = answer,
                     .times = times,
                     .started = parts_.clock.Now()};
+  // What follows a text is text.
+  static const AnswerSyntax kNoMarks;
+  const bool as_it_is = !request.prompt().empty();
   for (int32_t choice = 0; choice < prepared.choices; ++choice) {
-    progress.choices.emplace_back(*model->tokenizer, choice, prepared.stop_strings, prepared.min_tokens,
-                                  model->marker_ids);
+    progress.choices.emplace_back(
+        *model->tokenizer, choice,
+        TextStream(*model->tokenizer, prepared.stop_strings, prepared.min_tokens, model->marker_ids),
+        ReasoningTokens(as_it_is ? kNoMarks : model->answer_syntax, prepared.thinks));
   }
-  if (request.prompt().empty()) answer.ParseWith(ParserFor(request, *model, prepared.prompt_ids));
+  if (!as_it_is) answer.ParseWith(ParserFor(request, *model, prepared.thinks));
   while (true) {
-    progress.failed_worker.clear();
+    progress.attempts.Begin();
     const auto grant = co_await Reserve(progress);
     if (!grant.ok()) co_return grant.status();
     answer.Granted();
@@ -168,15 +138,11 @@ Task<absl::StatusOr<v1::GenerateResponse>> Pipeline::Run(const v1::GenerateReque
     (co_await parts_.grants.Release(**grant)).IgnoreError();  // what does not come back expires
     if (status.ok()) co_return progress.LastPiece();
     if (scope.stop.stop_requested()) co_return Cancelled();
-    if (!progress.Move(status)) co_return status;
+    if (!progress.attempts.Move(status, progress.AnswerTokens() > 0)) co_return status;
     Log(LogLevel::kWarning, "gateway", "request asks for a new grant")
         .With("request", request_id)
-        .With("from", progress.failed_worker)
+        .With("from", progress.attempts.failed_worker())
         .With("tokens", progress.AnswerTokens());
-    // A grant of a scheduler that has restarted since is refused by a worker that is well.
-    if (progress.failure_reason != RefusalReason::kGrantNotValid) {
-      progress.exclude_workers.push_back(progress.failed_worker);
-    }
   }
 }
 
@@ -188,60 +154,14 @@ absl::StatusOr<PreparedRequest> Pipeline::PrepareInBudget(const v1::GenerateRequ
 }
 
 Task<absl::StatusOr<std::unique_ptr<HeldGrant>>> Pipeline::Reserve(Progress& progress) const {
-  v1::ReserveRequest reserve;
-  *reserve.mutable_context() = progress.Context();
-  reserve.mutable_model()->set_sha256(progress.model.fingerprint);
-  *reserve.mutable_price() = admission::ToProto(progress.prepared.price);
-  for (const std::string& worker : progress.exclude_workers) reserve.add_exclude_workers(worker);
-  reserve.set_resume(progress.moved());
-  const auto response = co_await AskScheduler(reserve, progress);
-  if (!response.ok()) co_return response.status();
-  const TimePoint received_at = parts_.clock.Now();
-  if (!progress.moved()) progress.times.queued_seconds = Seconds(received_at - progress.started);
-  absl::StatusOr<admission::Grant> grant = admission::FromProto(response->grant());
-  if (!grant.ok()) {
-    parts_.grants.VoidUnknown(reserve.grant_id());
-    co_return grant.status();
+  const v1::RequestContext context = progress.Context();
+  const ReservationRequest wanted{context,           progress.model, progress.prepared.price,
+                                  progress.attempts, progress.scope, progress.started};
+  auto grant = co_await reservations_.Reserve(wanted);
+  if (grant.ok() && !progress.attempts.moved()) {
+    progress.times.queued_seconds = Seconds(parts_.clock.Now() - progress.started);
   }
-  co_return parts_.grants.Hold(*std::move(grant), received_at);
-}
-
-// A scheduler that restarts costs time and no request: it is asked again for as long as the request may wait for room.
-Task<absl::StatusOr<v1::ReserveResponse>> Pipeline::AskScheduler(v1::ReserveRequest& reserve,
-                                                                 const Progress& progress) const {
-  const std::stop_token& stop = progress.scope.stop;
-  const TimePoint asked = parts_.clock.Now();
-  const TimePoint give_up = asked + std::chrono::milliseconds(parts_.config.queue_wait_ms_max);
-  for (std::chrono::milliseconds pause = kRetryMin;; pause = std::min(2 * pause, kRetryMax)) {
-    if (stop.stop_requested()) co_return Cancelled();
-    const TimePoint now = parts_.clock.Now();
-    const Duration left = progress.scope.deadline - std::chrono::system_clock::now();
-    if (left <= Duration::zero()) co_return absl::DeadlineExceededError("the request's deadline has passed");
-    // No grant for a caller that has left. The place in the queue is that of the first question.
-    reserve.set_wait_ms_max(std::max<int64_t>(1, Milliseconds(std::min(give_up - now, left))));
-    reserve.set_queued_ms(Milliseconds(now - (progress.moved() ? progress.started : asked)));
-    auto response = co_await AskOnce(reserve, progress.scope);
-    if (response.ok() || !SchedulerIsAway(response.status())) co_return response;
-    if (now + pause >= give_up || std::chrono::system_clock::now() + pause >= progress.scope.deadline) {
-      // How a call broke names the scheduler's address, which is not the client's business.
-      if (ReasonOf(response.status()).has_value()) co_return response;
-      co_return OwnRefusal(RefusalReason::kNoScheduler, "the scheduler cannot be reached", {}, kRetryMax);
-    }
-    const bool paused = co_await Pause(parts_.executor, parts_.timers, pause, stop);
-    if (!paused) co_return Cancelled();
-  }
-}
-
-Task<absl::StatusOr<v1::ReserveResponse>> Pipeline::AskOnce(v1::ReserveRequest& reserve, const CallScope& scope) const {
-  // Not the request's id: a client chooses that one, and must not be able to void what is another's.
-  reserve.mutable_grant_id()->set_high(SystemRandom().Next());
-  reserve.mutable_grant_id()->set_low(SystemRandom().Next());
-  auto response = co_await parts_.peers.Reserve(reserve, scope);
-  // A refusal gives its reason. Without one the call broke or was cut short, perhaps after the decision.
-  if (!response.ok() && GetDetails(response.status()).reason.empty()) {
-    parts_.grants.VoidUnknown(reserve.grant_id());
-  }
-  co_return response;
+  co_return grant;
 }
 
 Task<absl::Status> Pipeline::Work(HeldGrant& grant, Progress& progress) const {
@@ -264,11 +184,11 @@ Task<absl::StatusOr<std::unique_ptr<VisionEncoding>>> Pipeline::Encode(HeldGrant
   start.mutable_model()->set_sha256(progress.model.fingerprint);
   start.mutable_images()->Assign(prepared.images.begin(), prepared.images.end());
   auto encoding = co_await parts_.peers.OpenEncoding(leg->endpoint, start, progress.scope);
-  if (!encoding.ok()) co_return progress.Failed(*leg, encoding.status(), false);
+  if (!encoding.ok()) co_return progress.attempts.Failed(*leg, encoding.status(), false);
   const absl::Status encoded = co_await (*encoding)->Encode(prepared.image_bytes);
   if (!encoded.ok()) {
     (co_await (*encoding)->End()).IgnoreError();
-    co_return progress.Failed(*leg, encoded, (*encoding)->accepted());
+    co_return progress.attempts.Failed(*leg, encoded, (*encoding)->accepted());
   }
   grant.MarkActivated(admission::Role::kVision);
   co_return encoding;
@@ -281,7 +201,7 @@ Task<absl::Status> Pipeline::Generate(HeldGrant& grant, VisionEncoding* encoding
   {
     HEADROOM_CO_ASSIGN_OR_RETURN(const v1::LlmGenerateRequest message, GenerateMessage(grant, encoding, progress));
     auto opened = co_await parts_.peers.OpenGeneration(leg->endpoint, message, progress.scope);
-    if (!opened.ok()) co_return progress.Failed(*leg, opened.status(), false);
+    if (!opened.ok()) co_return progress.attempts.Failed(*leg, opened.status(), false);
     tokens = *std::move(opened);
   }
   bool unread = false;  // the client takes no more
@@ -314,7 +234,7 @@ Task<absl::Status> Pipeline::Generate(HeldGrant& grant, VisionEncoding* encoding
       co_return absl::InternalError("the llm-worker failed on this request");
     default: {
       const absl::Status early = absl::InternalError("the llm-worker ended the stream early");
-      co_return progress.Failed(*leg, ended.ok() ? early : ended, tokens->accepted());
+      co_return progress.attempts.Failed(*leg, ended.ok() ? early : ended, tokens->accepted());
     }
   }
 }
@@ -354,6 +274,7 @@ absl::StatusOr<v1::LlmGenerateRequest> Pipeline::GenerateMessage(HeldGrant& gran
   generate.set_min_tokens(prepared.min_tokens);
   generate.mutable_stop_ids()->Assign(prepared.stop_ids.begin(), prepared.stop_ids.end());
   const v1::GenerateRequest& request = progress.request;
+  if (prepared.constraint) *generate.mutable_constraint() = *prepared.constraint;
   if (request.has_logprobs()) generate.set_logprobs(request.logprobs());
   // Those have come before the first token.
   if (request.has_prompt_logprobs() && progress.AnswerTokens() == 0) {

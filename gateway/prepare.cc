@@ -1,10 +1,12 @@
 #include "gateway/prepare.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "admission/price.h"
+#include "common/field_error.h"
 #include "common/utf8.h"
-#include "gateway/call_text.h"
+#include "gateway/constraint.h"
 #include "gateway/image_pricer.h"
 #include "gateway/out_of_range.h"
 #include "gateway/own_refusals.h"
@@ -17,17 +19,12 @@ namespace {
 constexpr int kStopStringsMax = 8;
 constexpr size_t kStopStringBytesMax = 128;
 
-bool IsForced(const v1::ToolChoice& choice) {
-  return choice.mode() == v1::ToolChoice::REQUIRED || !choice.function().empty();
-}
-
 // Calls are read from the text of an answer where the model's family marks them in a way that is known.
 absl::Status CheckToolChoice(const v1::GenerateRequest& request, const ServedModel& model) {
   const v1::ToolChoice& choice = request.tool_choice();
   if (choice.mode() == v1::ToolChoice::NONE && !choice.function().empty()) {
     return absl::InvalidArgumentError("tool_choice: NONE excludes a function");
   }
-  HEADROOM_RETURN_IF_ERROR(ForcedCallSchema(request).status());
   if (choice.mode() != v1::ToolChoice::AUTO || request.tools().empty() ||
       model.answer_syntax.calls != CallForm::kNone) {
     return absl::OkStatus();
@@ -35,19 +32,6 @@ absl::Status CheckToolChoice(const v1::GenerateRequest& request, const ServedMod
   return absl::InvalidArgumentError(
       "tool_choice AUTO: the model's chat template has no tools, or calls in a form that is not read here "
       "(docs/chat-templates.md)");
-}
-
-// Fields of the protocol that this gateway cannot serve yet: refused by name, whatever their value.
-absl::Status CheckSupported(const v1::GenerateRequest& request) {
-  const std::pair<const char*, bool> not_yet[] = {
-      {"response_format", request.has_response_format()},
-      {"tool_choice REQUIRED or a function", IsForced(request.tool_choice())},
-      {"template_arguments_json", !request.template_arguments_json().empty()},
-  };
-  for (const auto& [field, given] : not_yet) {
-    if (given) return absl::InvalidArgumentError(absl::StrCat(field, " is not supported yet"));
-  }
-  return absl::OkStatus();
 }
 
 absl::Status CheckLogprobs(const v1::GenerateRequest& request) {
@@ -146,10 +130,17 @@ absl::StatusOr<model::Conversation> ReadConversation(const v1::GenerateRequest& 
     conversation.tools.push_back(
         {.name = tool.name(), .description = tool.description(), .parameters_json = tool.parameters_json()});
   }
+  conversation.template_arguments_json = request.template_arguments_json();
   conversation.continue_final_message = request.continue_final_message();
   conversation.add_generation_prompt =
       request.has_add_generation_prompt() ? request.add_generation_prompt() : !request.continue_final_message();
   return conversation;
+}
+
+absl::Status CheckTemplateArguments(const model::Conversation& conversation, const ServedModel& model) {
+  std::string name;
+  const absl::Status read = model.prompts->chat_template().CheckArguments(conversation, &name);
+  return FieldError(absl::StrCat("template_arguments_json", name.empty() ? "" : ".", name), read);
 }
 
 absl::Status CheckPrompt(const v1::GenerateRequest& request) {
@@ -159,6 +150,9 @@ absl::Status CheckPrompt(const v1::GenerateRequest& request) {
   }
   if (request.continue_final_message() || request.has_add_generation_prompt()) {
     return absl::InvalidArgumentError("prompt excludes continue_final_message and add_generation_prompt");
+  }
+  if (!request.template_arguments_json().empty()) {
+    return absl::InvalidArgumentError("prompt excludes template_arguments_json: no template reads it");
   }
   return absl::OkStatus();
 }
@@ -171,6 +165,7 @@ absl::StatusOr<model::Prompt> BuildPrompt(const v1::GenerateRequest& request, co
   absl::StatusOr<model::Prompt> prompt;
   if (request.prompt().empty()) {
     HEADROOM_ASSIGN_OR_RETURN(const model::Conversation conversation, ReadConversation(request, pricer));
+    HEADROOM_RETURN_IF_ERROR(CheckTemplateArguments(conversation, model));
     prompt = model.prompts->Build(conversation, tokens_max);
   } else {
     prompt = model.prompts->BuildText(request.prompt(), tokens_max);
@@ -243,17 +238,19 @@ absl::StatusOr<int64_t> ResolveMaxTokens(const v1::GenerateRequest& request, int
 }  // namespace
 
 absl::StatusOr<PreparedRequest> Prepare(const v1::GenerateRequest& request, const ServedModel& model,
-                                        const GatewaySection& config, const ClusterLimits& limits) {
+                                        const GatewaySection& config, const ClusterLimits& limits, Pictures pictures) {
   PreparedRequest prepared;
   HEADROOM_RETURN_IF_ERROR(CheckToolChoice(request, model));
-  HEADROOM_RETURN_IF_ERROR(CheckSupported(request));
   HEADROOM_RETURN_IF_ERROR(CheckScalars(request));
   HEADROOM_ASSIGN_OR_RETURN(prepared.sampling, ResolveSampling(request.sampling(), model.config));
   HEADROOM_ASSIGN_OR_RETURN(prepared.stop_ids, ResolveStopIds(request, model));
   prepared.choices = std::max(1, request.n());
   prepared.stop_strings.assign(request.stop().begin(), request.stop().end());
+  HEADROOM_ASSIGN_OR_RETURN(std::optional<Constraint> constraint, ResolveConstraint(request, model));
 
-  ImagePricer pricer(request, model, config, limits);
+  std::optional<int32_t> max_slice_nums;
+  if (request.has_max_slice_nums()) max_slice_nums = request.max_slice_nums();
+  ImagePricer pricer(max_slice_nums, model, config, limits, pictures);
   HEADROOM_ASSIGN_OR_RETURN(model::Prompt prompt, BuildPrompt(request, model, limits, pricer));
   prepared.images = pricer.images();
   prepared.image_bytes = pricer.image_bytes();
@@ -263,7 +260,13 @@ absl::StatusOr<PreparedRequest> Prepare(const v1::GenerateRequest& request, cons
   HEADROOM_ASSIGN_OR_RETURN(prepared.max_tokens, ResolveMaxTokens(request, prompt_tokens, config, limits));
   HEADROOM_RETURN_IF_ERROR(CheckMinTokens(request, prepared.max_tokens));
   prepared.min_tokens = request.min_tokens();
+  prepared.thinks = request.prompt().empty() && EndsInReasoning(model.answer_syntax, *model.tokenizer, prompt.ids);
   prepared.prompt_ids = std::move(prompt.ids);
+  if (constraint) {
+    prepared.thinks = prepared.thinks && BeginBehindThoughts(model, &*constraint);
+    HEADROOM_RETURN_IF_ERROR(CheckRoomForText(*constraint, model, prepared.max_tokens));
+    prepared.constraint = std::move(constraint->grammar);
+  }
 
   admission::PriceInput input = pricer.input();
   input.prompt_tokens = prompt_tokens;
@@ -300,8 +303,9 @@ int64_t PrepareBytes(const v1::GenerateRequest& request, const ServedModel& mode
   }
   // Longer text is refused unread. The template is rendered, then its text tokenized.
   text_bytes = std::min(text_bytes, model.prompts->TextBytesMax(limits.max_model_len));
-  return std::max(model.tokenizer->work_bytes_per_text_byte() * text_bytes,
-                  model::ChatTemplate::WorkBytesMax(text_bytes, std::min(entries, model::Conversation::kEntriesMax)));
+  return std::max({model.tokenizer->work_bytes_per_text_byte() * text_bytes,
+                   model::ChatTemplate::WorkBytesMax(text_bytes, std::min(entries, model::Conversation::kEntriesMax)),
+                   ConstraintBytes(request)});
 }
 
 }  // namespace headroom::gateway

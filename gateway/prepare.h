@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include "common/config.h"
 #include "common/status.h"
 #include "gateway/cluster_view.h"
+#include "gateway/image_pricer.h"
 #include "gateway/served_model.h"
 #include "headroom/v1/gateway.pb.h"
 #include "headroom/v1/llm.pb.h"
@@ -29,13 +31,16 @@ struct PreparedRequest {
   int32_t choices = 1;
   int64_t max_tokens = 0;
   int64_t min_tokens = 0;
+  bool thinks = false;  // the prompt ends inside of a reasoning
+  std::optional<v1::Grammar> constraint;
   v1::Usage usage;  // what is known before: prompt_tokens, image_tokens, images, pieces
 };
 
 // Checks every field of the request but the name of the model, which chose `model`. INVALID_ARGUMENT with the value and
 // the limit.
 absl::StatusOr<PreparedRequest> Prepare(const v1::GenerateRequest& request, const ServedModel& model,
-                                        const GatewaySection& config, const ClusterLimits& limits);
+                                        const GatewaySection& config, const ClusterLimits& limits,
+                                        Pictures pictures = Pictures::kInBytes);
 
 // Host memory that Prepare takes at most beside the request and its result, bytes: tokenizing costs many times the
 // text.

@@ -9,8 +9,10 @@
 #include <iterator>
 #include <limits>
 
+#include "common/field_error.h"
 #include "common/testing/paths.h"
 #include "common/utf8.h"
+#include "model/testing/checkpoint_writer.h"
 
 namespace headroom::gateway {
 namespace {
@@ -128,26 +130,77 @@ TEST_F(PrepareTest, APromptIsTheWholePrompt) {
   v1::GenerateRequest both = Ask("Hello");
   both.set_prompt("Once");
   ExpectInvalid(both, "prompt excludes messages");
+  request.set_template_arguments_json("{}");
+  ExpectInvalid(request, "prompt excludes template_arguments_json");
   request.set_continue_final_message(true);
   ExpectInvalid(request, "prompt excludes continue_final_message");
 }
 
-// What the protocol has and this version has not is refused, never ignored.
-TEST_F(PrepareTest, FieldsThatAreNotServedYetAreRefusedByName) {
-  const std::pair<const char*, std::function<void(v1::GenerateRequest&)>> fields[] = {
-      {"response_format", [](auto& r) { r.mutable_response_format()->set_json_object(true); }},
-      {"tool_choice REQUIRED or a function",
-       [](auto& r) {
-         r.add_tools()->set_name("f");
-         r.mutable_tool_choice()->set_mode(v1::ToolChoice::REQUIRED);
-       }},
-      {"template_arguments_json", [](auto& r) { r.set_template_arguments_json("{}"); }},
+// A template that begins thoughts unless it is told not to.
+TEST(PrepareTemplateTest, ArgumentsReachTheTemplate) {
+  model::testing::TemporaryDirectory directory;
+  directory.Write("thinks.jinja",
+                  "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}assistant:"
+                  "{% if enable_thinking is defined and not enable_thinking %} <think></think>{% else %} <think>"
+                  "{% endif %}{# reasoning_effort </think> #}");
+  const auto model = ServedModel::Load(kGolden, directory.path() + "/thinks.jinja");
+  ASSERT_TRUE(model.ok()) << model.status();
+  v1::GenerateRequest request;
+  request.add_messages()->set_role("user");
+  request.mutable_messages(0)->add_content()->set_text("Hello");
+  const auto run = [&](const std::string& arguments) {
+    request.set_template_arguments_json(arguments);
+    return Prepare(request, **model, {}, {.block_size = 16, .max_model_len = 1000});
   };
-  for (const auto& [name, set] : fields) {
-    v1::GenerateRequest request = Ask("Hello");
-    set(request);
-    ExpectInvalid(request, absl::StrCat(name, " is not supported yet"));
+  for (const char* on : {"", "{}", R"({"enable_thinking": true})"}) {
+    const auto prepared = run(on);
+    ASSERT_TRUE(prepared.ok()) << prepared.status();
+    EXPECT_TRUE(prepared->thinks) << on;
   }
+  const auto off = run(R"({"enable_thinking": false})");
+  ASSERT_TRUE(off.ok()) << off.status();
+  EXPECT_FALSE(off->thinks);
+  const auto text = (*model)->tokenizer->Decode(off->prompt_ids, /*skip_special=*/false);
+  EXPECT_THAT(text, HasSubstr("assistant: <think></think>"));
+
+  const auto unread = run(R"({"reasoning_effort": "low"})");
+  EXPECT_EQ(unread.status().message(),
+            "template_arguments_json.reasoning_effort: the model's chat template does not read it");
+  EXPECT_EQ(FieldOf(unread.status()), "template_arguments_json.reasoning_effort");
+  EXPECT_EQ(FieldOf(run("[]").status()), "template_arguments_json");
+}
+
+// The rest of what is constrained is in constraint_test.
+TEST(PrepareTemplateTest, ConstraintsBeginBehindThoughts) {
+  model::testing::TemporaryDirectory directory;
+  directory.Write("thinks.jinja",
+                  "{% for m in messages %}{{ m.content }}{% endfor %}{{ '<|im_start|>' if enable_thinking }}");
+  const auto loaded = ServedModel::Load(kGolden, directory.path() + "/thinks.jinja");
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  ServedModel& model = **loaded;
+  model.constrains = true;
+  model.answer_syntax = {"<|im_start|>", "<|im_end|>", CallForm::kNone, "", ""};
+  v1::GenerateRequest request;
+  request.add_messages()->set_role("user");
+  request.mutable_messages(0)->add_content()->set_text("Hello");
+  request.mutable_response_format()->set_json_object(true);
+  const auto run = [&] { return Prepare(request, model, {}, {.block_size = 16, .max_model_len = 1000}); };
+  const auto at_once = run();
+  ASSERT_TRUE(at_once.ok()) << at_once.status();
+  EXPECT_TRUE(at_once->constraint->json_object());
+  EXPECT_TRUE(at_once->constraint->after_ids().empty());
+  EXPECT_FALSE(at_once->thinks);
+  request.set_template_arguments_json(R"({"enable_thinking": true})");
+  const auto behind = run();
+  ASSERT_TRUE(behind.ok()) << behind.status();
+  EXPECT_TRUE(behind->thinks);
+  EXPECT_EQ(behind->constraint->after_ids(0), *model.tokenizer->TokenId("<|im_end|>"));
+  // Where the end of the thoughts cannot be seen there are none.
+  model.answer_syntax.reasoning_end = "</several tokens>";
+  const auto unseen = run();
+  ASSERT_TRUE(unseen.ok()) << unseen.status();
+  EXPECT_FALSE(unseen->thinks);
+  EXPECT_TRUE(unseen->constraint->after_ids().empty());
 }
 
 TEST_F(PrepareTest, PricesEveryChoiceAndWhatIsToldOfIt) {
@@ -238,7 +291,6 @@ TEST_F(PrepareTest, FieldsOutOfRange) {
                   for (int i = 0; i < 1025; ++i) (*r.mutable_sampling()->mutable_logit_bias())[i] = 1;
                 }),
                 "the number of ids in logit_bias is 1025; it must be at most 1024");
-  ExpectInvalid(with([](auto& r) { r.set_model("other"); }), "unknown model 'other'");
   ExpectInvalid(with([](auto& r) { r.set_priority(9); }), "priority is 9; it must be in [-8, 8]");
   ExpectInvalid(with([](auto& r) { r.set_priority(-9); }), "priority is -9");
   ExpectInvalid(with([](auto& r) { r.set_priority(INT32_MIN); }), "priority");
@@ -391,22 +443,6 @@ TEST_F(PrepareTest, MemoryForText) {
   const int64_t most = PrepareBytes(Ask(std::string(size_t{1} << 20, 'a')), *model_, limits_);
   EXPECT_EQ(most, PrepareBytes(Ask(std::string(size_t{2} << 20, 'a')), *model_, limits_));
   EXPECT_LT(most, int64_t{64} << 20);
-}
-
-// As one gateway serves several: each by its name, and none by no name.
-TEST(ServedModelsTest, SeveralAreFoundByName) {
-  std::vector<std::unique_ptr<ServedModel>> two;
-  for (const char* name : {"a", "b"}) {
-    two.push_back(std::make_unique<ServedModel>());
-    two.back()->name = name;
-  }
-  const ServedModels models(std::move(two));
-  EXPECT_EQ(*models.Find("b"), models.all()[1].get());
-  for (const char* name : {"", "c"}) {
-    const absl::Status status = models.Find(name).status();
-    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
-    EXPECT_THAT(std::string(status.message()), HasSubstr("'a', 'b'"));
-  }
 }
 
 }  // namespace

@@ -6,12 +6,14 @@ namespace headroom::gateway {
 namespace {
 
 constexpr char kNoBudget[] = "none";
+constexpr char kNoModel[] = "none";
 
 const std::map<absl::StatusCode, const char*>& OutcomeNames() {
   static const std::map<absl::StatusCode, const char*> names = {
       {absl::StatusCode::kOk, "ok"},
       {absl::StatusCode::kCancelled, "cancelled"},
       {absl::StatusCode::kInvalidArgument, "invalid_argument"},
+      {absl::StatusCode::kNotFound, "not_found"},
       {absl::StatusCode::kDeadlineExceeded, "deadline_exceeded"},
       {absl::StatusCode::kResourceExhausted, "resource_exhausted"},
       {absl::StatusCode::kFailedPrecondition, "failed_precondition"},
@@ -23,19 +25,29 @@ const std::map<absl::StatusCode, const char*>& OutcomeNames() {
 
 }  // namespace
 
-RequestMetrics::RequestMetrics(Metrics& metrics)
+RequestMetrics::OfModel RequestMetrics::Count(const std::string& model, Metrics& metrics) {
+  OfModel counters{
+      .outcomes = {},
+      .prompt_tokens = metrics.AddCounter("headroom_gateway_prompt_tokens_total", {{"model", model}}),
+      .completion_tokens = metrics.AddCounter("headroom_gateway_completion_tokens_total", {{"model", model}})};
+  for (const auto& [code, name] : OutcomeNames()) {
+    counters.outcomes.emplace(
+        code, metrics.AddCounter("headroom_gateway_requests_total", {{"model", model}, {"outcome", name}}));
+  }
+  return counters;
+}
+
+RequestMetrics::RequestMetrics(const ServedModels& models, Metrics& metrics)
     : running(metrics.AddGauge("headroom_gateway_requests_running")),
+      models_(models),
+      none_(Count(kNoModel, metrics)),
       queue_seconds_(metrics.AddHistogram("headroom_gateway_queue_seconds")),
       first_token_seconds_(metrics.AddHistogram("headroom_gateway_time_to_first_token_seconds")),
       output_token_seconds_(metrics.AddHistogram("headroom_gateway_time_per_output_token_seconds")),
       duration_seconds_(metrics.AddHistogram("headroom_gateway_request_seconds")),
-      prompt_tokens_(metrics.AddCounter("headroom_gateway_prompt_tokens_total")),
-      completion_tokens_(metrics.AddCounter("headroom_gateway_completion_tokens_total")),
       images_(metrics.AddCounter("headroom_gateway_images_total")),
       pieces_(metrics.AddCounter("headroom_gateway_pieces_total")) {
-  for (const auto& [code, name] : OutcomeNames()) {
-    outcomes_.emplace(code, metrics.AddCounter("headroom_gateway_requests_total", {{"outcome", name}}));
-  }
+  for (const auto& model : models.all()) of_models_.emplace(model.get(), Count(model->name, metrics));
   for (const RefusalReasonInfo& info : RefusalReasons()) {
     std::vector<std::string> budgets = info.Budgets();
     budgets.emplace_back(kNoBudget);
@@ -47,8 +59,9 @@ RequestMetrics::RequestMetrics(Metrics& metrics)
   }
 }
 
-void RequestMetrics::RecordEnd(const absl::Status& status) {
-  Outcome(status.code()).Increment();
+void RequestMetrics::RecordEnd(OfModel& model, const absl::Status& status) {
+  const auto outcome = model.outcomes.find(status.code());
+  (outcome == model.outcomes.end() ? model.outcomes.at(absl::StatusCode::kInternal) : outcome->second).Increment();
   const std::optional<RefusalReason> reason = ReasonOf(status);
   if (!reason) return;
   const auto metadata = GetDetails(status).metadata;
@@ -57,14 +70,11 @@ void RequestMetrics::RecordEnd(const absl::Status& status) {
   (counter == refusals_.end() ? refusals_.at({*reason, kNoBudget}) : counter->second).Increment();
 }
 
-Counter& RequestMetrics::Outcome(absl::StatusCode code) {
-  const auto found = outcomes_.find(code);
-  return found == outcomes_.end() ? outcomes_.at(absl::StatusCode::kInternal) : found->second;
-}
-
-void RequestMetrics::Record(const absl::Status& status, const v1::Usage& usage, const RequestTimes& times,
-                            double seconds) {
-  RecordEnd(status);
+void RequestMetrics::Record(const std::string& model, const absl::Status& status, const v1::Usage& usage,
+                            const RequestTimes& times, double seconds) {
+  const absl::StatusOr<const ServedModel*> asked = models_.Find(model);
+  OfModel& of_model = asked.ok() ? of_models_.at(*asked) : none_;
+  RecordEnd(of_model, status);
   duration_seconds_.Observe(seconds);
   if (times.queued_seconds) queue_seconds_.Observe(*times.queued_seconds);
   if (times.first_token_seconds) first_token_seconds_.Observe(*times.first_token_seconds);
@@ -72,8 +82,8 @@ void RequestMetrics::Record(const absl::Status& status, const v1::Usage& usage, 
     output_token_seconds_.Observe((*times.last_token_seconds - *times.first_token_seconds) /
                                   static_cast<double>(usage.completion_tokens() - 1));
   }
-  prompt_tokens_.Increment(static_cast<double>(usage.prompt_tokens()));
-  completion_tokens_.Increment(static_cast<double>(usage.completion_tokens()));
+  of_model.prompt_tokens.Increment(static_cast<double>(usage.prompt_tokens()));
+  of_model.completion_tokens.Increment(static_cast<double>(usage.completion_tokens()));
   images_.Increment(static_cast<double>(usage.images()));
   pieces_.Increment(static_cast<double>(usage.pieces()));
 }

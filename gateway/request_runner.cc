@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "common/log.h"
+#include "common/utf8.h"
 #include "gateway/request_id.h"
 
 namespace headroom::gateway {
@@ -14,22 +15,24 @@ RequestThreads::RequestThreads(int64_t requests_max)
     : steps("request steps", Count(), static_cast<size_t>(requests_max)),
       prepare("prepare", Count(), static_cast<size_t>(requests_max)) {}
 
-// One submitted request. Declared in the order of need: its place is given back last.
+// Declared in the order of need: its place is given back last.
+template <typename Request, typename Response, typename Way>
 struct RequestRunner::Open {
   Place place;
-  Arrival arrival;
-  std::shared_ptr<AnswerSink> sink;
+  ArrivalOf<Request> arrival;
+  std::shared_ptr<PieceSink<Response>> sink;
   std::stop_source stop;
   TimePoint started;
   CallScope scope;
-  Answer answer;
-  v1::GenerateRequest request = {};
+  Way answer;
+  Request request = {};
+  Response last = {};
   std::string request_id = {};
   RequestTimes times = {};
 };
 
 RequestRunner::RequestRunner(const PipelineParts& parts, RequestThreads& threads, Metrics& metrics)
-    : parts_(parts), threads_(threads), metrics_(metrics), pipeline_(parts) {}
+    : parts_(parts), threads_(threads), metrics_(parts.models, metrics), pipeline_(parts), embedder_(parts) {}
 
 RequestRunner::~RequestRunner() {
   std::unique_lock lock(mutex_);
@@ -85,18 +88,29 @@ absl::Status RequestRunner::Refuse(absl::Status status) {
 }
 
 RequestRunner::Handle RequestRunner::Submit(Place place, Arrival arrival, std::shared_ptr<AnswerSink> sink) {
+  return Begin<Generation>(std::move(place), std::move(arrival), std::move(sink));
+}
+
+RequestRunner::Handle RequestRunner::Submit(Place place, EmbedArrival arrival, std::shared_ptr<RowsSink> sink) {
+  return Begin<Embedding>(std::move(place), std::move(arrival), std::move(sink));
+}
+
+template <typename Opened, typename Request, typename Response>
+RequestRunner::Handle RequestRunner::Begin(Place place, ArrivalOf<Request> arrival,
+                                           std::shared_ptr<PieceSink<Response>> sink) {
   const auto latest = std::chrono::system_clock::now() + std::chrono::milliseconds(parts_.config.deadline_ms_default);
   std::stop_source stop;
   const CallScope scope{arrival.deadline.value_or(latest), stop.get_token()};
   const auto unread_max = std::chrono::milliseconds(parts_.config.unread_ms_max);
-  AnswerSink& answered = *sink;
-  auto open = std::unique_ptr<Open>(new Open{.place = std::move(place),
-                                             .arrival = std::move(arrival),
-                                             .sink = std::move(sink),
-                                             .stop = stop,
-                                             .started = parts_.clock.Now(),
-                                             .scope = scope,
-                                             .answer = {answered, threads_.steps, threads_.timers, unread_max, stop}});
+  PieceSink<Response>& answered = *sink;
+  auto open =
+      std::unique_ptr<Opened>(new Opened{.place = std::move(place),
+                                         .arrival = std::move(arrival),
+                                         .sink = std::move(sink),
+                                         .stop = stop,
+                                         .started = parts_.clock.Now(),
+                                         .scope = scope,
+                                         .answer = {answered, threads_.steps, threads_.timers, unread_max, stop}});
   {
     std::lock_guard lock(mutex_);
     ++open_;
@@ -105,13 +119,14 @@ RequestRunner::Handle RequestRunner::Submit(Place place, Arrival arrival, std::s
   return Handle(std::move(stop));
 }
 
-Detached RequestRunner::Serve(std::unique_ptr<Open> open) {
+template <typename Opened>
+Detached RequestRunner::Serve(std::unique_ptr<Opened> open) {
   co_await threads_.prepare.Switch();
-  const absl::StatusOr<v1::GenerateResponse> last = co_await Run(*open);
-  Record(*open, last);
-  const absl::Status status = co_await Deliver(*open, last);
+  const absl::Status run = co_await Run(*open);
+  Record(*open, run);
+  const absl::Status status = co_await Deliver(*open, run);
   // Whoever sees the end finds the place free.
-  std::shared_ptr<AnswerSink> sink = std::move(open->sink);
+  auto sink = std::move(open->sink);
   open.reset();
   sink->End(status);
   sink.reset();
@@ -119,36 +134,52 @@ Detached RequestRunner::Serve(std::unique_ptr<Open> open) {
   if (--open_ == 0) all_over_.notify_all();
 }
 
-Task<absl::StatusOr<v1::GenerateResponse>> RequestRunner::Run(Open& open) {
+template <typename Opened>
+Task<absl::Status> RequestRunner::Run(Opened& open) {
   // Its client may have left while it waited for its turn.
   const bool left = open.scope.stop.stop_requested();
   const absl::Status read = left ? absl::CancelledError("the request was cancelled") : open.arrival.read(&open.request);
   open.request_id = RequestIdFor(open.request.request_id());
   HEADROOM_CO_RETURN_IF_ERROR(read);
   HEADROOM_CO_RETURN_IF_ERROR(CheckRequestId(open.request.request_id()));
-  auto last = co_await pipeline_.Run(open.request, open.request_id, open.scope, open.answer, open.times);
-  co_return last;
+  const absl::Status lived = co_await Live(open);
+  co_return lived;
+}
+
+Task<absl::Status> RequestRunner::Live(Generation& open) {
+  HEADROOM_CO_ASSIGN_OR_RETURN(
+      open.last, co_await pipeline_.Run(open.request, open.request_id, open.scope, open.answer, open.times));
+  co_return absl::OkStatus();
+}
+
+Task<absl::Status> RequestRunner::Live(Embedding& open) {
+  HEADROOM_CO_ASSIGN_OR_RETURN(
+      open.last, co_await embedder_.Run(open.request, open.request_id, open.scope, open.answer, open.times));
+  co_return absl::OkStatus();
 }
 
 // The last piece of a whole answer; of any other, what has been written goes out before the error.
-Task<absl::Status> RequestRunner::Deliver(Open& open, const absl::StatusOr<v1::GenerateResponse>& last) {
-  if (!last.ok()) {
+template <typename Opened>
+Task<absl::Status> RequestRunner::Deliver(Opened& open, const absl::Status& run) {
+  if (!run.ok()) {
     co_await open.answer.Drained();
-    co_return last.status();
+    co_return run;
   }
-  bool taken = co_await open.answer.Piece(*last);
+  bool taken = co_await open.answer.Piece(open.last);
   if (taken) taken = co_await open.answer.Drained();
   co_return taken ? absl::OkStatus() : absl::CancelledError("the client reads no more");
 }
 
-void RequestRunner::Record(const Open& open, const absl::StatusOr<v1::GenerateResponse>& last) {
-  refusals_.Note(last.status(), open.request_id, parts_.clock.Now());
+template <typename Opened>
+void RequestRunner::Record(const Opened& open, const absl::Status& run) {
+  refusals_.Note(run, open.request_id, parts_.clock.Now());
   const double seconds = Seconds(parts_.clock.Now() - open.started);
-  const v1::Usage usage = last.ok() ? last->finish().usage() : v1::Usage();
-  metrics_.Record(last.status(), usage, open.times, seconds);
+  const v1::Usage& usage = open.last.finish().usage();
+  metrics_.Record(open.request.model(), run, usage, open.times, seconds);
   Log(LogLevel::kInfo, "gateway", "request")
       .With("request", open.request_id)
-      .With("status", absl::StatusCodeToString(last.status().code()))
+      .With("model", CutText(open.request.model(), 64))
+      .With("status", absl::StatusCodeToString(run.code()))
       .With("seconds", seconds)
       .With("first_token_seconds", open.times.first_token_seconds.value_or(0))
       .With("prompt_tokens", usage.prompt_tokens())

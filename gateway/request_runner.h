@@ -1,6 +1,6 @@
 // Runs the requests of one gateway, whatever edge they came by: bounds their number and memory, leads each through its
-// life (gateway/pipeline.h), counts, logs and remembers why it was refused. Knows no transport; several edges may stand
-// beside each other.
+// life (gateway/pipeline.h, gateway/embedder.h), counts, logs and remembers why it was refused. Knows no transport;
+// several edges may stand beside each other.
 //
 // A request holds no thread while it waits for room, a worker or its client. What it holds is memory:
 //   kRequestBytes                        itself: coroutine frames, three calls to other services, the edge's own call
@@ -24,6 +24,7 @@
 #include "common/async/timers.h"
 #include "common/metrics.h"
 #include "gateway/answer_sink.h"
+#include "gateway/embedder.h"
 #include "gateway/own_refusals.h"
 #include "gateway/pipeline.h"
 #include "gateway/request_metrics.h"
@@ -78,14 +79,16 @@ class RequestRunner {
   // or NEVER_FITS (docs/refusals.md); counted and remembered here.
   absl::StatusOr<Place> Enter(int64_t message_bytes);
 
-  // Reads the message; heavy work, done on a thread of the runner. INVALID_ARGUMENT where it is none; its request_id,
-  // if it could be read, is set all the same.
-  using Read = std::function<absl::Status(v1::GenerateRequest* request)>;
-  struct Arrival {
-    Read read;
+  template <typename Request>
+  struct ArrivalOf {
+    // Reads the message; heavy work, done on a thread of the runner. INVALID_ARGUMENT where it is none; its request_id,
+    // if it could be read, is set all the same.
+    std::function<absl::Status(Request* request)> read;
     // Of the client, if it has one: the configuration's otherwise.
     std::optional<std::chrono::system_clock::time_point> deadline;
   };
+  using Arrival = ArrivalOf<v1::GenerateRequest>;
+  using EmbedArrival = ArrivalOf<v1::EmbedRequest>;
 
   // A running request in the hands of its edge; outlives it harmlessly.
   class Handle {
@@ -102,6 +105,7 @@ class RequestRunner {
   };
   // Returns at once. The answer, or the error, comes to `sink`, which is kept until its End() has returned.
   Handle Submit(Place place, Arrival arrival, std::shared_ptr<AnswerSink> sink);
+  Handle Submit(Place place, EmbedArrival arrival, std::shared_ptr<RowsSink> sink);
 
   // From now on new requests are refused (UNAVAILABLE); running ones go on.
   void Drain() { draining_ = true; }
@@ -110,20 +114,35 @@ class RequestRunner {
   const OwnRefusals& refusals() const { return refusals_; }
 
  private:
+  // A request on its way, of one of two kinds.
+  template <typename Request, typename Response, typename Way>
   struct Open;
+  using Generation = Open<v1::GenerateRequest, v1::GenerateResponse, Answer>;
+  using Embedding = Open<v1::EmbedRequest, v1::EmbedResponse, Delivery<v1::EmbedResponse>>;
 
   absl::Status TakePlace();
   void Leave();
   absl::Status Refuse(absl::Status status);
-  Detached Serve(std::unique_ptr<Open> open);
-  Task<absl::StatusOr<v1::GenerateResponse>> Run(Open& open);
-  Task<absl::Status> Deliver(Open& open, const absl::StatusOr<v1::GenerateResponse>& last);
-  void Record(const Open& open, const absl::StatusOr<v1::GenerateResponse>& last);
+  template <typename Opened, typename Request, typename Response>
+  Handle Begin(Place place, ArrivalOf<Request> arrival, std::shared_ptr<PieceSink<Response>> sink);
+  template <typename Opened>
+  Detached Serve(std::unique_ptr<Opened> open);
+  // Up to the last piece, which stays in `open`.
+  template <typename Opened>
+  Task<absl::Status> Run(Opened& open);
+  Task<absl::Status> Live(Generation& open);
+  Task<absl::Status> Live(Embedding& open);
+  // How it ends for its client, once `run` is how its life has ended.
+  template <typename Opened>
+  Task<absl::Status> Deliver(Opened& open, const absl::Status& run);
+  template <typename Opened>
+  void Record(const Opened& open, const absl::Status& run);
 
   const PipelineParts parts_;
   RequestThreads& threads_;
   RequestMetrics metrics_;
   const Pipeline pipeline_;
+  const Embedder embedder_;
   OwnRefusals refusals_;
   std::atomic<bool> draining_ = false;
   std::atomic<int64_t> running_ = 0;  // places taken

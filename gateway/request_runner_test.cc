@@ -53,6 +53,11 @@ class FullPeers : public Peers {
     co_return absl::InternalError("no grant, no work");
   }
 
+  Task<absl::StatusOr<v1::FetchResponse>> FetchPiece(const std::string&, const v1::FetchRequest&,
+                                                     const CallScope&) override {
+    co_return absl::InternalError("no grant, no work");
+  }
+
   void AwaitWaiting(size_t count) {
     std::unique_lock lock(mutex_);
     ASSERT_TRUE(changed_.wait_for(lock, 5 * kPatience, [&] { return waiting_.size() == count; })) << waiting_.size();
@@ -178,7 +183,8 @@ TEST_F(RequestRunnerTest, TenThousandWaitWithoutThreads) {
   EXPECT_TRUE(absl::IsCancelled(late.front().answer->AwaitEnd()));
   EXPECT_EQ(runner_->running(), 0);
   EXPECT_EQ(many_budget_->used_bytes(), 0);
-  EXPECT_THAT(metrics_->Render(), HasSubstr("headroom_gateway_requests_total{outcome=\"cancelled\"} 10000"));
+  EXPECT_THAT(metrics_->Render(),
+              HasSubstr("headroom_gateway_requests_total{model=\"minicpmv\",outcome=\"cancelled\"} 10000"));
   SetLogLevel(LogLevel::kInfo);
 }
 
@@ -249,7 +255,8 @@ TEST_F(RequestRunnerTest, MessagesThatCannotBeReadAreCountedAndNamed) {
   request.set_request_id("with a space");
   EXPECT_EQ(Run(request).status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(scheduler_.reserves, IsEmpty());
-  EXPECT_THAT(metrics_->Render(), HasSubstr("headroom_gateway_requests_total{outcome=\"invalid_argument\"} 2"));
+  EXPECT_THAT(metrics_->Render(),
+              HasSubstr("headroom_gateway_requests_total{model=\"minicpmv\",outcome=\"invalid_argument\"} 2"));
 }
 
 // Streams of many requests at once, half of whose clients leave: each gets its own answer, and nothing is left.

@@ -1,18 +1,28 @@
 #include "gateway/served_model.h"
 
 #include <algorithm>
-#include <filesystem>
 #include <optional>
 
 #include "common/log.h"
 #include "common/status.h"
 #include "common/utf8.h"
+#include "gateway/model_host_bytes.h"
+#include "gateway/own_refusals.h"
 #include "model/checkpoint.h"
 #include "model/fingerprint.h"
+#include "model/structured/token_grammar.h"
 #include "model/text/chat_template_files.h"
 
 namespace headroom::gateway {
 namespace {
+
+// Until somebody has repaired the files and restarted the gateway.
+constexpr std::chrono::seconds kNotLoadedRetry(30);
+
+template <typename Model>
+bool Answers(const Model& model, const std::string& name) {
+  return model.name == name || std::find(model.aliases.begin(), model.aliases.end(), name) != model.aliases.end();
+}
 
 // What ends an answer: the model's own stops, what its template and tokenizer say, and the end of text that Qwen-like
 // vocabularies have.
@@ -94,24 +104,78 @@ absl::StatusOr<std::unique_ptr<ServedModel>> ServedModel::Load(const std::string
   model->prompts = std::make_unique<model::PromptBuilder>(std::move(prompts));
   model->stop_ids = StopIds(model->config, *model->tokenizer, *model->prompts);
   HEADROOM_RETURN_IF_ERROR(CheckControlTokens(*model));
+  model->constrains = model::TokenGrammarCompiler::IsAvailable();
   model->answer_syntax = FindAnswerSyntax(model->prompts->chat_template(), *model->tokenizer);
   for (const std::string& marker : model->answer_syntax.Markers()) {
     if (const auto id = model->tokenizer->TokenId(marker)) model->marker_ids.push_back(*id);
   }
-  const std::filesystem::path path = std::filesystem::path(directory).lexically_normal();
-  model->name = path.has_filename() ? path.filename().string() : path.parent_path().filename().string();
+  const ModelSection section{.path = directory, .chat_template = chat_template};
+  model->name = section.Name();
+  model->host_bytes = HostBytesOf(section).held;
   return model;
 }
 
+absl::StatusOr<ServedModels> ServedModels::Load(const ClusterConfig& config) {
+  std::vector<std::unique_ptr<ServedModel>> models;
+  std::vector<Missing> missing;
+  int64_t left = config.gateway.host_bytes_max;
+  const auto load = [&](const ModelSection& section) -> absl::Status {
+    if (section.path.empty()) return absl::InvalidArgumentError("model.path is not set");
+    const int64_t needed = HostBytesOf(section).loading;
+    if (needed > left) {
+      return absl::ResourceExhaustedError(absl::StrCat("loading its tokenizer and templates may take ", needed,
+                                                       " bytes of ", left, " that are left of gateway.host_bytes_max (",
+                                                       config.gateway.host_bytes_max, ")"));
+    }
+    HEADROOM_ASSIGN_OR_RETURN(std::unique_ptr<ServedModel> model,
+                              ServedModel::Load(section.path, section.chat_template));
+    for (const auto& other : models) {
+      // Workers are told apart by it.
+      if (other->fingerprint == model->fingerprint) {
+        return absl::InvalidArgumentError("it has the very files of '" + other->name + "', which wants an alias");
+      }
+    }
+    model->name = section.Name();
+    model->aliases = section.aliases;
+    left -= model->host_bytes;
+    models.push_back(std::move(model));
+    return absl::OkStatus();
+  };
+  for (const ModelSection& section : config.Models()) {
+    const absl::Status status = load(section);
+    if (status.ok()) continue;
+    Log(LogLevel::kError, "gateway", "a model cannot be loaded")
+        .With("model", section.Name())
+        .With("reason", std::string(status.message()));
+    missing.push_back({section.Name(), section.aliases, status});
+  }
+  if (models.empty()) return missing.front().why;
+  return ServedModels(std::move(models), std::move(missing));
+}
+
+int64_t ServedModels::host_bytes() const {
+  int64_t bytes = 0;
+  for (const auto& model : models_) bytes += model->host_bytes;
+  return bytes;
+}
+
 absl::StatusOr<const ServedModel*> ServedModels::Find(const std::string& name) const {
-  if (name.empty() && models_.size() == 1) return models_.front().get();
+  const bool only = models_.size() == 1 && missing_.empty();
+  if (name.empty() && only) return models_.front().get();
   std::string served;
   for (const auto& model : models_) {
-    if (model->name == name) return model.get();
+    if (Answers(*model, name)) return model.get();
     absl::StrAppend(&served, served.empty() ? "'" : ", '", model->name, "'");
   }
   if (name.empty()) return absl::InvalidArgumentError("the request names no model; served are " + served);
-  return absl::InvalidArgumentError("unknown model '" + CutText(name, 64) + "'; served is " + served);
+  for (const Missing& model : missing_) {
+    if (!Answers(model, name)) continue;
+    return OwnRefusal(RefusalReason::kModelNotLoaded,
+                      "the gateway could not load the model '" + model.name + "'; served are " + served, {},
+                      kNotLoadedRetry);
+  }
+  return OwnRefusal(RefusalReason::kModelNotFound,
+                    "unknown model '" + CutText(name, 64) + "'; served " + (only ? "is " : "are ") + served);
 }
 
 }  // namespace headroom::gateway

@@ -7,7 +7,9 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "common/error_details.h"
 #include "common/testing/paths.h"
+#include "gateway/model_host_bytes.h"
 #include "gateway/prepare.h"
 #include "model/testing/checkpoint_writer.h"
 
@@ -125,6 +127,67 @@ TEST(ServedModelTest, AnswersEndAtTheTemplatesEnd) {
   const auto model = ServedModel::Load(changed.path());
   ASSERT_TRUE(model.ok()) << model.status();
   EXPECT_THAT((*model)->stop_ids, ::testing::Contains(*(*model)->tokenizer->TokenId("</slice>")));
+}
+
+ModelSection Section(const std::string& path, const std::string& name, std::vector<std::string> aliases = {}) {
+  return {.name = name, .aliases = std::move(aliases), .path = path};
+}
+
+TEST(ServedModelsTest, AreFoundByNameAndAlias) {
+  ClusterConfig config;
+  config.models = {Section(kGolden, "seeing", {"gpt", "default"}),
+                   Section(SourceDir() + "/tests/golden/qwen2", "text")};
+  const auto models = ServedModels::Load(config);
+  ASSERT_TRUE(models.ok()) << models.status();
+  ASSERT_EQ(models->all().size(), 2U);
+  EXPECT_TRUE(models->missing().empty());
+  EXPECT_LE(models->host_bytes(), ModelsHostBytes(config));
+  for (const char* name : {"seeing", "gpt", "default"}) EXPECT_EQ(*models->Find(name), models->all()[0].get());
+  EXPECT_EQ(*models->Find("text"), models->all()[1].get());
+  EXPECT_NE(models->all()[0]->fingerprint, models->all()[1]->fingerprint);
+
+  const absl::Status none = models->Find("").status();
+  EXPECT_EQ(none.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(none.message()), HasSubstr("names no model; served are 'seeing', 'text'"));
+  const absl::Status unknown = models->Find("gpt-17").status();
+  EXPECT_EQ(ReasonOf(unknown), RefusalReason::kModelNotFound);
+  EXPECT_EQ(unknown.code(), absl::StatusCode::kNotFound);
+  EXPECT_THAT(std::string(unknown.message()), HasSubstr("unknown model 'gpt-17'; served are 'seeing', 'text'"));
+}
+
+TEST(ServedModelsTest, WhatCannotBeLoadedIsSaidAndTheOthersAreServed) {
+  ClusterConfig config;
+  config.models = {Section("/no/such/model", "gone", {"away"}), Section(kGolden, "here"),
+                   Section(kGolden + "/", "twice")};
+  const auto models = ServedModels::Load(config);
+  ASSERT_TRUE(models.ok()) << models.status();
+  ASSERT_EQ(models->all().size(), 1U);
+  ASSERT_EQ(models->missing().size(), 2U);
+  EXPECT_THAT(std::string(models->missing()[1].why.message()), HasSubstr("the very files of 'here'"));
+  for (const char* name : {"gone", "away"}) {
+    const absl::Status status = models->Find(name).status();
+    EXPECT_EQ(ReasonOf(status), RefusalReason::kModelNotLoaded);
+    EXPECT_THAT(std::string(status.message()), HasSubstr("could not load the model 'gone'; served are 'here'"));
+  }
+  EXPECT_EQ(models->Find("").status().code(), absl::StatusCode::kInvalidArgument)
+      << "a request without a name must not move to another model because its own is away";
+  config.models = {Section("/no/such/model", "gone")};
+  EXPECT_FALSE(ServedModels::Load(config).ok());
+  EXPECT_THAT(std::string(ServedModels::Load(ClusterConfig()).status().message()), HasSubstr("model.path is not set"));
+}
+
+TEST(ServedModelsTest, TheirFilesTakeOfTheHostBudget) {
+  ClusterConfig config;
+  config.models = {Section(kGolden, "a"), Section(SourceDir() + "/tests/golden/qwen2", "b")};
+  const int64_t first = HostBytesOf(config.models[0]).held;
+  config.gateway.host_bytes_max = ModelsHostBytes(config);
+  EXPECT_EQ(ServedModels::Load(config)->all().size(), 2U);
+  --config.gateway.host_bytes_max;
+  const auto models = ServedModels::Load(config);
+  ASSERT_TRUE(models.ok()) << models.status();
+  EXPECT_EQ(models->host_bytes(), first);
+  ASSERT_EQ(models->missing().size(), 1U);
+  EXPECT_THAT(std::string(models->missing()[0].why.message()), HasSubstr("left of gateway.host_bytes_max"));
 }
 
 }  // namespace

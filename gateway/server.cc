@@ -14,10 +14,10 @@ constexpr std::chrono::milliseconds kReadinessPeriod(100);
 }  // namespace
 
 GatewayServer::GatewayServer(const ClusterConfig& config, rpc::ChannelDirectory& channels, Metrics& metrics,
-                             std::vector<std::unique_ptr<ServedModel>> models)
+                             ServedModels models)
     : config_(config.gateway),
       models_(std::move(models)),
-      host_budget_(config_.host_bytes_max),
+      host_budget_(config_.host_bytes_max - models_.host_bytes()),
       threads_(config_.requests_running_max),
       scheduler_(channels, config_.scheduler),
       peers_(channels, config_.scheduler, threads_.steps, threads_.timers),
@@ -26,11 +26,23 @@ GatewayServer::GatewayServer(const ClusterConfig& config, rpc::ChannelDirectory&
       runner_(
           {config_, models_, peers_, grants_, cluster_, host_budget_, SystemClock(), threads_.steps, threads_.timers},
           threads_, metrics),
-      service_({config_, models_, runner_, scheduler_, cluster_, host_budget_, SystemClock()}),
+      service_({config_, models_, runner_, scheduler_, cluster_, host_budget_, SystemClock(), threads_.prepare}),
       host_budget_metrics_(metrics.AddCollector([this] {
         return std::vector<MetricSample>{
-            {"headroom_gateway_host_used_bytes", {}, static_cast<double>(host_budget_.used_bytes())},
-            {"headroom_gateway_host_capacity_bytes", {}, static_cast<double>(host_budget_.capacity_bytes())}};
+            {"headroom_gateway_host_used_bytes",
+             {},
+             static_cast<double>(host_budget_.used_bytes() + models_.host_bytes())},
+            {"headroom_gateway_host_capacity_bytes", {}, static_cast<double>(config_.host_bytes_max)}};
+      })),
+      model_metrics_(metrics.AddCollector([this] {
+        std::vector<MetricSample> samples;
+        const auto add = [&samples](const std::string& name, bool ready, int64_t host_bytes) {
+          samples.push_back({"headroom_gateway_model_ready", {{"model", name}}, ready ? 1.0 : 0.0});
+          samples.push_back({"headroom_gateway_model_host_bytes", {{"model", name}}, static_cast<double>(host_bytes)});
+        };
+        for (const auto& model : models_.all()) add(model->name, cluster_.LimitsNow(*model).ok(), model->host_bytes);
+        for (const auto& model : models_.missing()) add(model.name, false, 0);
+        return samples;
       })),
       host_({.listen = config_.listen,
              .receive_bytes_max = config_.receive_bytes_max,
@@ -40,18 +52,17 @@ GatewayServer::GatewayServer(const ClusterConfig& config, rpc::ChannelDirectory&
 
 absl::StatusOr<std::unique_ptr<GatewayServer>> GatewayServer::Start(const ClusterConfig& config,
                                                                     rpc::ChannelDirectory& channels, Metrics& metrics) {
-  if (config.model.path.empty()) return absl::InvalidArgumentError("model.path is not set");
-  std::vector<std::unique_ptr<ServedModel>> models;
-  HEADROOM_ASSIGN_OR_RETURN(models.emplace_back(), ServedModel::Load(config.model.path, config.model.chat_template));
-  const std::string name = models.front()->name;
+  HEADROOM_ASSIGN_OR_RETURN(ServedModels models, ServedModels::Load(config));
   std::unique_ptr<GatewayServer> server(new GatewayServer(config, channels, metrics, std::move(models)));
   HEADROOM_RETURN_IF_ERROR(server->host_.Start({&server->service_}));
   HEADROOM_RETURN_IF_ERROR(server->StartHttp(metrics));
   server->readiness_ = std::thread([raw = server.get()] { raw->FollowReadiness(); });
-  Log(LogLevel::kInfo, "gateway", "serving")
-      .With("address", server->address())
-      .With("url", server->url())
-      .With("model", name);
+  for (const auto& model : server->models_.all()) {
+    Log(LogLevel::kInfo, "gateway", "serving")
+        .With("address", server->address())
+        .With("url", server->url())
+        .With("model", model->name);
+  }
   return server;
 }
 

@@ -21,8 +21,8 @@ namespace headroom::gateway {
 
 class GatewayServer : public RunningService {
  public:
-  // Loads what the gateway needs of the model (no weights), connects to the scheduler and serves. `channels` and
-  // `metrics` must outlive the result. Health turns SERVING once every needed worker is READY.
+  // Loads what the gateway needs of the models (no weights), connects to the scheduler and serves. `channels` and
+  // `metrics` must outlive the result. Health turns SERVING once every worker that some model needs is READY.
   static absl::StatusOr<std::unique_ptr<GatewayServer>> Start(const ClusterConfig& config,
                                                               rpc::ChannelDirectory& channels, Metrics& metrics);
   ~GatewayServer() override;
@@ -30,12 +30,12 @@ class GatewayServer : public RunningService {
   const std::string& address() const { return host_.address(); }
   // Of the HTTP API; empty: none.
   std::string url() const;
+  // Until every model is.
   bool WaitReady(std::chrono::milliseconds timeout) { return cluster_.WaitReady(timeout); }
   void Stop(Duration deadline) override;
 
  private:
-  GatewayServer(const ClusterConfig& config, rpc::ChannelDirectory& channels, Metrics& metrics,
-                std::vector<std::unique_ptr<ServedModel>> models);
+  GatewayServer(const ClusterConfig& config, rpc::ChannelDirectory& channels, Metrics& metrics, ServedModels models);
   absl::Status StartHttp(Metrics& metrics);
   void FollowReadiness();
 
@@ -49,7 +49,7 @@ class GatewayServer : public RunningService {
   ClusterView cluster_;
   RequestRunner runner_;
   GatewayService service_;
-  std::shared_ptr<void> host_budget_metrics_;
+  std::shared_ptr<void> host_budget_metrics_, model_metrics_;
   rpc::ServerHost host_;
   std::unique_ptr<http::Handler> http_handler_;
   std::unique_ptr<http::Server> http_;  // null: not wanted

@@ -1,13 +1,12 @@
 #include "gateway/service.h"
 
-#include <grpcpp/impl/codegen/proto_utils.h>
-
 #include <algorithm>
 
 #include "admission/link/past_request.h"
 #include "common/rpc/status.h"
 #include "common/version.h"
 #include "gateway/answer_call.h"
+#include "gateway/question_call.h"
 
 namespace headroom::gateway {
 namespace {
@@ -17,24 +16,21 @@ constexpr int64_t kMessageCopies = 2;
 constexpr size_t kExplainQueueMax = 8;
 constexpr std::chrono::milliseconds kExplainTimeout(5'000);
 
-absl::Status Read(const grpc::ByteBuffer& bytes, v1::GenerateRequest* request) {
-  grpc::ByteBuffer readable(bytes);
-  if (grpc::SerializationTraits<v1::GenerateRequest>::Deserialize(&readable, request).ok()) return absl::OkStatus();
-  return absl::InvalidArgumentError("the message is not a valid GenerateRequest, or its text is not UTF-8");
-}
-
 }  // namespace
 
-GatewayService::GatewayService(const Parts& parts) : parts_(parts), explain_pool_("explain", 1, kExplainQueueMax) {}
+GatewayService::GatewayService(const Parts& parts)
+    : parts_(parts),
+      questions_({parts.config, parts.models, parts.cluster, parts.host_budget}),
+      explain_pool_("explain", 1, kExplainQueueMax) {}
 
 GatewayService::~GatewayService() { explain_pool_.Shutdown(); }
 
-template <typename Call>
+template <typename Request, typename Call>
 absl::Status GatewayService::Run(const grpc::CallbackServerContext& context, const grpc::ByteBuffer* bytes,
                                  const std::shared_ptr<Call>& call) {
   HEADROOM_ASSIGN_OR_RETURN(auto place, parts_.runner.Enter(kMessageCopies * static_cast<int64_t>(bytes->Length())));
-  RequestRunner::Arrival arrival;
-  arrival.read = [bytes](v1::GenerateRequest* request) { return Read(*bytes, request); };
+  RequestRunner::ArrivalOf<Request> arrival;
+  arrival.read = [bytes](Request* request) { return ReadMessage(*bytes, request); };
   // A client that sets no deadline shows as the end of time.
   if (const auto given = context.deadline(); given != std::chrono::system_clock::time_point::max()) {
     arrival.deadline = given;
@@ -46,7 +42,7 @@ absl::Status GatewayService::Run(const grpc::CallbackServerContext& context, con
 grpc::ServerWriteReactor<grpc::ByteBuffer>* GatewayService::Generate(grpc::CallbackServerContext* context,
                                                                      const grpc::ByteBuffer* bytes) {
   const std::shared_ptr<GenerateCall> call = GenerateCall::Create(context);
-  const absl::Status entered = Run(*context, bytes, call);
+  const absl::Status entered = Run<v1::GenerateRequest>(*context, bytes, call);
   if (!entered.ok()) call->End(entered);
   return call.get();
 }
@@ -54,9 +50,49 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* GatewayService::Generate(grpc::Callb
 grpc::ServerUnaryReactor* GatewayService::Complete(grpc::CallbackServerContext* context, const grpc::ByteBuffer* bytes,
                                                    grpc::ByteBuffer* response_bytes) {
   const std::shared_ptr<CompleteCall> call = CompleteCall::Create(context, response_bytes);
-  const absl::Status entered = Run(*context, bytes, call);
+  const absl::Status entered = Run<v1::GenerateRequest>(*context, bytes, call);
   if (!entered.ok()) call->End(entered);
   return call.get();
+}
+
+grpc::ServerWriteReactor<grpc::ByteBuffer>* GatewayService::Embed(grpc::CallbackServerContext* context,
+                                                                  const grpc::ByteBuffer* bytes) {
+  const std::shared_ptr<EmbedCall> call = EmbedCall::Create(context);
+  const absl::Status entered = Run<v1::EmbedRequest>(*context, bytes, call);
+  if (!entered.ok()) call->End(entered);
+  return call.get();
+}
+
+template <typename Request, typename Response>
+grpc::ServerUnaryReactor* GatewayService::Ask(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+                                              grpc::ByteBuffer* response,
+                                              std::function<absl::StatusOr<Response>(Request&)> answer) {
+  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+  auto place = parts_.runner.Enter(kMessageCopies * static_cast<int64_t>(request->Length()));
+  if (place.ok()) {
+    AnswerQuestion<Request, Response>(parts_.prepare, *std::move(place), request, response, reactor, std::move(answer));
+  } else {
+    reactor->Finish(rpc::ToGrpc(place.status()));
+  }
+  return reactor;
+}
+
+grpc::ServerUnaryReactor* GatewayService::Tokenize(grpc::CallbackServerContext* context,
+                                                   const grpc::ByteBuffer* request, grpc::ByteBuffer* response) {
+  return Ask<v1::TokenizeRequest, v1::TokenizeResponse>(
+      context, request, response, [this](v1::TokenizeRequest& asked) { return questions_.Tokenize(asked); });
+}
+
+grpc::ServerUnaryReactor* GatewayService::Detokenize(grpc::CallbackServerContext* context,
+                                                     const grpc::ByteBuffer* request, grpc::ByteBuffer* response) {
+  return Ask<v1::DetokenizeRequest, v1::DetokenizeResponse>(
+      context, request, response, [this](v1::DetokenizeRequest& asked) { return questions_.Detokenize(asked); });
+}
+
+grpc::ServerUnaryReactor* GatewayService::Price(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+                                                grpc::ByteBuffer* response) {
+  return Ask<v1::GenerateRequest, v1::PriceResponse>(
+      context, request, response, [this](v1::GenerateRequest& asked) { return questions_.Price(asked); });
 }
 
 grpc::ServerUnaryReactor* GatewayService::GetStatus(grpc::CallbackServerContext* context, const v1::GetStatusRequest*,
@@ -66,6 +102,7 @@ grpc::ServerUnaryReactor* GatewayService::GetStatus(grpc::CallbackServerContext*
   response->set_model(model.name);
   response->mutable_fingerprint()->set_sha256(model.fingerprint);
   response->set_ready(parts_.cluster.Ready().ok() && !parts_.runner.draining());
+  for (v1::ModelStatus& view : parts_.cluster.Models()) *response->add_models() = std::move(view);
   *response->mutable_cluster() = parts_.cluster.State();
   response->set_requests_running(parts_.runner.running());
   response->set_host_bytes_used(parts_.host_budget.used_bytes());
@@ -113,7 +150,12 @@ absl::Status GatewayService::FindRefusals(const v1::GetRefusalsRequest& request,
       parts_.runner.refusals().Last(request.request_id(), static_cast<size_t>(count), parts_.clock.Now());
   const auto from_scheduler = parts_.scheduler.GetRefusals(request, kExplainTimeout);
   if (from_scheduler.ok()) {
-    views.insert(views.end(), from_scheduler->refusals().begin(), from_scheduler->refusals().end());
+    for (const v1::RefusalView& view : from_scheduler->refusals()) {
+      views.push_back(view);
+      for (const auto& model : parts_.models.all()) {
+        if (model->fingerprint == view.model()) views.back().set_model(model->name);
+      }
+    }
   } else if (views.empty()) {
     return from_scheduler.status();
   }

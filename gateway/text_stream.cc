@@ -37,12 +37,12 @@ TextStream::TextStream(const model::Tokenizer& tokenizer, std::vector<std::strin
 
 std::string TextStream::Push(int32_t token) {
   if (stopped_) return "";
-  const std::string text = detokenizer_.Add(token);
+  added_ = detokenizer_.Add(token);
   const int64_t begin = bytes_;
-  Grow(static_cast<int64_t>(text.size()));
+  Grow(static_cast<int64_t>(added_.size()));
   waiting_.push_back({.begin = begin, .end = bytes_});
-  if (text.empty() || EndsInsideCharacter(tokenizer_.TokenBytes(token))) ++open_;
-  held_ += text;
+  if (added_.empty() || EndsInsideCharacter(tokenizer_.TokenBytes(token))) ++open_;
+  held_ += added_;
   if (min_tokens_left_ > 0) {
     --min_tokens_left_;
     shown_ = bytes_;

@@ -25,6 +25,8 @@ class TextStream {
   // The answer is over: what was held back. Call once.
   std::string Flush();
 
+  // What the last token added to the text, stop string or not.
+  const std::string& added() const { return added_; }
   bool stopped() const { return stopped_; }
   // Of the tokens pushed, how many more have become complete in what was given out since this was asked last: all their
   // text is out, or a stop string cuts the rest of it. What a stop string cuts off whole is never counted.
@@ -37,7 +39,7 @@ class TextStream {
   const model::Tokenizer& tokenizer_;
   model::Detokenizer detokenizer_;
   std::vector<std::string> stop_strings_;
-  std::string held_;
+  std::string added_, held_;
   bool stopped_ = false;
   int64_t min_tokens_left_;
   // Bytes of text so far, and of it those that were given out.

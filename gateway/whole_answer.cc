@@ -24,14 +24,15 @@ void WholeAnswer::Add(const v1::GenerateResponse& piece) {
   }
   if (!piece.has_finish()) return;
   *choice.mutable_finish() = piece.finish();
-  if (piece.finish().has_usage()) usage_ = piece.finish().usage();
+  if (piece.finish().has_usage()) last_ = piece.finish();
 }
 
 v1::CompleteResponse WholeAnswer::Take() {
   if (answer_.choices_size() > 0) {
     answer_.set_text(answer_.choices(0).text());
     *answer_.mutable_finish() = answer_.choices(0).finish();
-    *answer_.mutable_finish()->mutable_usage() = usage_;
+    *answer_.mutable_finish()->mutable_usage() = last_.usage();
+    answer_.mutable_finish()->set_reasoning_tokens(last_.reasoning_tokens());
   }
   return std::move(answer_);
 }

@@ -16,7 +16,7 @@ class WholeAnswer {
   v1::Choice& ChoiceAt(int index);
 
   v1::CompleteResponse answer_;
-  v1::Usage usage_;
+  v1::Finish last_;
 };
 
 }  // namespace headroom::gateway

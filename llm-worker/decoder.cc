@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
+#include <utility>
 
 #include "worker/views.h"
 
@@ -14,6 +16,9 @@ using runtime::Matrix;
 int64_t QueryWidth(const model::DecoderSpec& config) { return config.heads * config.head_dim; }
 int64_t KeyWidth(const model::DecoderSpec& config) { return config.kv_heads * config.head_dim; }
 int64_t QkvWidth(const model::DecoderSpec& config) { return QueryWidth(config) + 2 * KeyWidth(config); }
+
+// What a device starts in a step that decodes, at most: an operation may be several kernels there.
+int64_t DecodeLaunchesMax(const model::DecoderSpec& config) { return 16 * config.layers + 16; }
 
 float ScoreScale(const model::DecoderSpec& config) {
   const auto turned = static_cast<float>(config.rope.scaling.attention_factor);
@@ -60,6 +65,10 @@ void AddDecoderNeeds(runtime::KernelSizes& sizes, const model::ModelSpec& config
     HEADROOM_ASSIGN_OR_RETURN(const auto products, DecoderLinearNeeds(sizes, config, compute, tokens, sequences));
     return products.library_bytes;
   };
+  needs.llm_graphs = [&sizes, launches = DecodeLaunchesMax(config.llm)](int64_t,
+                                                                        int64_t sequences) -> absl::StatusOr<int64_t> {
+    return static_cast<int64_t>(runtime::LinearBuckets(sizes, sequences).size()) * sizes.RecordingBytes(launches);
+  };
   needs.llm_attention_scratch = [&sizes, head_dim = config.llm.head_dim](int64_t, int64_t) -> absl::StatusOr<int64_t> {
     return sizes.AttentionScratchBytes(head_dim);
   };
@@ -72,7 +81,9 @@ Decoder::Decoder(runtime::Device& device, const model::ModelSpec& config, const 
       layout_(plan.llm_step),
       kv_(plan.kv),
       kv_blocks_(plan.kv_blocks),
-      inputs_(config.llm, plan.llm_step, plan.kv, plan.kv_blocks) {}
+      inputs_(config.llm, plan.llm_step, plan.kv, plan.kv_blocks),
+      pads_(device.sizes().RecordingBytes(1) > 0),
+      records_(pads_ && plan.Bytes(memory::Component::kGraphs) > 0) {}
 
 absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Create(runtime::Device& device, const model::ModelSpec& config,
                                                          const memory::Plan& plan, memory::Arena& arena) {
@@ -152,34 +163,78 @@ runtime::KvView Decoder::Cache(int64_t layer) const {
           .block_size = kv_.block_size()};
 }
 
+// Rows that a step is computed with in which every sequence decodes one token; 0: another step, or it is not padded.
+int64_t Decoder::DecodeRows(const StepBatch& batch) const {
+  const size_t rows = batch.token_ids.size();
+  if (!pads_ || rows != batch.sequences.size() || rows != batch.samples.size() || !batch.embeddings.empty()) return 0;
+  for (size_t i = 0; i < rows; ++i) {
+    if (batch.samples[i].row != static_cast<int32_t>(i)) return 0;
+  }
+  return std::min(runtime::LinearRows(device_, static_cast<int64_t>(rows)), layout_.limits.sequences);
+}
+
 absl::StatusOr<StepTokens> Decoder::Forward(const StepBatch& batch) {
   HEADROOM_RETURN_IF_ERROR(inputs_.Build(batch));
-  const auto rows = static_cast<int64_t>(batch.token_ids.size());
-  const auto copies = static_cast<int64_t>(batch.copies.size());
+  const int64_t decode_rows = DecodeRows(batch);
+  if (decode_rows > 0) inputs_.Pad(decode_rows);
   StepTokens sampled;
   step_rows_ = 0;
   runtime::Step step(device_);
   step.Upload(inputs_.bytes(), workspace_.data);
-  step.CopyKvBlocks({.copies = worker::ArrayOf<BlockCopy>(workspace_, layout_.copies, copies),
-                     .pool = kv_pool_.data,
-                     .block_bytes = kv_.BlockBytes()});
-  Embed(step, batch);
-  for (int64_t i = 0; i < config_.layers; ++i) {
-    Attend(step, layers_[static_cast<size_t>(i)], i, batch);
-    FeedForward(step, layers_[static_cast<size_t>(i)], rows);
+  step.CopyKvBlocks(
+      {.copies = worker::ArrayOf<BlockCopy>(workspace_, layout_.copies, static_cast<int64_t>(batch.copies.size())),
+       .pool = kv_pool_.data,
+       .block_bytes = kv_.BlockBytes()});
+  if (decode_rows == 0) {
+    Compute(step, batch);
+  } else if (const auto recorded = recordings_.find(decode_rows); recorded != recordings_.end()) {
+    step.Launch(*recorded->second);
+  } else {
+    Decode(step, decode_rows);
   }
   UploadRules(step, batch.samples);
-  Sample(step, batch, sampled);
+  Sample(step, batch, /*has_logits=*/decode_rows > 0, sampled);
   HEADROOM_RETURN_IF_ERROR(step.End());
-  step_rows_ = rows;
+  step_rows_ = static_cast<int64_t>(batch.token_ids.size());
   return sampled;
+}
+
+// Any step, up to its last layer.
+void Decoder::Compute(runtime::Step& step, const StepBatch& batch) {
+  const auto rows = static_cast<int64_t>(batch.token_ids.size());
+  int64_t fewest = rows;
+  for (const StepSequence& sequence : batch.sequences) fewest = std::min(fewest, sequence.rows);
+  Gather(step, rows);
+  Embed(step, batch);
+  Layers(step, rows, static_cast<int64_t>(batch.sequences.size()), fewest);
+}
+
+// A step of one row a sequence, up to the logits of all of them. What it calls depends on `rows` alone.
+void Decoder::Decode(runtime::Step& step, int64_t rows) {
+  std::vector<int32_t> all(static_cast<size_t>(rows));
+  std::iota(all.begin(), all.end(), 0);
+  Gather(step, rows);
+  Layers(step, rows, rows, 1);
+  Head(step, all, rows);
+}
+
+void Decoder::Gather(runtime::Step& step, int64_t rows) {
+  step.EmbeddingGather({.ids = worker::ArrayOf<int32_t>(workspace_, layout_.token_ids, rows),
+                        .table = embedding_,
+                        .y = View(layout_.x, rows)});
+}
+
+// `fewest`: rows of a sequence.
+void Decoder::Layers(runtime::Step& step, int64_t rows, int64_t sequences, int64_t fewest) {
+  for (int64_t i = 0; i < config_.layers; ++i) {
+    Attend(step, layers_[static_cast<size_t>(i)], i, rows, sequences, fewest);
+    FeedForward(step, layers_[static_cast<size_t>(i)], rows);
+  }
 }
 
 void Decoder::Embed(runtime::Step& step, const StepBatch& batch) {
   const auto rows = static_cast<int64_t>(batch.token_ids.size());
   const Matrix x = View(layout_.x, rows), normed = View(layout_.normed, rows);
-  step.EmbeddingGather(
-      {.ids = worker::ArrayOf<int32_t>(workspace_, layout_.token_ids, rows), .table = embedding_, .y = x});
   for (const EmbeddingRows& e : batch.embeddings) {
     const Matrix place = x.RowRange(e.first_row, e.rows.rows);
     if (e.rows.dtype == DType::kF32) {
@@ -194,11 +249,8 @@ void Decoder::Embed(runtime::Step& step, const StepBatch& batch) {
 }
 
 // x += attention(RoPE(norm(q)), RoPE(norm(k)), v)·Woᵀ; the norms of heads are Qwen3's
-void Decoder::Attend(runtime::Step& step, const Layer& layer, int64_t index, const StepBatch& batch) {
-  const auto rows = static_cast<int64_t>(batch.token_ids.size());
-  const auto sequences = static_cast<int64_t>(batch.sequences.size());
-  int64_t fewest = rows;
-  for (const StepSequence& sequence : batch.sequences) fewest = std::min(fewest, sequence.rows);
+void Decoder::Attend(runtime::Step& step, const Layer& layer, int64_t index, int64_t rows, int64_t sequences,
+                     int64_t fewest) {
   const float eps = static_cast<float>(config_.rms_norm_eps);
   const int64_t table_size = layout_.limits.blocks_per_sequence;
   const Matrix x = View(layout_.x, rows), normed = View(layout_.normed, rows);
@@ -288,7 +340,7 @@ void Decoder::UploadRules(runtime::Step& step, std::span<const RowSample> sample
   }
 }
 
-void Decoder::Sample(runtime::Step& step, const StepBatch& batch, StepTokens& sampled) {
+void Decoder::Sample(runtime::Step& step, const StepBatch& batch, bool has_logits, StepTokens& sampled) {
   static_assert(sizeof(runtime::SampleRow) == 9 * sizeof(int64_t));  // as the layout has it
   static_assert(sizeof(runtime::LogitMeasure) == 2 * sizeof(int64_t));
   static_assert(runtime::kAlternativesMax * sizeof(runtime::Alternative) == 20 * sizeof(int64_t));
@@ -309,8 +361,9 @@ void Decoder::Sample(runtime::Step& step, const StepBatch& batch, StepTokens& sa
   for (int64_t begin = 0; begin < count; begin += pieces_of) {
     const int64_t some = std::min(pieces_of, count - begin);
     const int64_t told = measures ? some : 0;
-    step.Sample({.logits = Head(step, std::span(rows).subspan(static_cast<size_t>(begin), static_cast<size_t>(some)),
-                                static_cast<int64_t>(batch.token_ids.size())),
+    const auto piece = std::span(rows).subspan(static_cast<size_t>(begin), static_cast<size_t>(some));
+    const auto step_rows = static_cast<int64_t>(batch.token_ids.size());
+    step.Sample({.logits = has_logits ? View(layout_.logits, some) : Head(step, piece, step_rows),
                  .rows = how.Sub(begin, some),
                  .seen = worker::ArrayOf<uint32_t>(workspace_, layout_.seen, drawn * words),
                  .changes = worker::ArrayOf<runtime::LogitChange>(workspace_, layout_.changes,

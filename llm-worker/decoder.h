@@ -6,11 +6,16 @@
 //               gate, up = RMSNorm(x)·Wᵀ;  x += (silu(gate) · up)·Wdownᵀ
 //   logits = RMSNorm(x)·Wheadᵀ, and from them the next token, for the rows that are wanted
 //
+// Up to its logits a step in which every sequence decodes one token depends on nothing but its number of rows: on a
+// device that can keep operations, such a step is padded to few sizes, recorded once for each, and launched as one.
+// Padded rows belong to no sequence. Sampling follows it: rules of rows change what it is given.
+//
 // Residual stream, norms, rotary angles, softmax and logits are f32; products run in the compute type of the plan.
 // Results of a sequence do not depend on its batch mates beyond the rounding of sums.
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -47,6 +52,16 @@ class Decoder {
   // lane.
   absl::Status SetVocabulary(std::span<const uint32_t> ids);
 
+  // Runs every product once at every number of rows that it will be asked for, where a device loads what it needs for
+  // them late (runtime::Device::LoadsLate). After Load(), before the first Forward().
+  absl::Status WarmUp();
+
+  // Where the plan has room for it: keeps a step that decodes, up to its logits, for every number of rows of such a
+  // step, so that it is launched as one from now on. After WarmUp().
+  absl::Status RecordSteps();
+  // Of the recorded step with the most rows; 0: none is recorded.
+  int64_t recorded_launches() const;
+
   // One step; takes the device's lane itself, so the caller must not hold it. INVALID_ARGUMENT when the batch does not
   // fit the limits of the plan or contradicts itself (then nothing was written).
   absl::StatusOr<StepTokens> Forward(const StepBatch& batch);
@@ -77,12 +92,17 @@ class Decoder {
   Decoder(runtime::Device& device, const model::ModelSpec& config, const memory::Plan& plan);
   absl::Status TakeMemory(memory::Arena& arena, const memory::Plan& plan);
   void NameWeights();
+  int64_t DecodeRows(const StepBatch& batch) const;
+  void Compute(runtime::Step& step, const StepBatch& batch);
+  void Decode(runtime::Step& step, int64_t rows);
+  void Gather(runtime::Step& step, int64_t rows);
   void Embed(runtime::Step& step, const StepBatch& batch);
-  void Attend(runtime::Step& step, const Layer& layer, int64_t index, const StepBatch& batch);
+  void Layers(runtime::Step& step, int64_t rows, int64_t sequences, int64_t fewest);
+  void Attend(runtime::Step& step, const Layer& layer, int64_t index, int64_t rows, int64_t sequences, int64_t fewest);
   void FeedForward(runtime::Step& step, const Layer& layer, int64_t rows);
   runtime::Matrix Head(runtime::Step& step, std::span<const int32_t> rows, int64_t step_rows);
   void UploadRules(runtime::Step& step, std::span<const RowSample> samples);
-  void Sample(runtime::Step& step, const StepBatch& batch, StepTokens& sampled);
+  void Sample(runtime::Step& step, const StepBatch& batch, bool has_logits, StepTokens& sampled);
   runtime::Matrix View(const memory::StepBuffer& buffer, int64_t rows) const;
   runtime::KvView Cache(int64_t layer) const;
   runtime::DeviceSpan LinearScratch() const;
@@ -96,6 +116,9 @@ class Decoder {
   memory::DeviceMemory* memory_ = nullptr;  // of the arena
   runtime::DeviceSpan llm_memory_, head_memory_, kv_pool_, workspace_;
   StepInputs inputs_;
+  const bool pads_;     // the device computes decode steps of a few sizes alone, whether it keeps them or not
+  const bool records_;  // and keeps them
+  std::map<int64_t, std::unique_ptr<runtime::Recording>> recordings_;  // by rows
   std::vector<Layer> layers_;
   runtime::ConstMatrix embedding_, head_;
   FloatArray final_norm_, inv_freq_;

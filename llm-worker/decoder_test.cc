@@ -31,7 +31,7 @@ struct TestModel {
   std::unique_ptr<Decoder> decoder;
 };
 
-absl::StatusOr<TestModel> Load(const std::string& name, DType compute) {
+absl::StatusOr<TestModel> Load(const std::string& name, DType compute, int64_t sequences = 8, bool graphs = true) {
   const std::string directory = SourceDir() + "/tests/golden/" + name;
   TestModel m;
   HEADROOM_ASSIGN_OR_RETURN(m.config, model::LoadServedModel(directory));
@@ -41,7 +41,8 @@ absl::StatusOr<TestModel> Load(const std::string& name, DType compute) {
   request.device.memory_bytes = 96 << 20;
   request.compute = compute;
   request.roles = {.vision = false, .llm = true};
-  request.knobs.max_num_seqs = 8;
+  request.knobs.max_num_seqs = sequences;
+  request.knobs.decode_graphs = graphs;
   request.knobs.max_model_len = kModelLen;
   request.knobs.max_num_batched_tokens = kStepTokens;
   request.knobs.block_size = 8;
@@ -397,6 +398,82 @@ TEST(DecoderTest, AForkGoesOnInCopiesOfWhatItWritesTo) {
     EXPECT_LT(RelativeError((*logits)[1], fork_alone[p]), 1e-4) << p;
   }
   EXPECT_EQ(blocks.blocks().front(), fork_blocks.blocks().front()) << "what nobody writes stays shared";
+}
+
+// Answers of sequences that begin one after the other and end at different lengths, so that steps of every number of
+// rows come by. Different sampling for each.
+std::vector<std::vector<int32_t>> Answers(TestModel& m, int64_t sequences) {
+  constexpr int64_t kAnswer = 8;
+  Decoder& decoder = *m.decoder;
+  std::mt19937 random(5);
+  BlockPool pool(static_cast<int32_t>(decoder.kv_blocks()));
+  const auto words = static_cast<size_t>(runtime::SeenWords(decoder.vocab_size()));
+  std::vector<std::vector<int32_t>> ids, blocks(static_cast<size_t>(sequences)), answers(blocks.size());
+  std::vector<std::vector<uint32_t>> seen(blocks.size(), std::vector<uint32_t>(words, 0xF0F0F0F0u));
+  const std::vector<uint32_t> evens(words, 0x55555555u);
+  const std::vector<runtime::LogitChange> changes = {{.id = 4, .delta = 2.5f}};
+  for (int64_t s = 0; s < sequences; ++s) ids.push_back(RandomScript(random, m.config.llm, 3 + 2 * s, false).ids);
+  for (int64_t round = 0; round < sequences + kAnswer; ++round) {
+    StepBatch batch;
+    std::vector<size_t> taking;
+    for (int64_t s = 0; s <= round && s < sequences; ++s) {
+      const auto at = static_cast<size_t>(s);
+      if (static_cast<int64_t>(answers[at].size()) == kAnswer) continue;
+      const bool begins = s == round;
+      if (!begins && round < sequences && round % 2 == 0) continue;  // some steps only begin a sequence
+      const int64_t length = static_cast<int64_t>(ids[at].size()), rows = begins ? length : 1;
+      const auto first_row = static_cast<int64_t>(batch.token_ids.size());
+      TakeBlocks(pool, decoder, length, blocks[at]);
+      batch.token_ids.insert(batch.token_ids.end(), ids[at].end() - rows, ids[at].end());
+      batch.sequences.push_back({.first_row = first_row, .rows = rows, .cached = length - rows, .blocks = blocks[at]});
+      batch.samples.push_back({.row = static_cast<int32_t>(first_row + rows - 1),
+                               .how = {.sampling = {.temperature = s % 3 == 0 ? 0.0f : 1.3f,
+                                                    .top_p = 0.9f,
+                                                    .repetition_penalty = s % 2 == 0 ? 1.0f : 1.5f,
+                                                    .seed = 7},
+                                       .position = answers[at].size()},
+                               .seen = seen[at],
+                               .changes = std::span(changes).first(s % 5 == 1 ? 1 : 0),
+                               .allowed = std::span(evens).first(s % 4 == 3 ? words : 0)});
+      taking.push_back(at);
+    }
+    if (taking.empty()) continue;
+    const auto tokens = decoder.Forward(batch);
+    EXPECT_TRUE(tokens.ok()) << tokens.status();
+    if (!tokens.ok()) return {};
+    for (size_t i = 0; i < taking.size(); ++i) {
+      answers[taking[i]].push_back(tokens->tokens[i]);
+      ids[taking[i]].push_back(tokens->tokens[i]);
+    }
+  }
+  return answers;
+}
+
+TEST(DecoderTest, RecordedStepsGiveTheSameTokens) {
+  constexpr int64_t kSequences = 11;  // steps of 9 and more rows are padded
+  for (const char* name : {"minicpmv", "qwen2"}) {
+    SCOPED_TRACE(name);
+    absl::StatusOr<TestModel> eager = Load(name, DType::kBF16, kSequences, /*graphs=*/false);
+    absl::StatusOr<TestModel> recorded = Load(name, DType::kBF16, kSequences);
+    ASSERT_TRUE(eager.ok() && recorded.ok()) << eager.status() << recorded.status();
+    for (TestModel* m : {&*eager, &*recorded}) {
+      ASSERT_TRUE(m->decoder->WarmUp().ok());
+      const absl::Status kept = m->decoder->RecordSteps();
+      ASSERT_TRUE(kept.ok()) << kept;
+    }
+    EXPECT_EQ(eager->decoder->recorded_launches(), 0);
+    EXPECT_EQ(eager->plan.Bytes(memory::Component::kGraphs), 0);
+    const bool records = recorded->device->sizes().RecordingBytes(1) > 0;
+    EXPECT_EQ(recorded->plan.Bytes(memory::Component::kGraphs) > 0, records);
+    const int64_t launches = recorded->decoder->recorded_launches();
+    EXPECT_EQ(launches > 0, records);
+    // A layer: 2 norms, 4 products, the cache, attention and its merge, the activation. Before and after: the
+    // embedding, a norm, the head.
+    EXPECT_LE(launches, 10 * recorded->config.llm.layers + 3);
+    const auto want = Answers(*eager, kSequences);
+    EXPECT_EQ(Answers(*recorded, kSequences), want);
+    EXPECT_EQ(want.size(), static_cast<size_t>(kSequences));
+  }
 }
 
 // What a careless engine could hand over is refused with value and limit, not computed.

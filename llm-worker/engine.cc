@@ -12,7 +12,12 @@ namespace headroom::llm_worker {
 
 Engine::Engine(const EngineOptions& options, KvPool& pool, ForwardPass forward, Clock& clock,
                std::function<void(const EngineStep&)> on_step)
-    : options_(options), forward_(std::move(forward)), clock_(clock), on_step_(std::move(on_step)), pool_(pool) {
+    : options_(options),
+      forward_(std::move(forward)),
+      clock_(clock),
+      on_step_(std::move(on_step)),
+      pool_(pool),
+      masks_(options.mask_threads, options.limits.max_num_seqs) {
   stats_.blocks = pool.blocks();
 }
 
@@ -60,6 +65,8 @@ void Engine::Run() {
   while (WaitForWork()) {
     const ComputeScope scope;
     DropCancelled();
+    masks_.WaitIdle(options_.mask_wait_max);
+    DropWhole();
     const StepPlan plan = Plan();
     const AdmittedStep step = Admit(plan);
     if (!step.rows.empty()) RunStep(step);
@@ -101,6 +108,27 @@ void Engine::DropCancelled(std::deque<SequencePtr>& sequences) {
   }
 }
 
+void Engine::DropWhole() {
+  DropWhole(running_);
+  DropWhole(waiting_);
+}
+
+void Engine::DropWhole(std::deque<SequencePtr>& sequences) {
+  for (size_t i = 0; i < sequences.size();) {
+    Sequence* const sequence = sequences[i].get();
+    const ConstrainedText* const text = sequence->text();
+    if (text == nullptr || !text->ready() || !sequence->waiting().empty()) {
+      ++i;
+    } else if (!text->status().ok()) {
+      End(sequence, {.error = text->status()});
+    } else if (text->whole()) {
+      End(sequence, {.finish = Finish::kStop});
+    } else {
+      ++i;
+    }
+  }
+}
+
 StepPlan Engine::Plan() const {
   std::vector<SequenceView> running, waiting;
   for (const SequencePtr& sequence : running_) running.push_back(sequence->View());
@@ -124,7 +152,8 @@ Engine::AdmittedStep Engine::Admit(const StepPlan& plan) {
     }
   }
   // Under the guaranteed policy something can always run. If not, the books are wrong: end the oldest rather than spin.
-  if (step.rows.empty() && failed.empty() && !running_.empty()) {
+  // Who was away when the step was planned may be back by now.
+  if (step.rows.empty() && failed.empty() && !running_.empty() && plan.away == 0) {
     failed.emplace_back(running_.front().get(), absl::InternalError("no KV block for a sequence that was granted"));
   }
   for (auto& [sequence, status] : failed) End(sequence, {.error = std::move(status)});
@@ -252,6 +281,10 @@ void Engine::TakePromptLogprobs(const Row& row, SampleReader& samples) {
 }
 
 void Engine::Publish(Sequence& sequence, Sampled sampled) {
+  if (sampled.token == runtime::kNoneAllowed && sequence.text() != nullptr) {
+    // Bias, stop ids and min_tokens can take the last way out; so can a vocabulary that lacks a character.
+    return End(&sequence, {.error = absl::FailedPreconditionError("no token may be drawn that the constraint allows")});
+  }
   if (sampled.token < 0) {
     const char* const why =
         sampled.token == runtime::kNoneAllowed ? "no token may be drawn" : "a logit is not a finite number";
@@ -266,6 +299,7 @@ void Engine::Publish(Sequence& sequence, Sampled sampled) {
   if (event.finish != Finish::kNone) {
     End(&sequence, std::move(event));
   } else {
+    if (sequence.text() != nullptr) masks_.Add(sequence.shared_text(), sampled.token);
     sequence.stream().Push(std::move(event));
   }
 }

@@ -1,10 +1,14 @@
 // Engine: continuous batching. One thread owns every sequence and runs steps:
 //
-//   wait for work ▸ take what was submitted, drop cancelled ▸ plan the step (pure) ▸ one forward pass, which samples ▸
-//   publish ▸ free finished
+//   wait for work ▸ take what was submitted, drop cancelled ▸ wait for masks ▸ plan the step (pure) ▸ one forward pass,
+//   which samples ▸ publish ▸ free finished
 //
 // Several choices of one request are one sequence until its prompt is computed, whose blocks they then share. The first
 // token of each is drawn from the same row of logits.
+//
+// What may follow a token of a choice that keeps to a grammar is worked out by threads beside this one, from the moment
+// that the token is published. Steps wait for them shortly; a choice whose mask takes longer sits steps out until it is
+// there, so that no grammar holds up the others.
 //
 // Prefill is chunked, the KV cache is paged, and blocks are taken as a sequence grows, inside what its leg reserved:
 // nothing is ever preempted. An error of one sequence (a logit that is not a number) ends that sequence only; a forward
@@ -22,6 +26,7 @@
 
 #include "common/clock.h"
 #include "common/status.h"
+#include "llm-worker/constrained_text.h"
 #include "llm-worker/kv/kv_pool.h"
 #include "llm-worker/sample_reader.h"
 #include "llm-worker/sequence.h"
@@ -36,6 +41,8 @@ struct EngineOptions {
   int64_t vocab_size = 0;
   int64_t hidden_size = 0;
   DType embedding_dtype = DType::kF32;  // of SequenceRequest::runs
+  int mask_threads = 1;
+  Duration mask_wait_max = std::chrono::milliseconds(1);  // a step waits so long at most for masks that are late
 };
 
 // What one step did.
@@ -86,6 +93,9 @@ class Engine {
   bool WaitForWork();
   void DropCancelled();
   void DropCancelled(std::deque<SequencePtr>& sequences);
+  // Those whose text is whole, and those whose grammar has failed.
+  void DropWhole();
+  void DropWhole(std::deque<SequencePtr>& sequences);
   StepPlan Plan() const;
   // The sequences of the step, in the order of their rows; those that could not get their blocks are ended.
   struct Row {
@@ -115,6 +125,7 @@ class Engine {
   Clock& clock_;
   const std::function<void(const EngineStep&)> on_step_;
   KvPool& pool_;
+  MaskThreads masks_;
 
   // The engine thread's own.
   std::deque<SequencePtr> running_, waiting_;

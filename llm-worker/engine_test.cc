@@ -307,19 +307,19 @@ TEST_F(EngineTest, AChoiceThatEndsGivesItsPartBack) {
   SequenceRequest request = Request({1, 2, 3, 4, 5, 6}, 40);
   request.n = 3;
   // The first id that one choice has and the others have not, or later.
-  const std::vector<int32_t> second = Expected(request, 1, {});
-  request.stop_ids = {second[2]};
+  request.stop_ids = {Expected(request, 1, {})[2]};
   const auto ends = [&](uint32_t choice) { return Expected(request, choice, {}).size(); };
   const size_t longest = std::max({ends(0), ends(1), ends(2)}), shortest = std::min({ends(0), ends(1), ends(2)});
   ASSERT_LT(shortest, longest);
   const int64_t whole = admission::ChoiceBlocks(6, 40, 3, kBlockSize);
   const int64_t part = admission::ChoiceBlocks(6, 40, 1, kBlockSize) - 6 / kBlockSize;
   EXPECT_EQ(whole, 6 / kBlockSize + 3 * part);
-  model_.steps_allowed = static_cast<int64_t>(shortest);
+  model_.steps_allowed = 0;
   Make();
   Reader reader;
   Submit(request, reader);
   EXPECT_EQ(gate_.Snapshot().reserved.kv_blocks, whole);
+  model_.steps_allowed = static_cast<int64_t>(shortest);
   std::vector<AnswerEvent> events;
   do events.push_back(reader.Next());
   while (events.back().finish == Finish::kNone);

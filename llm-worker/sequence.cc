@@ -112,21 +112,27 @@ std::unique_ptr<Sequence> Sequence::Create(SequenceRequest request, std::shared_
   group->stream = std::move(stream);
   for (const EmbeddingRun& run : request.runs) group->image_tokens += run.rows;
   const int32_t n = request.n;
+  std::vector<std::shared_ptr<ConstrainedText>> texts = std::exchange(request.texts, {});
+  HEADROOM_CHECK(texts.empty() || texts.size() == choices.size()) << texts.size();
+  texts.resize(choices.size());
   group->request = std::move(request);
   // The parts of choices that are over, and of a moved request do not come again, are given back here.
   std::vector<KvBlocks> others;
   if (n > 1) others = blocks.Divide(n, prompt);
-  std::unique_ptr<Sequence> first(new Sequence(group, choices.front(), std::move(blocks), vocab_size));
+  std::unique_ptr<Sequence> first(
+      new Sequence(group, choices.front(), std::move(texts[0]), std::move(blocks), vocab_size));
   for (size_t i = 1; i < choices.size(); ++i) {
-    first->waiting_.emplace_back(new Sequence(group, choices[i], std::move(others[i - 1]), vocab_size));
+    first->waiting_.emplace_back(
+        new Sequence(group, choices[i], std::move(texts[i]), std::move(others[i - 1]), vocab_size));
   }
   return first;
 }
 
-Sequence::Sequence(std::shared_ptr<AnswerGroup> group, const ContinuedChoice& start, KvBlocks blocks,
-                   int64_t vocab_size)
+Sequence::Sequence(std::shared_ptr<AnswerGroup> group, const ContinuedChoice& start,
+                   std::shared_ptr<ConstrainedText> text, KvBlocks blocks, int64_t vocab_size)
     : group_(std::move(group)),
       choice_(start.choice),
+      text_(std::move(text)),
       blocks_(std::move(blocks)),
       changes_(request().rules, request().stop_ids, request().max_tokens) {
   tokens_.reserve(request().prompt_ids.size() + static_cast<size_t>(request().max_tokens));
@@ -156,7 +162,8 @@ SequenceView Sequence::View() const {
           .blocks_reserved = blocks_.reserved(),
           .last_step = last_step_,
           .next_is_shared = blocks_.IsShared(computed_),
-          .slots = 1 + static_cast<int64_t>(waiting_.size())};
+          .slots = 1 + static_cast<int64_t>(waiting_.size()),
+          .is_away = text_ != nullptr && !text_->ready()};
 }
 
 bool Sequence::IsText(int64_t position) const {
@@ -172,7 +179,8 @@ RowSample Sequence::Draw(int32_t row) const {
                   .choice = static_cast<uint32_t>(choice_),
                   .alternatives = request().logprobs},
           .seen = seen_,
-          .changes = changes_.list()};
+          .changes = changes_.list(),
+          .allowed = text_ == nullptr ? std::span<const uint32_t>() : text_->allowed()};
 }
 
 absl::StatusOr<std::vector<std::unique_ptr<Sequence>>> Sequence::Fork() {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "common/status.h"
+#include "llm-worker/constrained_text.h"
 #include "llm-worker/kv/kv_pool.h"
 #include "llm-worker/logit_changes.h"
 #include "llm-worker/step_batch.h"
@@ -42,6 +43,8 @@ struct SequenceRequest {
   std::vector<ContinuedChoice> continued = {};  // of several: those that go on, ascending; none: all begin
   int32_t logprobs = -1;                        // −1: none; else alternatives beside the token
   int32_t prompt_logprobs = -1;                 // likewise, of the prompt
+  // Of each of Choices(), with its ids; none: no constraint.
+  std::vector<std::shared_ptr<ConstrainedText>> texts = {};
 
   // The choices that are to be made, with what they have.
   std::vector<ContinuedChoice> Choices() const;
@@ -88,6 +91,9 @@ class Sequence {
   int64_t answer_tokens() const { return static_cast<int64_t>(tokens_.size()) - prompt_tokens(); }
   // How its next token is drawn from a row of the step.
   RowSample Draw(int32_t row) const;
+  // What keeps it to a grammar, or null.
+  const ConstrainedText* text() const { return text_.get(); }
+  const std::shared_ptr<ConstrainedText>& shared_text() const { return text_; }
   // The other choices, as long as they wait for the prompt.
   std::span<const std::unique_ptr<Sequence>> waiting() const { return waiting_; }
   // They share its prompt, which is computed, from now on. RESOURCE_EXHAUSTED as KvBlocks::Share, which the price rules
@@ -101,11 +107,13 @@ class Sequence {
   Finish Append(int32_t token);
 
  private:
-  Sequence(std::shared_ptr<AnswerGroup> group, const ContinuedChoice& start, KvBlocks blocks, int64_t vocab_size);
+  Sequence(std::shared_ptr<AnswerGroup> group, const ContinuedChoice& start, std::shared_ptr<ConstrainedText> text,
+           KvBlocks blocks, int64_t vocab_size);
   void MarkSeen(std::span<const int32_t> ids);
 
   std::shared_ptr<AnswerGroup> group_;
   const int32_t choice_;
+  const std::shared_ptr<ConstrainedText> text_;
   KvBlocks blocks_;
   std::vector<int32_t> tokens_;
   std::vector<uint32_t>

@@ -11,6 +11,9 @@ namespace headroom::llm_worker {
 namespace {
 
 constexpr int64_t kShortTextTokens = 256;
+// Of those that compile grammars and those that work out masks: more than one, so that a slow grammar has another
+// beside it.
+int SideThreads() { return std::clamp(static_cast<int>(std::thread::hardware_concurrency()) / 2, 2, 4); }
 // After the deadline: for the last event of answers that were cut short.
 constexpr std::chrono::milliseconds kLastWords(500);
 
@@ -53,20 +56,15 @@ EngineOptions EngineOptionsFrom(const ClusterConfig& config, const worker::Worke
   options.vocab_size = device.model().llm.vocab_size;
   options.hidden_size = device.model().llm.hidden_size;
   options.embedding_dtype = device.compute();
+  options.mask_threads = SideThreads();
   return options;
 }
 
-// The ids that the model's tokenizer has: rows of a vocabulary beyond them, or between, are padding.
-absl::StatusOr<std::vector<uint32_t>> Vocabulary(const std::string& directory, int64_t vocab_size) {
-  const auto words = static_cast<size_t>(runtime::SeenWords(vocab_size));
-  const auto loaded = model::Tokenizer::FromDirectory(directory);
-  // A worker sees numbers alone and serves without one; who reads its answers needs it.
-  if (absl::IsNotFound(loaded.status())) return std::vector<uint32_t>(words, ~uint32_t{0});
-  HEADROOM_RETURN_IF_ERROR(loaded.status());
-  const model::Tokenizer* const tokenizer = loaded->get();
-  std::vector<uint32_t> ids(words, 0);
-  for (int32_t id = 0; id < std::min<int64_t>(vocab_size, tokenizer->vocab_size()); ++id) {
-    if (!tokenizer->TokenBytes(id).empty()) ids[static_cast<size_t>(id / 32)] |= uint32_t{1} << (id % 32);
+// A bit for each id that the model's tokenizer has: rows of a vocabulary beyond them, or between, are padding.
+std::vector<uint32_t> Vocabulary(const model::Tokenizer& tokenizer, int64_t vocab_size) {
+  std::vector<uint32_t> ids(static_cast<size_t>(runtime::SeenWords(vocab_size)), 0);
+  for (int32_t id = 0; id < std::min<int64_t>(vocab_size, tokenizer.vocab_size()); ++id) {
+    if (!tokenizer.TokenBytes(id).empty()) ids[static_cast<size_t>(id / 32)] |= uint32_t{1} << (id % 32);
   }
   return ids;
 }
@@ -82,8 +80,10 @@ LlmService::Options ServiceOptions(const ClusterConfig& config, const worker::Wo
                        .dtype = device.compute(),
                        .model = device.fingerprint()};
   options.model = device.fingerprint();
+  options.model_name = config.model.Name();
   options.fetch_threads = static_cast<int>(config.llm_worker.fetch_threads);
   options.fetches_waiting_max = config.llm_worker.waiting_requests_max;
+  options.compile_threads = SideThreads();
   options.unread_max = std::chrono::milliseconds(config.llm_worker.unread_ms_max);
   return options;
 }
@@ -108,47 +108,82 @@ LlmServer::LlmServer(const ClusterConfig& config, worker::WorkerDevice& device, 
       model_directory_(config.model.path),
       device_(device),
       decoder_(std::move(decoder)),
-      prefill_steps_(metrics.AddCounter("headroom_llm_steps_total", {{"kind", "prefill"}})),
-      decode_steps_(metrics.AddCounter("headroom_llm_steps_total", {{"kind", "decode"}})),
-      mixed_steps_(metrics.AddCounter("headroom_llm_steps_total", {{"kind", "mixed"}})),
-      prompt_tokens_(metrics.AddCounter("headroom_llm_tokens_total", {{"kind", "prompt"}})),
-      answer_tokens_(metrics.AddCounter("headroom_llm_tokens_total", {{"kind", "answer"}})),
-      step_seconds_(metrics.AddHistogram("headroom_llm_step_seconds")),
-      step_tokens_(metrics.AddHistogram("headroom_llm_step_tokens")),
-      step_prompt_tokens_(metrics.AddHistogram("headroom_llm_step_prompt_tokens")),
-      step_sequences_(metrics.AddHistogram("headroom_llm_step_sequences")),
+      prefill_steps_(
+          metrics.AddCounter("headroom_llm_steps_total", {{"model", config.model.Name()}, {"kind", "prefill"}})),
+      decode_steps_(
+          metrics.AddCounter("headroom_llm_steps_total", {{"model", config.model.Name()}, {"kind", "decode"}})),
+      mixed_steps_(metrics.AddCounter("headroom_llm_steps_total", {{"model", config.model.Name()}, {"kind", "mixed"}})),
+      prompt_tokens_(
+          metrics.AddCounter("headroom_llm_tokens_total", {{"model", config.model.Name()}, {"kind", "prompt"}})),
+      answer_tokens_(
+          metrics.AddCounter("headroom_llm_tokens_total", {{"model", config.model.Name()}, {"kind", "answer"}})),
+      step_seconds_(metrics.AddHistogram("headroom_llm_step_seconds", {{"model", config.model.Name()}})),
+      step_tokens_(metrics.AddHistogram("headroom_llm_step_tokens", {{"model", config.model.Name()}})),
+      step_prompt_tokens_(metrics.AddHistogram("headroom_llm_step_prompt_tokens", {{"model", config.model.Name()}})),
+      step_sequences_(metrics.AddHistogram("headroom_llm_step_sequences", {{"model", config.model.Name()}})),
       endpoint_(
           EndpointOptions(config, device), [&device] { return device.Ledger(); }, channels, metrics, SystemClock()),
       kv_pool_({.blocks = device.plan().kv_blocks,
                 .block_size = device.plan().knobs.block_size,
                 .block_bytes = device.plan().kv.BlockBytes()},
                device.ledger()),
+      grammars_(config.llm_worker.grammar_bytes_max),
       engine_(
           EngineOptionsFrom(config, device), kv_pool_,
           [this](const StepBatch& batch) { return decoder_->Forward(batch); }, SystemClock(),
           [this](const EngineStep& step) { CountStep(step); }),
-      service_({endpoint_.gate(), engine_, kv_pool_, channels, SystemClock()}, ServiceOptions(config, device), metrics),
-      engine_metrics_(metrics.AddCollector([this] {
+      service_({endpoint_.gate(), engine_, kv_pool_, grammars_, channels, SystemClock()},
+               ServiceOptions(config, device), metrics),
+      engine_metrics_(metrics.AddCollector([this, model = MetricLabels{{"model", config.model.Name()}}] {
         const EngineStats stats = engine_.Stats();
-        return std::vector<MetricSample>{{"headroom_llm_running_sequences", {}, static_cast<double>(stats.running)},
-                                         {"headroom_llm_waiting_sequences", {}, static_cast<double>(stats.waiting)},
-                                         {"headroom_llm_used_kv_blocks", {}, static_cast<double>(stats.blocks_used)},
-                                         {"headroom_llm_pool_kv_blocks", {}, static_cast<double>(stats.blocks)}};
+        return std::vector<MetricSample>{{"headroom_llm_running_sequences", model, static_cast<double>(stats.running)},
+                                         {"headroom_llm_waiting_sequences", model, static_cast<double>(stats.waiting)},
+                                         {"headroom_llm_used_kv_blocks", model, static_cast<double>(stats.blocks_used)},
+                                         {"headroom_llm_pool_kv_blocks", model, static_cast<double>(stats.blocks)}};
+      })),
+      grammar_metrics_(metrics.AddCollector([this, model = MetricLabels{{"model", config.model.Name()}}] {
+        const GrammarStore::Stats stats = grammars_.Stat();
+        return std::vector<MetricSample>{{"headroom_llm_grammar_bytes", model, static_cast<double>(stats.bytes)},
+                                         {"headroom_llm_grammars", model, static_cast<double>(stats.grammars)}};
       })),
       load_({.name = config.llm_worker.name,
              .total_bytes = device.plan().Bytes(memory::Component::kLlmWeights) +
                             device.plan().Bytes(memory::Component::kHeadWeights),
              .load = [this](const memory::LoadProgress& tell) { return Load(tell); },
              .loading = [this](double progress) { endpoint_.Loading(progress); },
+             .warm_up = [this] { return WarmUp(); },
              .ready = [this] { BecomeReady(); }},
             process, SystemClock()) {}
 
 LlmServer::~LlmServer() { Stop(Duration::zero()); }
 
 absl::Status LlmServer::Load(const memory::LoadProgress& tell) {
-  HEADROOM_ASSIGN_OR_RETURN(const auto vocabulary, Vocabulary(model_directory_, decoder_->vocab_size()));
-  HEADROOM_RETURN_IF_ERROR(decoder_->SetVocabulary(vocabulary));
+  const int64_t vocab_size = decoder_->vocab_size();
+  const auto tokenizer = model::Tokenizer::FromDirectory(model_directory_);
+  if (tokenizer.ok()) {
+    std::vector<uint32_t> vocabulary = Vocabulary(**tokenizer, vocab_size);
+    HEADROOM_RETURN_IF_ERROR(decoder_->SetVocabulary(vocabulary));
+    HEADROOM_RETURN_IF_ERROR(grammars_.Open(**tokenizer, vocab_size, std::move(vocabulary)));
+  } else if (absl::IsNotFound(tokenizer.status())) {
+    // A worker sees numbers alone and serves without one, but for structured output; who reads its answers needs it.
+    HEADROOM_RETURN_IF_ERROR(decoder_->SetVocabulary(
+        std::vector<uint32_t>(static_cast<size_t>(runtime::SeenWords(vocab_size)), ~uint32_t{0})));
+  } else {
+    return tokenizer.status();
+  }
   return decoder_->Load(device_.checkpoint(), tell);
+}
+
+// On the load's thread, as the next.
+absl::Status LlmServer::WarmUp() {
+  HEADROOM_RETURN_IF_ERROR(device_.floor().Take(memory::Component::kLibraries, [this] { return decoder_->WarmUp(); }));
+  HEADROOM_RETURN_IF_ERROR(
+      device_.floor().Take(memory::Component::kGraphs, [this] { return decoder_->RecordSteps(); }));
+  if (decoder_->recorded_launches() > 0) {
+    Log(LogLevel::kInfo, "llm-worker", "decode steps are launched as one")
+        .With("launches", decoder_->recorded_launches());
+  }
+  return absl::OkStatus();
 }
 
 // On the load's thread, which Stop joins before it touches what this makes.
@@ -193,6 +228,7 @@ void LlmServer::Stop(Duration deadline) {
   endpoint_.StopServing(std::max<Duration>(end - SystemClock().Now(), kLastWords));
   endpoint_.Close();
   engine_metrics_.reset();
+  grammar_metrics_.reset();
 }
 
 }  // namespace headroom::llm_worker

@@ -41,6 +41,7 @@ class LlmServer : public RunningService {
   LlmServer(const ClusterConfig& config, worker::WorkerDevice& device, std::unique_ptr<Decoder> decoder,
             rpc::ChannelDirectory& channels, Metrics& metrics, ProcessEnd& process);
   absl::Status Load(const memory::LoadProgress& tell);
+  absl::Status WarmUp();
   void BecomeReady();
   void WatchReaders();
   void CountStep(const EngineStep& step);
@@ -53,9 +54,10 @@ class LlmServer : public RunningService {
   Histogram step_seconds_, step_tokens_, step_prompt_tokens_, step_sequences_;
   worker::WorkerEndpoint endpoint_;
   KvPool kv_pool_;
+  GrammarStore grammars_;
   Engine engine_;
   LlmService service_;
-  std::shared_ptr<void> engine_metrics_;
+  std::shared_ptr<void> engine_metrics_, grammar_metrics_;
   std::mutex mutex_;
   std::condition_variable stopping_changed_;
   bool stopping_ = false;

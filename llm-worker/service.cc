@@ -1,16 +1,14 @@
 #include "llm-worker/service.h"
 
-#include <algorithm>
-#include <set>
 #include <stop_token>
 #include <vector>
 
 #include "admission/link/convert.h"
-#include "admission/price.h"
 #include "common/check.h"
 #include "common/error_details.h"
 #include "common/rpc/acceptance.h"
 #include "common/rpc/status.h"
+#include "llm-worker/generate_request.h"
 #include "worker/refusal.h"
 
 namespace headroom::llm_worker {
@@ -28,96 +26,6 @@ v1::FinishReason ToProto(Finish finish) {
       return v1::FINISH_REASON_CANCELLED;
   }
   return v1::FINISH_REASON_ERROR;
-}
-
-// What the message says that is not the sequence's own business.
-absl::Status CheckEnvelope(const v1::LlmGenerateRequest& request, const LlmService::Options& options) {
-  if (request.model().sha256() != options.model)
-    return absl::FailedPreconditionError("another model than this worker's");
-  if (request.has_constraint()) return absl::InvalidArgumentError("constraint is not supported");
-  if (!request.has_sampling()) return absl::InvalidArgumentError("sampling is missing");
-  if (request.refs_size() > 0 && options.embedding.rows_per_piece == 0) {
-    return absl::InvalidArgumentError("the model takes no images");
-  }
-  return absl::OkStatus();
-}
-
-absl::Status CheckSpans(const v1::LlmGenerateRequest& request, const EmbeddingShape& shape) {
-  for (const v1::EmbeddingRef& ref : request.refs()) HEADROOM_RETURN_IF_ERROR(CheckRef(ref, shape));
-  std::set<std::pair<int32_t, int64_t>> seen;
-  for (const v1::EmbeddingSpan& span : request.spans()) {
-    if (!seen.emplace(span.ref(), span.piece()).second) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("piece ", span.piece(), " of image ", span.ref(), " has two spans"));
-    }
-    if (span.ref() < 0 || span.ref() >= request.refs_size()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("span of image ", span.ref(), ", there are ", request.refs_size()));
-    }
-    const int64_t pieces = request.refs(span.ref()).pieces();
-    if (span.piece() < 0 || span.piece() >= pieces) {
-      return absl::InvalidArgumentError(absl::StrCat("span of piece ", span.piece(), ", the image has ", pieces));
-    }
-    if (span.rows() != shape.rows_per_piece) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("span of ", span.rows(), " rows, a piece has ", shape.rows_per_piece));
-    }
-  }
-  return absl::OkStatus();
-}
-
-// The leg pays for what the request will hold: blocks for every token, host memory for every piece.
-absl::Status CheckPrice(const v1::LlmGenerateRequest& request, const admission::Resources& leg,
-                        const LlmService::Options& options) {
-  const int64_t prompt = request.prompt_ids_size(), n = std::max(request.n(), 1);
-  const int64_t blocks = admission::ChoiceBlocks(prompt, request.max_tokens(), n, options.block_size);
-  if (leg.kv_blocks < blocks) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the grant has ", leg.kv_blocks, " KV blocks, the request needs ", blocks));
-  }
-  if (leg.slots < n) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the grant has ", leg.slots, " slots, the request has ", n, " choices"));
-  }
-  const int64_t piece_bytes = options.embedding.piece_bytes();
-  if (piece_bytes == 0) return absl::OkStatus();
-  int64_t left = leg.host_bytes / piece_bytes;
-  for (const v1::EmbeddingRef& ref : request.refs()) {
-    if (ref.pieces() > left) {
-      return absl::InvalidArgumentError(absl::StrCat("the grant has ", leg.host_bytes, " host bytes, the pieces of ",
-                                                     request.refs_size(), " images need more"));
-    }
-    left -= ref.pieces();
-  }
-  return absl::OkStatus();
-}
-
-SequenceRequest ToSequence(const v1::LlmGenerateRequest& request) {
-  SequenceRequest sequence;
-  sequence.prompt_ids.assign(request.prompt_ids().begin(), request.prompt_ids().end());
-  sequence.continued_ids.assign(request.continued_ids().begin(), request.continued_ids().end());
-  sequence.stop_ids.assign(request.stop_ids().begin(), request.stop_ids().end());
-  sequence.max_tokens = request.max_tokens();
-  sequence.sampling = {.temperature = request.sampling().temperature(),
-                       .top_p = request.sampling().top_p(),
-                       .top_k = request.sampling().top_k(),
-                       .repetition_penalty = request.sampling().repetition_penalty(),
-                       .min_p = request.sampling().min_p(),
-                       .seed = request.sampling().seed()};
-  sequence.rules = {.presence_penalty = request.sampling().presence_penalty(),
-                    .frequency_penalty = request.sampling().frequency_penalty(),
-                    .bias = {request.sampling().logit_bias().begin(), request.sampling().logit_bias().end()},
-                    .min_tokens = request.min_tokens()};
-  sequence.n = request.n() == 0 ? 1 : request.n();
-  for (const v1::ContinuedChoice& choice : request.continued()) {
-    sequence.continued.push_back({.choice = choice.choice(), .ids = {choice.ids().begin(), choice.ids().end()}});
-  }
-  if (request.has_logprobs()) sequence.logprobs = request.logprobs();
-  if (request.has_prompt_logprobs()) sequence.prompt_logprobs = request.prompt_logprobs();
-  for (const v1::EmbeddingSpan& span : request.spans()) {
-    sequence.runs.push_back({.begin = span.begin(), .rows = span.rows(), .data = {}});
-  }
-  return sequence;
 }
 
 template <typename Message>
@@ -214,8 +122,7 @@ class GenerateCall final : public grpc::ServerWriteReactor<v1::TokenEvent>,
   // Checks, activates the leg and says so.
   absl::Status Admit() {
     const LlmService::Options& options = service_.options_;
-    HEADROOM_RETURN_IF_ERROR(CheckEnvelope(request_, options));
-    HEADROOM_RETURN_IF_ERROR(CheckSpans(request_, options.embedding));
+    HEADROOM_RETURN_IF_ERROR(CheckMessage(request_, options));
     SequenceRequest sequence = ToSequence(request_);
     HEADROOM_RETURN_IF_ERROR(CheckSequenceRequest(sequence, options.limits));
     HEADROOM_ASSIGN_OR_RETURN(const admission::Grant grant, admission::FromProto(request_.grant()));
@@ -231,13 +138,47 @@ class GenerateCall final : public grpc::ServerWriteReactor<v1::TokenEvent>,
     return absl::OkStatus();
   }
 
+  // Grammar, embeddings, engine: what the request needs of these, one after the other.
   absl::Status Proceed() {
+    if (!request_.has_constraint()) return FetchOrSubmit(std::move(admitted_));
     // std::function wants copies.
-    const std::shared_ptr<Admitted> held = std::move(admitted_);
+    const bool queued = service_.compilers_.TrySubmit([call = shared_from_this(), held = std::move(admitted_)] {
+      absl::Status status = call->Constrain(held->first);
+      if (status.ok()) status = call->FetchOrSubmit(held);
+      if (status.ok()) return;
+      held->second.Release();
+      call->Fail(status);
+    });
+    return queued ? absl::OkStatus() : RefusalError(RefusalReason::kNoRoom, "too many requests wait for grammars");
+  }
+
+  absl::Status FetchOrSubmit(const std::shared_ptr<Admitted>& held) {
     if (request_.refs_size() == 0) return Submit(std::move(held->first), std::move(held->second));
     const bool queued = service_.fetchers_.TrySubmit(
         [call = shared_from_this(), held] { call->Fetch(std::move(held->first), std::move(held->second)); });
     return queued ? absl::OkStatus() : RefusalError(RefusalReason::kNoRoom, "too many requests wait for embeddings");
+  }
+
+  // On the compile pool: the grammar, and each choice stepped over the ids that it has.
+  absl::Status Constrain(SequenceRequest& sequence) {
+    if (stream_->cancelled()) return absl::CancelledError("cancelled");
+    GrammarStore& grammars = service_.parts_.grammars;
+    const v1::Grammar& wanted = request_.constraint();
+    absl::StatusOr<std::shared_ptr<HeldGrammar>> grammar = grammars.Get(wanted.json_schema());
+    if (absl::IsResourceExhausted(grammar.status())) {
+      return RefusalError(RefusalReason::kNoRoom, std::string(grammar.status().message()));
+    }
+    HEADROOM_RETURN_IF_ERROR(grammar.status());
+    for (const ContinuedChoice& choice : sequence.Choices()) {
+      if (stream_->cancelled()) return absl::CancelledError("cancelled");
+      HEADROOM_ASSIGN_OR_RETURN(auto matcher, grammars.Match(**grammar, sequence.stop_ids));
+      auto text = std::make_shared<ConstrainedText>(
+          *grammar, std::move(matcher), std::vector<int32_t>(wanted.after_ids().begin(), wanted.after_ids().end()),
+          sequence.stop_ids, grammars.vocabulary());
+      HEADROOM_RETURN_IF_ERROR(text->Begin(choice.ids));
+      sequence.texts.push_back(std::move(text));
+    }
+    return absl::OkStatus();
   }
 
   // On the fetch pool.
@@ -331,16 +272,18 @@ constexpr char kRequests[] = "headroom_llm_requests_total";
 LlmService::LlmService(Parts parts, Options options, Metrics& metrics)
     : parts_(parts),
       options_(std::move(options)),
-      answered_(metrics.AddCounter(kRequests, {{"outcome", "answered"}})),
-      cancelled_(metrics.AddCounter(kRequests, {{"outcome", "cancelled"}})),
-      refused_(metrics.AddCounter(kRequests, {{"outcome", "refused"}})),
-      failed_(metrics.AddCounter(kRequests, {{"outcome", "failed"}})),
-      fetches_(metrics.AddCounter("headroom_llm_fetches_total")),
-      fetch_failures_(metrics.AddCounter("headroom_llm_fetch_failures_total")),
-      unread_cancels_(metrics.AddCounter("headroom_llm_unread_cancels_total")),
-      fetchers_("llm-fetch", options_.fetch_threads, static_cast<size_t>(options_.fetches_waiting_max)) {}
+      answered_(metrics.AddCounter(kRequests, {{"model", options_.model_name}, {"outcome", "answered"}})),
+      cancelled_(metrics.AddCounter(kRequests, {{"model", options_.model_name}, {"outcome", "cancelled"}})),
+      refused_(metrics.AddCounter(kRequests, {{"model", options_.model_name}, {"outcome", "refused"}})),
+      failed_(metrics.AddCounter(kRequests, {{"model", options_.model_name}, {"outcome", "failed"}})),
+      fetches_(metrics.AddCounter("headroom_llm_fetches_total", {{"model", options_.model_name}})),
+      fetch_failures_(metrics.AddCounter("headroom_llm_fetch_failures_total", {{"model", options_.model_name}})),
+      unread_cancels_(metrics.AddCounter("headroom_llm_unread_cancels_total", {{"model", options_.model_name}})),
+      fetchers_("llm-fetch", options_.fetch_threads, static_cast<size_t>(options_.fetches_waiting_max)),
+      compilers_("llm-grammar", options_.compile_threads, static_cast<size_t>(options_.fetches_waiting_max)) {}
 
 LlmService::~LlmService() {
+  compilers_.Shutdown();  // gives work to the other
   fetchers_.Shutdown();
   HEADROOM_CHECK(calls_.empty()) << "the service dies before its calls";
 }

@@ -16,6 +16,7 @@
 #include "headroom/v1/llm.grpc.pb.h"
 #include "llm-worker/embedding_client.h"
 #include "llm-worker/engine.h"
+#include "llm-worker/grammar_store.h"
 
 namespace headroom::llm_worker {
 
@@ -27,6 +28,7 @@ class LlmService final : public v1::Llm::CallbackService {
     admission::WorkerGate& gate;
     Engine& engine;
     KvPool& pool;
+    GrammarStore& grammars;
     rpc::ChannelDirectory& channels;
     Clock& clock;
   };
@@ -35,8 +37,10 @@ class LlmService final : public v1::Llm::CallbackService {
     int64_t block_size = 0;
     EmbeddingShape embedding;  // rows_per_piece 0: the model has no tower
     std::string model;         // fingerprint
+    std::string model_name;    // of the labels of metrics
     int fetch_threads = 1;
     int64_t fetches_waiting_max = 0;
+    int compile_threads = 1;  // of grammars
     Duration unread_max = std::chrono::seconds(60);
   };
   LlmService(Parts parts, Options options, Metrics& metrics);
@@ -58,7 +62,7 @@ class LlmService final : public v1::Llm::CallbackService {
 
   Counter answered_, cancelled_, refused_, failed_;
   Counter fetches_, fetch_failures_, unread_cancels_;
-  ThreadPool fetchers_;
+  ThreadPool fetchers_, compilers_;
   std::mutex mutex_;
   std::map<GenerateCall*, std::weak_ptr<GenerateCall>> calls_;
 };

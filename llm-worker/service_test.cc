@@ -1,179 +1,17 @@
-// The whole llm-worker over in-process channels, on the tiny reference models in fp32.
-#include <grpcpp/grpcpp.h>
+// The service of the llm-worker.
 #include <gtest/gtest.h>
 
 #include <chrono>
-#include <fstream>
 #include <functional>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <thread>
 
-#include "admission/link/convert.h"
-#include "admission/price.h"
 #include "common/error_details.h"
-#include "common/rpc/server_host.h"
-#include "common/rpc/status.h"
-#include "common/testing/paths.h"
-#include "headroom/v1/vision.grpc.pb.h"
-#include "llm-worker/server.h"
-#include "runtime/testing/test_device.h"
+#include "llm-worker/testing/llm_worker_test.h"
+#include "model/structured/token_grammar.h"
 
 namespace headroom::llm_worker {
 namespace {
-
-using nlohmann::json;
-
-struct Golden {
-  std::vector<int32_t> prompt, answer;
-};
-
-Golden ReadGolden(const std::string& path) {
-  std::ifstream file(SourceDir() + "/tests/golden/" + path);
-  const json data = json::parse(file);
-  return {data["prompt_ids"].get<std::vector<int32_t>>(), data["greedy_ids"].get<std::vector<int32_t>>()};
-}
-
-// Sends pieces that are right but for one thing.
-class OddVision final : public v1::Vision::Service {
- public:
-  grpc::Status Fetch(grpc::ServerContext* context, const v1::FetchRequest* request,
-                     grpc::ServerWriter<v1::FetchResponse>* writer) override {
-    ++fetches;
-    if (how == "not found") return {grpc::StatusCode::NOT_FOUND, "gone"};
-    while (how == "hang" && !context->IsCancelled()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    const int64_t count = request->ref().pieces() + (how == "one more" ? 1 : how == "one less" ? -1 : 0);
-    for (int64_t piece = 0; piece < count; ++piece) {
-      v1::FetchResponse response;
-      response.set_piece(how == "order" ? 1 - piece : piece);
-      response.set_dtype(how == "dtype" ? "bfloat16" : "float32");
-      std::vector<float> rows(static_cast<size_t>(request->ref().rows_per_piece() * request->ref().columns()),
-                              0.01f * static_cast<float>(piece + 1));
-      response.set_data(rows.data(), rows.size() * sizeof(float) - (how == "short" ? 4 : 0));
-      writer->Write(response);
-    }
-    return grpc::Status::OK;
-  }
-  std::string how;
-  std::atomic<int> fetches = 0;
-};
-
-class LlmWorkerTest : public testing::Test {
- protected:
-  void Start(const std::string& model, std::vector<std::string> overrides = {}) {
-    overrides.insert(overrides.begin(),
-                     {"model.path=" + SourceDir() + "/tests/golden/" + model, "model.dtype=fp32", "device.memory=96MiB",
-                      "device.threads=1", "knobs.max_model_len=2048", "knobs.max_num_seqs=8",
-                      "knobs.max_num_batched_tokens=64", "llm_worker.name=llm-test"});
-    auto config = LoadConfig("", overrides);
-    ASSERT_TRUE(config.ok()) << config.status();
-    config->llm_worker.listen.clear();
-    config->llm_worker.scheduler = "inproc:nowhere";
-    metrics_ = *Metrics::Create("");
-    auto device = worker::WorkerDevice::Create(*config, {.vision = false, .llm = true}, AddDecoderNeeds, {}, {},
-                                               runtime::CreateTestDevice);
-    ASSERT_TRUE(device.ok()) << device.status();
-    device_ = std::move(*device);
-    auto server = LlmServer::Start(*config, *device_, channels_, *metrics_, process_);
-    ASSERT_TRUE(server.ok()) << server.status();
-    server_ = std::move(*server);
-    ASSERT_TRUE(server_->WaitLoaded().ok());
-    stub_ = v1::Llm::NewStub(*channels_.Get("inproc:llm-test"));
-    block_size_ = device_->plan().knobs.block_size;
-  }
-
-  void StartVision() {
-    ASSERT_TRUE(vision_host_.Start({&vision_}).ok());
-    channels_.Register("inproc:vision", vision_host_.server());
-  }
-
-  v1::LlmGenerateRequest Request(const std::vector<int32_t>& prompt, int64_t max_tokens, int64_t host_bytes = 0) {
-    v1::LlmGenerateRequest request;
-    request.mutable_model()->set_sha256(device_->fingerprint());
-    request.mutable_prompt_ids()->Assign(prompt.begin(), prompt.end());
-    request.set_max_tokens(max_tokens);
-    request.mutable_sampling()->set_top_p(1);
-    request.mutable_sampling()->set_repetition_penalty(1);
-    admission::Grant grant;
-    grant.id = {7, ++grants_};
-    grant.cluster_id = "headroom";  // of epoch 0: no scheduler has told this worker another
-    grant.ttl = std::chrono::milliseconds(60'000);
-    grant.model = device_->fingerprint();
-    admission::Leg leg;
-    leg.role = admission::Role::kLlm;
-    leg.worker = "llm-test";
-    leg.incarnation = server_->worker().incarnation();
-    leg.resources.slots = 1;
-    leg.resources.kv_blocks = BlocksFor(static_cast<int64_t>(prompt.size()) + max_tokens, block_size_);
-    leg.resources.host_bytes = host_bytes;
-    grant.legs.push_back(leg);
-    *request.mutable_grant() = admission::ToProto(grant);
-    return request;
-  }
-
-  // A prompt with one image of two pieces.
-  v1::LlmGenerateRequest ImageRequest() {
-    const EmbeddingShape shape{
-        .rows_per_piece = 64, .columns = device_->model().llm.hidden_size, .dtype = DType::kF32, .model = ""};
-    v1::LlmGenerateRequest request = Request(std::vector<int32_t>(150, 5), 4, 2 * shape.piece_bytes());
-    v1::EmbeddingRef& ref = *request.add_refs();
-    ref.set_endpoint("inproc:vision");
-    ref.set_id(1);
-    ref.set_pieces(2);
-    ref.set_rows_per_piece(shape.rows_per_piece);
-    ref.set_columns(shape.columns);
-    ref.mutable_model()->set_sha256(device_->fingerprint());
-    for (int i = 0; i < 2; ++i) {
-      v1::EmbeddingSpan& span = *request.add_spans();
-      span.set_begin(3 + 70 * i);
-      span.set_rows(64);
-      span.set_piece(i);
-    }
-    return request;
-  }
-
-  struct Answer {
-    std::vector<int32_t> ids;
-    v1::TokenEvent last;
-    absl::Status status;
-  };
-  Answer Ask(const v1::LlmGenerateRequest& request, const std::function<void(const v1::TokenEvent&)>& look = {}) {
-    grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(60));
-    const auto reader = stub_->Generate(&context, request);
-    Answer answer;
-    v1::TokenEvent event;
-    while (reader->Read(&event)) {
-      if (event.has_token()) answer.ids.push_back(event.token());
-      if (look) look(event);
-      answer.last = event;
-    }
-    answer.status = rpc::FromGrpc(reader->Finish());
-    return answer;
-  }
-
-  // What a call held is back by the time that its end is seen, but for the microseconds of the last hand-over.
-  void ExpectAllFree() {
-    for (int i = 0; i < 2000 && !server_->worker().gate().Snapshot().active.empty(); ++i) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    }
-    EXPECT_TRUE(server_->worker().gate().Snapshot().active.empty());
-    const memory::LedgerLine kv = device_->ledger().Snapshot()[memory::Component::kKvPool];
-    EXPECT_EQ(kv.used, 0);
-    EXPECT_EQ(kv.reserved, 0);
-  }
-
-  OddVision vision_;
-  rpc::ServerHost vision_host_{{}};
-  ProcessEnd process_;
-  rpc::ChannelDirectory channels_;
-  std::unique_ptr<Metrics> metrics_;
-  std::unique_ptr<worker::WorkerDevice> device_;
-  std::unique_ptr<LlmServer> server_;
-  std::unique_ptr<v1::Llm::Stub> stub_;
-  int64_t block_size_ = 0;
-  uint64_t grants_ = 0;
-};
 
 TEST_F(LlmWorkerTest, AnswersAsTheReference) {
   Start("qwen2");
@@ -320,6 +158,10 @@ TEST_F(LlmWorkerTest, FencesOfTheGrantHold) {
   ExpectAllFree();
 }
 
+// How a constraint that is wrong is refused; where there is no library, every one is.
+const absl::StatusCode kConstraintCode =
+    model::TokenGrammarCompiler::IsAvailable() ? absl::StatusCode::kInvalidArgument : absl::StatusCode::kUnimplemented;
+
 TEST_F(LlmWorkerTest, BadRequestsAreRefusedAndHoldNothing) {
   Start("minicpmv");
   StartVision();
@@ -338,7 +180,35 @@ TEST_F(LlmWorkerTest, BadRequestsAreRefusedAndHoldNothing) {
       {"min_tokens", [](auto& r) { r.set_min_tokens(r.max_tokens() + 1); }},
       {"bias outside", [](auto& r) { (*r.mutable_sampling()->mutable_logit_bias())[1 << 30] = 1; }},
       {"penalty", [](auto& r) { r.mutable_sampling()->set_presence_penalty(3); }},
-      {"constraint", [](auto& r) { r.mutable_constraint(); }},
+      {"empty constraint", [](auto& r) { r.mutable_constraint(); }, kConstraintCode},
+      {"two constraints",
+       [](auto& r) {
+         r.mutable_constraint()->set_json_object(true);
+         r.mutable_constraint()->set_json_schema("{}");
+       },
+       kConstraintCode},
+      {"constraint without an end", [](auto& r) { r.mutable_constraint()->set_json_object(true); }, kConstraintCode},
+      {"schema",
+       [](auto& r) {
+         r.add_stop_ids(1203);
+         r.mutable_constraint()->set_json_schema(R"({"type": "x"})");
+       },
+       kConstraintCode},
+      {"after ids",
+       [](auto& r) {
+         r.add_stop_ids(1203);
+         r.mutable_constraint()->set_json_object(true);
+         r.mutable_constraint()->add_after_ids(1224);
+       },
+       kConstraintCode},
+      {"continued ids that break the grammar",
+       [](auto& r) {
+         r.add_stop_ids(1203);
+         r.mutable_constraint()->set_json_object(true);
+         r.add_continued_ids(1203);
+         r.add_continued_ids(5);
+       },
+       kConstraintCode},
       {"no sampling", [](auto& r) { r.clear_sampling(); }},
       {"temperature", [](auto& r) { r.mutable_sampling()->set_temperature(-1); }},
       {"no grant", [](auto& r) { r.clear_grant(); }},

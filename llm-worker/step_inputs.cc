@@ -132,6 +132,7 @@ void StepInputs::PlaceSamples(std::span<const RowSample> samples) {
 absl::Status StepInputs::Build(const StepBatch& batch) {
   used_ = 0;
   HEADROOM_RETURN_IF_ERROR(CheckRows(batch));
+  rows_ = batch.token_ids.size();
   const size_t rows = batch.token_ids.size(), count = batch.sequences.size();
   const auto table_size = static_cast<size_t>(layout_.limits.blocks_per_sequence);
   std::ranges::copy(batch.token_ids, Array<int32_t>(layout_.token_ids, rows).begin());
@@ -162,6 +163,21 @@ absl::Status StepInputs::Build(const StepBatch& batch) {
   HEADROOM_RETURN_IF_ERROR(runtime::CheckPositions(positions));
   used_ = static_cast<size_t>(layout_.block_tables.offset) + tables.size_bytes();
   return absl::OkStatus();
+}
+
+void StepInputs::Pad(int64_t rows) {
+  const auto count = static_cast<size_t>(rows);
+  const auto rest = [&](const auto& all) { return all.subspan(std::min(rows_, all.size())); };
+  std::ranges::fill(rest(Array<int32_t>(layout_.token_ids, count)), 0);
+  std::ranges::fill(rest(Array<int32_t>(layout_.positions, count)), 0);
+  std::ranges::fill(rest(Array<int64_t>(layout_.slots, count)), runtime::kNoSlot);
+  std::ranges::fill(rest(Array<runtime::PagedSequence>(layout_.sequences, count)), runtime::PagedSequence{});
+}
+
+void StepInputs::BuildIdle(int64_t rows) {
+  rows_ = 0;
+  Pad(rows);
+  used_ = static_cast<size_t>(layout_.block_tables.offset);
 }
 
 }  // namespace headroom::llm_worker

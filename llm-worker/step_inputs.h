@@ -24,6 +24,11 @@ class StepInputs {
 
   // INVALID_ARGUMENT when the batch does not fit the limits of the plan or contradicts itself.
   absl::Status Build(const StepBatch& batch);
+  // After Build() of a step that decodes: up to `rows` of everything but samples, within the plan's sequences, whose
+  // rows are of no sequence, are not kept, and take any token.
+  void Pad(int64_t rows);
+  // The same with no sequence at all.
+  void BuildIdle(int64_t rows);
 
   // Of the latest Build(): the first so many bytes of the workspace.
   std::span<const std::byte> bytes() const { return std::span(memory_).first(used_); }
@@ -43,6 +48,7 @@ class StepInputs {
   const runtime::KvView pool_;  // its sizes alone, to check against
   std::vector<std::byte> memory_;
   size_t used_ = 0;
+  size_t rows_ = 0;  // of the latest Build()
 };
 
 }  // namespace headroom::llm_worker

@@ -60,7 +60,13 @@ StepPlan PlanStep(std::span<const SequenceView> running, std::span<const Sequenc
   };
 
   std::vector<size_t> decodes, prefills;
-  for (size_t index = 0; index < count; ++index) (IsDecode(view(index)) ? decodes : prefills).push_back(index);
+  for (size_t index = 0; index < count; ++index) {
+    if (view(index).is_away) {
+      ++builder.plan().away;
+    } else {
+      (IsDecode(view(index)) ? decodes : prefills).push_back(index);
+    }
+  }
   // Matters only where the budget is below the number of decodes: then they take turns.
   std::stable_sort(decodes.begin(), decodes.end(),
                    [&](size_t a, size_t b) { return view(a).last_step < view(b).last_step; });

@@ -27,6 +27,7 @@ struct SequenceView {
   uint64_t last_step = 0;       // number of the last step that it took part in; 0: none
   bool next_is_shared = false;  // the next token goes into a block that others hold too: it needs a copy of its own
   int64_t slots = 1;            // it becomes so many sequences once its prompt is computed
+  bool is_away = false;         // takes no part in this step
 };
 
 struct StepItem {
@@ -38,6 +39,7 @@ struct StepItem {
 
 struct StepPlan {
   size_t admitted = 0;  // the first so many of `waiting` join the running sequences
+  size_t away = 0;      // so many of all these are
   std::vector<StepItem> items;
   int64_t tokens = 0;
   int64_t new_blocks = 0;  // For tests: as above.
@@ -45,8 +47,9 @@ struct StepPlan {
 
 // Guarantees, for any input that keeps the comments above: sum of tokens <= max_num_batched_tokens; sum of new_blocks
 // <= free_blocks; held + new, copies aside, <= reserved per sequence; slots of running and admitted <= max_num_seqs; an
-// item per sequence at most. When the guaranteed policy holds (free blocks cover all that is reserved and not held),
-// every decode runs within decodes / budget steps, and the oldest prefill advances in every step.
+// item per sequence at most, none for those that are away. When the guaranteed policy holds (free blocks cover all that
+// is reserved and not held), every decode that is not away runs within decodes / budget steps, and the oldest prefill
+// advances in every step.
 StepPlan PlanStep(std::span<const SequenceView> running, std::span<const SequenceView> waiting, int64_t free_blocks,
                   const StepLimits& limits);
 

@@ -48,6 +48,15 @@ TEST(PlanStep, WaitingJoinInOrderUpToTheSlots) {
   EXPECT_TRUE(plan.items[3].samples);
 }
 
+TEST(PlanStep, ThoseThatAreAwaySitOut) {
+  SequenceView running[] = {Decode(4), Decode(4)};
+  running[0].is_away = true;
+  const StepPlan plan = PlanStep(running, {}, 100, kLimits);
+  ASSERT_EQ(plan.items.size(), 1u);
+  EXPECT_EQ(plan.items[0].index, 1u);
+  EXPECT_EQ(plan.away, 1u);
+}
+
 TEST(PlanStep, NoFreeBlockMeansOnlyTheRoomInHeldBlocks) {
   const SequenceView running[] = {Prefill(20, 6), Decode(8), Decode(9)};
   const StepPlan plan = PlanStep(running, {}, 0, kLimits);

@@ -22,6 +22,7 @@ constexpr std::array<Row, kComponents> kRows = {{{"vision weights", "vision_weig
                                                  {"embedding store", "embedding_store", true, true},
                                                  {"communication", "communication", true, false},
                                                  {"libraries", "libraries", false, false},
+                                                 {"graphs", "graphs", false, false},
                                                  {"context floor", "context_floor", false, false},
                                                  {"other processes", "other_processes", false, false},
                                                  {"alignment", "alignment", true, false},

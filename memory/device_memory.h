@@ -81,6 +81,11 @@ class DeviceMemory {
   // Done when they return. No operation of the lane may be at work on that memory.
   virtual absl::Status Write(std::span<const std::byte> from, DevicePtr to) = 0;
   virtual absl::Status Read(DevicePtr from, std::span<std::byte> to) = 0;
+
+  // Write() for many pieces in a row: `from` is the caller's again when it returns, the copy may still travel. Finish()
+  // waits for all of them.
+  virtual absl::Status WriteSoon(std::span<const std::byte> from, DevicePtr to) { return Write(from, to); }
+  virtual absl::Status Finish() { return absl::OkStatus(); }
 };
 
 }  // namespace headroom::memory

@@ -284,6 +284,9 @@ std::string ExplainOutside(const Plan& plan, const model::ModelSpec& spec, const
     }
     return ExplainSum(terms, bytes);
   }
+  if (component == Component::kGraphs) {
+    return ExplainSum({Given("of the device, for its decode steps", bytes)}, bytes);
+  }
   const bool floor = component == Component::kContextFloor;
   return ExplainSum({Given(floor ? "driver, context, the process" : "what others use of the device", bytes)}, bytes);
 }
@@ -309,8 +312,9 @@ std::optional<Component> FindComponent(const std::string& name) {
 std::string ExplainLine(const Plan& plan, const model::ModelSpec& spec, const PlanRequest& request,
                         Component component) {
   const std::string title = Title(plan, component);
-  const bool outside = component == Component::kLibraries || component == Component::kCommunication ||
-                       component == Component::kContextFloor || component == Component::kOtherProcesses;
+  const bool outside = component == Component::kLibraries || component == Component::kGraphs ||
+                       component == Component::kCommunication || component == Component::kContextFloor ||
+                       component == Component::kOtherProcesses;
   if (outside) return title + ExplainOutside(plan, spec, request, component);
   if (component == Component::kHeadroom) return title + ExplainHeadroom(plan);
   if (component == Component::kAlignment) return title + ExplainAlignment(plan);

@@ -13,6 +13,8 @@ namespace {
 
 // Room for a few requests of usual size. A picture that needs more is refused with the key that would let it in.
 constexpr int64_t kHostBytesMin = 128 * kMiB;
+// A few grammars of usual size.
+constexpr int64_t kGrammarBytesMin = 8 * kMiB;
 // A decoder's resize takes up to 16 MiB of the vision-worker's budget before the first picture.
 constexpr int64_t kDecoderBytesMin = 32 * kMiB;
 constexpr int64_t kGrpcBytesMin = 64 * kMiB;
@@ -22,7 +24,7 @@ constexpr int64_t kLargestMessages = 4;
 constexpr int64_t kProcessBytes = 64 * kMiB;
 
 bool HasCpuDevice(const HostedServices& services, const ClusterConfig& config) {
-  return (services.vision || services.llm) && config.device.kind == "cpu";
+  return services.vision + services.llm > 0 && config.device.kind == "cpu";
 }
 
 // Lowers what may be lowered in equal shares of its play, until the lines take `room` or nothing is left to lower.
@@ -80,7 +82,8 @@ std::vector<HostLine> HostLines(const ClusterConfig& config, const HostedService
     lines.back().setting = setting;
   };
   if (services.gateway) {
-    add_host("gateway", "compressed images of open requests", config.gateway, "gateway.host_bytes_max", kHostBytesMin,
+    add_host("gateway", "tokenizers, compressed images of open requests", config.gateway, "gateway.host_bytes_max",
+             kHostBytesMin + services.model_files_bytes,
              [](ClusterConfig& c) -> int64_t& { return c.gateway.host_bytes_max; });
     add_grpc("gateway", config.gateway, config.gateway.receive_bytes_max,
              [](ClusterConfig& c) -> int64_t& { return c.gateway.grpc_bytes_max; });
@@ -89,7 +92,7 @@ std::vector<HostLine> HostLines(const ClusterConfig& config, const HostedService
     add("scheduler", "requests that wait", config.scheduler.queue_bytes_max, "scheduler.queue_bytes_max");
     add_grpc("scheduler", config.scheduler, 0, [](ClusterConfig& c) -> int64_t& { return c.scheduler.grpc_bytes_max; });
   }
-  if (services.vision) {
+  for (int i = 0; i < services.vision; ++i) {
     add_host("vision-worker", "compressed and decoded pixels, patches", config.vision_worker,
              "vision_worker.host_bytes_max", kHostBytesMin + config.vision_worker.decoders * kDecoderBytesMin,
              [](ClusterConfig& c) -> int64_t& { return c.vision_worker.host_bytes_max; });
@@ -98,12 +101,18 @@ std::vector<HostLine> HostLines(const ClusterConfig& config, const HostedService
     add_grpc("vision-worker", config.vision_worker, 0,
              [](ClusterConfig& c) -> int64_t& { return c.vision_worker.grpc_bytes_max; });
   }
-  if ((services.vision || services.llm) && config.device.kind == "cuda") {
+  if (services.vision + services.llm > 0 && config.device.kind == "cuda") {
     add("device", "pinned memory for copies", kPinnedBytes, "");
   }
-  if (services.llm) {
+  for (int i = 0; i < services.llm; ++i) {
     add_host("llm-worker", "fetched embeddings, token ids", config.llm_worker, "llm_worker.host_bytes_max",
              kHostBytesMin, [](ClusterConfig& c) -> int64_t& { return c.llm_worker.host_bytes_max; });
+    add("llm-worker", "grammars of structured output", config.llm_worker.grammar_bytes_max,
+        "llm_worker.grammar_bytes_max");
+    if (!config.llm_worker.grammar_bytes_given) {
+      lines.back().bytes_min = std::min(config.llm_worker.grammar_bytes_max, kGrammarBytesMin);
+      lines.back().setting = [](ClusterConfig& c) -> int64_t& { return c.llm_worker.grammar_bytes_max; };
+    }
     add_grpc("llm-worker", config.llm_worker, 0,
              [](ClusterConfig& c) -> int64_t& { return c.llm_worker.grpc_bytes_max; });
   }

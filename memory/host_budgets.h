@@ -19,9 +19,10 @@ namespace headroom::memory {
 struct HostedServices {
   bool gateway = false;
   bool scheduler = false;
-  bool vision = false;
-  bool llm = false;
-  int64_t decoder_bytes = 0;  // of the sandboxed image decoders (vision)
+  int vision = 0;                 // vision-workers: one for each model that takes images
+  int llm = 0;                    // llm-workers: one for each model
+  int64_t decoder_bytes = 0;      // of the sandboxed image decoders of one vision-worker
+  int64_t model_files_bytes = 0;  // of tokenizers and templates, out of the gateway's budget
 };
 
 // A ceiling, by what holds the memory.

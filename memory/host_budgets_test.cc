@@ -14,7 +14,7 @@ using testing::AllOf;
 using testing::HasSubstr;
 
 constexpr HostedServices kAll = {
-    .gateway = true, .scheduler = true, .vision = true, .llm = true, .decoder_bytes = 566 * kMiB};
+    .gateway = true, .scheduler = true, .vision = 1, .llm = 1, .decoder_bytes = 566 * kMiB};
 
 ClusterConfig Config(const std::vector<std::string>& overrides) {
   const auto config = ParseConfig("", "", overrides);
@@ -26,11 +26,11 @@ HostMemory Machine(int64_t available) { return {.total = available + 64 * kMiB, 
 
 TEST(HostBudgets, WithRoomNothingChanges) {
   ClusterConfig config = Config({"device.memory=512MiB"});
-  for (const int64_t available : {int64_t{5} * kGiB + 100 * kMiB, std::numeric_limits<int64_t>::max() - kGiB}) {
+  for (const int64_t available : {int64_t{5} * kGiB + 164 * kMiB, std::numeric_limits<int64_t>::max() - kGiB}) {
     const auto fit = FitHostMemory(kAll, config, Machine(available));
     ASSERT_TRUE(fit.ok()) << fit.status();
     EXPECT_EQ(fit->LackingBytes(config.device.memory), 0);
-    EXPECT_EQ(fit->budget_bytes(), 4 * kGiB + (16 + 566) * kMiB);
+    EXPECT_EQ(fit->budget_bytes(), 4 * kGiB + (16 + 566 + 64) * kMiB);
     EXPECT_EQ(config.gateway.host_bytes_max, kGiB);
     EXPECT_EQ(config.llm_worker.grpc_bytes_max, 256 * kMiB);
   }

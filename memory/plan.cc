@@ -157,9 +157,10 @@ class Solver {
   // Which line does not fit any more when they are laid down one after the other, the hardest to give up first.
   absl::Status Refusal(const Sizing& sizing) const {
     constexpr Component kOrder[] = {
-        Component::kContextFloor, Component::kOtherProcesses, Component::kLibraries,        Component::kLlmWeights,
-        Component::kHeadWeights,  Component::kVisionWeights,  Component::kResamplerWeights, Component::kCommunication,
-        Component::kAlignment,    Component::kEmbeddingStore, Component::kVisionWorkspace,  Component::kLlmWorkspace};
+        Component::kContextFloor,  Component::kOtherProcesses, Component::kLibraries,      Component::kGraphs,
+        Component::kLlmWeights,    Component::kHeadWeights,    Component::kVisionWeights,  Component::kResamplerWeights,
+        Component::kCommunication, Component::kAlignment,      Component::kEmbeddingStore, Component::kVisionWorkspace,
+        Component::kLlmWorkspace};
     int64_t left = basis_.usable_bytes - (kPageBytes - 1);
     for (const Component component : kOrder) {
       const int64_t bytes = sizing.bytes[static_cast<int>(component)];
@@ -270,6 +271,7 @@ void Describe(const PlanBasis& basis, Plan& plan) {
                                                 knobs.max_num_seqs, " sequences"));
   detail(Component::kVisionWorkspace, absl::StrCat("a step of ", knobs.max_patches_per_step, " patches in at most ",
                                                    knobs.max_pieces_per_step, " pieces"));
+  detail(Component::kGraphs, absl::StrCat("decode steps of up to ", knobs.max_num_seqs, " sequences"));
   detail(Component::kEmbeddingStore,
          absl::StrCat(basis.stores * knobs.embedding_store_pieces, " pieces of ", plan.piece_bytes, " bytes"));
 }

@@ -36,6 +36,7 @@ struct Knobs {
   std::optional<int64_t> max_patches_per_step;
   std::optional<int64_t> embedding_store_pieces;  // of a vision-worker
   std::optional<int64_t> tensor_parallel_size;    // ranks that share the decoder; above 1 plan only
+  bool decode_graphs = true;                      // keep decode steps, where a device can
   int64_t min_full_length_seqs = 1;               // sequences of max_model_len that the pool must hold
 };
 
@@ -78,6 +79,8 @@ struct KernelNeeds {
   // What libraries keep outside the arena for steps of that size: compiled primitives.
   std::function<absl::StatusOr<int64_t>(int64_t patches, int64_t pieces)> vision_library;
   std::function<absl::StatusOr<int64_t>(int64_t tokens, int64_t sequences)> llm_library;
+  // What a device keeps outside the arena of decode steps that it launches as one.
+  std::function<absl::StatusOr<int64_t>(int64_t tokens, int64_t sequences)> llm_graphs;
   int64_t library_bytes = 0;        // the same, whatever the size
   int64_t communication_bytes = 0;  // inside the arena
 };

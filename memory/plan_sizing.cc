@@ -123,6 +123,10 @@ absl::Status SizeLlm(const PlanBasis& basis, Sizing& sizing) {
   sizing.bytes[static_cast<int>(Component::kLlmWorkspace)] = sizing.llm_step.buffers.bytes;
   HEADROOM_ASSIGN_OR_RETURN(const int64_t library, kernels.llm_library(limits.tokens, limits.sequences));
   sizing.bytes[static_cast<int>(Component::kLibraries)] += library;
+  if (basis.request.knobs.decode_graphs) {
+    HEADROOM_ASSIGN_OR_RETURN(sizing.bytes[static_cast<int>(Component::kGraphs)],
+                              kernels.llm_graphs(limits.tokens, limits.sequences));
+  }
   return absl::OkStatus();
 }
 
@@ -147,9 +151,9 @@ absl::StatusOr<PlanBasis> MakeBasis(const model::ModelSpec& spec, const PlanRequ
   if (!request.roles.llm && request.rank > 0)
     return absl::InvalidArgumentError("roles: a vision worker has rank 0 only");
   PlanBasis basis{.spec = spec, .request = request, .kernels = request.kernels, .decoder = {}, .kv = {}};
-  for (auto* function :
-       {&basis.kernels.vision_linear_scratch, &basis.kernels.vision_attention_scratch, &basis.kernels.vision_library,
-        &basis.kernels.llm_linear_scratch, &basis.kernels.llm_attention_scratch, &basis.kernels.llm_library}) {
+  for (auto* function : {&basis.kernels.vision_linear_scratch, &basis.kernels.vision_attention_scratch,
+                         &basis.kernels.vision_library, &basis.kernels.llm_linear_scratch,
+                         &basis.kernels.llm_attention_scratch, &basis.kernels.llm_library, &basis.kernels.llm_graphs}) {
     *function = Remembering(*function);
   }
   basis.ranks = knobs.tensor_parallel_size.value_or(1);

@@ -53,7 +53,7 @@ absl::Status LoadTensor(const model::Checkpoint& checkpoint, const model::Tensor
     if (staging.size() < bytes) staging.resize(bytes);
     const std::span<std::byte> chunk = std::span(staging).first(bytes);
     HEADROOM_RETURN_IF_ERROR(checkpoint.ReadRowsAs(tensor.name, row, count, dtype, chunk));
-    HEADROOM_RETURN_IF_ERROR(memory.Write(chunk, destination.data + *next));
+    HEADROOM_RETURN_IF_ERROR(memory.WriteSoon(chunk, destination.data + *next));
     *next += count * row_bytes;
     const bool last = row + count == rows;
     if (!progress || (!last && *next - told + chunk_rows * row_bytes <= kLoadChunkBytes)) continue;
@@ -112,8 +112,9 @@ absl::Status WeightLayout::Load(const model::Checkpoint& checkpoint, model::Weig
     }
     if (held.name != "llm.rope.inv_freq") continue;
     HEADROOM_RETURN_IF_ERROR(
-        memory.Write(std::as_bytes(std::span(inverse_frequencies_)), destination.data + region.offset));
+        memory.WriteSoon(std::as_bytes(std::span(inverse_frequencies_)), destination.data + region.offset));
   }
+  HEADROOM_RETURN_IF_ERROR(memory.Finish());
   checkpoint.DropCached();
   return absl::OkStatus();
 }

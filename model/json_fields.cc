@@ -6,6 +6,7 @@
 #include <set>
 #include <utility>
 
+#include "common/json_depth.h"
 #include "common/status.h"
 
 namespace headroom::model {
@@ -19,30 +20,10 @@ std::string Brief(const json& value) {
   return text;
 }
 
-// Depth is checked before parsing: a text of a million brackets must not cost a million levels.
-bool DeeperThan(const std::string& text, int depth_max) {
-  int depth = 0;
-  bool in_string = false;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (in_string) {
-      if (c == '\\') ++i;
-      if (c == '"') in_string = false;
-    } else if (c == '"') {
-      in_string = true;
-    } else if (c == '{' || c == '[') {
-      if (++depth > depth_max) return true;
-    } else if (c == '}' || c == ']') {
-      --depth;
-    }
-  }
-  return false;
-}
-
 }  // namespace
 
 absl::StatusOr<JsonFields> JsonFields::Parse(const std::string& file, const std::string& text, int depth_max) {
-  if (DeeperThan(text, depth_max)) {
+  if (JsonNestsDeeper(text, depth_max)) {
     return absl::InvalidArgumentError(absl::StrCat(file, ": nested deeper than ", depth_max, " levels"));
   }
   std::vector<std::set<std::string>> open_objects;

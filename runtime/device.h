@@ -10,7 +10,8 @@
 // An error of an operation that shows only while it computes is returned by Wait(); what was called after it need not
 // be done then. The CPU does everything at once; rely on that nowhere.
 //
-// Threads: steps take turns by holding EnterLane() from the first call to the last Wait() (runtime/step.h does both).
+// Threads: steps take turns by holding EnterLane() from the first call to the last Wait() (runtime/step.h does both),
+// in the order in which they came: one that encodes waits for one that decodes at most, and the other way round.
 // memory() and the Prepare and Describe functions may be used from any thread at any time.
 #pragma once
 
@@ -19,11 +20,13 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 
 #include "common/compute_thread.h"
 #include "common/status.h"
+#include "common/turns.h"
 #include "memory/device_memory.h"
 #include "runtime/device_monitor.h"
 
@@ -39,13 +42,31 @@ struct DeviceOptions {
 class Backend;
 class KernelSizes;
 
+// What opening a device took of its memory, step by step, measured in bytes. Absent: nothing could tell.
+struct OpeningUse {
+  std::optional<int64_t> context;    // driver and context
+  std::optional<int64_t> modules;    // kernels, as far as they did not come with the context
+  std::optional<int64_t> libraries;  // handles and streams
+};
+
+// Operations that a device keeps as one (a graph), to be done again and again with the arguments they were called with.
+// Their memory outlives it.
+class Recording {
+ public:
+  virtual ~Recording() = default;
+  // Does them, in lane order.
+  virtual absl::Status Launch() = 0;
+  // What the device is told to start for them each time: kernels, copies.
+  virtual int64_t launches() const = 0;
+};
+
 // The turn of one step on a device. Whoever holds it computes, and allocates nothing to speak of.
 class Lane {
  public:
-  explicit Lane(std::mutex& mutex) : lock_(mutex) {}
+  explicit Lane(Turns& turns) : turn_(turns) {}
 
  private:
-  std::unique_lock<std::mutex> lock_;
+  std::unique_lock<Turns> turn_;
   ComputeScope scope_;
 };
 
@@ -70,8 +91,26 @@ class Device {
   // Until all that was called before is done. The first error among it, once.
   virtual absl::Status Wait() = 0;
 
+  // The error after which nothing works on this device any more in this process; OK while there is none. Thread-safe.
+  virtual absl::Status Lost() { return absl::OkStatus(); }
+
+  // Makes the calls and keeps the operations they call in place of doing them; nothing else of the lane is called
+  // meanwhile, and no host memory is handed over. Whoever calls it holds the lane. UNIMPLEMENTED, and nothing was
+  // called, where a device has no way to start many operations as one (KernelSizes::RecordingBytes is 0).
+  virtual absl::StatusOr<std::unique_ptr<Recording>> Record(const std::function<absl::Status()>&) {
+    return absl::UnimplementedError("this device keeps no operations");
+  }
+
   // Null where nobody else uses the device, or nobody can tell.
   virtual DeviceMonitor* monitor() { return nullptr; }
+
+  virtual OpeningUse opening() const { return {}; }
+  // Libraries load what a product needs when it first runs, and take memory of the device then: whoever serves runs
+  // every product once before.
+  virtual bool LoadsLate() const { return false; }
+  // Memory of the device that is taken: by this process where its driver tells, else by all. The difference of two
+  // answers is what happened in between. Absent where nothing tells. Thread-safe.
+  virtual std::optional<int64_t> TakenBytes() { return std::nullopt; }
 
   // One compute lane per device: hold it for a whole step.
   Lane EnterLane() { return Lane(lane_); }
@@ -83,7 +122,7 @@ class Device {
   virtual Backend& backend() = 0;
 
  private:
-  std::mutex lane_;
+  Turns lane_;
 };
 
 // Device::Create, or what a test computes on instead.

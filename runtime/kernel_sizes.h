@@ -18,6 +18,8 @@ class KernelSizes {
   virtual absl::StatusOr<LinearNeeds> DescribeLinear(const LinearSpec& spec) = 0;
   // Scratch of attention over heads of this size, dense or paged.
   virtual int64_t AttentionScratchBytes(int64_t head_dim) const = 0;
+  // What a recording of so many launches (Device::Record) takes outside of the arena at most; 0: nothing is recorded.
+  virtual int64_t RecordingBytes(int64_t) const { return 0; }
 };
 
 }  // namespace headroom::runtime

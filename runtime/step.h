@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <span>
 
 #include "common/status.h"
@@ -49,6 +50,23 @@ class Step {
   void CopyKvBlocks(const CopyKvBlocksArgs& args) { Do(runtime::CopyKvBlocks, args); }
   void PagedAttention(const PagedAttentionArgs& args) { Do(runtime::PagedAttention, args); }
   void Sample(const SampleArgs& args) { Do(runtime::Sample, args); }
+
+  // Keeps the operations that `calls` calls on this step; null after an error (runtime::Device::Record).
+  template <typename Calls>
+  std::unique_ptr<Recording> Record(const Calls& calls) {
+    std::unique_ptr<Recording> recording;
+    Do([&]() -> absl::Status {
+      HEADROOM_ASSIGN_OR_RETURN(recording, device_.Record([&] {
+        calls();
+        return status_;
+      }));
+      return absl::OkStatus();
+    });
+    return recording;
+  }
+  void Launch(Recording& recording) {
+    Do([&] { return recording.Launch(); });
+  }
 
   // Waits for all of it; the first error.
   absl::Status End() {

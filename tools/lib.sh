@@ -10,8 +10,9 @@ export CCACHE_SLOPPINESS=pch_defines,time_macros
 # What a machine needs to build and run Headroom, what the tests need beside it, and what the slow ones alone need. Debian bookworm's names.
 BUILD_PACKAGES=(g++ cmake ninja-build ccache mold pkg-config ca-certificates
   libgrpc++-dev protobuf-compiler-grpc libprotobuf-dev protobuf-compiler libabsl-dev libyaml-cpp-dev prometheus-cpp-dev libdnnl-dev libboost1.81-dev
-  nlohmann-json3-dev libicu-dev libpcre2-dev libpng-dev libjpeg62-turbo-dev libwebp-dev libgif-dev libseccomp-dev libssl-dev)
-TEST_PACKAGES=(libgtest-dev libgmock-dev python3 python3-venv git curl openssl clang-format clang-tidy prometheus)
+  nlohmann-json3-dev libicu-dev libpcre2-dev libpng-dev libjpeg62-turbo-dev libwebp-dev libgif-dev libseccomp-dev libssl-dev
+  python3 python3-venv)
+TEST_PACKAGES=(libgtest-dev libgmock-dev git curl openssl clang-format clang-tidy prometheus)
 # Debian's clang-tidy knows no CUDA 13; where there is a toolkit, tools/lint looks at kernels with this one.
 ! command -v nvcc >/dev/null && [ ! -x /usr/local/cuda/bin/nvcc ] || TEST_PACKAGES+=(clang-tidy-19)
 SLOW_TEST_PACKAGES=(buildah mmdebstrap)

@@ -129,6 +129,28 @@ absl::Status Encoder::Load(const model::Checkpoint& checkpoint, const memory::Lo
   return step.End();
 }
 
+absl::Status Encoder::WarmUp() {
+  if (!device_.LoadsLate()) return absl::OkStatus();
+  const Layer& layer = layers_.front();  // all layers have the same products
+  for (const int64_t rows : runtime::LinearBuckets(device_.sizes(), layout_.limits.patches)) {
+    const Matrix x = View(layout_.x, rows), normed = View(layout_.normed, rows);
+    runtime::Step step(device_);
+    Multiply(step, View(layout_.patch_matrix, rows), patch_embedding_, x, /*accumulate=*/false);
+    Multiply(step, normed, layer.qkv, View(layout_.qkv, rows), /*accumulate=*/false);
+    Multiply(step, View(layout_.attention, rows), layer.out, x, /*accumulate=*/true);
+    Multiply(step, normed, layer.fc1, View(layout_.mlp_hidden, rows), /*accumulate=*/false);
+    Multiply(step, View(layout_.mlp_activated, rows), layer.fc2, x, /*accumulate=*/true);
+    resampler_->MultiplyPatches(step, rows);
+    HEADROOM_RETURN_IF_ERROR(step.End());
+  }
+  for (const int64_t rows : runtime::LinearBuckets(device_.sizes(), layout_.limits.pieces * query_num_)) {
+    runtime::Step step(device_);
+    resampler_->MultiplyQueries(step, rows);
+    HEADROOM_RETURN_IF_ERROR(step.End());
+  }
+  return absl::OkStatus();
+}
+
 Matrix Encoder::View(const memory::StepBuffer& buffer, int64_t rows) const {
   return worker::ViewOf(workspace_, buffer, rows);
 }

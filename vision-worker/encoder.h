@@ -56,6 +56,10 @@ class Encoder {
   // Streams the weights in and computes the queries. `progress` counts over both parts; may be empty.
   absl::Status Load(const model::Checkpoint& checkpoint, const memory::LoadProgress& progress = {});
 
+  // Runs every product once at every number of rows that it will be asked for, where a device loads what it needs for
+  // them late (runtime::Device::LoadsLate). After Load(), before the first Encode().
+  absl::Status WarmUp();
+
   // One step; takes the device's lane itself, so the caller must not hold it. Says for each piece whether all its
   // embeddings are finite numbers. INVALID_ARGUMENT when the pieces do not fit the limits of the plan, or a matrix or
   // an output its grid.

@@ -11,10 +11,11 @@ namespace {
 class VisionWorker : public RunningService {
  public:
   static absl::StatusOr<std::unique_ptr<RunningService>> Start(const ClusterConfig& given, ProcessEnd& process) {
-    ClusterConfig config = given;
+    HEADROOM_ASSIGN_OR_RETURN(ClusterConfig config,
+                              ConfigOfModel(given, given.vision_worker.model, "vision_worker.model"));
     HEADROOM_ASSIGN_OR_RETURN(
         const memory::HostFit host,
-        memory::FitHostMemory({.vision = true, .decoder_bytes = vision_worker::DecoderBytesMax(config)}, config));
+        memory::FitHostMemory({.vision = 1, .decoder_bytes = vision_worker::DecoderBytesMax(config)}, config));
     auto worker = std::make_unique<VisionWorker>();
     HEADROOM_ASSIGN_OR_RETURN(worker->sandbox_,
                               vision_worker::ImageSandbox::Start(vision_worker::SandboxConfigFrom(config)));
@@ -24,8 +25,11 @@ class VisionWorker : public RunningService {
                               worker::WorkerDevice::Create(config, {.vision = true, .llm = false},
                                                            vision_worker::AddEncoderNeeds, host, process.stopping()));
     worker->ledger_metrics_ = worker->device_->ExportLedger(*worker->metrics_);
-    worker->watch_ =
-        worker::DeviceWatch::Start(worker->device_->device().monitor(), config.device.kind, *worker->metrics_, process);
+    worker->host_metrics_ = worker::ExportHostMemory(*worker->metrics_);
+    worker->watch_ = worker::DeviceWatch::Start(
+        worker->device_->device().monitor(), config.device.kind,
+        [&device = worker->device_->device()] { return device.Lost(); },
+        [&floor = worker->device_->floor()] { return floor.SettledBytes(); }, *worker->metrics_, process);
     HEADROOM_ASSIGN_OR_RETURN(worker->server_,
                               vision_worker::VisionServer::Start(config, *worker->device_, *worker->sandbox_,
                                                                  worker->channels_, *worker->metrics_, process));
@@ -39,7 +43,7 @@ class VisionWorker : public RunningService {
   rpc::ChannelDirectory channels_;
   std::unique_ptr<Metrics> metrics_;
   std::unique_ptr<worker::WorkerDevice> device_;
-  std::shared_ptr<void> ledger_metrics_;
+  std::shared_ptr<void> ledger_metrics_, host_metrics_;
   std::unique_ptr<worker::DeviceWatch> watch_;
   std::unique_ptr<vision_worker::VisionServer> server_;
 };

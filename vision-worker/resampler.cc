@@ -60,11 +60,7 @@ void Resampler::ComputeQueries(runtime::Step& step) {
   const Matrix normed = View(layout_.projected_normed, query_num_);
   const Matrix product = View(layout_.projected, query_num_);
   Normalize(step, norm_q_, query_, normed);
-  step.Linear({.x = normed,
-               .weight = in_proj_.RowRange(0, width_),
-               .bias = in_proj_bias_.Sub(0, width_),
-               .y = product,
-               .scratch = LinearScratch()});
+  ProjectIn(step, 0, normed, product);
   step.Convert({.x = product, .y = q_});
 }
 
@@ -77,26 +73,45 @@ Matrix Resampler::Run(runtime::Step& step, int64_t pieces, int64_t patches, int6
   step.Convert({.x = y, .y = values_in});
   AddPositions(step, y, side);
   step.Convert({.x = y, .y = keys_in});
-  step.Linear({.x = keys_in,
-               .weight = in_proj_.RowRange(width_, width_),
-               .bias = in_proj_bias_.Sub(width_, width_),
-               .y = View(layout_.keys, patches),
-               .scratch = LinearScratch()});
-  step.Linear({.x = values_in,
-               .weight = in_proj_.RowRange(2 * width_, width_),
-               .bias = in_proj_bias_.Sub(2 * width_, width_),
-               .y = View(layout_.values, patches),
-               .scratch = LinearScratch()});
+  ProjectIn(step, 1, keys_in, View(layout_.keys, patches));
+  ProjectIn(step, 2, values_in, View(layout_.values, patches));
 
   const Matrix pooled = View(layout_.pooled, queries), projected = View(layout_.projected, queries);
   const Matrix projected_normed = View(layout_.projected_normed, queries);
-  const Matrix embeddings = View(layout_.embeddings, queries);
   Attend(step, pieces, patches, pooled);
-  step.Linear({.x = pooled, .weight = out_proj_, .bias = out_proj_bias_, .y = projected, .scratch = LinearScratch()});
+  ProjectOut(step, pooled, projected);
   Normalize(step, norm_post_, projected, projected_normed);
-  // As stored: the input index comes first.
+  return Embed(step, projected_normed);
+}
+
+void Resampler::MultiplyPatches(runtime::Step& step, int64_t rows) {
   step.Linear(
-      {.x = projected_normed, .weight = proj_, .y = embeddings, .weight_is_kn = true, .scratch = LinearScratch()});
+      {.x = View(layout_.normed, rows), .weight = kv_proj_, .y = View(layout_.kv, rows), .scratch = LinearScratch()});
+  ProjectIn(step, 1, View(layout_.keys_in, rows), View(layout_.keys, rows));
+}
+
+void Resampler::MultiplyQueries(runtime::Step& step, int64_t rows) {
+  ProjectOut(step, View(layout_.pooled, rows), View(layout_.projected, rows));
+  Embed(step, View(layout_.projected_normed, rows));
+}
+
+// The product of attention for queries (0), keys (1) or values (2).
+void Resampler::ProjectIn(runtime::Step& step, int64_t which, const Matrix& x, const Matrix& y) {
+  step.Linear({.x = x,
+               .weight = in_proj_.RowRange(which * width_, width_),
+               .bias = in_proj_bias_.Sub(which * width_, width_),
+               .y = y,
+               .scratch = LinearScratch()});
+}
+
+void Resampler::ProjectOut(runtime::Step& step, const Matrix& pooled, const Matrix& y) {
+  step.Linear({.x = pooled, .weight = out_proj_, .bias = out_proj_bias_, .y = y, .scratch = LinearScratch()});
+}
+
+Matrix Resampler::Embed(runtime::Step& step, const Matrix& x) {
+  const Matrix embeddings = View(layout_.embeddings, x.rows);
+  // As stored: the input index comes first.
+  step.Linear({.x = x, .weight = proj_, .y = embeddings, .weight_is_kn = true, .scratch = LinearScratch()});
   return embeddings;
 }
 

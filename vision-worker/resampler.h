@@ -31,6 +31,10 @@ class Resampler {
   // there.
   runtime::Matrix Run(runtime::Step& step, int64_t pieces, int64_t patches, int64_t side);
 
+  // Products alone, over whatever lies in the workspace: those of so many rows of patches, or of queries.
+  void MultiplyPatches(runtime::Step& step, int64_t rows);
+  void MultiplyQueries(runtime::Step& step, int64_t rows);
+
   // Every product of a step.
   static std::vector<runtime::LinearSpec> LinearSpecs(const model::ModelSpec& config, DType compute, int64_t patches,
                                                       int64_t pieces);
@@ -41,6 +45,9 @@ class Resampler {
     FloatArray gain, bias;
   };
   void Project(runtime::Step& step, int64_t patches);
+  void ProjectIn(runtime::Step& step, int64_t which, const runtime::Matrix& x, const runtime::Matrix& y);
+  void ProjectOut(runtime::Step& step, const runtime::Matrix& pooled, const runtime::Matrix& y);
+  runtime::Matrix Embed(runtime::Step& step, const runtime::Matrix& x);
   void AddPositions(runtime::Step& step, const runtime::Matrix& y, int64_t side);
   void Attend(runtime::Step& step, int64_t pieces, int64_t patches, const runtime::Matrix& pooled);
   void Normalize(runtime::Step& step, const Norm& norm, const runtime::ConstMatrix& x, const runtime::Matrix& y);

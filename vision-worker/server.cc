@@ -95,6 +95,7 @@ VisionOptions ServiceOptions(const ClusterConfig& config, const worker::WorkerDe
   options.columns = device.model().llm.hidden_size;
   options.dtype = device.compute();
   options.images_max = config.vision_worker.images_in_flight_max;
+  options.model_name = config.model.Name();
   options.decoders = static_cast<int>(config.vision_worker.decoders);
   options.images_waiting_max = config.vision_worker.images_in_flight_max;
   return options;
@@ -151,17 +152,18 @@ VisionServer::VisionServer(const ClusterConfig& config, worker::WorkerDevice& de
                            std::unique_ptr<Encoder> encoder, memory::DeviceSpan store, rpc::ChannelDirectory& channels,
                            Metrics& metrics, ProcessEnd& process)
     : device_(device),
+      model_name_(config.model.Name()),
       sandbox_(sandbox),
       norm_(NormFrom(device.model())),
       encoder_(std::move(encoder)),
       patch_matrix_(static_cast<size_t>(encoder_->max_patches() * device.model().vision->patch_values())),
-      steps_(metrics.AddCounter("headroom_vision_steps_total")),
-      pieces_(metrics.AddCounter("headroom_vision_pieces_total")),
-      patches_(metrics.AddCounter("headroom_vision_patches_total")),
-      step_seconds_(metrics.AddHistogram("headroom_vision_step_seconds")),
-      piece_seconds_(metrics.AddHistogram("headroom_vision_piece_encode_seconds")),
-      step_pieces_(metrics.AddHistogram("headroom_vision_step_pieces")),
-      step_patches_(metrics.AddHistogram("headroom_vision_step_patches")),
+      steps_(metrics.AddCounter("headroom_vision_steps_total", {{"model", config.model.Name()}})),
+      pieces_(metrics.AddCounter("headroom_vision_pieces_total", {{"model", config.model.Name()}})),
+      patches_(metrics.AddCounter("headroom_vision_patches_total", {{"model", config.model.Name()}})),
+      step_seconds_(metrics.AddHistogram("headroom_vision_step_seconds", {{"model", config.model.Name()}})),
+      piece_seconds_(metrics.AddHistogram("headroom_vision_piece_encode_seconds", {{"model", config.model.Name()}})),
+      step_pieces_(metrics.AddHistogram("headroom_vision_step_pieces", {{"model", config.model.Name()}})),
+      step_patches_(metrics.AddHistogram("headroom_vision_step_patches", {{"model", config.model.Name()}})),
       endpoint_(
           EndpointOptions(config, device), [&device] { return device.Ledger(); }, channels, metrics, SystemClock()),
       intake_(IntakeOptions(config, device),
@@ -177,8 +179,15 @@ VisionServer::VisionServer(const ClusterConfig& config, worker::WorkerDevice& de
       load_({.name = config.vision_worker.name,
              .total_bytes =
                  device.plan().Bytes(Component::kVisionWeights) + device.plan().Bytes(Component::kResamplerWeights),
-             .load = [this](const memory::LoadProgress& tell) { return encoder_->Load(device_.checkpoint(), tell); },
+             .load =
+                 [this](const memory::LoadProgress& tell) {
+                   // The queries of the resampler are computed when its weights are there: a first run, too.
+                   return device_.floor().Take(Component::kLibraries,
+                                               [&] { return encoder_->Load(device_.checkpoint(), tell); });
+                 },
              .loading = [this](double progress) { endpoint_.Loading(progress); },
+             .warm_up =
+                 [this] { return device_.floor().Take(Component::kLibraries, [this] { return encoder_->WarmUp(); }); },
              .ready = [this] { endpoint_.Ready(); }},
             process, SystemClock()) {
   // The whole store is promised: to active legs, and what they leave free to the cache, which yields to them.
@@ -223,13 +232,16 @@ std::vector<MetricSample> VisionServer::Collect() const {
   const EmbeddingStoreStats store = store_.Stats();
   const SandboxStats sandbox = sandbox_.stats();
   std::vector<MetricSample> samples = {
-      {"headroom_embedding_store_capacity_pieces", {}, static_cast<double>(store.capacity_pieces)},
-      {"headroom_embedding_store_used_pieces", {}, static_cast<double>(store.used_pieces)},
-      {"headroom_embedding_store_pinned_pieces", {}, static_cast<double>(store.pinned_pieces)},
-      {"headroom_embedding_store_evictions_total", {}, static_cast<double>(store.evictions)},
-      {"headroom_vision_waiting_pieces", {}, static_cast<double>(batcher_.pieces_waiting())}};
+      {"headroom_embedding_store_capacity_pieces",
+       {{"model", model_name_}},
+       static_cast<double>(store.capacity_pieces)},
+      {"headroom_embedding_store_used_pieces", {{"model", model_name_}}, static_cast<double>(store.used_pieces)},
+      {"headroom_embedding_store_pinned_pieces", {{"model", model_name_}}, static_cast<double>(store.pinned_pieces)},
+      {"headroom_embedding_store_evictions_total", {{"model", model_name_}}, static_cast<double>(store.evictions)},
+      {"headroom_vision_waiting_pieces", {{"model", model_name_}}, static_cast<double>(batcher_.pieces_waiting())}};
   auto add = [&](const char* outcome, uint64_t count) {
-    samples.push_back({"headroom_vision_decodes_total", {{"outcome", outcome}}, static_cast<double>(count)});
+    samples.push_back(
+        {"headroom_vision_decodes_total", {{"model", model_name_}, {"outcome", outcome}}, static_cast<double>(count)});
   };
   add("decoded", sandbox.decoded);
   add("undecodable", sandbox.undecodable);

@@ -56,12 +56,12 @@ class FetchCall final : public grpc::ServerWriteReactor<v1::FetchResponse> {
 VisionService::VisionService(const VisionParts& parts, const VisionOptions& options, Metrics& metrics)
     : parts_(parts),
       options_(options),
-      images_(metrics.AddCounter("headroom_vision_images_total")),
-      cache_hits_(metrics.AddCounter("headroom_vision_cache_hits_total")),
-      refused_(metrics.AddCounter("headroom_vision_refused_total")),
-      fetched_pieces_(metrics.AddCounter("headroom_vision_fetched_pieces_total")),
-      decode_seconds_(metrics.AddHistogram("headroom_vision_decode_seconds")),
-      encode_seconds_(metrics.AddHistogram("headroom_vision_encode_seconds")),
+      images_(metrics.AddCounter("headroom_vision_images_total", {{"model", options.model_name}})),
+      cache_hits_(metrics.AddCounter("headroom_vision_cache_hits_total", {{"model", options.model_name}})),
+      refused_(metrics.AddCounter("headroom_vision_refused_total", {{"model", options.model_name}})),
+      fetched_pieces_(metrics.AddCounter("headroom_vision_fetched_pieces_total", {{"model", options.model_name}})),
+      decode_seconds_(metrics.AddHistogram("headroom_vision_decode_seconds", {{"model", options.model_name}})),
+      encode_seconds_(metrics.AddHistogram("headroom_vision_encode_seconds", {{"model", options.model_name}})),
       decoders_("vision-decode", options.decoders, static_cast<size_t>(options.images_waiting_max)) {}
 
 VisionService::~VisionService() { decoders_.Shutdown(); }

@@ -27,7 +27,8 @@ struct VisionParts {
 };
 
 struct VisionOptions {
-  std::string model;  // fingerprint
+  std::string model;       // fingerprint
+  std::string model_name;  // of the labels of metrics
   int64_t rows_per_piece = 0;
   int64_t columns = 0;
   DType dtype = DType::kF32;

@@ -66,11 +66,15 @@ void WeightLoad::Run() {
         .With("bytes", parts_.total_bytes)
         .With("seconds", Seconds(now - begin))
         .With("bytes_per_second", std::llround(pace.BytesPerSecond(parts_.total_bytes, now)));
+  } else if (!Stopping()) {
+    status = absl::Status(status.code(), "weights cannot be loaded: " + std::string(status.message()));
+  }
+  if (status.ok() && parts_.warm_up) status = parts_.warm_up();
+  if (status.ok()) {
     parts_.ready();
   } else if (Stopping()) {
     Log(LogLevel::kInfo, parts_.name.c_str(), "stopped while loading weights");
   } else {
-    status = absl::Status(status.code(), "weights cannot be loaded: " + std::string(status.message()));
     process_.Fail(status);
   }
   {

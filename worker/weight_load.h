@@ -45,10 +45,12 @@ class WeightLoad {
     // Streams the weights in and calls its argument after every chunk. On the thread of the load, as are the others.
     std::function<absl::Status(const memory::LoadProgress&)> load;
     std::function<void(double progress)> loading;
+    // After the weights: what must have run once before anything is served. May be empty.
+    std::function<absl::Status()> warm_up = {};
     std::function<void()> ready;
   };
 
-  // `process` and `clock` outlive this object. A load that fails ends the process with its message.
+  // `process` and `clock` outlive this object. A load or warm-up that fails ends the process with its message.
   WeightLoad(Parts parts, ProcessEnd& process, Clock& clock);
   ~WeightLoad() { Stop(); }
   WeightLoad(const WeightLoad&) = delete;

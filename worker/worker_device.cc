@@ -1,6 +1,7 @@
 #include "worker/worker_device.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "common/device_catalogue.h"
@@ -27,6 +28,7 @@ absl::StatusOr<memory::Knobs> KnobsFrom(const KnobsSection& section) {
   knobs.gpu_memory_utilization = section.gpu_memory_utilization;
   knobs.block_size = section.block_size;
   knobs.max_patches_per_step = section.max_patches_per_step;
+  knobs.decode_graphs = section.decode_graphs;
   knobs.embedding_store_pieces = section.embedding_store_pieces;
   if (section.kv_cache_dtype == "bf16") knobs.kv_cache_dtype = DType::kBF16;
   if (section.kv_cache_dtype == "fp32") knobs.kv_cache_dtype = DType::kF32;
@@ -39,60 +41,107 @@ absl::StatusOr<memory::Knobs> KnobsFrom(const KnobsSection& section) {
 namespace {
 
 // What a card lacks of the declared memory: others hold it, or its driver keeps it.
-absl::Status MeasureCard(runtime::DeviceMonitor* monitor, memory::DeviceSpec& device) {
-  if (monitor == nullptr) return absl::OkStatus();
+absl::StatusOr<int64_t> CardLacks(runtime::DeviceMonitor* monitor, int64_t memory_bytes) {
+  if (monitor == nullptr) return 0;
   HEADROOM_ASSIGN_OR_RETURN(const runtime::DeviceUse use, monitor->Use());
   const int64_t ours = use.total_bytes - use.other_bytes;
-  device.other_processes_bytes = std::max<int64_t>(0, device.memory_bytes - ours);
-  if (device.other_processes_bytes > 0) {
+  const int64_t lacking = std::max<int64_t>(0, memory_bytes - ours);
+  if (lacking > 0) {
     Log(LogLevel::kWarning, "worker", "the card lacks a part of device.memory; the KV pool yields")
-        .With("device_bytes", device.memory_bytes)
+        .With("device_bytes", memory_bytes)
         .With("card_bytes", use.total_bytes)
         .With("bytes_of_others", use.other_bytes)
-        .With("other_processes_bytes", device.other_processes_bytes);
+        .With("other_processes_bytes", lacking);
   }
-  return absl::OkStatus();
+  return lacking;
+}
+
+int64_t MachineLacks(const memory::HostFit& host, int64_t memory_bytes) {
+  const int64_t lacking = host.LackingBytes(memory_bytes);
+  if (lacking > 0) {
+    Log(LogLevel::kWarning, "worker", "the machine lacks a part of device.memory and host budgets; the KV pool yields")
+        .With("device_bytes", memory_bytes)
+        .With("host_budget_bytes", host.budget_bytes())
+        .With("available_bytes", host.machine.available)
+        .With("other_processes_bytes", lacking);
+  }
+  return lacking;
 }
 
 // What the process itself takes, from the catalogue; and what of the declared memory is not the device's to take: as
 // much as the machine lacks of it and of the host budgets.
-absl::Status MeasureDevice(const ClusterConfig& config, const memory::HostFit& host, runtime::DeviceMonitor* monitor,
+absl::Status MeasureDevice(const ClusterConfig& config, const memory::HostFit& host, const SharedDevice& shared,
                            memory::DeviceSpec& device) {
   HEADROOM_ASSIGN_OR_RETURN(const CatalogueDevice known,
-                            DeviceCatalogue().Find(absl::StrCat(config.device.kind, ":", config.device.memory)));
-  device.context_floor_bytes = known.context_floor;
-  device.library_bytes = known.libraries;
-  if (config.device.kind != "cpu") return MeasureCard(monitor, device);
-  device.other_processes_bytes = host.LackingBytes(device.memory_bytes);
-  if (device.other_processes_bytes > 0) {
-    Log(LogLevel::kWarning, "worker", "the machine lacks a part of device.memory and host budgets; the KV pool yields")
-        .With("device_bytes", device.memory_bytes)
-        .With("host_budget_bytes", host.budget_bytes())
-        .With("available_bytes", host.machine.available)
-        .With("other_processes_bytes", device.other_processes_bytes);
+                            DeviceCatalogue().Find(absl::StrCat(config.device.kind, ":", shared.memory_bytes)));
+  int64_t lacking = 0;
+  if (config.device.kind == "cpu") {
+    lacking = MachineLacks(host, shared.memory_bytes);
+  } else {
+    HEADROOM_ASSIGN_OR_RETURN(lacking, CardLacks(shared.device->monitor(), shared.memory_bytes));
   }
+  const auto or_known = [](int64_t given, int64_t bytes) { return given > 0 ? given : bytes; };
+  device.context_floor_bytes = or_known(config.device.context_floor, known.context_floor);
+  device.library_bytes = or_known(config.device.libraries, known.libraries);
+  device.other_processes_bytes = lacking;
+  device = PartOf(std::move(device), config.device.memory, shared.memory_bytes);
   return absl::OkStatus();
 }
 
 // Why a plan has a line of other processes, for who reads that it does not fit.
-std::string WhatIsLacking(const ClusterConfig& config, const memory::HostFit& host) {
+std::string WhatIsLacking(const ClusterConfig& config, const memory::HostFit& host, int64_t memory_bytes) {
   if (config.device.kind != "cpu") {
-    return absl::StrCat("Here other processes are what the card lacks of device.memory (", config.device.memory,
+    return absl::StrCat("Here other processes are what the card lacks of device.memory (", memory_bytes,
                         " bytes): others hold it, or its driver keeps it");
   }
   return absl::StrCat(
       "Here other processes are what the machine lacks of device.memory and host budgets; raising device.memory adds "
       "to it. ",
-      host.Account(config.device.memory));
+      host.Account(memory_bytes));
 }
 
 }  // namespace
+
+memory::DeviceSpec PartOf(memory::DeviceSpec device, int64_t share_bytes, int64_t all_bytes) {
+  const double part = static_cast<double>(share_bytes) / static_cast<double>(all_bytes);
+  device.memory_bytes = share_bytes;
+  for (int64_t* bytes : {&device.context_floor_bytes, &device.library_bytes, &device.other_processes_bytes}) {
+    *bytes = static_cast<int64_t>(std::ceil(static_cast<double>(*bytes) * part));
+  }
+  return device;
+}
+
+absl::StatusOr<std::shared_ptr<runtime::Device>> OpenDevice(const DeviceSection& section,
+                                                            const runtime::CreateDevice& create_device) {
+  runtime::DeviceOptions options;
+  options.kind = section.kind;
+  options.isa = section.isa;
+  options.threads = static_cast<int>(section.threads);
+  return create_device(options);
+}
 
 absl::StatusOr<std::unique_ptr<WorkerDevice>> WorkerDevice::Create(const ClusterConfig& config, memory::Roles roles,
                                                                    const AddNeeds& add_needs,
                                                                    const memory::HostFit& host,
                                                                    const std::stop_token& stop,
                                                                    const runtime::CreateDevice& create_device) {
+  SharedDevice whole;
+  whole.memory_bytes = config.device.memory;
+  HEADROOM_ASSIGN_OR_RETURN(whole.device, OpenDevice(config.device, create_device));
+  return CreateOn(config, config.device.kind, roles, add_needs, host, whole, stop);
+}
+
+absl::StatusOr<std::unique_ptr<WorkerDevice>> WorkerDevice::CreatePart(const ClusterConfig& config, memory::Roles roles,
+                                                                       const AddNeeds& add_needs,
+                                                                       const memory::HostFit& host,
+                                                                       const SharedDevice& shared,
+                                                                       const std::stop_token& stop) {
+  return CreateOn(config, config.device.kind + "/" + config.model.Name(), roles, add_needs, host, shared, stop);
+}
+
+absl::StatusOr<std::unique_ptr<WorkerDevice>> WorkerDevice::CreateOn(
+    const ClusterConfig& config, const std::string& name, memory::Roles roles, const AddNeeds& add_needs,
+    const memory::HostFit& host, const SharedDevice& shared, const std::stop_token& stop) {
   if (config.model.path.empty()) return absl::InvalidArgumentError("model.path is not set");
   std::unique_ptr<WorkerDevice> worker(new WorkerDevice());
   memory::PlanRequest request;
@@ -105,20 +154,15 @@ absl::StatusOr<std::unique_ptr<WorkerDevice>> WorkerDevice::Create(const Cluster
   HEADROOM_ASSIGN_OR_RETURN(worker->fingerprint_, model::ModelFingerprint(config.model.path, *worker->checkpoint_,
                                                                           config.model.chat_template));
 
-  runtime::DeviceOptions options;
-  options.kind = config.device.kind;
-  options.isa = config.device.isa;
-  options.threads = static_cast<int>(config.device.threads);
-  HEADROOM_ASSIGN_OR_RETURN(worker->device_, create_device(options));
-
-  request.device.name = config.device.kind;
-  request.device.memory_bytes = config.device.memory;
-  HEADROOM_RETURN_IF_ERROR(MeasureDevice(config, host, worker->device_->monitor(), request.device));
+  worker->device_ = shared.device;
+  request.device.name = name;
+  HEADROOM_RETURN_IF_ERROR(MeasureDevice(config, host, shared, request.device));
   request.roles = roles;
   add_needs(worker->device_->sizes(), worker->model_, request.compute, request.kernels);
   absl::StatusOr<memory::Plan> plan = memory::MakePlan(worker->model_, request);
   if (absl::IsFailedPrecondition(plan.status()) && request.device.other_processes_bytes > 0) {
-    return absl::FailedPreconditionError(absl::StrCat(plan.status().message(), ". ", WhatIsLacking(config, host)));
+    return absl::FailedPreconditionError(
+        absl::StrCat(plan.status().message(), ". ", WhatIsLacking(config, host, shared.memory_bytes)));
   }
   HEADROOM_RETURN_IF_ERROR(plan.status());
   worker->plan_ = *std::move(plan);
@@ -130,11 +174,17 @@ absl::StatusOr<std::unique_ptr<WorkerDevice>> WorkerDevice::Create(const Cluster
   worker->ledger_ = std::make_unique<memory::Ledger>(worker->plan_.device_bytes);
   worker->plan_.Register(*worker->ledger_);
   // Beside the arena, and taken for good.
-  for (const Component component : {Component::kLibraries, Component::kContextFloor, Component::kOtherProcesses}) {
+  for (const Component component :
+       {Component::kLibraries, Component::kGraphs, Component::kContextFloor, Component::kOtherProcesses}) {
     worker->ledger_->AddReserved(component, worker->plan_.Bytes(component));
   }
-  HEADROOM_ASSIGN_OR_RETURN(worker->arena_, memory::Arena::Create(worker->plan_.arena_bytes, worker->device_->memory(),
-                                                                  *worker->ledger_, stop));
+  worker->floor_ = std::make_unique<DeviceFloor>(*worker->device_, worker->plan_, *worker->ledger_);
+  HEADROOM_RETURN_IF_ERROR(worker->floor_->CheckOpening());
+  HEADROOM_RETURN_IF_ERROR(worker->floor_->ReserveArena([&]() -> absl::Status {
+    HEADROOM_ASSIGN_OR_RETURN(worker->arena_, memory::Arena::Create(worker->plan_.arena_bytes,
+                                                                    worker->device_->memory(), *worker->ledger_, stop));
+    return absl::OkStatus();
+  }));
   Log(LogLevel::kInfo, "worker", "device memory reserved")
       .With("device", request.device.name)
       .With("computes_with", worker->device_->Describe())
@@ -200,6 +250,13 @@ std::shared_ptr<void> WorkerDevice::ExportLedger(Metrics& metrics) const {
     knob("max_patches_per_step", static_cast<double>(knobs.max_patches_per_step));
     knob("embedding_store_pieces", static_cast<double>(knobs.embedding_store_pieces));
     knob("gpu_memory_utilization", knobs.gpu_memory_utilization);
+    return samples;
+  });
+}
+
+std::shared_ptr<void> ExportHostMemory(Metrics& metrics) {
+  return metrics.AddCollector([] {
+    std::vector<MetricSample> samples;
     const int64_t available = memory::AvailableHostBytes();
     if (available != std::numeric_limits<int64_t>::max()) {
       samples.push_back({"headroom_host_available_bytes", {}, static_cast<double>(available)});

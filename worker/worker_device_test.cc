@@ -8,6 +8,7 @@
 namespace headroom::worker {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
 
 // The kernels' own needs do not matter here.
@@ -42,6 +43,45 @@ TEST(WorkerDevice, LedgerAddsUpToTheDeviceAndIsExported) {
   const std::string text = (*metrics)->Render();
   EXPECT_THAT(text, HasSubstr("headroom_memory_planned_bytes{component=\"kv_pool\",device=\"cpu\"}"));
   EXPECT_THAT(text, HasSubstr("headroom_memory_device_bytes{device=\"cpu\"} 134217728"));
+}
+
+// Each has its plan and its ledger; together they are the device, and the process is paid for once.
+TEST(WorkerDevice, ModelsShareADevice) {
+  ClusterConfig whole = Config();
+  whole.model = {};
+  whole.device.memory = int64_t{256} << 20;
+  whole.models = {{.name = "seeing", .path = SourceDir() + "/tests/golden/minicpmv", .dtype = "fp32", .share = 0.75},
+                  {.name = "text", .path = SourceDir() + "/tests/golden/qwen2", .dtype = "fp32", .share = 0.25}};
+  SharedDevice shared;
+  shared.memory_bytes = whole.device.memory;
+  auto opened = OpenDevice(whole.device);
+  ASSERT_TRUE(opened.ok()) << opened.status();
+  shared.device = *std::move(opened);
+  const auto metrics = Metrics::Create("");
+  ASSERT_TRUE(metrics.ok());
+  std::vector<std::unique_ptr<WorkerDevice>> parts;
+  std::vector<std::shared_ptr<void>> tokens;
+  int64_t total = 0, floor = 0;
+  for (const char* name : {"seeing", "text"}) {
+    const auto own = ConfigOfModel(whole, name, "model");
+    ASSERT_TRUE(own.ok()) << own.status();
+    auto part =
+        WorkerDevice::CreatePart(*own, {.vision = own->model.Name() == "seeing", .llm = true}, NoNeeds, {}, shared);
+    ASSERT_TRUE(part.ok()) << part.status();
+    EXPECT_EQ(&(*part)->device(), shared.device.get());
+    EXPECT_EQ((*part)->Ledger().device(), absl::StrCat("cpu/", name));
+    total += (*part)->Ledger().total_bytes();
+    floor += (*part)->plan().Bytes(memory::Component::kContextFloor);
+    tokens.push_back((*part)->ExportLedger(**metrics));
+    parts.push_back(*std::move(part));
+  }
+  EXPECT_EQ(total, whole.device.memory);
+  const auto alone = WorkerDevice::Create(Config(), {.vision = true, .llm = true}, NoNeeds, {});
+  ASSERT_TRUE(alone.ok()) << alone.status();
+  EXPECT_NEAR(floor, (*alone)->plan().Bytes(memory::Component::kContextFloor), 1);
+  EXPECT_THAT((*metrics)->Render(), AllOf(HasSubstr("headroom_memory_device_bytes{device=\"cpu/seeing\"} 201326592"),
+                                          HasSubstr("headroom_memory_device_bytes{device=\"cpu/text\"} 67108864")));
+  tokens.clear();
 }
 
 TEST(WorkerDevice, WhatDoesNotFitIsSaidBeforeAnythingIsTaken) {

@@ -132,6 +132,7 @@ v1::RefusalView ToProto(const RefusalRecord& refusal, TimePoint now, const std::
   message.set_age_ms(Milliseconds(now - refusal.at));
   message.set_request_id(refusal.request_id);
   message.set_tenant(refusal.tenant);
+  message.set_model(refusal.model);
   message.set_refused_by(refused_by);
   message.set_code(static_cast<int32_t>(InfoOf(refusal.reason).code));
   message.set_reason(NameOf(refusal.reason));

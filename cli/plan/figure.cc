@@ -12,11 +12,11 @@ namespace {
 using memory::Component;
 
 // From the beginning of the bar to its end: what is given, what a step needs, what is left for requests.
-constexpr Component kOrder[] = {Component::kLlmWeights,       Component::kHeadWeights,     Component::kVisionWeights,
-                                Component::kResamplerWeights, Component::kContextFloor,    Component::kOtherProcesses,
-                                Component::kLibraries,        Component::kCommunication,   Component::kAlignment,
-                                Component::kLlmWorkspace,     Component::kVisionWorkspace, Component::kEmbeddingStore,
-                                Component::kKvPool,           Component::kHeadroom};
+constexpr Component kOrder[] = {Component::kLlmWeights,       Component::kHeadWeights,  Component::kVisionWeights,
+                                Component::kResamplerWeights, Component::kContextFloor, Component::kOtherProcesses,
+                                Component::kLibraries,        Component::kGraphs,       Component::kCommunication,
+                                Component::kAlignment,        Component::kLlmWorkspace, Component::kVisionWorkspace,
+                                Component::kEmbeddingStore,   Component::kKvPool,       Component::kHeadroom};
 static_assert(std::size(kOrder) == memory::kComponents);
 
 std::string SequencesText(int64_t sequences, int64_t length) {

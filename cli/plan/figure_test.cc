@@ -20,7 +20,7 @@ using ::testing::StartsWith;
 Plans PlanOn(const std::vector<std::string>& devices, PlanOptions options = {}) {
   options.model = SourceDir() + "/models/cards/minicpm-v-2_6";
   options.devices = devices;
-  auto plans = MakePlans(ClusterConfig(), options);
+  auto plans = MakeOnePlan(ClusterConfig(), options);
   EXPECT_TRUE(plans.ok()) << plans.status();
   return *std::move(plans);
 }

@@ -27,10 +27,16 @@ void PlanFlags::Declare(Flags& flags) {
   flags.Text("other-processes", &options.other_processes, "device memory that others use, as in 2GiB");
 }
 
-absl::StatusOr<Plans> PlanFlags::Make() {
+absl::StatusOr<std::vector<Plans>> PlanFlags::Make() {
   options.knobs.min_full_length_seqs = full_length_seqs.value_or(1);
   HEADROOM_ASSIGN_OR_RETURN(const ClusterConfig config, LoadConfig(config_path, overrides));
   return MakePlans(config, options);
+}
+
+absl::StatusOr<Plans> PlanFlags::MakeOne() {
+  options.knobs.min_full_length_seqs = full_length_seqs.value_or(1);
+  HEADROOM_ASSIGN_OR_RETURN(const ClusterConfig config, LoadConfig(config_path, overrides));
+  return MakeOnePlan(config, options);
 }
 
 }  // namespace headroom::cli

@@ -19,7 +19,8 @@ struct PlanFlags {
   // Binds the flags to this object.
   void Declare(Flags& flags);
   // After parsing. Every error is one of the arguments.
-  absl::StatusOr<Plans> Make();
+  absl::StatusOr<std::vector<Plans>> Make();
+  absl::StatusOr<Plans> MakeOne();
 };
 
 }  // namespace headroom::cli

@@ -64,9 +64,7 @@ Json DeviceJson(const DevicePlans& device) {
   return json;
 }
 
-}  // namespace
-
-std::string PlanJson(const Plans& plans) {
+Json ModelJson(const Plans& plans) {
   Json host = Json::array();
   for (const HostLine& line : plans.host) {
     host.push_back(
@@ -74,17 +72,35 @@ std::string PlanJson(const Plans& plans) {
   }
   Json devices = Json::array();
   for (const DevicePlans& device : plans.devices) devices.push_back(DeviceJson(device));
-  const Json json = {{"model",
-                      {{"family", plans.spec.family},
-                       {"architecture", plans.spec.architecture},
-                       {"parameters", model::ParameterCount(plans.spec.tensors)},
-                       {"served", plans.served},
-                       {"assumed", plans.spec.assumed}}},
-                     {"dtype", DTypeName(plans.compute)},
-                     {"fits", plans.fits()},
-                     {"devices", std::move(devices)},
-                     {"host", std::move(host)}};
-  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  return {{"model",
+           {{"family", plans.spec.family},
+            {"architecture", plans.spec.architecture},
+            {"parameters", model::ParameterCount(plans.spec.tensors)},
+            {"served", plans.served},
+            {"assumed", plans.spec.assumed}}},
+          {"dtype", DTypeName(plans.compute)},
+          {"fits", plans.fits()},
+          {"devices", std::move(devices)},
+          {"host", std::move(host)}};
+}
+
+std::string Dump(const Json& json) { return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"; }
+
+}  // namespace
+
+std::string PlanJson(const Plans& plans) { return Dump(ModelJson(plans)); }
+
+std::string PlanJson(const std::vector<Plans>& all) {
+  if (all.size() == 1) return PlanJson(all.front());
+  Json models = Json::array();
+  bool fits = true;
+  for (const Plans& plans : all) {
+    Json model = {{"name", plans.name}};
+    model.update(ModelJson(plans));
+    models.push_back(std::move(model));
+    fits = fits && plans.fits();
+  }
+  return Dump({{"models", std::move(models)}, {"fits", fits}});
 }
 
 }  // namespace headroom::cli

@@ -61,7 +61,8 @@ absl::StatusOr<memory::Knobs> MergeKnobs(const ClusterConfig& config, const Plan
   return knobs;
 }
 
-absl::StatusOr<std::vector<CatalogueDevice>> ChosenDevices(const ClusterConfig& config, const PlanOptions& options) {
+// Whole ones, before several models share them.
+absl::StatusOr<std::vector<CatalogueDevice>> ChosenDevices(const DeviceSection& section, const PlanOptions& options) {
   DeviceCatalogue catalogue;
   if (!options.devices_file.empty()) HEADROOM_RETURN_IF_ERROR(catalogue.AddFile(options.devices_file));
   std::vector<CatalogueDevice> devices;
@@ -70,11 +71,32 @@ absl::StatusOr<std::vector<CatalogueDevice>> ChosenDevices(const ClusterConfig& 
     devices.push_back(std::move(device));
   }
   if (!devices.empty()) return devices;
-  HEADROOM_ASSIGN_OR_RETURN(CatalogueDevice own,
-                            catalogue.Find(absl::StrCat(config.device.kind, ":", config.device.memory)));
-  own.name = config.device.kind;
+  HEADROOM_ASSIGN_OR_RETURN(CatalogueDevice own, catalogue.Find(absl::StrCat(section.kind, ":", section.memory)));
+  own.name = section.kind;
+  if (section.context_floor > 0) own.context_floor = section.context_floor;
+  if (section.libraries > 0) own.libraries = section.libraries;
   devices.push_back(std::move(own));
   return devices;
+}
+
+// What a model has of a device, by the name that the ledger gives it; `sharers`: the models that stand on it, itself
+// among them.
+memory::DeviceSpec SpecOf(const CatalogueDevice& device, const ModelSection& model,
+                          const std::vector<ModelSection>& sharers) {
+  memory::DeviceSpec spec{.name = device.name,
+                          .memory_bytes = device.memory,
+                          .context_floor_bytes = device.context_floor,
+                          .library_bytes = device.libraries,
+                          .parallel_library_bytes = device.parallel_libraries,
+                          .other_processes_bytes = 0};
+  if (sharers.size() < 2) {
+    spec.memory_bytes = model.ShareOf(device.memory);
+    return spec;
+  }
+  int64_t all_bytes = 0;
+  for (const ModelSection& sharer : sharers) all_bytes += sharer.ShareOf(device.memory);
+  spec.name += "/" + model.Name();
+  return worker::PartOf(std::move(spec), model.ShareOf(device.memory), all_bytes);
 }
 
 // Who answers what kernels take: the CPU itself, as a worker asks it; for a card, which need not be at hand, what is
@@ -110,16 +132,13 @@ void AddNeeds(const Plans& plans, runtime::KernelSizes& sizes, memory::PlanReque
 }
 
 absl::StatusOr<DevicePlans> PlanDevice(const Plans& plans, const PlanOptions& options, const memory::Knobs& knobs,
-                                       const CatalogueDevice& device) {
+                                       const CatalogueDevice& device, const std::vector<ModelSection>& sharers) {
   DevicePlans result;
-  result.device = device;
   memory::PlanRequest& request = result.request;
-  request.device = {.name = device.name,
-                    .memory_bytes = device.memory,
-                    .context_floor_bytes = device.context_floor,
-                    .library_bytes = device.libraries,
-                    .parallel_library_bytes = device.parallel_libraries,
-                    .other_processes_bytes = 0};
+  request.device = SpecOf(device, plans.config.model, sharers);
+  result.device = device;
+  result.device.name = request.device.name;
+  result.device.memory = request.device.memory_bytes;
   if (!options.other_processes.empty()) {
     HEADROOM_ASSIGN_OR_RETURN(request.device.other_processes_bytes, ParseBytes(options.other_processes));
   }
@@ -156,8 +175,8 @@ std::vector<HostLine> HostLinesOf(const Plans& plans) {
   }
   return memory::HostLines(config, {.gateway = whole_cluster,
                                     .scheduler = whole_cluster,
-                                    .vision = plans.roles.vision && plans.spec.encoder,
-                                    .llm = plans.roles.llm,
+                                    .vision = plans.roles.vision && plans.spec.encoder ? 1 : 0,
+                                    .llm = plans.roles.llm ? 1 : 0,
                                     .decoder_bytes = vision_worker::DecoderBytesMax(plans.config)});
 }
 
@@ -173,25 +192,74 @@ int64_t Plans::HostBytes(const std::string& service) const {
   return bytes;
 }
 
-absl::StatusOr<Plans> MakePlans(const ClusterConfig& config, const PlanOptions& options) {
+namespace {
+
+// `config`: of this model alone. `devices`: whole.
+absl::StatusOr<Plans> PlanModel(const ClusterConfig& config, const PlanOptions& options,
+                                const std::vector<CatalogueDevice>& devices, const std::vector<ModelSection>& sharers) {
   Plans plans;
   plans.config = config;
-  const std::string path = options.model.empty() ? config.model.path : options.model;
-  if (path.empty()) return absl::InvalidArgumentError("which model? Name its directory or its config.json");
-  HEADROOM_ASSIGN_OR_RETURN(plans.spec, model::LoadModelSpec(path));
+  ModelSection& model = plans.config.model;
+  if (model.path.empty()) return absl::InvalidArgumentError("which model? Name its directory or its config.json");
+  HEADROOM_ASSIGN_OR_RETURN(plans.spec, model::LoadModelSpec(model.path));
   plans.served = model::WhyNotServed(plans.spec).empty();
   HEADROOM_ASSIGN_OR_RETURN(plans.roles, ParseRole(options.role, plans.spec));
-  ModelSection model = config.model;
   if (!options.dtype.empty()) model.dtype = options.dtype;
   HEADROOM_ASSIGN_OR_RETURN(plans.compute, worker::ComputeTypeFrom(model));
   HEADROOM_ASSIGN_OR_RETURN(const memory::Knobs knobs, MergeKnobs(config, options));
-  HEADROOM_ASSIGN_OR_RETURN(const std::vector<CatalogueDevice> devices, ChosenDevices(config, options));
   for (const CatalogueDevice& device : devices) {
-    HEADROOM_ASSIGN_OR_RETURN(DevicePlans plan, PlanDevice(plans, options, knobs, device));
+    HEADROOM_ASSIGN_OR_RETURN(DevicePlans plan, PlanDevice(plans, options, knobs, device, sharers));
     plans.devices.push_back(std::move(plan));
   }
   plans.host = HostLinesOf(plans);
   return plans;
+}
+
+// Gateway and scheduler are there once.
+void LeaveSharedServicesToTheFirst(std::vector<Plans>& all) {
+  for (size_t i = 1; i < all.size(); ++i) {
+    std::erase_if(all[i].host,
+                  [](const HostLine& line) { return line.service == "gateway" || line.service == "scheduler"; });
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<Plans>> MakePlans(const ClusterConfig& config, const PlanOptions& options) {
+  const std::vector<ModelSection> models = config.Models();
+  HEADROOM_ASSIGN_OR_RETURN(const std::vector<CatalogueDevice> devices, ChosenDevices(config.device, options));
+  std::vector<Plans> all;
+  const bool configured = options.model.empty() || std::any_of(models.begin(), models.end(), [&](const auto& model) {
+                            return model.IsCalled(options.model);
+                          });
+  if (!configured) {
+    ClusterConfig own = config;
+    own.models.clear();
+    own.model.path = options.model;
+    HEADROOM_ASSIGN_OR_RETURN(all.emplace_back(), PlanModel(own, options, devices, {}));
+    return all;
+  }
+  const bool one_process = options.role == "all";
+  if (one_process) HEADROOM_RETURN_IF_ERROR(CheckShares(config));
+  for (const ModelSection& model : models) {
+    if (!options.model.empty() && !model.IsCalled(options.model)) continue;
+    HEADROOM_ASSIGN_OR_RETURN(const ClusterConfig own, ConfigOfModel(config, model.Name(), "model"));
+    HEADROOM_ASSIGN_OR_RETURN(all.emplace_back(),
+                              PlanModel(own, options, devices, one_process ? models : std::vector<ModelSection>()));
+    all.back().name = model.Name();
+  }
+  LeaveSharedServicesToTheFirst(all);
+  return all;
+}
+
+absl::StatusOr<Plans> MakeOnePlan(const ClusterConfig& config, const PlanOptions& options) {
+  if (!options.model.empty() || config.models.size() < 2) {
+    HEADROOM_ASSIGN_OR_RETURN(std::vector<Plans> plans, MakePlans(config, options));
+    return std::move(plans.front());
+  }
+  std::string names;
+  for (const ModelSection& model : config.models) absl::StrAppend(&names, names.empty() ? "" : ", ", model.Name());
+  return absl::InvalidArgumentError("which model? Name one of " + names);
 }
 
 absl::StatusOr<VllmEstimate> EstimateVllm(const Plans& plans, const DevicePlans& device) {

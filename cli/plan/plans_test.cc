@@ -8,6 +8,7 @@
 #include "cli/plan/outputs.h"
 #include "common/testing/paths.h"
 #include "common/units.h"
+#include "memory/component.h"
 
 namespace headroom::cli {
 namespace {
@@ -25,7 +26,7 @@ PlanOptions Options(const std::string& model, const std::vector<std::string>& de
 }
 
 Plans Made(const PlanOptions& options) {
-  auto plans = MakePlans(ClusterConfig(), options);
+  auto plans = MakeOnePlan(ClusterConfig(), options);
   EXPECT_TRUE(plans.ok()) << plans.status();
   return plans.ok() ? *std::move(plans) : Plans();
 }
@@ -47,7 +48,7 @@ TEST(PlanCommand, JsonSumsToEveryDevice) {
   for (const Json& device : json.at("devices")) {
     ASSERT_EQ(device.at("ranks").size(), 1u);
     EXPECT_EQ(Sum(device.at("ranks")[0].at("lines")), device.at("memory_bytes").get<int64_t>());
-    EXPECT_EQ(device.at("ranks")[0].at("lines").size(), 14u);
+    EXPECT_EQ(device.at("ranks")[0].at("lines").size(), static_cast<size_t>(memory::kComponents));
     EXPECT_TRUE(device.at("ranks")[0].at("plan_only").empty());
     EXPECT_FALSE(device.at("frontier").empty());
   }
@@ -120,7 +121,7 @@ TEST(PlanCommand, TheConfigurationCountsAndFlagsWin) {
   config.knobs.max_model_len = 1000;
   PlanOptions options;
   options.knobs.max_model_len = 700;
-  const auto plans = MakePlans(config, options);
+  const auto plans = MakeOnePlan(config, options);
   ASSERT_TRUE(plans.ok()) << plans.status();
   ASSERT_TRUE(plans->fits()) << plans->devices[0].refusal;
   const memory::Plan& plan = plans->devices[0].ranks[0];
@@ -128,6 +129,48 @@ TEST(PlanCommand, TheConfigurationCountsAndFlagsWin) {
   EXPECT_EQ(plan.knobs.max_num_seqs, 5);
   EXPECT_EQ(plan.knobs.max_model_len, 700);
   EXPECT_THAT(plan.plan_only, IsEmpty());
+}
+
+// As `headroom up` lays them out: what the process takes is borne in proportion, and the sum is the device.
+TEST(PlanCommand, ModelsShareADevice) {
+  ClusterConfig config;
+  config.device.memory = 400 << 20;
+  config.models = {{.name = "big", .aliases = {"b"}, .path = SourceDir() + "/tests/golden/minicpmv", .share = 0.75},
+                   {.name = "small", .path = SourceDir() + "/tests/golden/qwen2", .dtype = "fp32", .share = 0.25}};
+  config.models[1].knobs.max_num_seqs = 3;
+  const auto all = MakePlans(config, {});
+  ASSERT_TRUE(all.ok()) << all.status();
+  ASSERT_EQ(all->size(), 2U);
+  int64_t planned = 0, floor = 0;
+  for (const Plans& plans : *all) {
+    ASSERT_TRUE(plans.fits()) << plans.devices[0].refusal;
+    const memory::Plan& plan = plans.devices[0].ranks[0];
+    for (const memory::Component line : memory::AllComponents()) planned += plan.Bytes(line);
+    floor += plan.Bytes(memory::Component::kContextFloor);
+  }
+  EXPECT_EQ(planned, config.device.memory);
+  const auto alone = MakeOnePlan(config, {.model = SourceDir() + "/tests/golden/qwen2"});
+  ASSERT_TRUE(alone.ok()) << alone.status();
+  EXPECT_NEAR(floor, alone->devices[0].ranks[0].Bytes(memory::Component::kContextFloor), 1);
+  EXPECT_EQ((*all)[1].devices[0].ranks[0].knobs.max_num_seqs, 3);
+  EXPECT_EQ((*all)[1].devices[0].ranks[0].device, "cpu/small");
+  EXPECT_THAT(PlanText(*all), HasSubstr("shares of the device"));
+  const Json json = Json::parse(PlanJson(*all));
+  EXPECT_EQ(json["models"][1]["name"], "small");
+  EXPECT_TRUE(json["fits"]);
+
+  // One by its alias, as part of the whole; in a role, a worker of its own with all of what its process takes.
+  const auto one = MakeOnePlan(config, {.model = "b"});
+  ASSERT_TRUE(one.ok()) << one.status();
+  EXPECT_EQ(one->devices[0].ranks[0].kv_blocks, (*all)[0].devices[0].ranks[0].kv_blocks);
+  const auto worker = MakeOnePlan(config, {.model = "small", .role = "llm"});
+  ASSERT_TRUE(worker.ok()) << worker.status();
+  EXPECT_EQ(worker->devices[0].device.memory, 100 << 20);
+  EXPECT_EQ(worker->devices[0].ranks[0].device, "cpu");
+  EXPECT_THAT(std::string(MakeOnePlan(config, {}).status().message()), HasSubstr("Name one of big, small"));
+
+  config.models[0].share = 0.9;
+  EXPECT_THAT(std::string(MakePlans(config, {}).status().message()), HasSubstr("models.big.share 0.9"));
 }
 
 TEST(PlanCommand, WhatIsOnlyPlannedIsSaid) {
@@ -174,7 +217,7 @@ TEST(PlanCommand, EveryKnownModelOnEveryDevice) {
         options.model = entry.path().string();
         options.devices = {device.memory > 0 ? device.name : device.name + ":24GiB"};
         if (ranks > 1) options.knobs.tensor_parallel_size = ranks;
-        const auto plans = MakePlans(ClusterConfig(), options);
+        const auto plans = MakeOnePlan(ClusterConfig(), options);
         if (!plans.ok()) {
           EXPECT_THAT(std::string(plans.status().message()), HasSubstr("does not divide")) << options.model;
           continue;
@@ -200,7 +243,7 @@ TEST(PlanCommand, BadOptionsAreNamed) {
   const auto message = [](auto change) {
     PlanOptions options = Options("tests/golden/minicpmv", {"cpu:256MiB"});
     change(options);
-    const auto plans = MakePlans(ClusterConfig(), options);
+    const auto plans = MakeOnePlan(ClusterConfig(), options);
     EXPECT_TRUE(absl::IsInvalidArgument(plans.status())) << plans.status();
     return std::string(plans.status().message());
   };

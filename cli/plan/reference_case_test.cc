@@ -29,7 +29,7 @@ Case Reference(const std::string& device, const memory::Knobs& knobs) {
   options.model = SourceDir() + "/models/cards/minicpm-v-2_6";
   options.devices = {device};
   options.knobs = knobs;
-  auto plans = MakePlans(ClusterConfig(), options);
+  auto plans = MakeOnePlan(ClusterConfig(), options);
   EXPECT_TRUE(plans.ok()) << plans.status();
   EXPECT_TRUE(plans->fits()) << plans->devices[0].refusal;
   const auto estimate = EstimateVllm(*plans, plans->devices[0]);

@@ -156,6 +156,27 @@ std::string PlanText(const Plans& plans) {
   return text;
 }
 
+std::string PlanText(const std::vector<Plans>& all) {
+  if (all.size() == 1) return PlanText(all.front());
+  std::string text;
+  for (const Plans& plans : all)
+    absl::StrAppend(&text, text.empty() ? "" : "\n", "== ", plans.name, ": ", PlanText(plans));
+  for (size_t i = 0; i < all.front().devices.size(); ++i) {
+    // Workers of one role have a device each.
+    if (all[0].devices[i].device.name == all[1].devices[i].device.name) continue;
+    int64_t total = 0;
+    text += "\nshares of the device:\n";
+    for (const Plans& plans : all) {
+      const DevicePlans& device = plans.devices[i];
+      total += device.device.memory;
+      text += absl::StrFormat("  %-32s %18d %10.3f GiB%s\n", device.device.name, device.device.memory,
+                              InGib(device.device.memory), device.fits() ? "" : "  does not fit");
+    }
+    text += absl::StrFormat("  %-32s %18d %10.3f GiB\n", "together", total, InGib(total));
+  }
+  return text;
+}
+
 absl::StatusOr<std::string> VllmText(const Plans& plans) {
   std::string text;
   for (const DevicePlans& device : plans.devices) {

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "common/error_details.h"
+#include "common/field_error.h"
 #include "common/rpc/channel_directory.h"
 #include "common/rpc/server_host.h"
 #include "common/rpc/status.h"
@@ -28,6 +29,14 @@ TEST(StatusTest, DetailsSurviveTheWire) {
   EXPECT_EQ(got.metadata, details.metadata);
   EXPECT_EQ(got.retry_delay, details.retry_delay);
   EXPECT_EQ(ReasonOf(received), std::nullopt);
+}
+
+TEST(StatusTest, TheFieldThatIsWrongIsNamed) {
+  const absl::Status received = FromGrpc(ToGrpc(FieldError("sampling.seed", absl::InvalidArgumentError("is odd"))));
+  EXPECT_EQ(received.message(), "sampling.seed: is odd");
+  EXPECT_EQ(FieldOf(received), "sampling.seed");
+  EXPECT_EQ(FieldOf(absl::InvalidArgumentError("x")), "");
+  EXPECT_TRUE(FieldError("any", absl::OkStatus()).ok());
 }
 
 TEST(StatusTest, RefusalsHaveTheCodeAndNameOfTheTable) {

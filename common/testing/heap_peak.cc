@@ -53,4 +53,6 @@ HeapPeak::HeapPeak() : start_(held) { peak = start_; }
 
 int64_t HeapPeak::bytes() const { return peak - start_; }
 
+int64_t HeapPeak::held_bytes() const { return held - start_; }
+
 }  // namespace headroom

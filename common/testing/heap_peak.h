@@ -12,6 +12,8 @@ class HeapPeak {
   HeapPeak();
   // The most that was held at one moment since then, beyond what was held at the start. Bytes.
   int64_t bytes() const;
+  // What is held now, beyond what was held at the start.
+  int64_t held_bytes() const;
 
  private:
   int64_t start_;

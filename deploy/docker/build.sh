@@ -17,7 +17,8 @@ programs="headroom gateway scheduler vision-worker llm-worker headroom-image-dec
 
 build_packages="g++ cmake ninja-build ccache mold pkg-config binutils
   libgrpc++-dev protobuf-compiler-grpc libprotobuf-dev protobuf-compiler libabsl-dev libyaml-cpp-dev prometheus-cpp-dev libdnnl-dev
-  nlohmann-json3-dev libicu-dev libpcre2-dev libpng-dev libjpeg62-turbo-dev libwebp-dev libgif-dev libboost1.81-dev libseccomp-dev libssl-dev"
+  nlohmann-json3-dev libicu-dev libpcre2-dev libpng-dev libjpeg62-turbo-dev libwebp-dev libgif-dev libboost1.81-dev libseccomp-dev libssl-dev
+  python3 python3-venv"
 
 # NVIDIA's wheels of one toolkit: nvcc and what it calls, headers, and the two libraries that the backend is linked with.
 cuda_wheels="nvidia-cuda-nvcc==13.0.88 nvidia-nvvm==13.0.88 nvidia-cuda-crt==13.0.88 nvidia-cuda-runtime==13.0.96 nvidia-cuda-cccl==13.0.85
@@ -63,6 +64,8 @@ build() {
   targets=""
   for program in $programs; do targets="$targets headroom_bin_$(echo "$program" | tr - _)"; done
   [ -z "$libraries" ] || targets="$targets headroom_cuda"
+  # From wherever pip is told; an image without it serves all but structured output.
+  "$source/tools/fetch-xgrammar" || echo "xgrammar was not fetched: structured output is left out" >&2
   # shellcheck disable=SC2086
   cmake -S "$source" --preset ship -B "$folder" $options >/dev/null
   # shellcheck disable=SC2086

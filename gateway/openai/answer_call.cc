@@ -10,14 +10,25 @@
 namespace headroom::gateway::openai {
 namespace {
 
-std::chrono::milliseconds Since(std::chrono::steady_clock::time_point begin) {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begin);
-}
-
 // Names the build of the model as OpenAI does its own.
 std::string ShortFingerprint(const ServedModel& model) { return "fp_" + model.fingerprint.substr(0, 12); }
 
 }  // namespace
+
+std::chrono::milliseconds Since(std::chrono::steady_clock::time_point begin) {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begin);
+}
+
+http::Headers AnswerHeaders(const char* content_type, std::chrono::steady_clock::time_point began,
+                            std::chrono::milliseconds queued, const std::string& model,
+                            const std::vector<std::string>& ignored) {
+  http::Headers headers = {{"content-type", content_type},
+                           {"openai-processing-ms", absl::StrCat(Since(began).count())},
+                           {"x-headroom-queue-ms", absl::StrCat(queued.count())}};
+  if (!model.empty()) headers.emplace_back("x-headroom-model", model);
+  if (!ignored.empty()) headers.emplace_back("x-headroom-ignored", absl::StrJoin(ignored, ", "));
+  return headers;
+}
 
 AnswerCall::AnswerCall(const Parts& parts, const Endpoint& endpoint, std::shared_ptr<http::Request> request,
                        std::shared_ptr<http::Exchange> exchange)
@@ -42,20 +53,16 @@ absl::Status AnswerCall::Read(v1::GenerateRequest* request) {
   return absl::OkStatus();
 }
 
-http::Headers AnswerCall::AnswerHeaders(const char* content_type) const {
-  http::Headers headers = {{"content-type", content_type},
-                           {"openai-processing-ms", absl::StrCat(Since(began_).count())},
-                           {"x-headroom-queue-ms", absl::StrCat(queued_.count())}};
-  if (reading_.format != nullptr) headers.emplace_back("x-headroom-model", reading_.format->head().model);
-  if (!ignored_.empty()) headers.emplace_back("x-headroom-ignored", absl::StrJoin(ignored_, ", "));
-  return headers;
+http::Headers AnswerCall::OwnHeaders(const char* content_type) const {
+  const std::string model = reading_.format == nullptr ? "" : reading_.format->head().model;
+  return AnswerHeaders(content_type, began_, queued_, model, ignored_);
 }
 
 void AnswerCall::Granted() {
   queued_ = Since(began_);
   if (!reading_.stream) return;
   streaming_ = true;
-  http::Headers headers = AnswerHeaders("text/event-stream; charset=utf-8");
+  http::Headers headers = OwnHeaders("text/event-stream; charset=utf-8");
   headers.emplace_back("cache-control", "no-store");
   exchange_->BeginStream(200, std::move(headers));
   begin_ = reading_.format->Begin();
@@ -72,7 +79,8 @@ void AnswerCall::Piece(const v1::GenerateResponse& piece, Taken taken) {
   exchange_->Chunk(std::move(events), std::move(taken));
 }
 
-void AnswerCall::End(const absl::Status& status) {
+void AnswerCall::End(const absl::Status& ended) {
+  const absl::Status status = InWordsOf(endpoint_, ended);
   if (streaming_) {
     std::string last = std::exchange(begin_, {});
     last += status.ok() ? reading_.format->End() : reading_.format->Failed(ErrorBody(status));
@@ -82,7 +90,7 @@ void AnswerCall::End(const absl::Status& status) {
     return;
   }
   if (status.ok()) {
-    exchange_->Respond({200, AnswerHeaders("application/json"), reading_.format->Whole(whole_.Take())});
+    exchange_->Respond({200, OwnHeaders("application/json"), reading_.format->Whole(whole_.Take())});
     return;
   }
   ErrorAnswer error = ToHttp(status);

@@ -15,6 +15,12 @@
 
 namespace headroom::gateway::openai {
 
+// What every answer to a call says of itself: how long it took and waited, which model answers, what was ignored.
+http::Headers AnswerHeaders(const char* content_type, std::chrono::steady_clock::time_point began,
+                            std::chrono::milliseconds queued, const std::string& model,
+                            const std::vector<std::string>& ignored);
+std::chrono::milliseconds Since(std::chrono::steady_clock::time_point begin);
+
 class AnswerCall : public AnswerSink {
  public:
   struct Parts {
@@ -26,17 +32,17 @@ class AnswerCall : public AnswerSink {
   AnswerCall(const Parts& parts, const Endpoint& endpoint, std::shared_ptr<http::Request> request,
              std::shared_ptr<http::Exchange> exchange);
 
-  // RequestRunner::Read: before any call of the sink but End. The body is gone afterwards.
+  // RequestRunner::ArrivalOf::read: before any call of the sink but End. The body is gone afterwards.
   absl::Status Read(v1::GenerateRequest* request);
 
   // The head of a stream goes out with the grant: until then a refusal has a status of its own.
   void Granted() override;
   void Piece(const v1::GenerateResponse& piece, Taken taken) override;
   void Disconnect() override { exchange_->Disconnect(); }
-  void End(const absl::Status& status) override;
+  void End(const absl::Status& ended) override;
 
  private:
-  http::Headers AnswerHeaders(const char* content_type) const;
+  http::Headers OwnHeaders(const char* content_type) const;
 
   const Parts parts_;
   const Endpoint& endpoint_;

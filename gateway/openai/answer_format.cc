@@ -26,12 +26,14 @@ const char* FinishWord(v1::FinishReason reason) {
   }
 }
 
-Json UsageJson(const v1::Usage& usage) {
+Json UsageJson(const v1::Finish& finish) {
+  const v1::Usage& usage = finish.usage();
   return {{"prompt_tokens", usage.prompt_tokens()},
           {"completion_tokens", usage.completion_tokens()},
           {"total_tokens", usage.prompt_tokens() + usage.completion_tokens()},
           // Nothing of a prompt is kept for another request.
-          {"prompt_tokens_details", {{"cached_tokens", 0}, {"image_tokens", usage.image_tokens()}}}};
+          {"prompt_tokens_details", {{"cached_tokens", 0}, {"image_tokens", usage.image_tokens()}}},
+          {"completion_tokens_details", {{"reasoning_tokens", finish.reasoning_tokens()}}}};
 }
 
 Json LogprobJson(const v1::TokenLogprob& logprob) {

@@ -47,8 +47,8 @@ inline constexpr char kDoneEvent[] = "data: [DONE]\n\n";
 
 // "stop", "length", "tool_calls".
 const char* FinishWord(v1::FinishReason reason);
-// The counts under the names of chat completions, those of cached and image tokens among them.
-Json UsageJson(const v1::Usage& usage);
+// The counts under the names of chat completions, those of cached, image and reasoning tokens among them.
+Json UsageJson(const v1::Finish& finish);
 // An entry of logprobs.content: token, logprob, bytes, top_logprobs.
 Json LogprobJson(const v1::TokenLogprob& logprob);
 

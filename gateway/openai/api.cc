@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "common/version.h"
+#include "gateway/openai/embed_call.h"
 #include "gateway/openai/endpoints.h"
 #include "gateway/openai/errors.h"
 #include "gateway/openai/models.h"
@@ -47,13 +48,14 @@ std::string Decoded(std::string_view text) {
 
 Api::Api(const Parts& parts)
     : parts_(parts),
+      questions_({parts.config, parts.models, parts.cluster, parts.host_budget}),
       started_(static_cast<int64_t>(std::time(nullptr))),
       open_api_(WriteJson(OpenApi(kVersion))),
       unknown_fields_(parts.config.http.unknown_fields == "ignore" ? UnknownFields::kIgnore : UnknownFields::kRefuse) {}
 
 Api::~Api() {
   std::unique_lock lock(mutex_);
-  all_over_.wait(lock, [this] { return questions_ == 0; });
+  all_over_.wait(lock, [this] { return open_questions_ == 0; });
 }
 
 std::vector<http::Route> Api::Routes() const {
@@ -75,18 +77,20 @@ void Api::Handle(const http::Route& route, std::shared_ptr<http::Request> reques
   switch (endpoint.action) {
     case Action::kGenerate:
       return Generate(endpoint, std::move(request), *std::move(place), exchange);
+    case Action::kEmbed:
+      return Embed(std::move(request), *std::move(place), exchange);
     case Action::kTokenize:
     case Action::kDetokenize:
     case Action::kPrice:
       Question(endpoint, std::move(request), *std::move(place), std::move(exchange));
       return;
     case Action::kListModels:
-      return exchange->Respond(ToAnswer(ModelsJson(parts_.models, started_)));
+      return exchange->Respond(ToAnswer(ModelsJson(parts_.cluster, started_)));
     case Action::kOpenApi:
       return exchange->Respond({200, {{"content-type", "application/json"}}, open_api_});
     case Action::kGetModel:
       const std::string name = Decoded(std::string_view(request->path).substr(route.path.find('{')));
-      return exchange->Respond(ToAnswer(ModelJson(parts_.models, name, started_)));
+      return exchange->Respond(ToAnswer(ModelJson(parts_.models, parts_.cluster, name, started_)));
   }
 }
 
@@ -94,7 +98,7 @@ Detached Api::Question(const Endpoint& endpoint, std::shared_ptr<http::Request> 
                        std::shared_ptr<http::Exchange> exchange) {
   {
     std::lock_guard lock(mutex_);
-    ++questions_;
+    ++open_questions_;
   }
   co_await parts_.prepare.Switch();
   http::Answer answer;
@@ -102,13 +106,14 @@ Detached Api::Question(const Endpoint& endpoint, std::shared_ptr<http::Request> 
     // Whoever sees the answer finds the place free.
     const RequestRunner::Place held = std::move(place);
     const std::string body = std::exchange(request->body, {});
-    answer = ToAnswer(AnswerQuestion(
-        {parts_.config, parts_.models, parts_.cluster, parts_.host_budget, unknown_fields_}, endpoint, body));
+    absl::StatusOr<Json> json =
+        AnswerQuestion({parts_.models, parts_.host_budget, questions_, unknown_fields_}, endpoint, body);
+    answer = ToAnswer(json.ok() ? std::move(json) : InWordsOf(endpoint, json.status()));
   }
   exchange->Respond(std::move(answer));
   exchange.reset();
   std::lock_guard lock(mutex_);
-  if (--questions_ == 0) all_over_.notify_all();
+  if (--open_questions_ == 0) all_over_.notify_all();
 }
 
 void Api::Generate(const Endpoint& endpoint, std::shared_ptr<http::Request> request, RequestRunner::Place place,
@@ -118,6 +123,16 @@ void Api::Generate(const Endpoint& endpoint, std::shared_ptr<http::Request> requ
   RequestRunner::Arrival arrival;
   // The runner keeps the call until its end, and reads before that.
   arrival.read = [raw = call.get()](v1::GenerateRequest* read) { return raw->Read(read); };
+  RequestRunner::Handle handle = parts_.runner.Submit(std::move(place), std::move(arrival), std::move(call));
+  exchange->OnGone([handle]() mutable { handle.Cancel(); });
+}
+
+void Api::Embed(std::shared_ptr<http::Request> request, RequestRunner::Place place,
+                const std::shared_ptr<http::Exchange>& exchange) {
+  auto call = std::make_shared<EmbedCall>(AnswerCall::Parts{parts_.models, parts_.host_budget, unknown_fields_},
+                                          std::move(request), exchange);
+  RequestRunner::EmbedArrival arrival;
+  arrival.read = [raw = call.get()](v1::EmbedRequest* read) { return raw->Read(read); };
   RequestRunner::Handle handle = parts_.runner.Submit(std::move(place), std::move(arrival), std::move(call));
   exchange->OnGone([handle]() mutable { handle.Cancel(); });
 }

@@ -16,6 +16,7 @@
 #include "gateway/http/exchange.h"
 #include "gateway/openai/answer_call.h"
 #include "gateway/openai/endpoints.h"
+#include "gateway/questions.h"
 #include "gateway/request_runner.h"
 #include "gateway/served_model.h"
 
@@ -49,13 +50,17 @@ class Api : public http::Handler {
   void Generate(const Endpoint& endpoint, std::shared_ptr<http::Request> request, RequestRunner::Place place,
                 const std::shared_ptr<http::Exchange>& exchange);
 
+  void Embed(std::shared_ptr<http::Request> request, RequestRunner::Place place,
+             const std::shared_ptr<http::Exchange>& exchange);
+
   const Parts parts_;
+  const Questions questions_;
   const int64_t started_;  // seconds since 1970
   const std::string open_api_;
   const UnknownFields unknown_fields_;
   std::mutex mutex_;
   std::condition_variable all_over_;
-  int64_t questions_ = 0;
+  int64_t open_questions_ = 0;
 };
 
 }  // namespace headroom::gateway::openai

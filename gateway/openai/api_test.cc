@@ -1,130 +1,17 @@
-// The HTTP API over a scripted cluster, without a socket: what each address answers, when the head goes out, how
-// answers end.
-#include "gateway/openai/api.h"
-
+// The HTTP API over a scripted cluster: what each address answers, when the head goes out, how answers end.
 #include <gmock/gmock.h>
 
+#include <cstring>
+#include <fstream>
+
 #include "gateway/openai/data_uri.h"
-#include "gateway/testing/scripted_cluster.h"
+#include "gateway/openai/fields.h"
+#include "gateway/testing/api_client.h"
 
 namespace headroom::gateway::openai {
 namespace {
 
 using ::testing::HasSubstr;
-
-// A client on the other side of the transport.
-class KeptExchange : public http::Exchange {
- public:
-  void Respond(http::Answer answer, Taken taken) override {
-    std::unique_lock lock(mutex_);
-    EXPECT_FALSE(over_);
-    answer_ = std::move(answer);
-    over_ = true;
-    changed_.notify_all();
-    lock.unlock();
-    if (taken) taken(true);
-  }
-  void BeginStream(int status, http::Headers headers) override {
-    std::lock_guard lock(mutex_);
-    answer_ = {status, std::move(headers), ""};
-    streaming_ = true;
-  }
-  void Chunk(std::string bytes, Taken taken) override {
-    std::function<void()> gone;
-    {
-      std::lock_guard lock(mutex_);
-      EXPECT_FALSE(bytes.empty());
-      EXPECT_TRUE(streaming_ && !over_);
-      answer_.body += bytes;
-      if (leave_) std::swap(gone, gone_);
-    }
-    if (gone) gone();
-    if (taken) taken(true);
-  }
-  void EndStream(bool complete) override {
-    std::lock_guard lock(mutex_);
-    complete_ = complete;
-    over_ = true;
-    changed_.notify_all();
-  }
-  void Disconnect() override {}
-  void OnGone(std::function<void()> gone) override {
-    std::lock_guard lock(mutex_);
-    gone_ = std::move(gone);
-  }
-
-  http::Answer Await() {
-    std::unique_lock lock(mutex_);
-    EXPECT_TRUE(changed_.wait_for(lock, kPatience, [this] { return over_; }));
-    return answer_;
-  }
-  bool complete() {
-    std::lock_guard lock(mutex_);
-    return complete_;
-  }
-  // The client leaves with the next chunk.
-  void Leave() { leave_ = true; }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  http::Answer answer_;
-  std::function<void()> gone_;
-  std::atomic<bool> leave_ = false;
-  bool streaming_ = false, over_ = false, complete_ = false;
-};
-
-std::string HeaderOf(const http::Answer& answer, const std::string& name) {
-  for (const auto& [key, value] : answer.headers) {
-    if (key == name) return value;
-  }
-  return "";
-}
-
-class ApiTest : public ScriptedCluster {
- protected:
-  void SetUp() override {
-    ScriptedCluster::SetUp();
-    api_.emplace(Api::Parts{config_, *models_, *runner_, *cluster_, budget_, threads_.prepare});
-  }
-  void TearDown() override {
-    api_.reset();
-    EXPECT_TRUE(Eventually([this] { return budget_.used_bytes() == 0; })) << budget_.used_bytes();
-    ScriptedCluster::TearDown();
-  }
-
-  static bool Eventually(const std::function<bool()>& condition) {
-    for (int i = 0; i < 6'000 && !condition(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    return condition();
-  }
-
-  http::Answer Ask(const std::string& method, const std::string& route_path, const std::string& path,
-                   const std::string& body = "") {
-    for (const http::Route& route : api_->Routes()) {
-      if (route.method != method || route.path != route_path) continue;
-      auto request = std::make_shared<http::Request>();
-      request->method = method;
-      request->path = path;
-      request->body = body;
-      request->id = "req-1";
-      std::optional<RequestRunner::Place> place;
-      if (route.body_bytes_max > 0) place.emplace(*runner_->Enter(0));
-      exchange_ = std::make_shared<KeptExchange>();
-      if (leave_) exchange_->Leave();
-      api_->Handle(route, std::move(request), std::move(place), exchange_);
-      return exchange_->Await();
-    }
-    ADD_FAILURE() << "no route " << route_path;
-    return {};
-  }
-  http::Answer Chat(const std::string& body) {
-    return Ask("POST", "/v1/chat/completions", "/v1/chat/completions", body);
-  }
-
-  std::optional<Api> api_;
-  std::shared_ptr<KeptExchange> exchange_;
-  bool leave_ = false;
-};
 
 TEST_F(ApiTest, WholeAnswer) {
   const http::Answer answer = Chat(R"({"model": "minicpmv", "messages": [{"role": "user", "content": "Which?"}]})");
@@ -231,12 +118,169 @@ TEST_F(ApiTest, PriceIsWhatTheRequestThenReserves) {
   EXPECT_EQ(price["max_tokens"], 40);
 }
 
+class PicturesTest : public ApiTest {
+ protected:
+  static std::string Uri(const std::string& name) {
+    std::ifstream file(kGolden + "/images/" + name, std::ios::binary);
+    return "data:image/png;base64," + EncodeBase64(std::string(std::istreambuf_iterator<char>(file), {}));
+  }
+  http::Answer Embed(const Json& body) { return Ask("POST", "/v1/embeddings", "/v1/embeddings", body.dump()); }
+};
+
+Json AskAbout(const Json& part) {
+  return {{"messages", {{{"role", "user"}, {"content", {part, {{"type", "text"}, {"text", "Which?"}}}}}}},
+          {"max_tokens", 8}};
+}
+
+TEST_F(PicturesTest, ASizeHasThePriceOfThePicture) {
+  const auto price = [&](const Json& part) {
+    return Ask("POST", "/v1/headroom/price", "/v1/headroom/price", AskAbout(part).dump());
+  };
+  const Json picture = Json::parse(price({{"type", "image_url"}, {"image_url", {{"url", Uri("wide.png")}}}}).body);
+  std::ifstream file(kGolden + "/images/wide.png", std::ios::binary | std::ios::ate);
+  Json size = {{"width", 0}, {"height", 0}, {"format", "png"}, {"size_bytes", static_cast<int64_t>(file.tellg())}};
+  // Of the header: both sides are big-endian at bytes 16 and 20.
+  file.seekg(16);
+  for (const char* side : {"width", "height"}) {
+    int64_t value = 0;
+    for (int i = 0; i < 4; ++i) value = value * 256 + file.get();
+    size[side] = value;
+  }
+  EXPECT_EQ(Json::parse(price({{"type", "image_size"}, {"image_size", size}}).body), picture);
+  size.erase("format"), size.erase("size_bytes");
+  const Json least = Json::parse(price({{"type", "image_size"}, {"image_size", size}}).body);
+  EXPECT_EQ(least["price"]["llm"], picture["price"]["llm"]);
+  EXPECT_LT(least["price"]["vision"]["host_bytes"], picture["price"]["vision"]["host_bytes"]);
+  size["width"] = 65535;
+  EXPECT_EQ(price({{"type", "image_size"}, {"image_size", size}}).status, 400);
+  const http::Answer refused =
+      Chat(AskAbout({{"type", "image_size"}, {"image_size", {{"width", 9}, {"height", 9}}}}).dump());
+  EXPECT_EQ(refused.status, 400);
+  EXPECT_THAT(refused.body, HasSubstr("a size alone is enough for a price"));
+}
+
+TEST_F(PicturesTest, EveryPictureHasAnEntryInBothFormats) {
+  const Json input = {Uri("small.png"), Uri("wide.png")};
+  const http::Answer numbers = Embed({{"input", input}});
+  ASSERT_EQ(numbers.status, 200) << numbers.body;
+  EXPECT_EQ(HeaderOf(numbers, "content-type"), "application/json");
+  EXPECT_EQ(HeaderOf(numbers, "x-headroom-model"), "minicpmv");
+  EXPECT_TRUE(exchange_->complete());
+  const Json whole = Json::parse(numbers.body);
+  EXPECT_EQ(whole["object"], "list");
+  ASSERT_EQ(whole["data"].size(), 2u);
+  const Json coded = Json::parse(Embed({{"input", input}, {"encoding_format", "base64"}}).body);
+  int64_t rows = 0;
+  for (size_t i = 0; i < 2; ++i) {
+    const Json& entry = whole["data"][i];
+    EXPECT_EQ(entry["object"], "embedding");
+    EXPECT_EQ(entry["index"], i);
+    const auto shape = entry["shape"].get<std::vector<int64_t>>();
+    ASSERT_EQ(entry["embedding"].size(), static_cast<size_t>(shape[0] * shape[1] * shape[2]));
+    rows += shape[0] * shape[1];
+    std::string bytes;
+    ASSERT_TRUE(DecodeBase64(coded["data"][i]["embedding"].get<std::string>(), &bytes).ok());
+    ASSERT_EQ(bytes.size(), entry["embedding"].size() * sizeof(float));
+    for (size_t at = 0; at < entry["embedding"].size(); ++at) {
+      float value = 0;
+      std::memcpy(&value, bytes.data() + at * sizeof value, sizeof value);
+      ASSERT_EQ(entry["embedding"][at].get<float>(), value) << "entry " << i << ", number " << at;
+    }
+  }
+  EXPECT_EQ(whole["usage"]["total_tokens"], rows);
+  EXPECT_EQ(Json::parse(Embed({{"input", Uri("small.png")}}).body)["data"].size(), 1u);
+}
+
+TEST_F(PicturesTest, WhatIsNoPictureIsRefusedByItsName) {
+  const std::pair<Json, std::string> bad[] = {
+      {{{"input", "a text"}}, "input"},
+      {{{"input", {Uri("small.png"), "a text"}}}, "input[1]"},
+      {{{"input", {1, 2}}}, "input[0]"},
+      {{{"input", Json::array()}}, "input"},
+      {{{"input", "data:text/plain,a"}}, "input"},
+      {{{"input", Uri("small.png")}, {"dimensions", 8}}, "dimensions"},
+      {{{"input", Uri("small.png")}, {"encoding_format", "int8"}}, "encoding_format"},
+  };
+  for (const auto& [body, param] : bad) {
+    const http::Answer answer = Embed(body);
+    EXPECT_EQ(answer.status, 400) << body;
+    EXPECT_EQ(Json::parse(answer.body)["error"]["param"], param) << answer.body;
+  }
+  std::lock_guard lock(scheduler_.mutex);
+  EXPECT_TRUE(scheduler_.reserves.empty());
+}
+
+TEST_F(PicturesTest, APictureThatDoesNotDecodeHasItsStatusThoughTheGrantWasHeld) {
+  vision_.fail = absl::InvalidArgumentError("image 1: is cut");
+  const http::Answer answer = Embed({{"input", Uri("small.png")}});
+  EXPECT_EQ(answer.status, 400) << answer.body;
+}
+
 TEST_F(ApiTest, Models) {
   const Json list = Json::parse(Ask("GET", "/v1/models", "/v1/models").body);
   ASSERT_EQ(list["data"].size(), 1u);
   EXPECT_EQ(list["data"][0]["id"], "minicpmv");
   EXPECT_EQ(Ask("GET", "/v1/models/{model}", "/v1/models/mini%63pmv").status, 200);
   EXPECT_EQ(Ask("GET", "/v1/models/{model}", "/v1/models/other").status, 404);
+}
+
+// One with workers, one without, one whose files are not there: each is told of, and asked by name or alias.
+TEST_F(ApiTest, SeveralModels) {
+  ServeModels({{.name = "eyes", .aliases = {"gpt", "default"}, .path = kGolden},
+               {.name = "idle", .path = SourceDir() + "/tests/golden/qwen2"},
+               {.name = "gone", .aliases = {"away"}, .path = "/no/such/model"}});
+  const Json list = Json::parse(Ask("GET", "/v1/models", "/v1/models").body)["data"];
+  ASSERT_EQ(list.size(), 3u);
+  EXPECT_EQ(list[0]["id"], "eyes");
+  EXPECT_EQ(list[0]["aliases"], Json({"gpt", "default"}));
+  EXPECT_EQ(list[0]["ready"], true);
+  EXPECT_EQ(list[0]["max_model_len"], 1000);
+  EXPECT_EQ(list[1]["ready"], false);
+  EXPECT_THAT(list[1]["not_ready"].get<std::string>(), HasSubstr("no llm-worker is ready for the model 'idle'"));
+  EXPECT_EQ(list[2]["id"], "gone");
+  EXPECT_EQ(list[2]["not_ready"], "the gateway could not load it");
+  EXPECT_EQ(Json::parse(Ask("GET", "/v1/models/{model}", "/v1/models/away").body), list[2]);
+
+  const auto chat = [&](const std::string& model) {
+    return Chat(R"({"messages": [{"role": "user", "content": "Which?"}])" + model + "}");
+  };
+  for (const char* name : {"eyes", "gpt", "default"}) {
+    const http::Answer answer = chat(absl::StrCat(R"(, "model": ")", name, "\""));
+    EXPECT_EQ(answer.status, 200) << answer.body;
+    EXPECT_EQ(Json::parse(answer.body)["model"], "eyes");
+    EXPECT_EQ(HeaderOf(answer, "x-headroom-model"), "eyes");
+  }
+
+  // Who is asked, the status, the code, the words; on every address that takes a model.
+  struct Case {
+    const char* model;
+    int status;
+    const char* code;
+    const char* words;
+  };
+  for (const Case& wanted : {Case{"", 400, "missing_required_parameter", "names no model; served are 'eyes', 'idle'"},
+                             {R"(, "model": "gpt-17")", 404, "model_not_found", "served are 'eyes', 'idle'"},
+                             {R"(, "model": "away")", 503, "model_not_loaded", "could not load the model 'gone'"},
+                             {R"(, "model": "idle")", 503, "service_unavailable", "the model 'idle'"}}) {
+    const std::string messages = R"({"messages": [{"role": "user", "content": "Which?"}])";
+    for (const auto& [address, begin] : {std::pair<std::string, std::string>{"/v1/chat/completions", messages},
+                                         {"/v1/headroom/price", messages},
+                                         {"/tokenize", messages},
+                                         {"/v1/responses", R"({"input": "Which?")"},
+                                         {"/v1/completions", R"({"prompt": "Which?")"}}) {
+      const http::Answer answer = Ask("POST", address, address, begin + wanted.model + "}");
+      EXPECT_EQ(answer.status, wanted.status) << address << " " << answer.body;
+      const Json error = Json::parse(answer.body)["error"];
+      EXPECT_EQ(error["code"], wanted.code) << address << " " << answer.body;
+      EXPECT_THAT(error["message"].get<std::string>(), HasSubstr(wanted.words)) << address;
+      EXPECT_EQ(HeaderOf(answer, "x-should-retry"), wanted.status == 503 ? "true" : "false") << address;
+      EXPECT_EQ(HeaderOf(answer, "retry-after-ms").empty(), wanted.status != 503) << address;
+    }
+  }
+  EXPECT_EQ(HeaderOf(chat(R"(, "model": "gone")"), "retry-after-ms"), "30000");
+  EXPECT_EQ(Ask("POST", "/detokenize", "/detokenize", R"({"tokens": [1], "model": "idle"})").status, 200)
+      << "the text of tokens needs no worker";
+  EXPECT_FALSE(runner_->refusals().Last("req-1", 10, SystemClock().Now()).empty()) << "headroom explain knows of them";
 }
 
 TEST_F(ApiTest, OpenApiNamesEveryAddressAndSchema) {

@@ -72,7 +72,7 @@ std::string ChatAnswer::Whole(const v1::CompleteResponse& answer) {
                        {"logprobs", LogprobsJson(choice.logprobs())},
                        {"finish_reason", FinishWord(choice.finish().reason())}});
   }
-  json["usage"] = UsageJson(answer.finish().usage());
+  json["usage"] = UsageJson(answer.finish());
   if (answer.prompt_logprobs_size() > 0) {
     Json& prompt = json["prompt_logprobs"] = Json::array();
     for (const v1::TokenLogprob& logprob : answer.prompt_logprobs()) prompt.push_back(LogprobJson(logprob));
@@ -92,7 +92,7 @@ std::string ChatAnswer::Piece(const v1::GenerateResponse& piece) {
                        {"logprobs", LogprobsJson(piece.logprobs())},
                        {"finish_reason", finished ? Json(FinishWord(piece.finish().reason())) : Json(nullptr)}}};
   if (options_.include_usage) chunk["usage"] = nullptr;
-  if (finished && piece.finish().has_usage()) usage_ = piece.finish().usage();
+  if (finished && piece.finish().has_usage()) last_ = piece.finish();
   return Event(chunk);
 }
 
@@ -100,7 +100,7 @@ std::string ChatAnswer::End() {
   if (!options_.include_usage) return kDoneEvent;
   Json chunk = Head("chat.completion.chunk");
   chunk["choices"] = Json::array();
-  chunk["usage"] = UsageJson(usage_);
+  chunk["usage"] = UsageJson(last_);
   return Event(chunk) + kDoneEvent;
 }
 

@@ -22,7 +22,7 @@ class ChatAnswer : public AnswerFormat {
 
   const AnswerOptions options_;
   std::set<int> begun_;  // choices that have had a chunk
-  v1::Usage usage_;
+  v1::Finish last_;
 };
 
 }  // namespace headroom::gateway::openai

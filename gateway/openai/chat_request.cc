@@ -21,6 +21,15 @@ absl::Status ReadPart(Json& part, const std::string& param, v1::Message* message
     return ReadImage(*image, "", param + ".image_url", message->add_content()->mutable_image());
   }
   if (Find(part, type.c_str()) == nullptr) return Missing(param + "." + type);
+  if (type == "image_size") {
+    Json& size = *Find(part, "image_size");
+    v1::ImageSize* const read = message->add_content()->mutable_image()->mutable_size();
+    read->set_width(IntegerOr(size, "width", 0));
+    read->set_height(IntegerOr(size, "height", 0));
+    read->set_format(TakeString(size, "format"));
+    read->set_size_bytes(IntegerOr(size, "size_bytes", 0));
+    return absl::OkStatus();
+  }
   message->add_content()->set_text(TakeString(part, type.c_str()));
   return absl::OkStatus();
 }
@@ -88,7 +97,13 @@ absl::Status ReadChoiceOfTools(Json& body, v1::GenerateRequest* request) {
 // reasoning_effort is short for the template's argument of that name.
 void ReadTemplateArguments(const Json& body, v1::GenerateRequest* request) {
   Json arguments = Json::object();
-  if (const Json* given = Find(body, "chat_template_kwargs"); given != nullptr) arguments = *given;
+  if (const Json* given = Find(body, "chat_template_kwargs"); given != nullptr) {
+    // Where names that are not known are ignored, none of them may reach the template.
+    const Shape& shape = *ChatShape().Find("chat_template_kwargs")->shape;
+    for (const auto& [name, value] : given->items()) {
+      if (!value.is_null() && shape.Find(name) != nullptr) arguments[name] = value;
+    }
+  }
   if (const Json* effort = Find(body, "reasoning_effort"); effort != nullptr) arguments["reasoning_effort"] = *effort;
   if (!arguments.empty()) request->set_template_arguments_json(WriteJson(arguments));
 }
@@ -114,6 +129,7 @@ absl::Status ReadConversation(Json& body, v1::GenerateRequest* request) {
   if (Find(body, "add_generation_prompt") != nullptr) {
     request->set_add_generation_prompt(BooleanOr(body, "add_generation_prompt", true));
   }
+  ReadTemplateArguments(body, request);
   return absl::OkStatus();
 }
 
@@ -127,7 +143,6 @@ absl::Status ReadChatRequest(Json& body, const std::string& request_id, v1::Gene
   HEADROOM_RETURN_IF_ERROR(ReadSampling(body, request));
   HEADROOM_RETURN_IF_ERROR(ReadStop(body, request));
   HEADROOM_RETURN_IF_ERROR(ReadChoiceOfTools(body, request));
-  ReadTemplateArguments(body, request);
   request->set_n(static_cast<int32_t>(IntegerOr(body, "n", 1)));
   if (Find(body, "max_slice_nums") != nullptr) {
     request->set_max_slice_nums(static_cast<int32_t>(IntegerOr(body, "max_slice_nums", 1)));

@@ -2,9 +2,11 @@
 #include <gmock/gmock.h>
 
 #include "common/error_details.h"
+#include "common/field_error.h"
 #include "gateway/openai/chat_answer.h"
 #include "gateway/openai/chat_request.h"
 #include "gateway/openai/completions.h"
+#include "gateway/openai/endpoints.h"
 #include "gateway/openai/errors.h"
 #include "gateway/openai/fields.h"
 
@@ -73,6 +75,50 @@ TEST(ChatRequestTest, NumbersAndForms) {
   EXPECT_EQ(request->request_id(), "own");
   EXPECT_EQ(request->template_arguments_json(), R"({"enable_thinking":false,"reasoning_effort":"low"})");
   EXPECT_EQ(request->response_format().json_schema(), R"({"type":"object"})");
+}
+
+TEST(ChatRequestTest, FormatsHaveNames) {
+  const auto with_name = [](const std::string& name) {
+    return ReadChat(R"({"messages": [{"role": "user", "content": "x"}], "response_format": {"type": "json_schema",
+        "json_schema": {"name": ")" +
+                    name + R"(", "schema": {}}}})")
+        .status();
+  };
+  EXPECT_TRUE(with_name(std::string(64, 'n')).ok());
+  EXPECT_EQ(Param(with_name(std::string(65, 'n'))), "response_format.json_schema.name");
+  EXPECT_EQ(Param(with_name("")), "response_format.json_schema.name");
+}
+
+// The template's own list (model/text/template_arguments.h) is checked to be the same in api_test.
+TEST(ChatRequestTest, ArgumentsOfTheTemplate) {
+  const auto arguments = [](const std::string& fields) {
+    return ReadChat(R"({"messages": [{"role": "user", "content": "x"}], )" + fields + "}")->template_arguments_json();
+  };
+  EXPECT_EQ(arguments(R"("chat_template_kwargs": {"thinking": null})"), "");
+  EXPECT_EQ(
+      arguments(
+          R"("chat_template_kwargs": {"reasoning_effort": "low", "thinking_budget": 3}, "reasoning_effort": "high")"),
+      R"({"reasoning_effort":"high","thinking_budget":3})");
+  // Where unknown names are ignored, they do not reach the template, either.
+  Json body = Json::parse(R"({"messages": [{"role": "user", "content": "x"}], "chat_template_kwargs": {"tools": []}})");
+  v1::GenerateRequest request;
+  AnswerOptions options;
+  ASSERT_TRUE(ReadChatRequest(body, "id-1", &request, &options).ok());
+  EXPECT_EQ(request.template_arguments_json(), "");
+}
+
+TEST(EndpointsTest, FieldsOfTheProtocolAreToldInTheClientsWords) {
+  const absl::Status wrong =
+      FieldError("template_arguments_json.reasoning_effort", absl::InvalidArgumentError("is odd"));
+  const std::pair<const char*, const char*> cases[] = {{"/v1/chat/completions", "reasoning_effort"},
+                                                       {"/v1/responses", "reasoning.effort"}};
+  for (const auto& [path, param] : cases) {
+    const absl::Status told = InWordsOf(*FindEndpoint("POST", path), wrong);
+    EXPECT_EQ(told.message(), absl::StrCat(param, ": is odd"));
+    EXPECT_EQ(Param(told), param);
+  }
+  const absl::Status other = absl::InvalidArgumentError("n is 17");
+  EXPECT_EQ(InWordsOf(*FindEndpoint("POST", "/v1/responses"), other), other);
 }
 
 TEST(ChatRequestTest, ErrorsNameTheField) {
@@ -193,7 +239,8 @@ TEST(ErrorsTest, EveryRefusalHasAStatusThatFitsIt) {
     SCOPED_TRACE(info.name);
     // Voided is the gateway's own doing.
     if (info.reason == RefusalReason::kVoided) continue;
-    EXPECT_EQ(answer.status, info.retry ? 503 : 400);
+    const int refused = info.reason == RefusalReason::kModelNotFound ? 404 : 400;
+    EXPECT_EQ(answer.status, info.retry ? 503 : refused);
     EXPECT_EQ(HeaderOf(answer, "x-should-retry"), info.retry ? "true" : "false");
   }
 }

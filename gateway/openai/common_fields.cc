@@ -17,7 +17,9 @@ Fields Join(std::initializer_list<Fields> lists) {
   return all;
 }
 
-Fields ModelField() { return {{"model", kString, "a name of /v1/models; may be left out where one model is served"}}; }
+Fields ModelField() {
+  return {{"model", kString, "a name or alias of /v1/models; may be left out where one model is served"}};
+}
 
 Fields SamplingFields() {
   return {

@@ -77,7 +77,7 @@ std::string CompletionsAnswer::Whole(const v1::CompleteResponse& answer) {
                        {"logprobs", LogprobsJson(choice.logprobs(), &offset)},
                        {"finish_reason", FinishWord(choice.finish().reason())}});
   }
-  json["usage"] = UsageJson(answer.finish().usage());
+  json["usage"] = UsageJson(answer.finish());
   return WriteJson(json);
 }
 
@@ -89,7 +89,7 @@ std::string CompletionsAnswer::Piece(const v1::GenerateResponse& piece) {
                        {"logprobs", LogprobsJson(piece.logprobs(), &offsets_[piece.choice()])},
                        {"finish_reason", finished ? Json(FinishWord(piece.finish().reason())) : Json(nullptr)}}};
   if (options_.include_usage) chunk["usage"] = nullptr;
-  if (finished && piece.finish().has_usage()) usage_ = piece.finish().usage();
+  if (finished && piece.finish().has_usage()) last_ = piece.finish();
   return Event(chunk);
 }
 
@@ -97,7 +97,7 @@ std::string CompletionsAnswer::End() {
   if (!options_.include_usage) return kDoneEvent;
   Json chunk = Head();
   chunk["choices"] = Json::array();
-  chunk["usage"] = UsageJson(usage_);
+  chunk["usage"] = UsageJson(last_);
   return Event(chunk) + kDoneEvent;
 }
 

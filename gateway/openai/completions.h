@@ -27,7 +27,7 @@ class CompletionsAnswer : public AnswerFormat {
 
   const AnswerOptions options_;
   std::map<int, int64_t> offsets_;  // characters of each choice so far, for logprobs
-  v1::Usage usage_;
+  v1::Finish last_;
 };
 
 }  // namespace headroom::gateway::openai

@@ -20,10 +20,11 @@ absl::Status DecodeBase64(std::string_view base64, std::string* bytes) {
 
 std::string EncodeBase64(std::string_view bytes) { return absl::Base64Escape(View(bytes)); }
 
+bool IsDataUri(std::string_view text) { return absl::StartsWithIgnoreCase(View(text.substr(0, 5)), "data:"); }
+
 absl::Status DecodeDataUri(std::string_view uri, std::string* bytes) {
-  constexpr std::string_view kScheme = "data:";
   constexpr std::string_view kEncoding = ";base64";
-  if (!absl::StartsWithIgnoreCase(View(uri.substr(0, kScheme.size())), View(kScheme))) {
+  if (!IsDataUri(uri)) {
     return absl::InvalidArgumentError("is no data URI (data:image/png;base64,…): pictures are not fetched from '" +
                                       CutText(std::string(uri.substr(0, kHeadBytesMax)), 16) + "…'");
   }

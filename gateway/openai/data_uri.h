@@ -13,6 +13,8 @@ namespace headroom::gateway::openai {
 absl::Status DecodeBase64(std::string_view base64, std::string* bytes);
 std::string EncodeBase64(std::string_view bytes);
 
+// Whether it begins as one.
+bool IsDataUri(std::string_view text);
 // The bytes of `data:[type][;parameter…];base64,…`, whose type is a hint that nothing reads. `uri` is UTF-8, as all
 // strings of a body that was read are. INVALID_ARGUMENT says what is wrong: another scheme, no base64, nothing in it.
 absl::Status DecodeDataUri(std::string_view uri, std::string* bytes);

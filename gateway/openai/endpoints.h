@@ -20,6 +20,7 @@ struct Reading {
 // What answers an address.
 enum class Action {
   kGenerate,
+  kEmbed,
   kTokenize,
   kDetokenize,
   kPrice,
@@ -39,6 +40,8 @@ struct Endpoint {
 };
 
 const std::vector<Endpoint>& Endpoints();
+// `status` in the words of clients of this endpoint: a field of the protocol that it names becomes theirs.
+absl::Status InWordsOf(const Endpoint& endpoint, const absl::Status& status);
 // Null when there is none.
 const Endpoint* FindEndpoint(const std::string& method, const std::string& path);
 

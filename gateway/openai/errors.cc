@@ -108,7 +108,8 @@ const std::vector<ErrorKind>& ErrorKinds() {
       {404, "invalid_request_error", "not_found", "no such address or model (`model_not_found`)"},
       {499, "request_cancelled", "cancelled", "the client left or read no more"},
       {503, "overloaded_error", "overloaded", "the cluster or the gateway is full; the code names the budget"},
-      {503, "service_unavailable", "service_unavailable", "no worker, no scheduler, or about to stop"},
+      {503, "service_unavailable", "service_unavailable",
+       "no worker, no scheduler, a model whose files cannot be read (`model_not_loaded`), or about to stop"},
       {504, "timeout_error", "timeout", "the deadline passed while it was worked on"},
       {500, "server_error", "server_error", "it failed on its way, and may be what made it fail"},
   };
@@ -142,14 +143,10 @@ ErrorAnswer TransportError(int status, const std::string& message) {
 }
 
 absl::Status RequestError(const std::string& code, const std::string& param, const std::string& message) {
-  absl::Status status = absl::InvalidArgumentError(message);
-  status.SetPayload(kCodePayload, absl::Cord(code));
-  if (!param.empty()) status.SetPayload(kParamPayload, absl::Cord(param));
-  return status;
+  return WithCode(code, param, absl::InvalidArgumentError(message));
 }
 
-absl::Status NotFoundError(const std::string& code, const std::string& param, const std::string& message) {
-  absl::Status status = absl::NotFoundError(message);
+absl::Status WithCode(const std::string& code, const std::string& param, absl::Status status) {
   status.SetPayload(kCodePayload, absl::Cord(code));
   if (!param.empty()) status.SetPayload(kParamPayload, absl::Cord(param));
   return status;

@@ -15,8 +15,8 @@ using Headers = std::vector<std::pair<std::string, std::string>>;
 // INVALID_ARGUMENT about a part of a request: `code` is the word that programs compare, `param` the path of the field
 // ("messages[0].content[1].image_url.url"), empty for none.
 absl::Status RequestError(const std::string& code, const std::string& param, const std::string& message);
-// NOT_FOUND in the same form.
-absl::Status NotFoundError(const std::string& code, const std::string& param, const std::string& message);
+// `status` with the same: its own code and details stay.
+absl::Status WithCode(const std::string& code, const std::string& param, absl::Status status);
 // `status` about the field `param`, where it does not name one; its message says what is wrong with it.
 absl::Status AtField(const std::string& param, const absl::Status& status);
 

@@ -7,6 +7,8 @@ namespace {
 using enum Handling;
 
 constexpr double kInt32Max = 2147483647;
+constexpr char kSchemaHelp[] = "JSON Schema (structured-output.md)";
+constexpr char kChoiceHelp[] = "auto: where the model's template knows tools; else a call is forced, of any model";
 
 // ---- parts of a conversation
 
@@ -23,13 +25,31 @@ const Shape& ImageUrlShape() {
   return shape;
 }
 
+const Shape& ImageSizeShape() {
+  constexpr double kSideMax = 65535;
+  static const Shape shape{
+      "ImageSize",
+      {{"width", kInteger, "as people see it", kDone, true, 1, kSideMax},
+       {"height", kInteger, "", kDone, true, 1, kSideMax},
+       {.name = "format",
+        .types = kString,
+        .help = "absent: one that takes the most memory",
+        .values = "png|jpeg|webp|gif|bmp"},
+       {"size_bytes", kInteger, "of the file; absent: the price is without them", kDone, false, 0, kInt32Max}}};
+  return shape;
+}
+
 const Shape& PartShape() {
   static const Shape shape{
       "ContentPart",
-      {{.name = "type", .types = kString, .help = "", .required = true, .values = "text|image_url|refusal"},
+      {{.name = "type", .types = kString, .help = "", .required = true, .values = "text|image_url|refusal|image_size"},
        {"text", kString, "of a text"},
        {"refusal", kString, "of a refusal: text of the assistant"},
        {.name = "image_url", .types = kObject | kString, .help = "of a picture", .shape = &ImageUrlShape()},
+       {.name = "image_size",
+        .types = kObject,
+        .help = "in place of a picture, for /v1/headroom/price alone",
+        .shape = &ImageSizeShape()},
        {"cache_control", kAny, "", kInert}}};
   return shape;
 }
@@ -71,7 +91,7 @@ const Shape& ToolShape() {
   static const Shape function{"Function",
                               {{.name = "name", .types = kString, .help = "", .required = true},
                                {"description", kString, ""},
-                               {"parameters", kObject, "JSON Schema"},
+                               {"parameters", kObject, kSchemaHelp},
                                {"strict", kBoolean, "arguments of a forced call always follow the schema", kInert}}};
   static const Shape shape{"Tool",
                            {{.name = "type", .types = kString, .help = "", .required = true, .values = "function"},
@@ -89,9 +109,9 @@ const Shape& ToolChoiceShape() {
 
 const Shape& ResponseFormatShape() {
   static const Shape schema{"JsonSchemaFormat",
-                            {{.name = "name", .types = kString, .help = "", .required = true},
+                            {{.name = "name", .types = kString, .help = "1 to 64 bytes", .required = true},
                              {"description", kString, "", kInert},
-                             {"schema", kObject, "JSON Schema"},
+                             {"schema", kObject, kSchemaHelp},
                              {"strict", kBoolean, "always so", kInert}}};
   static const Shape shape{
       "ResponseFormat",
@@ -104,8 +124,11 @@ const Shape& TemplateArgumentsShape() {
   static const Shape shape{"TemplateArguments",
                            {{"enable_thinking", kBoolean, ""},
                             {"thinking", kBoolean, ""},
-                            {"reasoning_effort", kString, ""},
-                            {"thinking_budget", kInteger, ""}}};
+                            {"reasoning_effort", kString, "at most 64 bytes"},
+                            {"thinking_budget", kInteger, "", kDone, false, -1, kInt32Max},
+                            {"clear_thinking", kBoolean, ""},
+                            {"preserve_thinking", kBoolean, ""},
+                            {"thinking_mode", kString, "at most 64 bytes"}}};
   return shape;
 }
 
@@ -142,10 +165,13 @@ Fields ChatAnswerFields() {
       {"logprobs", kBoolean, ""},
       {"top_logprobs", kInteger, "wants logprobs", kDone, false, 0, 20},
       {"prompt_logprobs", kInteger, "alternatives beside each token of the prompt", kDone, false, 0, 20},
-      {.name = "response_format", .types = kObject, .help = "", .shape = &ResponseFormatShape()},
+      {.name = "response_format",
+       .types = kObject,
+       .help = "the answer is JSON; excludes stop, stop_token_ids, min_tokens, ignore_eos",
+       .shape = &ResponseFormatShape()},
       {.name = "tool_choice",
        .types = kString | kObject,
-       .help = "auto: where the model's template knows tools",
+       .help = kChoiceHelp,
        .values = "none|auto|required",
        .shape = &ToolChoiceShape()},
       {"parallel_tool_calls", kBoolean, ""},
@@ -208,7 +234,7 @@ const Shape& ResponsesToolShape() {
                            {{.name = "type", .types = kString, .help = "", .required = true, .values = "function"},
                             {"name", kString, ""},
                             {"description", kString, ""},
-                            {"parameters", kObject, "JSON Schema"},
+                            {"parameters", kObject, kSchemaHelp},
                             {"strict", kBoolean, "arguments of a forced call always follow the schema", kInert}}};
   return shape;
 }
@@ -224,9 +250,9 @@ const Shape& ResponsesTextShape() {
   static const Shape format{
       "ResponseTextFormat",
       {{.name = "type", .types = kString, .help = "", .required = true, .values = "text|json_object|json_schema"},
-       {"name", kString, ""},
+       {"name", kString, "of a json_schema: 1 to 64 bytes"},
        {"description", kString, "", kInert},
-       {"schema", kObject, "JSON Schema"},
+       {"schema", kObject, kSchemaHelp},
        {"strict", kBoolean, "always so", kInert}}};
   static const Shape shape{
       "ResponseText",
@@ -285,7 +311,10 @@ const Shape& CompletionsShape() {
              {"max_tokens", kInteger, "with the prompt at most max_model_len", kDone, false, 1, kInt32Max},
              {"n", kInteger, "answers, each priced", kDone, false, 1, 16},
              {"logprobs", kInteger, "alternatives beside each token", kDone, false, 0, 20},
-             {.name = "response_format", .types = kObject, .help = "", .shape = &ResponseFormatShape()}},
+             {.name = "response_format",
+              .types = kObject,
+              .help = "the answer is JSON; excludes stop, stop_token_ids, min_tokens, ignore_eos",
+              .shape = &ResponseFormatShape()}},
             SamplingFields(),
             StopFields(),
             StreamFields(),
@@ -320,7 +349,7 @@ const Shape& ResponsesShape() {
               .shape = &ResponsesToolShape()},
              {.name = "tool_choice",
               .types = kString | kObject,
-              .help = "auto: where the model's template knows tools",
+              .help = kChoiceHelp,
               .values = "none|auto|required",
               .shape = &ResponsesToolChoiceShape()},
              {"parallel_tool_calls", kBoolean, ""},
@@ -349,7 +378,7 @@ const Shape& ResponsesShape() {
 const Shape& TokenizeShape() {
   static const Shape shape{
       "TokenizeRequest",
-      {{"model", kString, "a name of /v1/models"},
+      {{"model", kString, "a name or alias of /v1/models; may be left out where one model is served"},
        {"prompt", kString, "text as it is; or messages"},
        {.name = "messages",
         .types = kArray,
@@ -361,20 +390,22 @@ const Shape& TokenizeShape() {
        {.name = "tools", .types = kArray, .help = "", .least = 0, .most = 256, .items = kObject, .shape = &ToolShape()},
        {"add_generation_prompt", kBoolean, ""},
        {"continue_final_message", kBoolean, ""},
+       {.name = "chat_template_kwargs", .types = kObject, .help = "", .shape = &TemplateArgumentsShape()},
        {"return_token_strs", kBoolean, "the tokens' texts as well"}}};
   return shape;
 }
 
 const Shape& DetokenizeShape() {
-  static const Shape shape{"DetokenizeRequest",
-                           {{"model", kString, "a name of /v1/models"},
-                            {.name = "tokens",
-                             .types = kArray,
-                             .help = "ids",
-                             .required = true,
-                             .least = 0,
-                             .most = 131072,
-                             .items = kInteger}}};
+  static const Shape shape{
+      "DetokenizeRequest",
+      {{"model", kString, "a name or alias of /v1/models; may be left out where one model is served"},
+       {.name = "tokens",
+        .types = kArray,
+        .help = "ids",
+        .required = true,
+        .least = 0,
+        .most = 131072,
+        .items = kInteger}}};
   return shape;
 }
 

@@ -58,6 +58,7 @@ struct Shape {
 const Shape& ChatShape();
 const Shape& CompletionsShape();
 const Shape& ResponsesShape();
+const Shape& EmbeddingsShape();
 const Shape& TokenizeShape();
 const Shape& DetokenizeShape();
 

@@ -1,17 +1,28 @@
 #include "gateway/openai/models.h"
 
+#include <algorithm>
+
+#include "common/error_details.h"
 #include "gateway/openai/errors.h"
 
 namespace headroom::gateway::openai {
 namespace {
 
-Json ModelJson(const ServedModel& model, int64_t created) {
-  return {{"id", model.name},
-          {"object", "model"},
-          {"created", created},
-          {"owned_by", "headroom"},
-          {"fingerprint", model.fingerprint},
-          {"images", model.config.vision.has_value()}};
+constexpr char kParam[] = "model";
+
+Json ModelJson(const v1::ModelStatus& model, int64_t created) {
+  Json json = {{"id", model.name()},
+               {"object", "model"},
+               {"created", created},
+               {"owned_by", "headroom"},
+               {"aliases", std::vector<std::string>(model.aliases().begin(), model.aliases().end())},
+               {"ready", model.ready()}};
+  if (!model.ready()) json["not_ready"] = model.not_ready();
+  if (model.ready()) json["max_model_len"] = model.max_model_len();
+  if (!model.has_fingerprint()) return json;
+  json["fingerprint"] = model.fingerprint().sha256();
+  json["images"] = model.images();
+  return json;
 }
 
 }  // namespace
@@ -19,18 +30,25 @@ Json ModelJson(const ServedModel& model, int64_t created) {
 absl::StatusOr<const ServedModel*> FindModel(const ServedModels& models, const std::string& name) {
   absl::StatusOr<const ServedModel*> model = models.Find(name);
   if (model.ok()) return model;
-  return NotFoundError("model_not_found", "model", std::string(model.status().message()));
+  const std::optional<RefusalReason> reason = ReasonOf(model.status());
+  if (reason == RefusalReason::kModelNotFound) return WithCode("model_not_found", kParam, model.status());
+  if (reason == RefusalReason::kModelNotLoaded) return WithCode("model_not_loaded", kParam, model.status());
+  return WithCode("missing_required_parameter", kParam, model.status());
 }
 
-Json ModelsJson(const ServedModels& models, int64_t created) {
+Json ModelsJson(const ClusterView& cluster, int64_t created) {
   Json list = Json::array();
-  for (const auto& model : models.all()) list.push_back(ModelJson(*model, created));
+  for (const v1::ModelStatus& model : cluster.Models()) list.push_back(ModelJson(model, created));
   return {{"object", "list"}, {"data", std::move(list)}};
 }
 
-absl::StatusOr<Json> ModelJson(const ServedModels& models, const std::string& name, int64_t created) {
-  HEADROOM_ASSIGN_OR_RETURN(const ServedModel* const model, FindModel(models, name));
-  return ModelJson(*model, created);
+absl::StatusOr<Json> ModelJson(const ServedModels& models, const ClusterView& cluster, const std::string& name,
+                               int64_t created) {
+  for (const v1::ModelStatus& model : cluster.Models()) {
+    const bool is_alias = std::find(model.aliases().begin(), model.aliases().end(), name) != model.aliases().end();
+    if (model.name() == name || is_alias) return ModelJson(model, created);
+  }
+  return FindModel(models, name).status();
 }
 
 }  // namespace headroom::gateway::openai

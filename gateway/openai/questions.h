@@ -1,20 +1,16 @@
-// Questions that need no worker: the tokens of a text, the text of tokens, the price of a request.
+// Questions over HTTP: their bodies to the protocol, the answers back to JSON.
 #pragma once
 
-#include "common/config.h"
-#include "gateway/cluster_view.h"
-#include "gateway/host_budget.h"
 #include "gateway/openai/endpoints.h"
-#include "gateway/served_model.h"
+#include "gateway/questions.h"
 
 namespace headroom::gateway::openai {
 
 // Must outlive the call.
 struct QuestionParts {
-  const GatewaySection& config;
   const ServedModels& models;
-  const ClusterView& cluster;
   HostBudget& host_budget;
+  const Questions& questions;
   UnknownFields unknown_fields;
 };
 

@@ -14,6 +14,7 @@ namespace headroom::gateway::openai {
 namespace {
 
 constexpr double kBiasMax = 100;
+constexpr size_t kFormatNameBytesMax = 64;
 
 absl::Status ReadBias(const Json& bias, v1::Sampling* sampling) {
   for (const auto& [name, value] : bias.items()) {
@@ -125,6 +126,13 @@ absl::Status ReadResponseFormat(const std::string& type, const Json* schema, con
   const Json* const text = schema == nullptr ? nullptr : Find(*schema, "schema");
   if (text == nullptr) {
     return RequestError("missing_required_parameter", param, param + ": json_schema wants a schema");
+  }
+  const Json* const name = Find(*schema, "name");
+  const size_t length = name == nullptr ? 0 : name->get_ref<const std::string&>().size();
+  if (length < 1 || length > kFormatNameBytesMax) {
+    const std::string beside = param.substr(0, param.rfind('.')) + ".name";
+    return RequestError("invalid_value", beside,
+                        absl::StrCat(beside, " has ", length, " bytes; it must be 1 to ", kFormatNameBytesMax));
   }
   request->mutable_response_format()->set_json_schema(WriteJson(*text));
   return absl::OkStatus();

@@ -29,7 +29,8 @@ absl::Status ReadSampling(const Json& body, v1::GenerateRequest* request);
 absl::Status ReadStop(Json& body, v1::GenerateRequest* request);
 // priority and request_id, for which that of the transport stands in.
 void ReadExtensions(Json& body, const std::string& request_id, v1::GenerateRequest* request);
-// type, and the schema where the type is json_schema: `schema` is the object that has name and schema.
+// type, and the schema where the type is json_schema: `schema` is the object that has name and schema, `param` the path
+// of its member schema.
 absl::Status ReadResponseFormat(const std::string& type, const Json* schema, const std::string& param,
                                 v1::GenerateRequest* request);
 // auto, none, required; or exactly the function of that name, which must be one of request->tools.

@@ -5,7 +5,8 @@
 namespace headroom::gateway::openai {
 namespace {
 
-Json UsageOfResponse(const v1::Usage& usage) {
+Json UsageOfResponse(const v1::Finish& finish) {
+  const v1::Usage& usage = finish.usage();
   const int64_t input = usage.prompt_tokens();
   const int64_t output = usage.completion_tokens();
   return {{"input_tokens", input},
@@ -13,7 +14,7 @@ Json UsageOfResponse(const v1::Usage& usage) {
           {"input_tokens_details",
            {{"cached_tokens", 0}, {"cache_write_tokens", 0}, {"image_tokens", usage.image_tokens()}}},
           {"output_tokens", output},
-          {"output_tokens_details", {{"reasoning_tokens", 0}}},
+          {"output_tokens_details", {{"reasoning_tokens", finish.reasoning_tokens()}}},
           {"total_tokens", input + output}};
 }
 
@@ -49,7 +50,7 @@ Json ResponsesAnswer::Finished() const {
   const bool cut = finish_.reason() == v1::FINISH_REASON_LENGTH;
   Json response = Response(cut ? "incomplete" : "completed");
   if (cut) response["incomplete_details"] = {{"reason", "max_output_tokens"}};
-  response["usage"] = UsageOfResponse(finish_.usage());
+  response["usage"] = UsageOfResponse(finish_);
   return response;
 }
 

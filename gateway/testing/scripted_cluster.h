@@ -56,7 +56,7 @@ class ScriptedScheduler : public v1::Scheduler::Service {
     };
     if (request->price().has_vision()) add_leg(v1::ROLE_VISION, "vision", request->price().vision());
     const bool second = request->exclude_workers_size() > 0;
-    add_leg(v1::ROLE_LLM, second ? "llm-b" : "llm-a", request->price().llm());
+    if (request->price().has_llm()) add_leg(v1::ROLE_LLM, second ? "llm-b" : "llm-a", request->price().llm());
     return grpc::Status::OK;
   }
   grpc::Status Void(grpc::ServerContext*, const v1::VoidRequest* request, v1::VoidResponse*) override {
@@ -115,6 +115,13 @@ class ScriptedVision : public v1::Vision::Service {
              stream->Read(&request)) {
         bytes[static_cast<size_t>(i)] += request.chunk().data();
       }
+    }
+    {
+      std::lock_guard lock(mutex);
+      ++opened;
+    }
+    // Only now: in one process a message is on its way until it is read, and the gateway sends all pictures first.
+    for (int i = 0; i < start.images_size(); ++i) {
       v1::EncodeResponse response;
       response.mutable_encoded()->set_image(i);
       response.mutable_encoded()->mutable_ref()->set_id(static_cast<uint64_t>(i) + 100);
@@ -131,12 +138,31 @@ class ScriptedVision : public v1::Vision::Service {
     ++closed;
     return grpc::Status::OK;
   }
+  // Piece p of image i, 64 rows of 256 numbers of type bfloat16: all of them i + 1 + p / 4.
+  grpc::Status Fetch(grpc::ServerContext*, const v1::FetchRequest* request,
+                     grpc::ServerWriter<v1::FetchResponse>* writer) override {
+    std::lock_guard lock(mutex);
+    if (!fetch_fail.ok()) return rpc::ToGrpc(fetch_fail);
+    EXPECT_LT(closed, opened) << "the embeddings are no longer pinned";
+    for (int64_t piece = request->first_piece(); piece < request->first_piece() + request->count(); ++piece) {
+      const float value = static_cast<float>(request->ref().id() - 99) + 0.25f * static_cast<float>(piece);
+      const std::string half(reinterpret_cast<const char*>(&value) + 2, 2);
+      v1::FetchResponse response;
+      response.set_piece(piece);
+      response.set_dtype("bfloat16");
+      for (int i = 0; i < 64 * 256; ++i) *response.mutable_data() += half;
+      writer->Write(response);
+    }
+    return grpc::Status::OK;
+  }
 
   std::mutex mutex;
-  absl::Status fail;  // before it has begun
-  absl::Status lost;  // after
+  absl::Status fail;        // before it has begun
+  absl::Status lost;        // after
+  absl::Status fetch_fail;  // when its embeddings are asked for
   std::stop_source* stop = nullptr;
   std::vector<std::string> received;
+  int opened = 0;  // that have all their pictures
   int closed = 0;
 };
 
@@ -211,6 +237,37 @@ class ScriptedLlm : public v1::Llm::Service {
   std::vector<v1::LlmGenerateRequest> requests;
 };
 
+// Keeps what comes of embeddings; takes each piece at once unless its client is gone.
+class KeptRows : public RowsSink {
+ public:
+  void Granted() override { ++granted; }
+  void Piece(const v1::EmbedResponse& piece, Taken taken) override {
+    {
+      std::lock_guard lock(mutex);
+      pieces.push_back(piece);
+    }
+    taken(!gone);
+  }
+  void Disconnect() override {}
+  void End(const absl::Status& status) override {
+    std::lock_guard lock(mutex);
+    end = status;
+    changed.notify_all();
+  }
+  absl::Status AwaitEnd() {
+    std::unique_lock lock(mutex);
+    EXPECT_TRUE(changed.wait_for(lock, kPatience, [this] { return end.has_value(); }));
+    return end.value_or(absl::UnknownError("no end"));
+  }
+
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::vector<v1::EmbedResponse> pieces;
+  std::atomic<int> granted = 0;
+  std::atomic<bool> gone = false;
+  std::optional<absl::Status> end;
+};
+
 // Keeps the answer; takes each piece at once unless told otherwise.
 class KeptAnswer : public AnswerSink {
  public:
@@ -278,6 +335,8 @@ class KeptAnswer : public AnswerSink {
 
 class ScriptedCluster : public ::testing::Test {
  protected:
+  explicit ScriptedCluster(int64_t host_bytes = 1 << 20) : budget_(host_bytes) {}
+
   void SetUp() override {
     auto loaded = ServedModel::Load(kGolden);
     ASSERT_TRUE(loaded.ok()) << loaded.status();
@@ -369,7 +428,7 @@ class ScriptedCluster : public ::testing::Test {
   ScriptedLlm llm_a_, llm_b_;
   rpc::ChannelDirectory channels_;
   std::vector<std::unique_ptr<rpc::ServerHost>> hosts_;
-  HostBudget budget_{1 << 20};
+  HostBudget budget_;
   std::unique_ptr<Metrics> metrics_;
   RequestThreads threads_{config_.requests_running_max};
   std::optional<GrpcSchedulerClient> client_;

@@ -57,32 +57,6 @@ const char* UnsupportedFormat(const FileBytes& file) {
   return nullptr;
 }
 
-// The message names the setting that would let the picture in.
-absl::Status CheckSize(const StoredSize& size, const ImageLimits& limits) {
-  auto refuse = [](const char* what, int64_t value, int64_t limit) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("image ", what, " is ", value, ": limit ", limit, " (image_side_max)"));
-  };
-  if (size.width < 1 || size.height < 1) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("image size is ", size.width, "x", size.height, ": both sides must be at least 1"));
-  }
-  int64_t side_max = std::min(limits.side_max, kSideMax);
-  if (size.width > side_max) return refuse("width", size.width, side_max);
-  if (size.height > side_max) return refuse("height", size.height, side_max);
-  if (size.width * size.height > limits.pixels_max) {
-    return absl::InvalidArgumentError(absl::StrCat("image has ", size.width * size.height, " pixels (", size.width, "x",
-                                                   size.height, "): limit ", limits.pixels_max, " (image_pixels_max)"));
-  }
-  int64_t longer = std::max(size.width, size.height);
-  int64_t shorter = std::min(size.width, size.height);
-  if (longer > limits.aspect_ratio_max * shorter) {
-    return absl::InvalidArgumentError(absl::StrCat("image aspect ratio is ", size.width, ":", size.height, ": limit ",
-                                                   limits.aspect_ratio_max, ":1"));
-  }
-  return absl::OkStatus();
-}
-
 absl::StatusOr<ImageFormat> SniffFormat(const FileBytes& file) {
   if (file.Is(0, kPngSignature)) return ImageFormat::kPng;
   if (file.Is(0, "\xFF\xD8\xFF")) return ImageFormat::kJpeg;
@@ -146,6 +120,32 @@ std::optional<ImageFormat> ImageFormatFromKey(std::string_view key) {
   return std::nullopt;
 }
 
+// The message names the setting that would let the picture in.
+absl::Status CheckImageSize(int64_t width, int64_t height, const ImageLimits& limits) {
+  auto refuse = [](const char* what, int64_t value, int64_t limit) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("image ", what, " is ", value, ": limit ", limit, " (image_side_max)"));
+  };
+  if (width < 1 || height < 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("image size is ", width, "x", height, ": both sides must be at least 1"));
+  }
+  int64_t side_max = std::min(limits.side_max, kSideMax);
+  if (width > side_max) return refuse("width", width, side_max);
+  if (height > side_max) return refuse("height", height, side_max);
+  if (width * height > limits.pixels_max) {
+    return absl::InvalidArgumentError(absl::StrCat("image has ", width * height, " pixels (", width, "x", height,
+                                                   "): limit ", limits.pixels_max, " (image_pixels_max)"));
+  }
+  int64_t longer = std::max(width, height);
+  int64_t shorter = std::min(width, height);
+  if (longer > limits.aspect_ratio_max * shorter) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("image aspect ratio is ", width, ":", height, ": limit ", limits.aspect_ratio_max, ":1"));
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<ImageHeader> ProbeImage(const std::string& bytes, const ImageLimits& limits) {
   if (bytes.empty()) return absl::InvalidArgumentError("image has 0 bytes");
   if (static_cast<int64_t>(bytes.size()) > limits.bytes_max) {
@@ -156,7 +156,7 @@ absl::StatusOr<ImageHeader> ProbeImage(const std::string& bytes, const ImageLimi
   HEADROOM_ASSIGN_OR_RETURN(ImageFormat format, SniffFormat(file));
   HEADROOM_ASSIGN_OR_RETURN(StoredSize size, ProbeSize(format, file));
   if (SwapsSides(size.orientation)) std::swap(size.width, size.height);
-  HEADROOM_RETURN_IF_ERROR(CheckSize(size, limits));
+  HEADROOM_RETURN_IF_ERROR(CheckImageSize(size.width, size.height, limits));
   return ImageHeader{format, static_cast<int>(size.width), static_cast<int>(size.height), size.orientation};
 }
 

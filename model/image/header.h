@@ -46,6 +46,9 @@ struct ImageHeader {
   int stored_height() const { return SwapsSides(orientation) ? width : height; }
 };
 
+// INVALID_ARGUMENT, with the value and the limit, for a picture of this size, as people see it or as it is stored.
+absl::Status CheckImageSize(int64_t width, int64_t height, const ImageLimits& limits);
+
 // INVALID_ARGUMENT, with the value and the limit, for: no bytes, too many bytes, a format that is not PNG, JPEG, WebP,
 // GIF or BMP (named when recognised), a truncated or malformed header, a coding process that no decoder here has, and
 // sizes outside `limits`. The turn is that of EXIF or XMP as Pillow's exif_transpose finds it; a broken block is no

@@ -5,6 +5,7 @@
 
 #include "common/status.h"
 #include "common/utf8.h"
+#include "model/text/template_arguments.h"
 
 namespace headroom::model {
 namespace {
@@ -105,16 +106,30 @@ std::string ChatTemplate::special_token(const std::string& name) const {
 
 bool ChatTemplate::Mentions(const std::string& word) const { return text_.find(word) != std::string::npos; }
 
+const jinja::Template& ChatTemplate::Chosen(const Conversation& conversation) const {
+  return tool_use_ != nullptr && !conversation.tools.empty() ? *tool_use_ : *template_;
+}
+
+absl::Status ChatTemplate::CheckArguments(const Conversation& conversation, std::string* name) const {
+  jinja::Allowance allowance({.bytes = WorkBytesMax(0, 0)});
+  jinja::Workspace workspace(&allowance);
+  return ReadTemplateArguments(workspace, Chosen(conversation), conversation.template_arguments_json, name).status();
+}
+
 absl::StatusOr<MarkedText> ChatTemplate::RenderMarked(const Conversation& conversation, const ContextForm& form) const {
   constexpr int64_t kOutputBytesMax = int64_t{16} << 20;
   const int64_t work = WorkBytesMax(conversation.text_bytes(), conversation.entries());
   jinja::Allowance allowance({.bytes = work / 2, .output_bytes = std::min(work / 8, kOutputBytesMax)});
   jinja::Workspace workspace(&allowance);
-  HEADROOM_ASSIGN_OR_RETURN(const jinja::Evaluator::Variables variables,
+  std::string name;
+  HEADROOM_ASSIGN_OR_RETURN(
+      jinja::Evaluator::Variables variables,
+      ReadTemplateArguments(workspace, Chosen(conversation), conversation.template_arguments_json, &name));
+  HEADROOM_ASSIGN_OR_RETURN(const jinja::Evaluator::Variables context,
                             MakeContext(workspace, conversation, special_tokens_, form));
+  variables.insert(variables.end(), context.begin(), context.end());
   jinja::Runtime runtime{workspace, std::time(nullptr)};
-  const bool with_tools = tool_use_ != nullptr && !conversation.tools.empty();
-  return (with_tools ? tool_use_ : template_)->Render(runtime, variables);
+  return Chosen(conversation).Render(runtime, variables);
 }
 
 absl::StatusOr<std::vector<PromptSegment>> ChatTemplate::Render(const Conversation& conversation) const {

@@ -49,6 +49,10 @@ class ChatTemplate {
   // ValidateConversation, JSON that is none, what the template itself refuses, and a rendering above its bounds.
   absl::StatusOr<std::vector<PromptSegment>> Render(const Conversation& conversation) const;
 
+  // Of Conversation::template_arguments_json alone, which Render checks, too: INVALID_ARGUMENT with what is wrong;
+  // `*name`: of the argument that is, where it is one.
+  absl::Status CheckArguments(const Conversation& conversation, std::string* name) const;
+
   // Render works in less memory. `text_bytes`: Conversation::text_bytes; `entries`: Conversation::entries.
   static int64_t WorkBytesMax(int64_t text_bytes, int64_t entries);
 
@@ -62,6 +66,7 @@ class ChatTemplate {
 
  private:
   ChatTemplate() = default;
+  const jinja::Template& Chosen(const Conversation& conversation) const;
   absl::StatusOr<jinja::MarkedText> RenderMarked(const Conversation& conversation, const ContextForm& form) const;
   // Whether a message of one text comes out whole and alone; `rendered` is what came out.
   absl::Status Shows(const Conversation& conversation, const ContextForm& form, std::string* rendered) const;

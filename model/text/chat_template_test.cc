@@ -263,5 +263,54 @@ TEST(ConversationTest, Validates) {
   EXPECT_EQ(ParseChatRole("wizard"), std::nullopt);
 }
 
+TEST(ChatTemplateTest, ArgumentsAreVariables) {
+  const std::string jinja =
+      "{% for m in messages %}{{ m.content }}{% endfor %}{% if enable_thinking %} on{% endif %}"
+      "{% if thinking_budget %} {{ thinking_budget + 1 }}{% endif %} {{ reasoning_effort }}";
+  const ChatTemplate chat = TemplateOrDie(jinja);
+  const auto rendered = [&](const std::string& arguments) {
+    return Text(chat.Render({.messages = {User("Hi")}, .template_arguments_json = arguments}));
+  };
+  EXPECT_EQ(rendered(""), "Hi ");
+  EXPECT_EQ(rendered(R"({"enable_thinking": true, "thinking_budget": 7, "reasoning_effort": "<s>"})"), "Hi on 8 <s>");
+  EXPECT_EQ(rendered(R"({"enable_thinking": false, "thinking_budget": -1})"), "Hi 0 ");
+  // What the caller says is never a control token.
+  const auto segments =
+      chat.Render({.messages = {User("Hi")}, .template_arguments_json = R"({"reasoning_effort": "<s>"})"});
+  ASSERT_TRUE(segments.ok()) << segments.status();
+  EXPECT_EQ(segments->back().kind, Kind::kText);
+  EXPECT_EQ(segments->back().text, "<s>");
+}
+
+TEST(ChatTemplateTest, ArgumentsAreCheckedByName) {
+  const ChatTemplate chat = TemplateOrDie(
+      "{% for m in messages %}{{ m.content }}{{ m.thinking }}{% endfor %}{{ enable_thinking }}{{ reasoning_effort }}"
+      "{{ thinking_budget }}{# thinking #}");
+  const std::string long_text(65, 'x');
+  const std::tuple<std::string, std::string, std::string> cases[] = {
+      {R"({"messages": []})", "messages", "is not among what may be told to a template"},
+      {R"({"thinking": true})", "thinking", "does not read it"},
+      {R"({"enable_thinking": 1})", "enable_thinking", "boolean"},
+      {R"({"enable_thinking": null})", "enable_thinking", "boolean"},
+      {R"({"reasoning_effort": true})", "reasoning_effort", "string"},
+      {R"({"reasoning_effort": ")" + long_text + R"("})", "reasoning_effort", "at most 64 bytes, and has 65"},
+      {R"({"thinking_budget": 1.5})", "thinking_budget", "integer"},
+      {R"({"thinking_budget": true})", "thinking_budget", "integer"},
+      {R"({"thinking_budget": -2})", "thinking_budget", "in [-1, 2147483647], and is -2"},
+      {"[true]", "", "is no JSON object"},
+      {"{", "", ""},
+      {"{\"enable_thinking\": " + std::string(4096, ' ') + "true}", "", "the limit is 4096"},
+  };
+  for (const auto& [arguments, culprit, words] : cases) {
+    std::string name;
+    const Conversation conversation{.messages = {User("Hi")}, .template_arguments_json = arguments};
+    const absl::Status status = chat.CheckArguments(conversation, &name);
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << arguments;
+    EXPECT_THAT(std::string(status.message()), HasSubstr(words)) << arguments;
+    EXPECT_EQ(name, culprit) << arguments;
+    EXPECT_EQ(chat.Render(conversation).status(), status);
+  }
+}
+
 }  // namespace
 }  // namespace headroom::model

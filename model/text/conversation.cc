@@ -85,7 +85,7 @@ const char* NameOf(ChatRole role) {
 }
 
 int64_t Conversation::text_bytes() const {
-  int64_t bytes = 0;
+  auto bytes = static_cast<int64_t>(template_arguments_json.size());
   for (const ChatMessage& message : messages) bytes += TextBytes(message);
   for (const ToolDefinition& tool : tools) {
     bytes += static_cast<int64_t>(tool.name.size() + tool.description.size() + tool.parameters_json.size());

@@ -55,6 +55,8 @@ struct Conversation {
   bool add_generation_prompt = true;
   // The prompt ends with the text of the last message, to go on from. Without add_generation_prompt.
   bool continue_final_message = false;
+  // A JSON object of what the template reads beside these (template_arguments.h); empty: nothing.
+  std::string template_arguments_json = {};
 
   // Of all texts, names and JSON.
   int64_t text_bytes() const;

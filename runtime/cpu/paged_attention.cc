@@ -136,6 +136,7 @@ absl::Status CpuBackend::Run(const PagedKvWriteArgs& args) {
     Rotation rotation(*context_.kernels, inv_freq, rope.inv_freq.size);
     float turned[kHeadDimMax];
     for (int64_t row = begin; row < end; ++row) {
+      if (slots[row] == kNoSlot) continue;
       if (args.rope.has_value()) {
         rotation.Set(positions[row]);
         for (int64_t head = 0; head < rope.heads; ++head) {

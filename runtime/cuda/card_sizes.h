@@ -22,6 +22,10 @@ constexpr int64_t ProductWorkspaceBytes(int capability) {
 }
 inline constexpr int64_t kProductWorkspaceAlignment = 256;
 
+// Of a graph that is ready, and of each kernel in it: its arguments and how to start it. Assumed; measured at start.
+inline constexpr int64_t kGraphBytes = int64_t{128} << 10;
+inline constexpr int64_t kGraphLaunchBytes = int64_t{8} << 10;
+
 class CardSizes : public KernelSizes {
  public:
   explicit CardSizes(const CardProperties& card) : card_(card) {}
@@ -33,6 +37,7 @@ class CardSizes : public KernelSizes {
   int64_t AttentionScratchBytes(int64_t head_dim) const override {
     return DecodeScratchBytes(int64_t{kDecodeBlocks} * card_.multiprocessors, head_dim);
   }
+  int64_t RecordingBytes(int64_t launches) const override { return kGraphBytes + launches * kGraphLaunchBytes; }
   // Scratch is aligned to 64 bytes, the library's workspace inside of it to more.
   int64_t LinearScratchBytes() const {
     return ProductWorkspaceBytes(card_.capability) + kProductWorkspaceAlignment - kScratchAlignment;

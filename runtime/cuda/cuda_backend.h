@@ -26,6 +26,7 @@ class CudaBackend : public Backend {
   absl::StatusOr<int64_t> PrepareLinear(const LinearSpec& spec) override;
   absl::StatusOr<LinearNeeds> DescribeLinear(const LinearSpec& spec) override;
   absl::Status Run(const LinearArgs& args) override;
+  int64_t RecordingBytes(int64_t launches) const override { return sizes_.RecordingBytes(launches); }
 
   // rows.cc
   absl::Status Run(const LayerNormArgs& args) override;

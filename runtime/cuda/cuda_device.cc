@@ -2,6 +2,8 @@
 
 #include <cuda_runtime_api.h>
 
+#include <algorithm>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -18,16 +20,57 @@ namespace {
 constexpr int kDriverMin = 580;    // the first that knows CUDA 13
 constexpr int kCapabilityMin = 8;  // major: bf16 products and cp.async
 
+// Whatever the card itself can be asked. What NVML tells of this process alone is better, where it does.
+std::optional<int64_t> Taken(NvmlMonitor* monitor) {
+  if (monitor != nullptr) {
+    const absl::StatusOr<DeviceUse> use = monitor->Use();
+    if (!use.ok()) return std::nullopt;
+    return use->own_is_told ? use->own_bytes : use->total_bytes - use->free_bytes;
+  }
+  size_t free = 0, total = 0;
+  if (cudaMemGetInfo(&free, &total) != cudaSuccess) return std::nullopt;
+  return static_cast<int64_t>(total - free);
+}
+
+// Takes the steps of a floor.
+class FloorMeter {
+ public:
+  // Before there is a context, and nothing is this process's.
+  explicit FloorMeter(NvmlMonitor* monitor) : monitor_(monitor), of_others_(monitor ? Taken(monitor) : std::nullopt) {}
+
+  // What was taken since the call before.
+  std::optional<int64_t> Step() {
+    const std::optional<int64_t> before = std::exchange(last_, Taken(monitor_));
+    return before && last_ ? std::optional(std::max<int64_t>(0, *last_ - *before)) : std::nullopt;
+  }
+  // The first step. Once NVML tells of this process, it tells all.
+  std::optional<int64_t> Context() {
+    if (monitor_ == nullptr) {
+      last_ = Taken(monitor_);
+      return std::nullopt;
+    }
+    const absl::StatusOr<DeviceUse> use = monitor_->Use();
+    last_ = use.ok() && use->own_is_told ? 0 : of_others_;
+    return Step();
+  }
+
+ private:
+  NvmlMonitor* const monitor_;
+  const std::optional<int64_t> of_others_;
+  std::optional<int64_t> last_;
+};
+
 CardProperties PropertiesOf(const cudaDeviceProp& card) {
   return {.capability = 10 * card.major + card.minor, .multiprocessors = card.multiProcessorCount};
 }
 
 class Cuda : public Device {
  public:
-  Cuda(const cudaDeviceProp& card, std::unique_ptr<NvmlMonitor> monitor, std::unique_ptr<CudaMemory> memory,
-       std::unique_ptr<CudaLane> lane, std::unique_ptr<Products> products)
+  Cuda(const cudaDeviceProp& card, const OpeningUse& opening, std::unique_ptr<NvmlMonitor> monitor,
+       std::unique_ptr<CudaMemory> memory, std::unique_ptr<CudaLane> lane, std::unique_ptr<Products> products)
       : description_(absl::StrCat(card.name, ", compute capability ", card.major, ".", card.minor, ", ",
                                   card.multiProcessorCount, " multiprocessors")),
+        opening_(opening),
         monitor_(std::move(monitor)),
         memory_(std::move(memory)),
         lane_(std::move(lane)),
@@ -40,10 +83,18 @@ class Cuda : public Device {
   absl::Status Download(DevicePtr from, std::span<std::byte> to) override { return lane_->Download(from, to); }
   absl::Status Wait() override { return lane_->Wait(); }
   DeviceMonitor* monitor() override { return monitor_.get(); }
+  absl::Status Lost() override { return lane_->Lost(); }
+  absl::StatusOr<std::unique_ptr<Recording>> Record(const std::function<absl::Status()>& calls) override {
+    return lane_->Record(calls);
+  }
+  OpeningUse opening() const override { return opening_; }
+  bool LoadsLate() const override { return true; }
+  std::optional<int64_t> TakenBytes() override { return Taken(monitor_.get()); }
   runtime::Backend& backend() override { return backend_; }
 
  private:
   const std::string description_;
+  const OpeningUse opening_;
   const std::unique_ptr<NvmlMonitor> monitor_;
   const std::unique_ptr<CudaMemory> memory_;
   const std::unique_ptr<CudaLane> lane_;
@@ -94,9 +145,14 @@ absl::StatusOr<std::unique_ptr<Device>> CreateCudaDevice(const DeviceOptions&) {
   // Without NVML (in some containers) nobody tells of others, and the rest works.
   absl::StatusOr<std::unique_ptr<NvmlMonitor>> found = NvmlMonitor::Create(card.uuid);
   std::unique_ptr<NvmlMonitor> monitor = found.ok() ? *std::move(found) : nullptr;
+  FloorMeter meter(monitor.get());
+  OpeningUse opening;
   // A thread that waits sleeps: it burns no core that another role needs.
   HEADROOM_RETURN_IF_ERROR(
       CudaStatus(cudaInitDevice(0, cudaDeviceScheduleBlockingSync, cudaInitDeviceFlagsAreValid), "opening the card"));
+  opening.context = meter.Context();
+  HEADROOM_RETURN_IF_ERROR(CudaStatus(cudaFree(nullptr), "loading kernels"));
+  opening.modules = meter.Step();
   HEADROOM_ASSIGN_OR_RETURN(std::unique_ptr<CudaMemory> memory,
                             CudaMemory::Create([raw = monitor.get()](int64_t bytes) {
                               if (raw != nullptr) raw->CountReserved(bytes);
@@ -104,8 +160,10 @@ absl::StatusOr<std::unique_ptr<Device>> CreateCudaDevice(const DeviceOptions&) {
   HEADROOM_ASSIGN_OR_RETURN(std::unique_ptr<CudaLane> lane, CudaLane::Create());
   HEADROOM_ASSIGN_OR_RETURN(std::unique_ptr<Products> products,
                             Products::Create(ProductWorkspaceBytes(PropertiesOf(card).capability)));
+  opening.libraries = meter.Step();
   if (monitor != nullptr) HEADROOM_RETURN_IF_ERROR(monitor->CountOpening());
-  return std::make_unique<Cuda>(card, std::move(monitor), std::move(memory), std::move(lane), std::move(products));
+  return std::make_unique<Cuda>(card, opening, std::move(monitor), std::move(memory), std::move(lane),
+                                std::move(products));
 }
 
 }  // namespace headroom::runtime::cuda

@@ -37,6 +37,28 @@ TEST_F(CudaDeviceTest, GivesAlignedZeroedMemoryThatKeepsWhatIsWritten) {
   }
 }
 
+// Pieces of every size around that of a pinned buffer, one after the other without a wait.
+TEST_F(CudaDeviceTest, PiecesThatAreWrittenSoonAreThereInTheEnd) {
+  memory::DeviceMemory& memory = device().memory();
+  const std::vector<int64_t> sizes = {1, 5 << 20, 64, 4 << 20, 1 << 20, 1 << 20, 1 << 20, (8 << 20) + 3, 7};
+  const int64_t all = std::accumulate(sizes.begin(), sizes.end(), int64_t{0});
+  const auto reserved = memory.Reserve(all, {});
+  ASSERT_TRUE(reserved.ok()) << reserved.status();
+  std::vector<std::byte> want, piece;
+  for (const int64_t size : sizes) {
+    piece.resize(static_cast<size_t>(size));
+    for (size_t i = 0; i < piece.size(); ++i) piece[i] = static_cast<std::byte>(want.size() + i * 3 + i / 997);
+    ASSERT_TRUE(memory.WriteSoon(piece, reserved->data + static_cast<int64_t>(want.size())).ok());
+    want.insert(want.end(), piece.begin(), piece.end());
+    std::fill(piece.begin(), piece.end(), std::byte{0xEE});  // it is the caller's again
+  }
+  ASSERT_TRUE(memory.Finish().ok());
+  std::vector<std::byte> got(want.size());
+  ASSERT_TRUE(memory.Read(reserved->data, got).ok());
+  EXPECT_TRUE(got == want);
+  memory.Release(*reserved);
+}
+
 TEST_F(CudaDeviceTest, RefusesMoreThanTheCardHas) {
   memory::DeviceMemory& memory = device().memory();
   const auto reserved = memory.Reserve(int64_t{1} << 45, {});

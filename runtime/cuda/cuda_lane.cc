@@ -14,6 +14,33 @@ constexpr int64_t kStagingBytes = memory::kPinnedBytes / 2;
 constexpr int64_t kStagingAlignment = 64;
 constexpr size_t kPendingMax = 256;  // downloads between two waits; more are fetched in between
 
+// A graph that is ready to be launched.
+class Graph : public Recording {
+ public:
+  explicit Graph(CudaLane& lane) : lane_(lane) {}
+  ~Graph() override {
+    if (ready_ != nullptr) static_cast<void>(cudaGraphExecDestroy(ready_));
+  }
+  Graph(const Graph&) = delete;
+  Graph& operator=(const Graph&) = delete;
+
+  absl::Status Make(cudaGraph_t captured) {
+    size_t nodes = 0;
+    HEADROOM_RETURN_IF_ERROR(CudaStatus(cudaGraphGetNodes(captured, nullptr, &nodes), "counting a graph's nodes"));
+    launches_ = static_cast<int64_t>(nodes);
+    const std::string what = absl::StrCat("making a graph of ", nodes, " launches ready");
+    HEADROOM_RETURN_IF_ERROR(CudaStatus(cudaGraphInstantiate(&ready_, captured, 0), what));
+    return CudaStatus(cudaGraphUpload(ready_, lane_.stream()), what);
+  }
+  absl::Status Launch() override { return lane_.Launched("Graph", cudaGraphLaunch(ready_, lane_.stream())); }
+  int64_t launches() const override { return launches_; }
+
+ private:
+  CudaLane& lane_;
+  cudaGraphExec_t ready_ = nullptr;
+  int64_t launches_ = 0;
+};
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<CudaLane>> CudaLane::Create() {
@@ -91,6 +118,25 @@ absl::Status CudaLane::Synchronize() {
   staged_ = 0;
   operations_ = 0;
   return lost_;
+}
+
+absl::Status CudaLane::Lost() {
+  const std::lock_guard lock(mutex_);
+  return lost_;
+}
+
+absl::StatusOr<std::unique_ptr<Recording>> CudaLane::Record(const std::function<absl::Status()>& calls) {
+  // Of this thread: another one may load weights meanwhile, on a stream of its own.
+  HEADROOM_RETURN_IF_ERROR(
+      CudaStatus(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal), "beginning a graph"));
+  absl::Status status = calls();
+  cudaGraph_t captured = nullptr;
+  status.Update(CudaStatus(cudaStreamEndCapture(stream_, &captured), "ending a graph"));
+  auto graph = std::make_unique<Graph>(*this);
+  if (status.ok()) status = graph->Make(captured);
+  if (captured != nullptr) static_cast<void>(cudaGraphDestroy(captured));
+  HEADROOM_RETURN_IF_ERROR(status);
+  return graph;
 }
 
 absl::Status CudaLane::Wait() {

@@ -4,6 +4,7 @@
 #include <cuda_runtime_api.h>
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -12,6 +13,7 @@
 #include "common/status.h"
 #include "memory/device_memory.h"
 #include "runtime/cuda/pinned.h"
+#include "runtime/device.h"
 
 namespace headroom::runtime::cuda {
 
@@ -33,6 +35,10 @@ class CudaLane {
   absl::Status Download(memory::DevicePtr from, std::span<std::byte> to);
   // An error of the card stays: every later Wait() tells it again, because nothing works any more in this process.
   absl::Status Wait();
+  absl::Status Lost();
+
+  // As Device::Record: a graph, captured from the stream while this thread calls.
+  absl::StatusOr<std::unique_ptr<Recording>> Record(const std::function<absl::Status()>& calls);
 
  private:
   struct Pending {

@@ -60,8 +60,8 @@ void CudaMemory::Release(memory::DeviceSpan memory) {
 }
 
 absl::Status CudaMemory::CopyIn(std::span<const std::byte> from, std::byte* to) {
-  for (size_t i = 0; !from.empty(); i = 1 - i) {
-    const Buffer& buffer = buffers_[i];
+  while (!from.empty()) {
+    const Buffer& buffer = buffers_[std::exchange(next_, 1 - next_)];
     const size_t part = std::min(from.size(), buffer.pinned.bytes().size());
     HEADROOM_RETURN_IF_ERROR(CudaStatus(cudaEventSynchronize(buffer.copied), "copying to the card"));
     std::memcpy(buffer.pinned.bytes().data(), from.data(), part);
@@ -72,8 +72,10 @@ absl::Status CudaMemory::CopyIn(std::span<const std::byte> from, std::byte* to) 
     from = from.subspan(part);
     to += part;
   }
-  return CudaStatus(cudaStreamSynchronize(stream_), "copying to the card");
+  return absl::OkStatus();
 }
+
+absl::Status CudaMemory::Synchronize() { return CudaStatus(cudaStreamSynchronize(stream_), "copying to the card"); }
 
 absl::Status CudaMemory::CopyOut(const std::byte* from, std::span<std::byte> to) {
   const std::span<std::byte> pinned = buffers_[0].pinned.bytes();
@@ -91,7 +93,19 @@ absl::Status CudaMemory::CopyOut(const std::byte* from, std::span<std::byte> to)
 
 absl::Status CudaMemory::Write(std::span<const std::byte> from, memory::DevicePtr to) {
   const std::lock_guard lock(mutex_);
+  HEADROOM_RETURN_IF_ERROR(CopyIn(from, PointerTo<std::byte>(to)));
+  return Synchronize();
+}
+
+// While this piece travels, the caller reads the next one, and its copy goes into the other buffer.
+absl::Status CudaMemory::WriteSoon(std::span<const std::byte> from, memory::DevicePtr to) {
+  const std::lock_guard lock(mutex_);
   return CopyIn(from, PointerTo<std::byte>(to));
+}
+
+absl::Status CudaMemory::Finish() {
+  const std::lock_guard lock(mutex_);
+  return Synchronize();
 }
 
 absl::Status CudaMemory::Read(memory::DevicePtr from, std::span<std::byte> to) {

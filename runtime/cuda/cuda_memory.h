@@ -35,6 +35,8 @@ class CudaMemory : public memory::DeviceMemory {
   void Release(memory::DeviceSpan memory) override;
   // Through two pinned buffers: one is filled while the other one travels.
   absl::Status Write(std::span<const std::byte> from, memory::DevicePtr to) override;
+  absl::Status WriteSoon(std::span<const std::byte> from, memory::DevicePtr to) override;
+  absl::Status Finish() override;
   absl::Status Read(memory::DevicePtr from, std::span<std::byte> to) override;
 
  private:
@@ -44,12 +46,14 @@ class CudaMemory : public memory::DeviceMemory {
   };
   CudaMemory() = default;
   absl::Status CopyIn(std::span<const std::byte> from, std::byte* to);
+  absl::Status Synchronize();
   absl::Status CopyOut(const std::byte* from, std::span<std::byte> to);
 
   std::function<void(int64_t bytes)> reserved_;
   std::mutex mutex_;  // of the copies
   cudaStream_t stream_ = nullptr;
   Buffer buffers_[2];
+  size_t next_ = 0;  // of buffers_, in turns
 };
 
 }  // namespace headroom::runtime::cuda

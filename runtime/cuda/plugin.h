@@ -13,7 +13,7 @@ namespace headroom::runtime::cuda {
 // What program and library must agree on: version, raised with every virtual function of Device, DeviceMemory or
 // Backend that changes, and sizes of everything that passes between them.
 struct Interface {
-  int64_t version = 3;
+  int64_t version = 5;
   int64_t sizes = sizeof(Device) + sizeof(Backend) + sizeof(DeviceOptions) + sizeof(LinearArgs) + sizeof(LinearSpec) +
                   sizeof(LayerNormArgs) + sizeof(RmsNormArgs) + sizeof(GeluTanhArgs) + sizeof(SiluMulArgs) +
                   sizeof(ConvertArgs) + sizeof(FindNonFiniteArgs) + sizeof(EmbeddingGatherArgs) +

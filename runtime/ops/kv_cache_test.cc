@@ -40,6 +40,7 @@ class KvCacheTest : public OpTest {
     std::shuffle(slots.begin(), slots.end(), random_);
     slots.resize(static_cast<size_t>(tokens));
     ASSERT_TRUE(CheckSlots(slots, kv).ok());
+    if (tokens > 2) slots[static_cast<size_t>(tokens / 2)] = kNoSlot;
     Storage k(device(), DType::kF32, tokens, kv_heads * dim, gap),
         v(device(), DType::kF32, tokens, kv_heads * dim, gap);
     k.Fill(Random(tokens * kv_heads * dim));
@@ -47,6 +48,7 @@ class KvCacheTest : public OpTest {
     for (int64_t t = 0; t < tokens; ++t) {
       for (int64_t c = 0; c < kv_heads * dim; ++c) {
         const int64_t slot = slots[static_cast<size_t>(t)];
+        if (slot == kNoSlot) continue;
         const int64_t element = (c / dim * kBlockSize + slot % kBlockSize) * dim + c % dim;
         const int64_t at = slot / kBlockSize * kv.block_bytes + element * SizeOf(cache);
         Put(cache, k.Get(t, c), &want[static_cast<size_t>(at + kv.k_offset)]);
@@ -65,7 +67,7 @@ class KvCacheTest : public OpTest {
     SCOPED_TRACE(absl::StrCat(DTypeName(cache), " ", heads, "/", kv_heads, " heads of ", dim, ", gap ", gap));
     constexpr int64_t kBlockSize = 3;
     const std::vector<int32_t> positions = {0, 1, 17, 4095, 32767};
-    const std::vector<int64_t> slots = {4, 0, 5, 7, 2};
+    const std::vector<int64_t> slots = {4, 0, kNoSlot, 7, 2};
     const auto tokens = static_cast<int64_t>(positions.size());
     const int64_t part = kv_heads * kBlockSize * dim, half = dim / 2;
     std::vector<float> inv_freq;
@@ -101,7 +103,12 @@ class KvCacheTest : public OpTest {
     };
     std::vector<double> want_q, want_pool(static_cast<size_t>(3 * 2 * part), double{Storage::kSentinel});
     for (int64_t t = 0; t < tokens; ++t) {
-      for (int64_t c = 0; c < heads * dim; ++c) want_q.push_back(turned(queries, t, heads * dim, c));
+      const bool kept = slots[static_cast<size_t>(t)] != kNoSlot;
+      for (int64_t c = 0; c < heads * dim; ++c) {
+        const double as_it_was = queries[static_cast<size_t>(t * heads * dim + c)];
+        want_q.push_back(kept ? turned(queries, t, heads * dim, c) : as_it_was);
+      }
+      if (!kept) continue;
       for (int64_t c = 0; c < kv_heads * dim; ++c) {
         const int64_t slot = slots[static_cast<size_t>(t)];
         const int64_t at = slot / kBlockSize * 2 * part + (c / dim * kBlockSize + slot % kBlockSize) * dim + c % dim;

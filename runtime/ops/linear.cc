@@ -48,6 +48,13 @@ absl::StatusOr<LinearSpec> Checked(const LinearSpec& spec) {
 
 int64_t LinearRows(Device& device, int64_t rows) { return device.backend().LinearRows(rows); }
 
+std::vector<int64_t> LinearBuckets(const KernelSizes& sizes, int64_t rows_max) {
+  std::vector<int64_t> buckets;
+  const int64_t last = rows_max > 0 ? sizes.LinearRows(rows_max) : 0;
+  for (int64_t rows = 0; rows < last;) buckets.push_back(rows = sizes.LinearRows(rows + 1));
+  return buckets;
+}
+
 absl::StatusOr<int64_t> PrepareLinear(Device& device, const LinearSpec& spec) {
   HEADROOM_ASSIGN_OR_RETURN(const LinearSpec dense, Checked(spec));
   return device.backend().PrepareLinear(dense);

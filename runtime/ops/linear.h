@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "common/status.h"
 #include "runtime/device.h"
@@ -33,6 +34,9 @@ absl::Status Linear(Device& device, const LinearArgs& args);
 // Rows that this device rounds M up to: the same for every product, LinearRows(LinearRows(m)) = LinearRows(m), and it
 // never falls as M rises.
 int64_t LinearRows(Device& device, int64_t rows);
+
+// Every number of rows that products are computed for when at most `rows_max` are asked for.
+std::vector<int64_t> LinearBuckets(const KernelSizes& sizes, int64_t rows_max);
 
 struct LinearSpec {
   int64_t n = 0;

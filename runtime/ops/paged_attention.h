@@ -28,6 +28,9 @@ struct KvView {
   int64_t block_size = 0;  // tokens
 };
 
+// In place of a slot: the row is not kept, and its query does not turn.
+inline constexpr int64_t kNoSlot = -1;
+
 // Rotary position embedding in the half-split (NeoX) form. For each head and i < head_dim/2, with
 // a = float32(position · inv_freq[i]):
 //   x[i] = x[i]·cos(a) − x[i + head_dim/2]·sin(a);  x[i + head_dim/2] = x[i + head_dim/2]·cos(a) + x[i]·sin(a).
@@ -43,7 +46,7 @@ struct PagedKvWriteArgs {
   ConstMatrix k;                          // [T, kv_heads · head_dim] f32
   ConstMatrix v;                          // same
   DeviceArray<const int64_t> slots = {};  // [T]: block · block_size + offset in the block; each slot at most once
-  KvView kv;                              // CheckSlots holds
+  KvView kv;                              // CheckSlots holds for those that are not kNoSlot
   // Keys turn on their way to the cache (k itself is left alone), and queries with them. Without: nobody turns.
   std::optional<RopeArgs> rope = {};
 };

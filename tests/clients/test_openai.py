@@ -1,7 +1,7 @@
 """The `openai` package: every answer is validated strictly with its own types."""
 import openai
 import pytest
-from openai.types import Completion, Model
+from openai.types import Completion, CreateEmbeddingResponse, Model
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.responses import Response, ResponseCompletedEvent
 
@@ -174,3 +174,18 @@ def test_request_id_is_the_clients(client):
         model=MODEL, messages=[{"role": "user", "content": "x"}], max_tokens=1, extra_headers={"x-request-id": "mine-1"})
     assert answer.headers["x-request-id"] == "mine-1"
     assert answer.parse().id == "chatcmpl-mine-1"
+
+
+def test_embeddings_of_pictures(client, samples):
+    """The package asks for base64 unless told otherwise, and reads float32 from it."""
+    pictures = [samples[0]["uri"], samples[1]["uri"]]
+    numbers = strict(CreateEmbeddingResponse, client.embeddings.create(model=MODEL, input=pictures, encoding_format="float"))
+    decoded = strict(CreateEmbeddingResponse, client.embeddings.create(model=MODEL, input=pictures))
+    for ours, theirs in zip(numbers.data, decoded.data, strict=True):
+        pieces, rows, columns = ours.shape
+        assert len(ours.embedding) == pieces * rows * columns
+        assert theirs.embedding == pytest.approx(ours.embedding, rel=1e-6)
+    assert numbers.usage.prompt_tokens == sum(entry.shape[0] * entry.shape[1] for entry in numbers.data)
+    with pytest.raises(openai.BadRequestError) as error:
+        client.embeddings.create(model=MODEL, input=[pictures[0], "a text"])
+    assert (error.value.param, error.value.code) == ("input[1]", "unsupported_value")

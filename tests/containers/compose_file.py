@@ -8,7 +8,7 @@ import yaml
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 COMPOSE = ROOT / "deploy" / "compose"
-FILES = ("single.yaml", "cluster.yaml", "cuda.yaml")
+FILES = ("single.yaml", "models.yaml", "cluster.yaml", "cuda.yaml")
 
 
 @dataclasses.dataclass

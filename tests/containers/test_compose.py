@@ -64,6 +64,19 @@ def test_a_gpu_is_asked_for_where_it_is_used():
             assert config["device"]["kind"] == ("cuda" if is_cuda(service) else "cpu"), f"{file}: {name}"
 
 
+def test_both_front_doors_are_published_and_know_their_own_name(document):
+    published = {}
+    for name, service in own_services(document).items():
+        mounted = {mount.target: mount.source for mount in mounts(service)}
+        gateway = yaml.safe_load(mounted["/etc/headroom/config.yaml"].read_text())["gateway"]
+        inside = {gateway[key].split(":")[1] for key in ("listen", "http_listen")}
+        ports = {port.rsplit(":", 1)[1] for port in service.get("ports", [])}
+        if ports & inside:
+            published[name] = inside - ports
+            assert gateway["http_hosts"] == name
+    assert list(published.values()) == [set()], published
+
+
 def test_prometheus_knows_every_service():
     document = read("cluster.yaml")
     targets = [target for group in yaml.safe_load((COMPOSE / "targets.yaml").read_text()) for target in group["targets"]]

@@ -98,7 +98,7 @@ class Pod:
         return subprocess.run(self.command(name, arguments), capture_output=True, text=True, timeout=PATIENCE_S, env=self.environment)
 
     def log(self, name):
-        return (self.logs / f"{name}.log").read_text(errors="replace")[-4000:]
+        return (self.logs / f"{name}.log").read_text(errors="replace")
 
     def stop(self):
         for process in self.processes.values():
@@ -116,14 +116,14 @@ def wait_ready(pod, name):
     end = time.monotonic() + PATIENCE_S
     while time.monotonic() < end:
         for each, process in pod.processes.items():
-            assert process.poll() is None, f"{each} died:\n{pod.log(each)}"
+            assert process.poll() is None, f"{each} died:\n{pod.log(each)[-4000:]}"
         # The health check of the compose file.
         check = pod.services[name]["healthcheck"]["test"]
         assert check[0] == "CMD"
         if pod.ask(name, *check[1:]).returncode == 0:
             return
         time.sleep(0.2)
-    raise AssertionError("not ready:\n" + "\n".join(pod.log(each) for each in pod.processes))
+    raise AssertionError("not ready:\n" + "\n".join(pod.log(each)[-4000:] for each in pod.processes))
 
 
 def test_image_says_how_it_runs(image):

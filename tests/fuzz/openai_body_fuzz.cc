@@ -4,6 +4,7 @@
 #include "common/check.h"
 #include "common/utf8.h"
 #include "gateway/openai/data_uri.h"
+#include "gateway/openai/embeddings.h"
 #include "gateway/openai/endpoints.h"
 #include "gateway/openai/errors.h"
 #include "tests/fuzz/fuzz_target.h"
@@ -30,6 +31,13 @@ void CheckAgainstLibrary(const std::string& input, const absl::StatusOr<Json>& r
   }
 }
 
+// As the edge calls it; that of requests which generate is in the table of endpoints.
+absl::Status ReadEmbeddings(Json& body) {
+  v1::EmbedRequest request;
+  auto format = gateway::openai::EncodingFormat::kFloat;
+  return gateway::openai::ReadEmbeddingsRequest(body, "id", &request, &format);
+}
+
 void Run(const std::string& input) {
   if (input.size() > 1 << 16) return;
   const absl::StatusOr<Json> read = gateway::openai::ParseJson(input);
@@ -42,13 +50,14 @@ void Run(const std::string& input) {
   }
   if (!read.ok()) return;
   for (const gateway::openai::Endpoint& endpoint : gateway::openai::Endpoints()) {
-    if (endpoint.read == nullptr) continue;
+    const bool embeds = endpoint.action == gateway::openai::Action::kEmbed;
+    if (endpoint.read == nullptr && !embeds) continue;
     Json body = *read;
     std::vector<std::string> ignored;
     absl::Status status =
         gateway::openai::CheckFields(endpoint.shape(), body, gateway::openai::UnknownFields::kIgnore, &ignored);
     v1::GenerateRequest request;
-    if (status.ok()) status = endpoint.read(body, "id", &request).status();
+    if (status.ok()) status = embeds ? ReadEmbeddings(body) : endpoint.read(body, "id", &request).status();
     if (status.ok()) continue;
     CheckClientError(status);
     HEADROOM_CHECK(!Json::parse(gateway::openai::ErrorBody(status))["error"]["code"].is_null());
@@ -70,6 +79,8 @@ std::vector<std::string> Seeds() {
           "arguments": "{}"}, {"type": "function_call_output", "call_id": "c", "output": "7"}],
           "text": {"format": {"type": "json_object"}}, "reasoning": {"effort": "low"}, "include": []})",
       R"({"prompt": ["a"], "logprobs": 2, "n": 2})",
+      R"({"input": ["data:image/png;base64,aGk=", "a text"], "encoding_format": "base64", "max_slice_nums": 1})",
+      R"({"messages": [{"role": "user", "content": [{"type": "image_size", "image_size": {"width": 9, "height": 9, "format": "gif"}}]}]})",
       "data:image/png;base64,aGVhZHJvb20=",
       "[1, -2.5e3, \"\\ud83d\\ude00\", null, true, {\"a\": {}}]",
   };

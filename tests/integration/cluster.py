@@ -10,6 +10,8 @@ import socket
 import subprocess
 import tempfile
 import time
+import urllib.error
+import urllib.request
 
 import grpc
 
@@ -39,13 +41,14 @@ def guarded_environment(extra=None):
 def make_endless_model(folder, source=ROOT / "tests" / "golden" / "minicpmv"):
     """`source`, by default the random golden model, with the head's rows of all stop ids set to zero: their logit is 0, the best of the others is
     always above it, so a greedy answer never ends before max_tokens. What a test needs that interrupts an answer."""
-    model = folder / "endless"
+    model = folder / f"endless-{source.name}"
     shutil.copytree(source, model, ignore=shutil.ignore_patterns("expected", "images"))
     weights = model / "model.safetensors"
     stop_ids = [token["id"] for token in json.loads((model / "tokenizer.json").read_text())["added_tokens"]]
     with open(weights, "r+b") as file:
         header_bytes = int.from_bytes(file.read(8), "little")
-        head = json.loads(file.read(header_bytes))["llm.lm_head.weight"]
+        header = json.loads(file.read(header_bytes))
+        head = header.get("llm.lm_head.weight") or header["lm_head.weight"]
         row_bytes = head["shape"][1] * 2
         for row in stop_ids:
             file.seek(8 + header_bytes + head["data_offsets"][0] + row * row_bytes)
@@ -91,6 +94,17 @@ def free_port():
 PORTS_PER_RUN = 128
 _ports = iter(())
 _locks = []
+
+
+def over_http(cluster, path, body=None):
+    """A GET, or a POST of `body` as JSON: (status, answer as read from JSON, headers)."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(cluster.url + path, data, {"content-type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
+            return answer.status, json.load(answer), answer.headers
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error), error.headers
 
 
 def wait_for(condition, what, patience_s=PATIENCE_S):
@@ -147,11 +161,12 @@ class Cluster:
 
     SERVICES = ("scheduler", "vision-worker", "llm-worker", "gateway")
 
-    def __init__(self, mode, log_dir, model=DEMO_MODEL, settings=(), environment=None, prefix=(), host="127.0.0.1"):
+    def __init__(self, mode, log_dir, model=DEMO_MODEL, settings=(), environment=None, prefix=(), host="127.0.0.1", models=None):
         self.mode = mode
         self.host = host  # as in HOST:PORT
         self.log_dir = log_dir
         self.model = model
+        self.models = models or {}  # instead of `model`: {name: {key: value}}, entries of the list `models`
         self.ports = {name: free_port() for name in self.SERVICES}
         self.metrics_ports = {name: free_port() for name in self.SERVICES}
         self.http_port = free_port()
@@ -171,7 +186,11 @@ class Cluster:
     def flags(self):
         scheduler = f"{self.host}:{self.ports['scheduler']}"
         sections = {"gateway": "gateway", "scheduler": "scheduler", "vision-worker": "vision_worker", "llm-worker": "llm_worker"}
-        settings = [f"model.path={self.model}", "log.level=info", f"gateway.http_listen={self.host}:{self.http_port}"]
+        settings = ["log.level=info", f"gateway.http_listen={self.host}:{self.http_port}"]
+        for name, keys in self.models.items():
+            settings += [f"models.{name}.{key}={value}" for key, value in keys.items()]
+        if not self.models:
+            settings.append(f"model.path={self.model}")
         for name, section in sections.items():
             settings.append(f"{section}.listen={self.host}:{self.ports[name]}")
             settings.append(f"{section}.metrics_listen={self.host}:{self.metrics_ports[name]}")
@@ -212,7 +231,8 @@ class Cluster:
         def ready():
             self.check_alive()
             status = self.status()
-            return status is not None and status.ready
+            # `ready` says that some model is; where models come and go with their workers, that may be all there is.
+            return status is not None and status.ready and (self.mode != "up" or all(model.ready for model in status.models))
         wait_for(ready, "the cluster to be ready")
 
     def wait_idle(self):

@@ -74,16 +74,21 @@ def collect(stream):
     return text, finish
 
 
+def _details(error, kind):
+    """Of an RpcError, those of one type of google.rpc."""
+    for key, value in error.trailing_metadata() or ():
+        if key == "grpc-status-details-bin":
+            for detail in status_pb2.Status.FromString(value).details:
+                if detail.type_url.endswith("google.rpc." + kind.__name__):
+                    yield kind.FromString(detail.value)
+
+
 def error_info(error):
     """google.rpc.ErrorInfo and RetryInfo of an RpcError, where they are attached."""
-    info, retry = None, None
-    for key, value in error.trailing_metadata() or ():
-        if key != "grpc-status-details-bin":
-            continue
-        status = status_pb2.Status.FromString(value)
-        for detail in status.details:
-            if detail.type_url.endswith("google.rpc.ErrorInfo"):
-                info = error_details_pb2.ErrorInfo.FromString(detail.value)
-            if detail.type_url.endswith("google.rpc.RetryInfo"):
-                retry = error_details_pb2.RetryInfo.FromString(detail.value)
-    return info, retry
+    return tuple(next(_details(error, kind), None) for kind in (error_details_pb2.ErrorInfo, error_details_pb2.RetryInfo))
+
+
+def wrong_field(error):
+    """The field that google.rpc.BadRequest of an RpcError names; None where it names none."""
+    bad = next(_details(error, error_details_pb2.BadRequest), None)
+    return bad and bad.field_violations[0].field

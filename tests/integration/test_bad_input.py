@@ -90,6 +90,11 @@ BAD = {
     "schema that is no JSON": lambda: api.ask("Hello", tools=[api.gateway_pb2.Tool(name="f", parameters_json="{")]),
     "schema that is no object": lambda: api.ask("Hello", tools=[api.gateway_pb2.Tool(name="f", parameters_json="[1]")]),
     "schema nested too deep": lambda: api.ask("Hello", tools=[api.gateway_pb2.Tool(name="f", parameters_json='{"a":' * 200 + "1" + "}" * 200)]),
+    "forced call whose schema nests deep": lambda: api.ask(
+        "Hello", tools=[api.gateway_pb2.Tool(name="f", parameters_json='{"a":' * 100_000 + "1" + "}" * 100_000)],
+        tool_choice=api.gateway_pb2.ToolChoice(mode=api.gateway_pb2.ToolChoice.REQUIRED)),
+    "argument that the template does not read": lambda: api.ask("Hello", template_arguments_json='{"enable_thinking": true}'),
+    "argument that no template may read": lambda: api.ask("Hello", template_arguments_json='{"messages": []}'),
     "257 tools": lambda: api.ask("Hello", tools=[api.gateway_pb2.Tool(name="f")] * 257),
     "call by the user": lambda: api.gateway_pb2.GenerateRequest(
         messages=[api.gateway_pb2.Message(role="user", content=[api.gateway_pb2.ContentPart(text="x")], tool_calls=[api.gateway_pb2.ToolCall(name="f")])]),
@@ -127,12 +132,19 @@ def check_next_request_works(gateway):
 def test_bad_request(name, gateway):
     with pytest.raises(grpc.RpcError) as error:
         api.collect(gateway.Generate(BAD[name]()))
-    assert error.value.code() in (INVALID, grpc.StatusCode.FAILED_PRECONDITION), error.value
+    assert error.value.code() in (INVALID, grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.NOT_FOUND), error.value
+    assert (error.value.code() == grpc.StatusCode.NOT_FOUND) == (name == "unknown model")
     details = error.value.details()
     assert len(details) > 10, details
     assert "/" not in details.replace("w/h", "") or "://" in details, f"no paths in messages to clients: {details}"
     assert not re.search("0x[0-9a-f]{6}", details), f"no pointers in messages to clients: {details}"
     check_next_request_works(gateway)
+
+
+def test_the_wrong_field_is_named(gateway):
+    with pytest.raises(grpc.RpcError) as error:
+        gateway.Complete(BAD["argument that the template does not read"]())
+    assert api.wrong_field(error.value) == "template_arguments_json.enable_thinking"
 
 
 def test_message_above_the_receive_limit(gateway):

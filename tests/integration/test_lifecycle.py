@@ -244,6 +244,22 @@ def test_killed_gateway_leaves_nothing_behind(own_cluster, mode):
     cluster.wait_idle()
 
 
+def test_gateway_killed_while_the_vision_leg_is_active(own_cluster, mode):
+    needs_binaries(mode)
+    cluster = own_cluster()
+    # A client that reads no further keeps the leg: what was encoded waits for it. Its window holds a piece or two.
+    with grpc.insecure_channel(cluster.address, options=[("grpc.http2.bdp_probe", 0)]) as channel:
+        pictures = [api.gateway_pb2.Image(data=png(1200, 900))] * 2
+        stream = api.gateway_pb2_grpc.GatewayStub(channel).Embed(api.gateway_pb2.EmbedRequest(images=pictures))
+        assert next(stream).pieces > 3
+        active = [worker for worker in cluster.status().cluster.workers if worker.active_legs]
+        assert len(active) == 1 and active[0].reserved.embedding_bytes > 0
+        cluster.processes["gateway"].kill()
+        cluster.start_service("gateway")
+        cluster.wait_ready()
+        cluster.wait_idle()
+
+
 def test_idle_workers_wait_for_no_grant(own_cluster):
     """The scheduler tells workers that drain when no grant is on its way to them; without that they would wait for one."""
     cluster = own_cluster()

@@ -7,9 +7,11 @@ import pytest
 
 import headroom_api as api
 
+PICTURE = api.gateway_pb2.Image(data=(api.ROOT / "models" / "demo" / "samples" / "text.png").read_bytes())
 # message → how a request with one field set is sent.
 REQUESTS = {
     "GenerateRequest": lambda gateway, field: gateway.Complete(api.ask("Hello", **{"max_tokens": 1, **field})),
+    "EmbedRequest": lambda gateway, field: list(gateway.Embed(api.gateway_pb2.EmbedRequest(images=[PICTURE], **field))),
     "Sampling": lambda gateway, field: gateway.Complete(
         api.ask("Hello", max_tokens=1, sampling=api.gateway_pb2.Sampling(**field))),
     "GetHistoryRequest": lambda gateway, field: gateway.GetHistory(api.cluster_pb2.GetHistoryRequest(**field)),

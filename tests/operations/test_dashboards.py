@@ -66,7 +66,7 @@ def ask(observed, query):
 @pytest.mark.parametrize("name,panel", PANELS, ids=[f"{name}: {panel.title}" for name, panel in PANELS])
 def test_every_query_has_data(observed, name, panel):
     if panel.cards:
-        pytest.skip("of workers with a card")
+        pytest.skip("of workers with a card: test_cards.py")
     for query in panel.queries:
         assert ask(observed, query), f"{name}, {panel.title}: no data for {query.expr}"
         if panel.kind in ("bargauge", "table"):

@@ -144,7 +144,7 @@ def test_components_sum_to_the_device_in_every_scrape(observed):
             return scrape.samples(f"headroom_memory_{name}_bytes")[0][2]
         assert one("device_used") == sum(used.values())
         # What reports no use of its own counts as its reservation.
-        unseen = sum(reserved[component] - used[component] for component in ("libraries", "context_floor", "other_processes", "headroom"))
+        unseen = sum(reserved[component] - used[component] for component in ("libraries", "graphs", "context_floor", "other_processes", "headroom"))
         assert one("headroom") == total - unseen - sum(used.values())
         assert one("headroom_low_water") == total - unseen - one("device_high_water") <= one("headroom")
         assert unseen > 0 and one("headroom_low_water") > 0
@@ -154,7 +154,9 @@ def test_components_sum_to_the_device_in_every_scrape(observed):
 def test_the_load_was_seen(observed):
     """Numbers that the clients know as well."""
     gateway = observed.scrapes["gateway"][-1]
-    outcomes = {labels["outcome"]: value for _, labels, value in gateway.samples("headroom_gateway_requests_total")}
+    outcomes = collections.Counter()
+    for _, labels, value in gateway.samples("headroom_gateway_requests_total"):
+        outcomes[labels["outcome"]] += value
     print(f"clients: {dict(observed.load.outcomes)}; gateway: {outcomes}")
     for outcome in ("ok", "cancelled", "invalid_argument"):
         assert outcomes[outcome] > 0, outcomes

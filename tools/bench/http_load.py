@@ -2,16 +2,18 @@
 """What HTTP clients cost the gateway when they are many, large or slow: resident memory and CPU of its process, what its host budget says, and how long
 others take beside them. Real processes on loopback; this one is the clients.
 
-    PYTHONPATH=tests/integration build/venv/bin/python tools/bench/http_load.py --binary-dir build/release [--only idle,heads,bodies] [--connections 10000]
+    PYTHONPATH=tests/integration build/venv/bin/python tools/bench/http_load.py --binary-dir build/release [--only idle,heads,bodies,waiting] [--connections 10000]
 
 idle     keep-alive connections that have been used once
 heads    connections that send a head byte by byte (slow loris)
 bodies   large bodies at once, more than the budget has room for: those that are too many are refused before they are read
+waiting  streams that wait for admission: the room is held by others, and fresh ones are small enough to pass them
 Not a test: it prints figures of the machine that it runs on.
 """
 import argparse
 import asyncio
 import collections
+import json
 import os
 import pathlib
 import sys
@@ -19,7 +21,7 @@ import tempfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tests" / "integration"))
-from gateway_load import cpu_percent, milliseconds, process_figures, say  # noqa: E402
+from gateway_load import HOUR_MS, SLOTS, cpu_percent, milliseconds, process_figures, say, until  # noqa: E402
 
 MIB = 1 << 20
 OPENING_AT_ONCE = 200
@@ -147,18 +149,86 @@ async def bodies(cluster, arguments):
     say("bodies: done", seconds=round(seconds, 1), peak_rss_mib=peak >> 20, answers=outcomes(results))
 
 
+def chat(max_tokens, **fields):
+    body = json.dumps({"messages": [{"role": "user", "content": "Hello"}], "max_tokens": max_tokens, "temperature": 0, **fields})
+    return f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n", body.encode()
+
+
+async def ask(port, **fields):
+    """A connection whose chat has been sent."""
+    client = await Client.connect(port)
+    head, body = chat(**fields)
+    client.send("/v1/chat/completions", head, "POST")
+    client.writer.write(body)
+    return client
+
+
+async def short_answers(port, count):
+    """Seconds of short whole answers, one after the other on connections of their own."""
+    seconds = []
+    for _ in range(count):
+        begin = time.monotonic()
+        client = await ask(port, max_tokens=1)
+        assert await client.status() == 200
+        client.close()
+        seconds.append(time.monotonic() - begin)
+    return milliseconds(seconds)
+
+
+async def waiting(cluster, arguments):
+    gateway, scheduler = (cluster.processes[name].popen.pid for name in ("gateway", "scheduler"))
+    port, count = cluster.http_port, arguments.connections
+    say("waiting: alone", **await short_answers(port, FRESH))
+    # Those that stream hold the room, which few of the longest sequences take.
+    holders = [await ask(port, max_tokens=8_000, stream=True) for _ in range(16)]
+    await until(lambda: cluster.status().cluster.grants_active > 0 and cluster.status().cluster.queue_entries > 0, "the room to be taken")
+    running = cluster.status().cluster.grants_active
+    rss_before = process_figures(gateway)[0]
+    say("waiting: room is held", by=running, rss_mib=rss_before >> 20, gateway_cpu=await cpu_percent(gateway, IDLE_S),
+        scheduler_cpu=await cpu_percent(scheduler, IDLE_S))
+    begin = time.monotonic()
+    clients = await gather(count, lambda _: ask(port, max_tokens=8_000, stream=True))
+    opened = [client for client in clients if isinstance(client, Client)]
+    await until(lambda: cluster.status().cluster.queue_entries + running >= len(opened) + len(holders), "all to wait")
+    opened_s = round(time.monotonic() - begin, 1)
+    rss, _, threads = process_figures(gateway)
+    used = cluster.status().host_bytes_used
+    say("waiting: open", streams=len(opened), opened_s=opened_s, rss_mib=rss >> 20, bytes_each=(rss - rss_before) // max(1, len(opened)),
+        charged_each=used // max(1, len(opened)), threads=threads, gateway_cpu=await cpu_percent(gateway, IDLE_S),
+        scheduler_cpu=await cpu_percent(scheduler, IDLE_S), scheduler_mib=process_figures(scheduler)[0] >> 20)
+    say("waiting: others beside", **await short_answers(port, FRESH))
+    begin = time.monotonic()
+    for client in opened + holders:
+        client.close()
+    await until(lambda: not cluster.status().requests_running and not cluster.status().cluster.queue_entries, "all to be gone")
+    left_s = time.monotonic() - begin
+    cluster.wait_idle()
+    say("waiting: all have left", seconds=round(left_s, 2), rss_mib=process_figures(gateway)[0] >> 20)
+
+
 async def run(arguments):
     os.environ["HEADROOM_BINARY_DIR"] = str(pathlib.Path(arguments.binary_dir).resolve())
     import cluster as clusters
     settings = [f"gateway.http_connections_max={arguments.connections + 1000}", "gateway.http_idle_ms_max=600000", "gateway.http_head_ms_max=600000",
                 f"gateway.http_body_bytes_max={arguments.body_mib * MIB + MIB}", "log.level=warning"]
-    with tempfile.TemporaryDirectory() as logs:
-        cluster = clusters.Cluster("binaries", pathlib.Path(logs), settings=settings).start()
-        try:
-            for name in arguments.only.split(","):
-                await {"idle": idle, "heads": heads, "bodies": bodies}[name](cluster, arguments)
-        finally:
-            cluster.stop()
+    most = arguments.connections + 1000
+    full = [f"gateway.requests_running_max={most}", f"scheduler.queue_entries_max={most}", "scheduler.queue_bytes_max=1GiB",
+            f"scheduler.queue_wait_ms_max={HOUR_MS}", f"gateway.queue_wait_ms_max={HOUR_MS}", f"gateway.deadline_ms_default={HOUR_MS}",
+            "scheduler.overtakes_max=1000000", "gateway.host_bytes_max=8GiB", f"knobs.max_num_seqs={SLOTS}", "knobs.max_model_len=8192",
+            "device.memory=140MiB"]
+    measures = {"idle": (idle, []), "heads": (heads, []), "bodies": (bodies, []), "waiting": (waiting, full)}
+    with tempfile.TemporaryDirectory() as folder:
+        endless = clusters.make_endless_model(pathlib.Path(folder), clusters.DEMO_MODEL)
+        for name in arguments.only.split(","):
+            measure, more = measures[name]
+            logs = pathlib.Path(folder) / name
+            logs.mkdir()
+            model = endless if more else clusters.DEMO_MODEL
+            cluster = clusters.Cluster("binaries", logs, model=model, settings=settings + more)
+            try:
+                await measure(cluster.start(), arguments)
+            finally:
+                cluster.stop()
 
 
 def main():
@@ -167,7 +237,7 @@ def main():
     parser.add_argument("--connections", type=int, default=10_000)
     parser.add_argument("--bodies", type=int, default=64)
     parser.add_argument("--body-mib", type=int, default=64)
-    parser.add_argument("--only", default="idle,heads,bodies")
+    parser.add_argument("--only", default="idle,heads,bodies,waiting")
     asyncio.run(run(parser.parse_args()))
 
 

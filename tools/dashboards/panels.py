@@ -27,7 +27,7 @@ def mean(histogram):
 DEVICE = "{{instance}} {{device}}"
 OK, WARN, BAD = GREEN, ORANGE, RED
 # Lines that report no use of their own count as reserved.
-OUTSIDE = 'component=~"libraries|context_floor|other_processes"'
+OUTSIDE = 'component=~"libraries|graphs|context_floor|other_processes"'
 IN_ARENA = OUTSIDE.replace("=~", "!~")
 KV = 'component="kv_pool"'
 FAILED = 'code!="OK"'
@@ -175,6 +175,10 @@ SERVING = Dashboard(
             Panel("gRPC calls that ended badly", [
                 Query(f"sum by (code) ({rate('headroom_grpc_server_calls_total', FAILED)})", "{{code}}")], "reqps", stack=True, width=6),
             Panel("gRPC call time, p99", [Query(quantile(0.99, "headroom_grpc_server_call_seconds", "service, method"), "{{service}}/{{method}}")], "s", width=12),
+            Panel("Cards: what no plan knows", [
+                Query(sel("headroom_card_growth_bytes"), "{{instance}} took since it was ready", color=RED),
+                Query(sel("headroom_card_other_bytes"), "others beside {{instance}}", color=ORANGE)], "bytes", width=12, cards=True,
+                description="As the driver tells (NVML). Empty on a CPU."),
             Panel("Builds and configurations", [Query(sel("headroom_build_info")), Query(sel("headroom_config_info"))], kind="table", width=12),
         ]),
     ])

@@ -31,11 +31,41 @@
 {{- range $name, $plan := .Values.plans -}}
 {{- if not (hasKey $names $name) -}}{{- fail (printf "plans.%s: there is no pool of this name" $name) -}}{{- end -}}
 {{- end -}}
-{{- $first := index $pools 0 -}}
-{{- range $pools -}}
-{{- if and (eq .role "llm") (ne (get .knobs "block_size" | default 16 | int) (get $first.knobs "block_size" | default 16 | int)) -}}
-{{- fail (printf "%s.knobs.block_size: all llm pools must have the same, %s has %d" .key $first.name (get $first.knobs "block_size" | default 16 | int)) -}}
+{{- include "headroom.checkModels" (dict "root" . "pools" $pools) -}}
 {{- end -}}
+
+{{/* (root, pools): names of models, which pool serves which, and that the workers of one count alike. */}}
+{{- define "headroom.checkModels" -}}
+{{- $names := dict -}}
+{{- $aliases := dict -}}
+{{- $models := default list .root.Values.models -}}
+{{- if and $models (or .root.Values.model.directory (ne .root.Values.model.dtype "bf16")) -}}
+{{- fail "model.directory, model.dtype: with `models` each has its own there" -}}
+{{- end -}}
+{{- range $index, $model := $models -}}
+{{- range concat (list $model.name) (default list $model.aliases) -}}
+{{- if hasKey $aliases . -}}{{- fail (printf "models[%d]: the name %s stands twice" $index .) -}}{{- end -}}
+{{- $_ := set $aliases . true -}}
+{{- end -}}
+{{- $_ := set $names $model.name (printf "models[%d]" $index) -}}
+{{- end -}}
+{{- $served := dict -}}
+{{- $blockSizes := dict -}}
+{{- range .pools -}}
+{{- if and .model (not (hasKey $names .model)) -}}{{- fail (printf "%s.model: %s is no name in models" .key .model) -}}{{- end -}}
+{{- if and (gt (len $models) 1) (not .model) -}}{{- fail (printf "%s.model: which of models does it serve?" .key) -}}{{- end -}}
+{{- if eq .role "llm" -}}
+{{- $_ := set $served .model true -}}
+{{- $size := get .knobs "block_size" | default 16 | int -}}
+{{- $first := get $blockSizes .model | default (dict "name" .name "size" $size) -}}
+{{- if ne $size (int $first.size) -}}
+{{- fail (printf "%s.knobs.block_size: all llm pools of a model must have the same, %s has %d" .key $first.name (int $first.size)) -}}
+{{- end -}}
+{{- $_ := set $blockSizes .model $first -}}
+{{- end -}}
+{{- end -}}
+{{- range $name, $key := $names -}}
+{{- if not (or (hasKey $served $name) (hasKey $served "")) -}}{{- fail (printf "%s: no llm pool serves %s" $key $name) -}}{{- end -}}
 {{- end -}}
 {{- end -}}
 

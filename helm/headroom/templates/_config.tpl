@@ -6,7 +6,7 @@
 {{/* A section of the configuration file from a map. */}}
 {{- define "headroom.section" -}}
 {{- range $key, $value := . }}
-{{ $key }}: {{ include "headroom.scalar" $value }}
+{{ $key }}: {{ if kindIs "slice" $value }}{{ toJson $value }}{{ else }}{{ include "headroom.scalar" $value }}{{ end }}
 {{- end }}
 {{- end -}}
 
@@ -37,14 +37,35 @@
 {{- range $name, $section := $sections -}}
 {{- if $section }}
 {{ $name }}:
+  {{- if kindIs "slice" $section }}
+  {{- toYaml $section | nindent 2 }}
+  {{- else }}
   {{- include "headroom.section" $section | nindent 2 | replace "\n  \n" "\n" }}
+  {{- end }}
 {{- end }}
 {{- end }}
 {{- end -}}
 
-{{- define "headroom.modelSection" -}}
-path: {{ include "headroom.modelPath" . }}
-dtype: {{ .Values.model.dtype }}
+{{/* What a gateway reads: the list, or the only one. */}}
+{{- define "headroom.modelSections" -}}
+{{- $models := (include "headroom.models" . | fromYaml).models -}}
+{{- if .Values.models -}}
+{{- dict "models" $models | toYaml -}}
+{{- else -}}
+{{- dict "model" (first $models) | toYaml -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What the workers of a pool read: the model that they serve: (root, pool) */}}
+{{- define "headroom.modelOfPool" -}}
+{{- $pool := .pool -}}
+{{- $models := (include "headroom.models" .root | fromYaml).models -}}
+{{- $own := first $models -}}
+{{- range $models -}}
+{{- if and $pool.model (eq $pool.model (default "" .name)) -}}{{- $own = . -}}{{- end -}}
+{{- end -}}
+{{- /* Aliases are the gateway's: one more restarts no worker. */ -}}
+{{- omit $own "aliases" | toYaml -}}
 {{- end -}}
 
 {{/* The file of a pool: (root, pool). Vision workers check images against the gateway's limits again. */}}
@@ -56,8 +77,13 @@ dtype: {{ .Values.model.dtype }}
 {{- $_ := set $device "isa" $pool.device.isa -}}
 {{- $_ := set $device "threads" (int $pool.cpu) -}}
 {{- end -}}
+{{- range $name, $key := dict "contextFloor" "context_floor" "libraries" "libraries" -}}
+{{- with get $pool.device $name -}}
+{{- $_ := set $device $key (include "headroom.bytes" (dict "value" . "key" (printf "%s.device.%s" $pool.key $name) "max" 1099511627776) | int64) -}}
+{{- end -}}
+{{- end -}}
 {{- $own := merge (dict "scheduler" (include "headroom.schedulerAddress" $root)) $pool.settings -}}
-{{- $sections := dict "model" (include "headroom.modelSection" $root | fromYaml) "device" $device "knobs" $pool.knobs $pool.section $own -}}
+{{- $sections := dict "model" (include "headroom.modelOfPool" . | fromYaml) "device" $device "knobs" $pool.knobs $pool.section $own -}}
 {{- if eq $pool.role "vision" -}}
 {{- $_ := set $sections "gateway" (pick (include "headroom.gatewaySettings" $root | fromYaml) "receive_bytes_max" "image_pixels_max" "image_side_max") -}}
 {{- end -}}

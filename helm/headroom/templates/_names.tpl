@@ -35,6 +35,21 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- default (printf "%s-model" (include "headroom.fullname" .)) .Values.model.claim.name -}}
 {{- end -}}
 
+{{/* All models as sections of the configuration: {models: [{path, dtype, name, aliases, chat_template}]}; one without a name where `models` is empty. */}}
+{{- define "headroom.models" -}}
+{{- $models := list -}}
+{{- range .Values.models -}}
+{{- $model := dict "name" .name "path" (printf "/models/%s" .directory) "dtype" (default "bf16" .dtype) -}}
+{{- with .aliases -}}{{- $_ := set $model "aliases" . -}}{{- end -}}
+{{- with .chatTemplate -}}{{- $_ := set $model "chat_template" (printf "/models/%s" .) -}}{{- end -}}
+{{- $models = append $models $model -}}
+{{- end -}}
+{{- if not $models -}}
+{{- $models = list (dict "path" (include "headroom.modelPath" .) "dtype" .Values.model.dtype) -}}
+{{- end -}}
+{{- dict "models" $models | toYaml -}}
+{{- end -}}
+
 {{- define "headroom.modelPath" -}}
 {{- printf "/models/%s" (default "" .Values.model.directory) | trimSuffix "/" -}}
 {{- end -}}

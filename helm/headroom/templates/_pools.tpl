@@ -16,8 +16,8 @@
 
 {{/* (root, given, facts) */}}
 {{- define "headroom.pool" -}}
-{{- $defaults := dict "replicas" 1 "backend" "cpu" "tensorParallel" 1 "hostMemory" "" "surge" 0 "startupSeconds" 1800 "drainSeconds" 120
-      "knobs" dict "settings" dict "device" (dict "memory" "" "shmSize" "" "isa" "auto" "resourceName" "nvidia.com/gpu")
+{{- $defaults := dict "model" "" "replicas" 1 "backend" "cpu" "tensorParallel" 1 "hostMemory" "" "surge" 0 "startupSeconds" 1800 "drainSeconds" 120
+      "knobs" dict "settings" dict "device" (dict "memory" "" "contextFloor" "" "libraries" "" "shmSize" "" "isa" "auto" "resourceName" "nvidia.com/gpu")
       "scheduling" (dict "nodeSelector" dict "tolerations" list "affinity" dict "priorityClassName" "" "runtimeClassName" "") -}}
 {{- $pool := mergeOverwrite (deepCopy $defaults) (deepCopy .given) .facts -}}
 {{- $key := $pool.key -}}
@@ -44,11 +44,12 @@
 {{- $deviceBytes = include "headroom.bytes" (dict "value" $pool.device.memory "key" (printf "%s.device.memory" $key) "min" 16777216) | int64 -}}
 {{- end -}}
 {{- $promised := int64 $settings.host_bytes_max -}}
-{{- /* gRPC's buffers; for vision the sandboxed decoders, a little above what `headroom plan` finds. */ -}}
+{{- /* gRPC's buffers; for vision the sandboxed decoders, a little above what `headroom plan` finds; for llm grammars of structured output. */ -}}
 {{- $hostBytes := add $promised 268435456 -}}
 {{- if eq $pool.role "vision" -}}
 {{- $hostBytes = add $hostBytes (mul (get $settings "decoders" | default 1 | int64) (dig "image_pixels_max" 0 (default dict .root.Values.gateway.settings) | default 64000000 | int64) 16) -}}
 {{- end -}}
+{{- if eq $pool.role "llm" -}}{{- $hostBytes = add $hostBytes (get $settings "grammar_bytes_max" | default 67108864 | int64) -}}{{- end -}}
 {{- /* A card's copies pass through pinned memory (kPinnedBytes of memory/device_memory.h). */ -}}
 {{- if eq $pool.backend "cuda" -}}{{- $hostBytes = add $hostBytes 16777216 -}}{{- end -}}
 {{- if $pool.hostMemory -}}

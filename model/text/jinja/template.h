@@ -3,7 +3,9 @@
 // Beyond transformers: lists and maps may be changed (append, pop, update, …), and there is a filter from_json.
 #pragma once
 
+#include <set>
 #include <string>
+#include <utility>
 
 #include "absl/status/statusor.h"
 #include "model/text/jinja/evaluator.h"
@@ -19,10 +21,14 @@ class Template {
   // INVALID_ARGUMENT naming the line: an error of the template, its raise_exception, or a limit of the allowance.
   absl::StatusOr<MarkedText> Render(Runtime& runtime, const Evaluator::Variables& variables) const;
 
+  // Whether a variable of this name could change what it writes: false means no, for certain.
+  bool Reads(const std::string& name) const { return names_.contains(name); }
+
  private:
-  explicit Template(Block block) : block_(std::move(block)) {}
+  Template(Block block, std::set<std::string> names) : block_(std::move(block)), names_(std::move(names)) {}
 
   Block block_;
+  std::set<std::string> names_;
 };
 
 }  // namespace headroom::model::jinja

@@ -47,13 +47,15 @@ __device__ void Turn(const Angles& angles, int i, int half, const float* from, T
   Store<kValues>(to + half + i, b);
 }
 
-// One block a token: its value and key go to the cache, the key turned, and its queries turn in place.
+// One block a token: its value and key go to the cache, the key turned, and its queries turn in place. Of a token
+// whose slot is negative nothing is kept, and nothing turns.
 template <int kValues, typename Cache>
 __global__ void __launch_bounds__(kThreads)
     PagedKvWrite(const float* k, int64_t k_stride, const float* v, int64_t v_stride, const int64_t* slots, KvLayer kv,
                  KvRope rope) {
   __shared__ __align__(16) Angles angles;
   const int64_t slot = slots[blockIdx.x];
+  if (slot < 0) return;  // the whole block
   const float* const key = k + blockIdx.x * k_stride;
   auto* const cached_key = TokenOf<Cache>(kv, slot, kv.k_offset);
   StoreRow<kValues>(v + blockIdx.x * v_stride, TokenOf<Cache>(kv, slot, kv.v_offset), kv);

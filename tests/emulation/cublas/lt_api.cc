@@ -9,17 +9,19 @@
 #include "tests/emulation/cublas/lt_algorithms.h"
 #include "tests/emulation/cublas/lt_descriptors.h"
 #include "tests/emulation/cublas/session.h"
+#include "tests/emulation/cudart/stand_in.h"
 
 // The header leaves it open.
 struct cublasLtContext {
   emulation::Session session;
+  emulation::KernelMemory kernels;
 };
 
 namespace emulation {
 namespace {
 
 // What a handle takes of the device; a card's figure depends on driver and library and is measured there.
-constexpr uint64_t kHandleBytes = 4 << 20;
+uint64_t HandleBytes() { return emulated_setting("EMULATED_CUBLAS_HANDLE", 4 << 20); }
 
 Verdict Invalid(std::string why) { return {CUBLAS_STATUS_INVALID_VALUE, std::move(why)}; }
 Verdict NotSupported(std::string why) { return {CUBLAS_STATUS_NOT_SUPPORTED, std::move(why)}; }
@@ -200,7 +202,7 @@ extern "C" {
 cublasStatus_t cublasLtCreate(cublasLtHandle_t* handle) {
   if (handle == nullptr) return CUBLAS_STATUS_INVALID_VALUE;
   auto* context = new cublasLtContext;
-  const cublasStatus_t status = Session::Open("cublasLtCreate", kHandleBytes, &context->session);
+  const cublasStatus_t status = Session::Open("cublasLtCreate", HandleBytes(), &context->session);
   if (status == CUBLAS_STATUS_SUCCESS) {
     *handle = context;
   } else {
@@ -211,7 +213,7 @@ cublasStatus_t cublasLtCreate(cublasLtHandle_t* handle) {
 
 cublasStatus_t cublasLtDestroy(cublasLtHandle_t handle) {
   if (handle == nullptr) return CUBLAS_STATUS_NOT_INITIALIZED;
-  handle->session.Close();
+  handle->session.Close(handle->kernels.bytes());
   delete handle;
   return CUBLAS_STATUS_SUCCESS;
 }
@@ -282,6 +284,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc
   REFUSE_UNLESS_OK(call, SetWorkspace(algorithm, workspace, workspace_bytes, &product));
   REFUSE_UNLESS_OK(call, CheckPointers(product));
   REFUSE_UNLESS_OK(call, CheckAlgorithm(algorithm, product));
+  REFUSE_UNLESS_OK(call, handle->kernels.Load(product));
   return Enqueue(product, stream);
 }
 

@@ -46,11 +46,11 @@ cublasStatus_t Session::Open(const char* call, uint64_t bytes, Session* session)
   return CUBLAS_STATUS_SUCCESS;
 }
 
-void Session::Close() const {
+void Session::Close(uint64_t more) const {
   int current = 0;
   cudaGetDevice(&current);
   cudaSetDevice(device_);
-  emulated_give_back(bytes_);
+  emulated_give_back(bytes_ + more);
   cudaSetDevice(current);
 }
 
@@ -60,6 +60,27 @@ cublasStatus_t Session::CheckDevice(const char* call) const {
   if (current == device_) return CUBLAS_STATUS_SUCCESS;
   return Refuse(call, {CUBLAS_STATUS_INVALID_VALUE, "the handle belongs to device " + std::to_string(device_) +
                                                         ", current is " + std::to_string(current)});
+}
+
+namespace {
+uint64_t KernelBytes() { return emulated_setting("EMULATED_CUBLAS_KERNEL", 1 << 20); }
+}  // namespace
+
+Verdict KernelMemory::Load(const Product& product) {
+  const std::lock_guard lock(mutex_);
+  const std::array<int, 5> kernel = {product.a.type, product.transa, product.transb, product.has_bias ? 1 : 0,
+                                     product.parts};
+  if (loaded_.contains(kernel)) return {};
+  if (emulated_take(KernelBytes()) == 0) {
+    return {CUBLAS_STATUS_ALLOC_FAILED, std::to_string(KernelBytes()) + " bytes for a kernel are not free"};
+  }
+  loaded_.insert(kernel);
+  return {};
+}
+
+uint64_t KernelMemory::bytes() {
+  const std::lock_guard lock(mutex_);
+  return loaded_.size() * KernelBytes();
 }
 
 cublasStatus_t Refuse(const char* call, const Verdict& verdict) {

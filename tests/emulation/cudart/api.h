@@ -23,6 +23,10 @@ cudaError_t CopyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind k
 // Host memory that cudaHostAlloc or cudaHostRegister made known.
 bool IsPinned(const void* address, size_t bytes);
 
+// CUDA_MODULE_LOADING=EAGER: loads on a device whose context is there all modules that were registered: no launch
+// takes memory later.
+cudaError_t LoadRegistered(Device& device);
+
 // The variable behind a symbol's host address, on the current device.
 cudaError_t FindSymbol(const void* symbol, uint64_t* address, uint64_t* bytes);
 

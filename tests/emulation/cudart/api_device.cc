@@ -98,7 +98,8 @@ cudaError_t Enter() {
   if (DriverIsOld()) return cudaErrorInsufficientDriver;
   if (VisibleNumbers().empty()) return cudaErrorNoDevice;
   if (CurrentDevice().error() != cudaSuccess) return CurrentDevice().error();
-  return CurrentDevice().UseContext();
+  const cudaError_t error = CurrentDevice().UseContext();
+  return error != cudaSuccess ? error : LoadRegistered(CurrentDevice());
 }
 
 }  // namespace emulation
@@ -146,7 +147,14 @@ cudaError_t cudaSetDevice(int device) {
   SetCurrentDevice(device);
   return Note(Enter());
 }
-cudaError_t cudaInitDevice(int device, unsigned int, unsigned int) { return cudaSetDevice(device); }
+// Makes the context. Modules that are loaded eagerly follow with the first call that needs the device: it is left
+// open with which they come.
+cudaError_t cudaInitDevice(int device, unsigned int, unsigned int) {
+  if (VisibleDevice(device) == nullptr) return Note(cudaErrorInvalidDevice);
+  SetCurrentDevice(device);
+  if (CurrentDevice().error() != cudaSuccess) return Note(CurrentDevice().error());
+  return Note(CurrentDevice().UseContext());
+}
 
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   if (VisibleDevice(device) == nullptr) return Note(cudaErrorInvalidDevice);

@@ -1,5 +1,6 @@
 // Registration of what nvcc embeds, launches, attributes of kernels. The functions with two underscores are those that
 // the toolkit's own headers declare and every program that nvcc links calls.
+#include <atomic>
 #include <cstdio>
 #include <cstring>
 #include <map>
@@ -26,7 +27,9 @@ std::mutex mutex;
 struct Registered {
   std::map<const void*, KernelEntry> kernels;  // by the address of the host's stub
   std::map<const void*, SymbolEntry> symbols;
+  std::vector<const FatBinary*> binaries;
 };
+std::atomic<size_t> registered_binaries = 0;
 Registered& All() {
   static auto* const all = new Registered();
   return *all;
@@ -119,14 +122,23 @@ cudaError_t LaunchKernel(const void* stub, dim3 grid, dim3 block, void** values,
   return Push(stream, [&device, loaded, arguments] { device.Execute(*loaded.program, *loaded.function, arguments); });
 }
 
-// CUDA_MODULE_LOADING=EAGER: everything is loaded with the context, so that no launch takes memory later.
-void LoadEagerly(const FatBinary& binary) {
-  if (GetSettings().lazy_modules) return;
-  cudaError_t error = cudaSuccess;
-  if (CurrentDevice().UseContext() == cudaSuccess) CurrentDevice().Load(binary, &error);
-}
-
 }  // namespace
+
+cudaError_t LoadRegistered(Device& device) {
+  if (GetSettings().lazy_modules || device.eager_binaries == registered_binaries) return cudaSuccess;
+  std::vector<const FatBinary*> binaries;
+  {
+    const std::lock_guard lock(mutex);
+    binaries = All().binaries;
+  }
+  for (const FatBinary* binary : binaries) {
+    cudaError_t error = cudaSuccess;
+    // What cannot be loaded for another reason is an error of whoever launches its kernels.
+    if (device.Load(*binary, &error) == nullptr && error == cudaErrorMemoryAllocation) return error;
+  }
+  device.eager_binaries = binaries.size();
+  return cudaSuccess;
+}
 
 cudaError_t FindSymbol(const void* symbol, uint64_t* address, uint64_t* bytes) {
   if (const cudaError_t error = Enter(); error != cudaSuccess) return error;
@@ -155,7 +167,11 @@ extern "C" {
 
 // NOLINTBEGIN(bugprone-reserved-identifier): the names are nvcc's
 void** __cudaRegisterFatBinary(void* wrapper) { return reinterpret_cast<void**>(new FatBinary(wrapper)); }
-void __cudaRegisterFatBinaryEnd(void** handle) { LoadEagerly(*reinterpret_cast<FatBinary*>(handle)); }
+void __cudaRegisterFatBinaryEnd(void** handle) {
+  const std::lock_guard lock(mutex);
+  All().binaries.push_back(reinterpret_cast<FatBinary*>(handle));
+  ++registered_binaries;
+}
 void __cudaUnregisterFatBinary(void**) {}
 char __cudaInitModule(void**) { return 1; }
 

@@ -11,7 +11,7 @@
 namespace emulation {
 namespace {
 
-constexpr uint64_t kGranule = 512;            // cudaMalloc hands out multiples of it
+constexpr uint64_t kAlignment = 512;          // of what cudaMalloc hands out
 constexpr uint64_t kModuleGranule = 2 << 20;  // code is loaded into pages of 2 MiB
 constexpr uint64_t kCodeBytes = 16;           // of an instruction
 constexpr uint64_t kThreadsPerMultiprocessor = 2048;
@@ -101,9 +101,9 @@ cudaError_t Device::UseContext() {
 cudaError_t Device::Malloc(uint64_t bytes, uint64_t* address) {
   const std::lock_guard lock(mutex_);
   if (settings_.faults.Hits("malloc", ++mallocs_)) return cudaErrorMemoryAllocation;
-  const uint64_t charge = RoundUp(bytes, kGranule);
+  const uint64_t charge = RoundUp(bytes, settings_.granule);
   if (!account_.Take(charge)) return cudaErrorMemoryAllocation;
-  *address = memory_.Allocate(bytes, kGranule);
+  *address = memory_.Allocate(bytes, kAlignment);
   if (*address == 0) {
     account_.GiveBack(charge);
     return cudaErrorMemoryAllocation;
@@ -135,7 +135,7 @@ const Program* Device::Load(const FatBinary& binary, cudaError_t* error) {
     auto program = LoadProgram(*source, memory_);
     uint64_t bytes = program->code.size() * kCodeBytes;
     for (const auto& [name, variable] : program->variables) bytes += variable.bytes;
-    module.bytes = RoundUp(bytes, kModuleGranule);
+    module.bytes = RoundUp(bytes + settings_.module, kModuleGranule);
     if (!account_.Take(module.bytes)) {
       *error = cudaErrorMemoryAllocation;
       return nullptr;
@@ -190,6 +190,8 @@ void Device::Execute(const Program& program, const Function& kernel, const Launc
     return Break(cudaErrorECCUncorrectable, "uncorrectable ECC error on demand");
   if (settings_.faults.Hits("xid", number))
     return Break(cudaErrorDevicesUnavailable, "the card has fallen off its bus on demand");
+  if (settings_.faults.Hits("grow", number) && !account_.Take(settings_.growth))
+    return Break(cudaErrorMemoryAllocation, "there are no bytes left for a growth on demand");
   Options options;
   options.checked = settings_.checked;
   options.split_warps = settings_.split_warps;

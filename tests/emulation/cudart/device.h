@@ -44,6 +44,8 @@ class Device {
   cudaError_t error() const { return error_; }
   void Break(cudaError_t error, const std::string& why);
 
+  std::atomic<size_t> eager_binaries = 0;  // registered ones that were loaded without being asked for
+
   int number() const { return number_; }
   std::string Uuid() const;
   DeviceMemory& memory() { return memory_; }

@@ -35,9 +35,9 @@ Faults ReadFaults(const std::string& name, const std::string& value) {
   for (std::string item; std::getline(list, item, ',');) {
     const size_t colon = item.find(':');
     const std::string what = item.substr(0, colon);
-    static const std::vector<std::string> kKinds = {"malloc", "hostalloc", "launch", "ecc", "xid"};
+    static const std::vector<std::string> kKinds = {"malloc", "hostalloc", "launch", "ecc", "xid", "grow"};
     if (colon == std::string::npos || std::find(kKinds.begin(), kKinds.end(), what) == kKinds.end()) {
-      Bad(name, value, "malloc:N, hostalloc:N, launch:N, ecc:N or xid:N is wanted");
+      Bad(name, value, "malloc:N, hostalloc:N, launch:N, ecc:N, xid:N or grow:N is wanted");
     }
     faults.numbers[what].push_back(ToNumber(name, item.substr(colon + 1)));
   }
@@ -84,6 +84,9 @@ Settings ReadSettings(const char* (*variable)(const char* name)) {
   number("EMULATED_GPU_SMS", s.multiprocessors);
   number("EMULATED_GPU_DRIVER", s.driver);
   number("EMULATED_GPU_CONTEXT", s.context, "bytes");
+  number("EMULATED_GPU_MODULE", s.module, "bytes");
+  number("EMULATED_GPU_GRANULE", s.granule, "bytes");
+  number("EMULATED_GPU_GROWTH", s.growth, "bytes");
   number("EMULATED_GPU_GRAPH", s.graph, "bytes");
   number("EMULATED_GPU_OTHERS", s.others, "bytes");
   number("EMULATED_GPU_SLOW", s.slow);
@@ -107,16 +110,30 @@ Settings ReadSettings(const char* (*variable)(const char* name)) {
   return s;
 }
 
+namespace {
+
+template <typename Read>
+auto OrEnd(const Read& read) {
+  try {
+    return read();
+  } catch (const std::invalid_argument& error) {
+    fprintf(stderr, "emulated GPU: %s\n", error.what());
+    std::exit(2);
+  }
+}
+
+}  // namespace
+
 const Settings& GetSettings() {
-  static const auto* const kSettings = [] {
-    try {
-      return new Settings(ReadSettings([](const char* name) -> const char* { return std::getenv(name); }));
-    } catch (const std::invalid_argument& error) {
-      fprintf(stderr, "emulated GPU: %s\n", error.what());
-      std::exit(2);
-    }
-  }();
+  static const auto* const kSettings = OrEnd(
+      [] { return new Settings(ReadSettings([](const char* name) -> const char* { return std::getenv(name); })); });
   return *kSettings;
+}
+
+uint64_t BytesSetting(const char* name, uint64_t standard) {
+  const char* const value = std::getenv(name);
+  if (value == nullptr || *value == 0) return standard;
+  return OrEnd([&] { return ToNumber(name, value, "bytes"); });
 }
 
 }  // namespace emulation

@@ -17,8 +17,8 @@ enum class StreamOrder {
 };
 
 // EMULATED_GPU_FAULTS: "malloc:3,launch:5": the third allocation fails, the fifth launch leaves a sticky error. Kinds:
-// malloc, hostalloc, launch, ecc (an uncorrectable error at that launch) and xid (the driver's word that the card fell
-// off its bus).
+// malloc, hostalloc, launch, ecc (an uncorrectable error at that launch), xid (the driver's word that the card fell
+// off its bus) and grow (something takes Settings::growth at that launch and keeps it).
 struct Faults {
   std::map<std::string, std::vector<uint64_t>> numbers;
   bool Hits(const std::string& what, uint64_t count) const;
@@ -33,6 +33,9 @@ struct Settings {
   std::string name = "Emulated GPU";  // EMULATED_GPU_NAME: devices of one name and number are one card
   std::string state;                // EMULATED_GPU_STATE: folder in which processes meet; empty: this process is alone
   uint64_t context = 400ull << 20;  // EMULATED_GPU_CONTEXT: what a process takes before it asks for anything
+  uint64_t module = 0;              // EMULATED_GPU_MODULE: what a loaded module takes beside its code and variables
+  uint64_t granule = 512;           // EMULATED_GPU_GRANULE: cudaMalloc takes multiples of it
+  uint64_t growth = 8ull << 20;     // EMULATED_GPU_GROWTH: of the fault "grow"
   uint64_t graph = 64ull << 10;     // EMULATED_GPU_GRAPH: an instantiated graph, and as much for each 16 of its nodes
   uint64_t others = 0;              // EMULATED_GPU_OTHERS: what processes hold that nothing is known of
   uint64_t slow = 0;                // EMULATED_GPU_SLOW: milliseconds that each operation of a stream takes at least
@@ -51,6 +54,9 @@ struct Settings {
 // Read once. Ends the process with a message when a value cannot be understood: a test must not run with settings that
 // it did not ask for.
 const Settings& GetSettings();
+
+// Bytes in a variable of another library of this folder, written as those above; `standard` where it is not set.
+uint64_t BytesSetting(const char* name, uint64_t standard);
 
 // The same from any source of variables, for tests. Throws std::invalid_argument.
 Settings ReadSettings(const char* (*variable)(const char* name));

@@ -72,6 +72,7 @@ void emulated_written(const void* pointer, size_t bytes) {
 
 int emulated_take(size_t bytes) { return emulation::CurrentDevice().Take(bytes) ? 1 : 0; }
 void emulated_give_back(size_t bytes) { emulation::CurrentDevice().GiveBack(bytes); }
+size_t emulated_setting(const char* variable, size_t standard) { return emulation::BytesSetting(variable, standard); }
 
 int emulated_device(int number, emulated_device_info* info) {
   if (number < 0 || number >= emulation::GetSettings().count) return 0;

@@ -31,6 +31,8 @@ void emulated_written(const void* address, size_t bytes);
 /* Bytes of the current device that a library takes for itself. 0: there are not so many. */
 int emulated_take(size_t bytes);
 void emulated_give_back(size_t bytes);
+/* A number of bytes in the environment, as 8MiB; `standard` where the variable is not set. */
+size_t emulated_setting(const char* variable, size_t standard);
 
 /* What NVML tells of a card; makes no context. */
 struct emulated_device_info {
