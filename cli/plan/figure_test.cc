@@ -100,10 +100,9 @@ TEST(Figure, NoRoomForOneSequence) {
 }
 
 TEST(Figure, TextModelHasNoImages) {
-  model::ModelSpec config = Published();
-  config.vision.reset();
-  config.architecture = "Qwen2ForCausalLM";
-  const auto estimate = Vllm2024(config, {.device_bytes = 40 * kGiB});
+  const auto text_only = model::LoadModelSpec(SourceDir() + "/tests/golden/qwen2");
+  ASSERT_TRUE(text_only.ok()) << text_only.status();
+  const auto estimate = Vllm2024(*text_only, {.device_bytes = 40 * kGiB});
   ASSERT_TRUE(estimate.ok());
   const Bar bar = VllmBar(*estimate);
   EXPECT_THAT(bar.note, Not(HasSubstr("image")));

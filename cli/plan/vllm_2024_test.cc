@@ -4,17 +4,20 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <fstream>
 #include <limits>
+#include <nlohmann/json.hpp>
 #include <random>
 
 #include "common/testing/paths.h"
 #include "common/units.h"
-#include "model/tensor_spec.h"
+#include "model/spec.h"
 
 namespace headroom::cli {
 namespace {
 
 using ::testing::HasSubstr;
+using Json = nlohmann::json;
 
 model::ModelSpec MiniCpm26() {
   auto config = model::LoadServedModel(SourceDir() + "/models/cards/minicpm-v-2_6");
@@ -22,27 +25,35 @@ model::ModelSpec MiniCpm26() {
   return *std::move(config);
 }
 
-// The sibling whose out-of-memory report names its allocation: 96 tokens an image, a Llama of 8192 tokens. The tower is
-// the same.
+// A Llama of 8192 tokens.
+Json Llama3() {
+  return {{"architectures", {"LlamaForCausalLM"}},
+          {"hidden_size", 4096},
+          {"intermediate_size", 14336},
+          {"num_hidden_layers", 32},
+          {"num_attention_heads", 32},
+          {"num_key_value_heads", 8},
+          {"rms_norm_eps", 1e-5},
+          {"rope_theta", 500000},
+          {"max_position_embeddings", 8192},
+          {"vocab_size", 128256},
+          {"tie_word_embeddings", false},
+          {"eos_token_id", 128001}};
+}
+
+model::ModelSpec Parse(const Json& config) {
+  auto spec = model::ParseModelSpec({.config = config.dump(), .preprocessor = {}, .generation = {}});
+  EXPECT_TRUE(spec.ok()) << spec.status();
+  return *std::move(spec);
+}
+
+// The sibling whose out-of-memory report names its allocation: 96 tokens an image, that Llama. The tower is the same.
 model::ModelSpec MiniCpm25() {
-  model::ModelSpec config = MiniCpm26();
-  config.resampler.query_num = 96;
-  config.resampler.heads = 32;
-  config.llm = {.hidden_size = 4096,
-                .intermediate_size = 14336,
-                .layers = 32,
-                .heads = 32,
-                .kv_heads = 8,
-                .head_dim = 128,
-                .rms_norm_eps = 1e-5,
-                .rope = {.theta = 500000},
-                .max_position_embeddings = 8192,
-                .vocab_size = 128256,
-                .tie_word_embeddings = false,
-                .qkv_bias = false,
-                .output_bias = false,
-                .eos_token_ids = {}};
-  return config;
+  std::ifstream file(SourceDir() + "/models/cards/minicpm-v-2_6/config.json");
+  Json config = Json::parse(file);
+  config.update(Llama3());
+  config.update({{"architectures", {"MiniCPMV"}}, {"query_num", 96}});
+  return Parse(config);
 }
 
 VllmEstimate Estimate(const model::ModelSpec& config, int64_t device_bytes, const VllmKnobs& knobs = {}) {
@@ -91,10 +102,10 @@ void ExpectSound(const VllmEstimate& estimate) {
 
 TEST(ModelCardFile, MiniCpmV26HasThePublishedParameters) {
   const model::ModelSpec config = MiniCpm26();
-  EXPECT_EQ(model::ParameterCount(config), 8'099'175'152);
-  EXPECT_EQ(model::ParameterCount(config, model::WeightPart::kVision), 417'792'240);
-  EXPECT_EQ(model::ParameterCount(config, model::WeightPart::kResampler), 68'619'264);
-  EXPECT_EQ(model::ParameterCount(config, model::WeightPart::kHead), 543'570'944);
+  EXPECT_EQ(model::ParameterCount(config.tensors), 8'099'175'152);
+  EXPECT_EQ(model::ParameterCount(config.tensors, model::WeightPart::kVision), 417'792'240);
+  EXPECT_EQ(model::ParameterCount(config.tensors, model::WeightPart::kResampler), 68'619'264);
+  EXPECT_EQ(model::ParameterCount(config.tensors, model::WeightPart::kHead), 543'570'944);
   EXPECT_EQ(config.slice.scale_resolution, 448);
   EXPECT_EQ(config.llm.eos_token_ids, std::vector<int64_t>{151645});
 }
@@ -206,10 +217,7 @@ TEST(Vllm2024, OneSequenceRunsHoweverManyTokensItsImageIs) {
 }
 
 TEST(Vllm2024, TextModelHasNoTower) {
-  model::ModelSpec config = MiniCpm25();
-  config.vision.reset();
-  config.architecture = "LlamaForCausalLM";
-  const VllmEstimate estimate = Estimate(config, 24 * kGiB);
+  const VllmEstimate estimate = Estimate(Parse(Llama3()), 24 * kGiB);
   ExpectSound(estimate);
   EXPECT_EQ(estimate.images, 0);
   EXPECT_EQ(StageBytes(estimate, VllmStage::kTower), 0);

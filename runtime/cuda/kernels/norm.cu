@@ -7,8 +7,8 @@ namespace {
 
 constexpr int kThreadsMax = 512;
 
-// A block takes a row (RmsNorm: a group of a row) and reads it once for each statistic and once for the result: from a cache but for the first
-// time. y may be x: each thread writes the values that it alone reads.
+// A block takes a row (RmsNorm: a group of a row) and reads it once for each statistic and once for the result: from a
+// cache but for the first time. y may be x: each thread writes the values that it alone reads.
 template <int kValues, typename Function>
 __device__ float SumOver(const float* row, int64_t cols, const Function& function, float* partial) {
   float sum = 0;
