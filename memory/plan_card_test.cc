@@ -65,10 +65,10 @@ TEST(PlanCard, QuantizedWeightsHaveTheKnownSizes) {
     WeightFormat format;
     double gib;
   };
-  const Row rows[] = {{{WeightFormat::Kind::kInt8}, 9.011},
-                      {{WeightFormat::Kind::kInt4, 128}, 6.065},
-                      {{WeightFormat::Kind::kInt4, 64}, 6.160},
-                      {{WeightFormat::Kind::kInt4, 32}, 6.350}};
+  const Row rows[] = {{{.kind = WeightFormat::Kind::kInt8}, 9.011},
+                      {{.kind = WeightFormat::Kind::kInt4, .scale_cols = 128}, 6.065},
+                      {{.kind = WeightFormat::Kind::kInt4, .scale_cols = 64}, 6.160},
+                      {{.kind = WeightFormat::Kind::kInt4, .scale_cols = 32}, 6.350}};
   for (const Row& row : rows) {
     PlanRequest request;
     request.device.memory_bytes = 24 * kGiB;
