@@ -15,7 +15,8 @@ absl::Status CudaBackend::Run(const LayerNormArgs& args) {
 }
 
 absl::Status CudaBackend::Run(const RmsNormArgs& args) {
-  return lane_.Launched("RmsNorm", LaunchRmsNorm(grid_, In(args.x), PointerTo(args.gain), args.eps, args.groups, Out(args.y)));
+  return lane_.Launched("RmsNorm",
+                        LaunchRmsNorm(grid_, In(args.x), PointerTo(args.gain), args.eps, args.groups, Out(args.y)));
 }
 
 absl::Status CudaBackend::Run(const GeluTanhArgs& args) {
