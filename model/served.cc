@@ -43,7 +43,6 @@ void CheckDecoder(const DecoderSpec& decoder, Reasons& reasons) {
     reasons.AddText("norms of rotated queries and keys are not served");
   if (decoder.sandwich_norms) reasons.AddText("norms behind attention and MLP are not served");
   if (decoder.latent) reasons.AddText("attention through latent vectors is not served");
-  if (decoder.experts) reasons.AddText("experts are not served");
 }
 
 void CheckFormats(const std::vector<TensorSpec>& tensors, Reasons& reasons) {
@@ -59,6 +58,9 @@ void CheckFormats(const std::vector<TensorSpec>& tensors, Reasons& reasons) {
 std::vector<std::string> WhyNotServed(const ModelSpec& spec) {
   Reasons reasons;
   CheckDecoder(spec.llm, reasons);
+  const bool experts =
+      std::any_of(spec.tensors.begin(), spec.tensors.end(), [](const auto& one) { return one.count > 1; });
+  if (spec.llm.experts || experts) reasons.AddText("experts are not served");
   CheckFormats(spec.tensors, reasons);
   if (spec.vision && spec.vision->activation != "gelu_pytorch_tanh") {
     reasons.Add("vision_config.hidden_act", Quoted(spec.vision->activation), "\"gelu_pytorch_tanh\"");
