@@ -47,8 +47,9 @@ template <int kValues, typename Out>
 __global__ void __launch_bounds__(kThreadsMax)
     RmsNorm(const float* x, int64_t x_stride, const float* gain, float eps, Out* y, int64_t y_stride, int64_t cols) {
   __shared__ float for_squares[32];
-  const float* const row = x + blockIdx.x * x_stride + blockIdx.y * cols;
-  Out* const out = y + blockIdx.x * y_stride + blockIdx.y * cols;
+  const int64_t group = blockIdx.y * cols;
+  const float* const row = x + (blockIdx.x * x_stride + group);
+  Out* const out = y + (blockIdx.x * y_stride + group);
   const float squares = SumOver<kValues>(
       row, cols, [](float v) { return v * v; }, for_squares);
   const float scale = 1.0f / sqrtf(squares / static_cast<float>(cols) + eps);

@@ -42,10 +42,11 @@ __device__ inline Values<kCount> Load(const Bf16* p) {
     return {__bfloat162float(*p)};
   }
 }
+// __stwb: nvcc makes several accesses of an assignment where the address is a sum of two products.
 template <int kCount>
 __device__ inline void Store(float* p, const Values<kCount>& v) {
   if constexpr (kCount == 4) {
-    *reinterpret_cast<float4*>(p) = make_float4(v.at[0], v.at[1], v.at[2], v.at[3]);
+    __stwb(reinterpret_cast<float4*>(p), make_float4(v.at[0], v.at[1], v.at[2], v.at[3]));
   } else {
     *p = v.at[0];
   }
@@ -53,7 +54,7 @@ __device__ inline void Store(float* p, const Values<kCount>& v) {
 template <int kCount>
 __device__ inline void Store(Bf16* p, const Values<kCount>& v) {
   if constexpr (kCount == 4) {
-    *reinterpret_cast<uint2*>(p) = make_uint2(PackBf16(v.at[0], v.at[1]), PackBf16(v.at[2], v.at[3]));
+    __stwb(reinterpret_cast<uint2*>(p), make_uint2(PackBf16(v.at[0], v.at[1]), PackBf16(v.at[2], v.at[3])));
   } else {
     *p = __float2bfloat16_rn(v.at[0]);
   }
