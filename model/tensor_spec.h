@@ -12,7 +12,7 @@
 //   llm.layers.N.down.weight           [E, I]           llm.norm.weight                            [E]
 //   llm.layers.N.attention_out_norm|mlp_out_norm.weight [E]  (if sandwich_norms)
 //   llm.head.weight                    [V, E]  absent when tied: the head is llm.embed_tokens.weight
-//   llm.rope.inv_freq                  [rotary_dim/2]  fp32, filled in by the loader (not in the file)
+//   llm.rope.inv_freq                  [Rope::Dim/2]   fp32, filled in by the loader (not in the file)
 //   latent attention, in place of qkv: llm.layers.N.q_a|q_a_norm|q_b|kv_a|kv_a_norm|kv_b.weight
 //   experts: llm.layers.N.router.weight [X, E], .router.correction_bias [X], .experts.gate_up.weight X × [2M, E],
 //            .experts.down.weight X × [E, M], .shared_expert.gate_up|down.weight

@@ -1,5 +1,5 @@
-// Limits of the fields of a model card's config: wider than any model, narrow enough that a product of two, and the
-// rows and columns of every matrix, stay inside the bounds that CheckCard() holds a card to.
+// Limits of the fields of a model's config: wider than any model, narrow enough that a product of two, and the
+// rows and columns of every matrix, stay inside the bounds that CheckTensorSizes() holds a model to.
 #pragma once
 
 #include <cstdint>
