@@ -1,5 +1,5 @@
-// What a decoder computes, as numbers: read once from config.json by the file of its family (model/families), used by plan,
-// weights and engine. Each size is at most 2^31 and was checked against the others; a product of two fits int64.
+// What a decoder computes, as numbers: read once from config.json by the file of its family (model/families), used by
+// plan, weights and engine. Each size is at most 2^31 and was checked against the others; a product of two fits int64.
 #pragma once
 
 #include <cstdint>

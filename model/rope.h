@@ -42,8 +42,8 @@ struct Rope {
   int64_t Dim(int64_t head_dim) const;  // elements that turn; even
 };
 
-// Reads rope_theta, partial_rotary_factor, rope_scaling (type or rope_type) and the rope_parameters of newer files, which
-// hold all three. `positions`: max_position_embeddings. INVALID_ARGUMENT with field, value and limit.
+// Reads rope_theta, partial_rotary_factor, rope_scaling (type or rope_type) and the rope_parameters of newer files,
+// which hold all three. `positions`: max_position_embeddings. INVALID_ARGUMENT with field, value and limit.
 absl::StatusOr<Rope> ParseRope(const JsonFields& config, int64_t positions, int64_t head_dim);
 
 // The longest context that the scaling was made for: `positions`, or more where the file says so (yarn).

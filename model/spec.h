@@ -1,7 +1,8 @@
 // A model directory in the Hugging Face layout as one description: what a plan, the weights, the engine, the price of a
 // picture and the prompt must know. Every family is one file (model/families) that reads config.json, and
-// preprocessor_config.json and generation_config.json where they exist, into it. Every field is checked for type, range and
-// consistency before it is stored here, so the rest of the program may multiply these numbers without looking again.
+// preprocessor_config.json and generation_config.json where they exist, into it. Every field is checked for type, range
+// and consistency before it is stored here, so the rest of the program may multiply these numbers without looking
+// again.
 //
 // What is read can be planned. Whether the engine runs it, and if not why, is what WhyNotServed() answers.
 #pragma once

@@ -1,8 +1,8 @@
-// The weights of a model, tensor by tensor: where each comes from in the checkpoint, how it lies in memory, and how ranks
-// share it. Plan, weight layout, loader and engine read this one list.
+// The weights of a model, tensor by tensor: where each comes from in the checkpoint, how it lies in memory, and how
+// ranks share it. Plan, weight layout, loader and engine read this one list.
 //
-// In memory q, k and v (gate and up) lie stacked in one matrix, so that one product computes them; vectors (norms, biases)
-// are in fp32. Names in memory are the same for all families:
+// In memory q, k and v (gate and up) lie stacked in one matrix, so that one product computes them; vectors (norms,
+// biases) are in fp32. Names in memory are the same for all families:
 //
 //   llm.embed_tokens.weight            [V, E]           llm.layers.N.input_norm.weight            [E]
 //   llm.layers.N.qkv.weight            [(H+2KV)·hd, E]  llm.layers.N.qkv.bias  (if qkv_bias)       [(H+2KV)·hd]
@@ -71,8 +71,9 @@ int64_t ParameterCount(const std::vector<TensorSpec>& tensors, WeightPart part);
 // The sources of all tensors, experts one by one.
 std::vector<TensorSource> SourcesOf(const std::vector<TensorSpec>& tensors);
 
-// Every source is there, with its shape and a float type. INVALID_ARGUMENT names the tensor, what was found and what was
-// wanted. The result is the number of tensors in the checkpoint that this model does not use (worth a log line, no error).
+// Every source is there, with its shape and a float type. INVALID_ARGUMENT names the tensor, what was found and what
+// was wanted. The result is the number of tensors in the checkpoint that this model does not use (worth a log line, no
+// error).
 absl::StatusOr<int64_t> CheckTensors(const std::vector<TensorSpec>& tensors, const Checkpoint& checkpoint);
 
 }  // namespace headroom::model

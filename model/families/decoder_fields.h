@@ -19,8 +19,8 @@ struct DecoderDefaults {
   bool tied = false;
 };
 
-// Sizes, rope, vocabulary, ends, activation, biases of the MLP and windows. Errors stay in `text`. What families differ in
-// (biases of the attention, norms, experts) is left at its default. `config` is the whole file, where it is another
+// Sizes, rope, vocabulary, ends, activation, biases of the MLP and windows. Errors stay in `text`. What families differ
+// in (biases of the attention, norms, experts) is left at its default. `config` is the whole file, where it is another
 // object: tie_word_embeddings and eos_token_id may stand in either.
 DecoderSpec ReadDecoder(FieldReader& config, FieldReader& text, const DecoderDefaults& defaults);
 

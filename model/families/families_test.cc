@@ -147,7 +147,8 @@ TEST(Families, PreprocessorBoundsThePicture) {
   EXPECT_THAT(card->assumed, Not(Contains(HasSubstr("longest_edge"))));
 }
 
-// Checkpoints with random weights made by the published model code: each tensor is expected under its own name and shape.
+// Checkpoints with random weights made by the published model code: each tensor is expected under its own name and
+// shape.
 TEST(Families, CheckpointsHoldWhatIsExpected) {
   for (const char* path : {"tests/golden/minicpmv", "tests/golden/llama", "tests/golden/qwen2", "models/demo"}) {
     const std::string directory = SourceDir() + "/" + path;

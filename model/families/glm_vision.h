@@ -4,7 +4,7 @@
 //   vision.patch_embedding.weight  [D, 3·2·P·P], .bias [D]      vision.patch_norm.weight [D]
 //   vision.position_embedding.weight [side², D]                 vision.post_norm.weight [D]
 //   vision.layers.N.norm1|norm2.weight [D]                      vision.layers.N.qkv.weight [3D, D], .bias (if any)
-//   vision.layers.N.out.weight [D, D]                           vision.layers.N.gate_up.weight [2E, D], .down.weight [D, E]
+//   vision.layers.N.out.weight [D, D]                       vision.layers.N.gate_up.weight [2E, D], .down.weight [D, E]
 //   merger.downsample.weight [E, D·4], .bias [E]                merger.proj.weight [E, E]
 //   merger.norm.weight|.bias [E]                                merger.gate_up.weight [2M, E], .down.weight [E, M]
 #pragma once
@@ -20,8 +20,8 @@ inline constexpr double kGlmRotaryPart = 0.5;
 // The decoder's fields: text_config, or, in early files, the top.
 FieldReader GlmTextFields(FieldReader& config);
 
-// Reads vision_config and preprocessor_config.json, sets spec.encoder and adds its tensors. The caller looks at the status
-// of `config`. spec.llm has been read.
+// Reads vision_config and preprocessor_config.json, sets spec.encoder and adds its tensors. The caller looks at the
+// status of `config`. spec.llm has been read.
 void AddGlmVision(const FamilyInput& input, FieldReader& config, ModelSpec& spec);
 
 }  // namespace headroom::model::families

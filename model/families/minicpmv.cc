@@ -1,5 +1,5 @@
-// MiniCPM-V 2.6: a SigLIP tower over the pieces of a picture, a resampler that makes query_num rows of each, and a Qwen2
-// decoder. Its tensors in memory beside those of the decoder:
+// MiniCPM-V 2.6: a SigLIP tower over the pieces of a picture, a resampler that makes query_num rows of each, and a
+// Qwen2 decoder. Its tensors in memory beside those of the decoder:
 //
 //   vision.patch_embedding.weight      [D, 3·P·P], .bias [D]     vision.position_embedding.weight  [side², D]
 //   vision.layers.N.norm1.weight/.bias [D]                       vision.layers.N.norm2.weight/.bias [D]

@@ -1,5 +1,5 @@
-// The model families: architecture name in config.json -> function that reads it. A family is one small file; adding one is
-// that file and one line in registry.cc.
+// The model families: architecture name in config.json -> function that reads it. A family is one small file; adding
+// one is that file and one line in registry.cc.
 #pragma once
 
 #include <string>

@@ -45,8 +45,8 @@ std::string SafetensorsFile(const std::vector<StoredTensor>& tensors);
 // The same around a header (JSON text) and data of the caller's, right or wrong.
 std::string SafetensorsFile(const std::string& header, const std::string& data);
 
-// config.json of small models by architecture: MiniCPMV with a tower of 2 layers and heads of 72, Qwen2ForCausalLM with a
-// tied head, LlamaForCausalLM with a head_dim of its own.
+// config.json of small models by architecture: MiniCPMV with a tower of 2 layers and heads of 72, Qwen2ForCausalLM with
+// a tied head, LlamaForCausalLM with a head_dim of its own.
 std::string SmallConfig(const std::string& architecture);
 
 struct RandomModelOptions {
