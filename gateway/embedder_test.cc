@@ -134,6 +134,9 @@ TEST_F(EmbedderTest, ClientThatGoesAwayEndsIt) {
 TEST_F(EmbedderTest, ClientThatLeavesDuringEncodeLeavesNoLegBehind) {
   vision_.stop = &stop_;
   EXPECT_TRUE(absl::IsCancelled(Embed(Pictures({"small.png"}))));
+  // The request ends before the worker has seen that its client left.
+  runner_.reset();
+  for (const auto& host : hosts_) host->Shutdown(kPatience);
   ExpectNothingLeft(1);
 }
 
