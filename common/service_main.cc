@@ -72,6 +72,11 @@ void ProcessEnd::Fail(absl::Status status) {
   changed_.notify_all();
 }
 
+bool ProcessEnd::failed() const {
+  const std::lock_guard lock(mutex_);
+  return failure_.has_value();
+}
+
 void ProcessEnd::RequestStop() {
   stop_.request_stop();
   {

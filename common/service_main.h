@@ -33,6 +33,7 @@ class ProcessEnd {
   // The service cannot go on: it is stopped without a drain, and the process ends with status 1 and this message. The
   // first call counts.
   void Fail(absl::Status status);
+  bool failed() const;
 
   // For the main thread: blocks until one of the two has happened; the failure if there is one.
   absl::Status Wait();
@@ -40,7 +41,7 @@ class ProcessEnd {
 
  private:
   std::stop_source stop_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::optional<absl::Status> failure_;
   bool requested_ = false;

@@ -107,6 +107,7 @@ LlmServer::LlmServer(const ClusterConfig& config, worker::WorkerDevice& device, 
     : config_(config.llm_worker),
       model_directory_(config.model.path),
       device_(device),
+      process_(process),
       decoder_(std::move(decoder)),
       prefill_steps_(
           metrics.AddCounter("headroom_llm_steps_total", {{"model", config.model.Name()}, {"kind", "prefill"}})),
@@ -216,7 +217,8 @@ void LlmServer::Stop(Duration deadline) {
   // A worker that is not READY has no grants to wait for.
   if (!load_.Stop()) deadline = Duration::zero();
   const TimePoint end = SystemClock().Now() + deadline;
-  endpoint_.Drain(deadline);
+  // Of a failure the scheduler is not told: to it the worker is lost, which is an alert.
+  if (!process_.failed()) endpoint_.Drain(deadline);
   // What still runs ends with UNAVAILABLE, so that the gateway moves it.
   engine_.Stop();
   {

@@ -49,6 +49,7 @@ class LlmServer : public RunningService {
   const LlmWorkerSection config_;
   const std::string model_directory_;
   worker::WorkerDevice& device_;
+  const ProcessEnd& process_;
   const std::unique_ptr<Decoder> decoder_;
   Counter prefill_steps_, decode_steps_, mixed_steps_, prompt_tokens_, answer_tokens_;
   Histogram step_seconds_, step_tokens_, step_prompt_tokens_, step_sequences_;

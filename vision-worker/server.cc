@@ -152,6 +152,7 @@ VisionServer::VisionServer(const ClusterConfig& config, worker::WorkerDevice& de
                            std::unique_ptr<Encoder> encoder, memory::DeviceSpan store, rpc::ChannelDirectory& channels,
                            Metrics& metrics, ProcessEnd& process)
     : device_(device),
+      process_(process),
       model_name_(config.model.Name()),
       sandbox_(sandbox),
       norm_(NormFrom(device.model())),
@@ -256,7 +257,8 @@ void VisionServer::Stop(Duration deadline) {
   // A worker that is not READY has no grants to wait for.
   if (!load_.Stop()) deadline = Duration::zero();
   const TimePoint end = SystemClock().Now() + deadline;
-  endpoint_.Drain(deadline);
+  // Of a failure the scheduler is not told: to it the worker is lost, which is an alert.
+  if (!process_.failed()) endpoint_.Drain(deadline);
   endpoint_.StopServing(std::max(end - SystemClock().Now(), Duration::zero()));
   service_.StopDecoders();
   batcher_.Stop();

@@ -54,6 +54,7 @@ class VisionServer : public RunningService {
   std::vector<MetricSample> Collect() const;
 
   worker::WorkerDevice& device_;
+  const ProcessEnd& process_;
   const std::string model_name_;
   ImageSandbox& sandbox_;
   const PixelNorm norm_;

@@ -36,10 +36,10 @@ std::vector<std::string> TreeFiles(const std::string& directory, const std::vect
   return contents;
 }
 
-void CheckClientError(const absl::Status& status) {
+void CheckClientError(const absl::Status& status, absl::StatusCode code) {
   constexpr size_t kMessageBytesMax = 1024;
   const std::string message(status.message());
-  HEADROOM_CHECK(status.code() == absl::StatusCode::kInvalidArgument) << status;
+  HEADROOM_CHECK(status.code() == code) << status;
   HEADROOM_CHECK(IsValidUtf8(message)) << message;
   HEADROOM_CHECK(!message.empty() && message.size() <= kMessageBytesMax) << message;
 }

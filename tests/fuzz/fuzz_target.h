@@ -30,7 +30,7 @@ std::string TreeFile(const std::string& path);
 // All files under `directory` whose names end with one of `endings`, by path.
 std::vector<std::string> TreeFiles(const std::string& directory, const std::vector<std::string>& endings);
 
-// What may be said to a client: INVALID_ARGUMENT, UTF-8 (protobuf takes nothing else), short.
-void CheckClientError(const absl::Status& status);
+// What may be said to a client: `code`, UTF-8 (protobuf takes nothing else), short.
+void CheckClientError(const absl::Status& status, absl::StatusCode code = absl::StatusCode::kInvalidArgument);
 
 }  // namespace headroom::fuzz

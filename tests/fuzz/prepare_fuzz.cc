@@ -59,7 +59,7 @@ void Run(const std::string& input) {
   const GatewaySection config;
   const auto model = Models().Find(request.model());
   if (!model.ok()) {
-    CheckClientError(model.status());
+    CheckClientError(model.status(), absl::StatusCode::kNotFound);
     return;
   }
   const auto prepared = gateway::Prepare(request, **model, config, kLimits);
@@ -126,6 +126,8 @@ std::vector<std::string> Seeds() {
   full.set_max_slice_nums(4);
   full.set_priority(1);
   full.set_request_id("id");
+  v1::GenerateRequest unknown = full;
+  unknown.set_model(std::string(500, 'x') + "\xC3\xA9");
   v1::GenerateRequest tools = full;
   tools.add_tools()->set_name("f");
   tools.mutable_tools(0)->set_parameters_json(R"({"type": "object", "properties": {"a": {"enum": [1, "<image>"]}}})");
@@ -137,8 +139,13 @@ std::vector<std::string> Seeds() {
   v1::GenerateRequest continued = full;
   continued.mutable_messages(3)->set_role("assistant");
   continued.set_continue_final_message(true);
-  return {Ask("Hello", {}),         Ask("What?", pictures),    Ask("", {pictures[0]}),
-          full.SerializeAsString(), tools.SerializeAsString(), continued.SerializeAsString()};
+  return {Ask("Hello", {}),
+          Ask("What?", pictures),
+          Ask("", {pictures[0]}),
+          full.SerializeAsString(),
+          unknown.SerializeAsString(),
+          tools.SerializeAsString(),
+          continued.SerializeAsString()};
 }
 
 const Registration registration({"prepare", Run, Seeds});

@@ -55,11 +55,16 @@ def ledger_lines(cluster):
     return wait_for(told, "workers of a device to tell the same of it")
 
 
-def gauge(cluster, name, service="up"):
-    """Of the card; None where it is not shown."""
+def series(cluster, service, name):
+    """The value of `name{labels}`; None where it is not shown."""
     with urllib.request.urlopen(f"http://127.0.0.1:{cluster.metrics_port(service)}/metrics", timeout=30) as answer:
-        found = re.search(rf'^headroom_{name}_bytes\{{device="cuda"\}} (\S+)', answer.read().decode(), flags=re.MULTILINE)
+        found = re.search(rf"^{re.escape(name)} (\S+)", answer.read().decode(), flags=re.MULTILINE)
     return float(found.group(1)) if found else None
+
+
+def gauge(cluster, name, service="up"):
+    """Of the card."""
+    return series(cluster, service, f'headroom_{name}_bytes{{device="cuda"}}')
 
 
 def growth(cluster):
@@ -164,9 +169,13 @@ class OneIsFaulty(Cluster):
         self.environment = healthy
 
 
-def test_a_card_on_which_nothing_works_ends_its_worker_and_frees_its_legs(tmp_path):
-    """An error that stays, in the middle of an answer."""
-    cluster = OneIsFaulty(tmp_path, faulty="llm-worker", faults="launch:6000", model=make_endless_model(tmp_path), settings=SMALL, environment=CARD)
+@pytest.mark.parametrize("faults, reason", [
+    ("launch:6000", "unspecified launch failure"),  # an error that stays
+    ("xid:6000", "the driver (reports XID 79 of|has lost) the card"),
+], ids=["launch", "xid"])
+def test_a_card_that_breaks_ends_its_worker_and_frees_its_legs(tmp_path, faults, reason):
+    """In the middle of an answer. The alert HeadroomWorkerLost reads the gauge that is looked at here."""
+    cluster = OneIsFaulty(tmp_path, faulty="llm-worker", faults=faults, model=make_endless_model(tmp_path), settings=SMALL, environment=CARD)
     worker = None
     try:
         cluster.start()
@@ -176,8 +185,9 @@ def test_a_card_on_which_nothing_works_ends_its_worker_and_frees_its_legs(tmp_pa
                 api.collect(api.gateway(cluster.address).Generate(api.ask("x", max_tokens=400), timeout=PATIENCE_S))
         assert refused.value.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL), refused.value
         assert worker.wait() != 0
-        assert re.search(r"device cuda: cuda: .*(unspecified launch failure)", worker.log()), worker.log()[-4000:]
+        assert re.search(f"device cuda: .*{reason}", worker.log()), worker.log()[-4000:]
         del cluster.processes["llm-worker"]
+        wait_for(lambda: series(cluster, "scheduler", 'headroom_scheduler_workers{role="llm",state="lost"}') == 1, "the worker to count as lost")
 
         def free():
             state = cluster.status()
