@@ -105,7 +105,7 @@ std::string WithoutNumbers(const std::string& name) {
   return text;
 }
 
-// Of a quantized matrix: rows of whole bytes, 16 bits a scale, zero points as wide as elements.
+// Of a quantized matrix: rows of whole bytes, scales, zero points as wide as elements.
 Term Quantized(const model::TensorSpec& tensor, const model::WeightFormat& format, DType compute) {
   const int64_t bits = ElementBits(format, compute), rows = tensor.rows, cols = tensor.cols;
   const auto tiles = [](int64_t size, int64_t shared) {
@@ -114,8 +114,10 @@ Term Quantized(const model::TensorSpec& tensor, const model::WeightFormat& forma
                          : absl::StrCat("ceil(", size, " / ", shared, ")");
   };
   const std::string scales = tiles(rows, format.scale_rows) + " × " + tiles(cols, format.scale_cols);
-  Term term{.name = tensor.name, .symbols = "align(rows × columns/8 × bits + scales × 2", .numbers = {}};
-  term.numbers = absl::StrCat("align(", rows, " × ceil(", cols, " × ", bits, " / 8) + ", scales, " × 2");
+  Term term{.name = tensor.name, .symbols = "align(rows × columns/8 × bits + scales × ", .numbers = {}};
+  absl::StrAppend(&term.symbols, format.scale_bytes);
+  term.numbers =
+      absl::StrCat("align(", rows, " × ceil(", cols, " × ", bits, " / 8) + ", scales, " × ", format.scale_bytes);
   if (format.zero_points) {
     term.symbols += " + zero points";
     absl::StrAppend(&term.numbers, " + ceil(", scales, " × ", bits, " / 8)");

@@ -7,6 +7,7 @@
 
 #include "common/testing/paths.h"
 #include "common/units.h"
+#include "memory/alignment.h"
 #include "memory/plan.h"
 #include "memory/rank_share.h"
 
@@ -53,6 +54,24 @@ TEST(PlanCard, WeightsAreThoseOfTheWorkersLayout) {
       for (int part = 0; part < model::kWeightParts; ++part)
         EXPECT_EQ((*bytes)[part], layout->Bytes(static_cast<WeightPart>(part))) << name << " part " << part;
     }
+  }
+}
+
+// model/families/checkpoints_test.cc compares the same bytes with what published code writes.
+TEST(PlanCard, WeightsAreTheBytesOfTheCheckpoint) {
+  for (const char* name :
+       {"glm4v", "glm4v_moe", "glm4v_moe-fp8", "glm_asr", "glm_tts", "hunyuan_vl", "kimi_k2", "kimi_k2-int4"}) {
+    const auto spec = model::LoadModelSpec(SourceDir() + "/tests/checkpoints/" + name);
+    ASSERT_TRUE(spec.ok()) << spec.status();
+    PlanRequest request;
+    request.device = {.name = "card", .memory_bytes = int64_t{24} << 30};
+    const auto plan = MakePlan(*spec, request);
+    ASSERT_TRUE(plan.ok()) << name << ": " << plan.status();
+    int64_t bytes = 0;
+    for (const model::TensorSpec& tensor : spec->tensors) {
+      bytes += tensor.count * AlignUp(MatrixBytes(tensor.format, tensor.rows, tensor.cols, DType::kBF16));
+    }
+    EXPECT_EQ(WeightBytes(*plan), bytes) << name;
   }
 }
 

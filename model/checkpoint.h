@@ -53,7 +53,7 @@ struct TensorInfo {
 
 struct CheckpointLimits {
   int64_t header_bytes_max = 100'000'000;
-  int64_t tensors_max = 100'000;  // over all shards
+  int64_t tensors_max = 1'000'000;  // over all shards; Kimi-K2-Thinking has 208,000
   int64_t name_bytes_max = 512;
   int64_t rank_max = 8;
   int64_t shards_max = 1'000;

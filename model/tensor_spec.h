@@ -26,6 +26,7 @@
 
 #include "absl/status/statusor.h"
 #include "model/checkpoint.h"
+#include "model/packing.h"
 #include "model/weight_format.h"
 
 namespace headroom::model {
@@ -56,7 +57,8 @@ struct TensorSpec {
   int64_t count = 1;
   int64_t rows = 0, cols = 0;
   WeightFormat format = {};
-  bool linear = false;  // a matrix product of the decoder's layers: what weight quantization applies to
+  Packing packing = Packing::kPlain;  // of every source
+  bool linear = false;                // a matrix product of the decoder's layers: what weight quantization applies to
   TensorSplit split = TensorSplit::kWhole;
   int64_t kv_rows = 0;                     // with kRows
   std::vector<TensorSource> sources = {};  // empty: computed at load, no parameter
@@ -71,9 +73,12 @@ int64_t ParameterCount(const std::vector<TensorSpec>& tensors, WeightPart part);
 // The sources of all tensors, experts one by one.
 std::vector<TensorSource> SourcesOf(const std::vector<TensorSpec>& tensors);
 
-// Every source is there, with its shape and a float type. INVALID_ARGUMENT names the tensor, what was found and what
-// was wanted. The result is the number of tensors in the checkpoint that this model does not use (worth a log line, no
-// error).
+// What the checkpoint must hold for one of them (its experts' sources one by one).
+std::vector<StoredPart> StoredPartsOf(const TensorSpec& tensor);
+
+// Every part of every source is there, with its shape and a type that is fit for it. INVALID_ARGUMENT names the tensor,
+// what was found and what was wanted. The result is the number of tensors in the checkpoint that this model does not
+// use (worth a log line, no error).
 absl::StatusOr<int64_t> CheckTensors(const std::vector<TensorSpec>& tensors, const Checkpoint& checkpoint);
 
 }  // namespace headroom::model

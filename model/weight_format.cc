@@ -6,8 +6,6 @@
 namespace headroom::model {
 namespace {
 
-constexpr int64_t kScaleBytes = 2;
-
 std::string ScalesName(const WeightFormat& format) {
   if (format.scale_rows == 0 && format.scale_cols == 0) return " with one scale";
   if (format.scale_rows == 1) return format.scale_cols == 0 ? "" : absl::StrCat(" in groups of ", format.scale_cols);
@@ -60,7 +58,7 @@ int64_t ScaleCount(const WeightFormat& format, int64_t rows, int64_t cols) {
 int64_t MatrixBytes(const WeightFormat& format, int64_t rows, int64_t cols, DType compute) {
   const int64_t bits = ElementBits(format, compute), scales = ScaleCount(format, rows, cols);
   const int64_t zero_points = format.zero_points ? CeilDiv(scales * bits, 8) : 0;
-  return rows * CeilDiv(cols * bits, 8) + scales * kScaleBytes + zero_points;
+  return rows * CeilDiv(cols * bits, 8) + scales * format.scale_bytes + zero_points;
 }
 
 }  // namespace headroom::model

@@ -10,7 +10,7 @@ namespace headroom::model {
 
 // Elements, and scales that tiles of scale_rows × scale_cols of them share: one for the whole matrix (0 × 0), for each
 // row (1 × 0), for groups of a row (1 × 32) or for blocks (128 × 128); 0 stands for all. value = (code − zero point) ·
-// scale. Scales take 16 bits.
+// scale.
 struct WeightFormat {
   enum class Kind : uint8_t {
     kCompute,  // the compute type of the request (bf16, fp32)
@@ -24,6 +24,7 @@ struct WeightFormat {
   int64_t scale_rows = 1;  // of quantized kinds, as scale_cols and zero_points
   int64_t scale_cols = 0;
   bool zero_points = false;  // one beside each scale, as wide as an element
+  int64_t scale_bytes = 2;   // of a scale
 
   bool quantized() const { return kind == Kind::kFp8 || kind == Kind::kInt8 || kind == Kind::kInt4; }
   friend bool operator==(const WeightFormat&, const WeightFormat&) = default;

@@ -1,4 +1,8 @@
+#include <map>
+#include <set>
+
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "model/families/tensor_builder.h"
 
 namespace headroom::model::families {
@@ -6,7 +10,7 @@ namespace {
 
 void AddGroupedAttention(const DecoderSpec& decoder, const DecoderNames& names, TensorBuilder& add) {
   const int64_t q = decoder.heads * decoder.head_dim, kv = decoder.kv_heads * decoder.head_dim;
-  add.Product(Site::kAttention, "qkv.weight",
+  add.Product("qkv.weight",
               {{"self_attn.q_proj.weight", q}, {"self_attn.k_proj.weight", kv}, {"self_attn.v_proj.weight", kv}},
               decoder.hidden_size, TensorSplit::kRows, 2 * kv);
   if (decoder.qkv_bias) {
@@ -23,21 +27,20 @@ void AddLatentAttention(const DecoderSpec& decoder, TensorBuilder& add) {
   const LatentAttention& mla = *decoder.latent;
   const int64_t hidden = decoder.hidden_size, latent = mla.kv_rank + mla.rope;
   const int64_t q_rows = decoder.heads * (mla.nope + mla.rope);
-  const Site site = Site::kAttention;
   if (mla.q_rank > 0) {
-    add.Product(site, "q_a.weight", {{"self_attn.q_a_proj.weight", mla.q_rank}}, hidden, TensorSplit::kWhole);
+    add.Product("q_a.weight", {{"self_attn.q_a_proj.weight", mla.q_rank}}, hidden, TensorSplit::kWhole);
     if (decoder.qkv_bias) add.Vector("q_a.bias", "self_attn.q_a_proj.bias", mla.q_rank);
     add.Vector("q_a_norm.weight", "self_attn.q_a_layernorm.weight", mla.q_rank);
-    add.Product(site, "q_b.weight", {{"self_attn.q_b_proj.weight", q_rows}}, mla.q_rank, TensorSplit::kRows);
+    add.Product("q_b.weight", {{"self_attn.q_b_proj.weight", q_rows}}, mla.q_rank, TensorSplit::kRows);
   } else {
-    add.Product(site, "q_b.weight", {{"self_attn.q_proj.weight", q_rows}}, hidden, TensorSplit::kRows);
+    add.Product("q_b.weight", {{"self_attn.q_proj.weight", q_rows}}, hidden, TensorSplit::kRows);
   }
-  add.Product(site, "kv_a.weight", {{"self_attn.kv_a_proj_with_mqa.weight", latent}}, hidden, TensorSplit::kWhole);
+  add.Product("kv_a.weight", {{"self_attn.kv_a_proj_with_mqa.weight", latent}}, hidden, TensorSplit::kWhole);
   if (decoder.qkv_bias) add.Vector("kv_a.bias", "self_attn.kv_a_proj_with_mqa.bias", latent);
   add.Vector("kv_a_norm.weight", "self_attn.kv_a_layernorm.weight", mla.kv_rank);
   // Held once; a step uses it in two halves, folded into the queries and behind the attention.
-  add.Product(site, "kv_b.weight", {{"self_attn.kv_b_proj.weight", decoder.heads * (mla.nope + mla.value)}},
-              mla.kv_rank, TensorSplit::kRows);
+  add.Product("kv_b.weight", {{"self_attn.kv_b_proj.weight", decoder.heads * (mla.nope + mla.value)}}, mla.kv_rank,
+              TensorSplit::kRows);
 }
 
 void AddMlp(const DecoderSpec& decoder, const DecoderNames& names, TensorBuilder& add) {
@@ -47,9 +50,9 @@ void AddMlp(const DecoderSpec& decoder, const DecoderNames& names, TensorBuilder
                ? Sources{{absl::StrCat("mlp.gate_up_proj", end), 2 * mlp}}
                : Sources{{absl::StrCat("mlp.gate_proj", end), mlp}, {absl::StrCat("mlp.up_proj", end), mlp}};
   };
-  add.Product(Site::kMlp, "gate_up.weight", sources(".weight"), hidden, TensorSplit::kRows);
+  add.Product("gate_up.weight", sources(".weight"), hidden, TensorSplit::kRows);
   if (decoder.mlp_bias) add.Vector("gate_up.bias", sources(".bias"));
-  add.Product(Site::kMlp, "down.weight", {{"mlp.down_proj.weight", hidden}}, mlp, TensorSplit::kCols);
+  add.Product("down.weight", {{"mlp.down_proj.weight", hidden}}, mlp, TensorSplit::kCols);
   if (decoder.mlp_bias) add.Vector("down.bias", "mlp.down_proj.bias", hidden);
 }
 
@@ -58,19 +61,18 @@ void AddExperts(const DecoderSpec& decoder, TensorBuilder& add) {
   const int64_t hidden = decoder.hidden_size, joint = moe.shared * moe.mlp;
   add.Matrix("router.weight", {{"mlp.gate.weight", moe.experts}}, hidden);
   add.Vector("router.correction_bias", "mlp.gate.e_score_correction_bias", moe.experts);
-  add.Product(Site::kExpert, "experts.gate_up.weight",
+  add.Product("experts.gate_up.weight",
               {{"mlp.experts.*.gate_proj.weight", moe.mlp}, {"mlp.experts.*.up_proj.weight", moe.mlp}}, hidden,
               TensorSplit::kExperts)
       .count = moe.experts;
-  add.Product(Site::kExpert, "experts.down.weight", {{"mlp.experts.*.down_proj.weight", hidden}}, moe.mlp,
-              TensorSplit::kExperts)
+  add.Product("experts.down.weight", {{"mlp.experts.*.down_proj.weight", hidden}}, moe.mlp, TensorSplit::kExperts)
       .count = moe.experts;
   if (moe.shared == 0) return;
-  add.Product(Site::kSharedExpert, "shared_expert.gate_up.weight",
+  add.Product("shared_expert.gate_up.weight",
               {{"mlp.shared_experts.gate_proj.weight", joint}, {"mlp.shared_experts.up_proj.weight", joint}}, hidden,
               TensorSplit::kRows);
-  add.Product(Site::kSharedExpert, "shared_expert.down.weight", {{"mlp.shared_experts.down_proj.weight", hidden}},
-              joint, TensorSplit::kCols);
+  add.Product("shared_expert.down.weight", {{"mlp.shared_experts.down_proj.weight", hidden}}, joint,
+              TensorSplit::kCols);
 }
 
 void AddLayer(const DecoderSpec& decoder, const DecoderNames& names, int64_t layer, TensorBuilder& add) {
@@ -83,7 +85,7 @@ void AddLayer(const DecoderSpec& decoder, const DecoderNames& names, int64_t lay
     AddGroupedAttention(decoder, names, add);
   }
   const int64_t attention_out = ShapeOf(decoder).attention_out;
-  add.Product(Site::kAttention, "o.weight", {{"self_attn.o_proj.weight", hidden}}, attention_out, TensorSplit::kCols);
+  add.Product("o.weight", {{"self_attn.o_proj.weight", hidden}}, attention_out, TensorSplit::kCols);
   if (decoder.output_bias) add.Vector("o.bias", "self_attn.o_proj.bias", hidden);
   if (decoder.sandwich_norms) add.Vector("attention_out_norm.weight", names.attention_out_norm + ".weight", hidden);
   add.Vector("post_norm.weight", "post_attention_layernorm.weight", hidden);
@@ -95,28 +97,38 @@ void AddLayer(const DecoderSpec& decoder, const DecoderNames& names, int64_t lay
   if (decoder.sandwich_norms) add.Vector("mlp_out_norm.weight", names.mlp_out_norm + ".weight", hidden);
 }
 
+// What was read of a quantization_config: each format, and the matrices that have it, by their names in a layer.
+void NoteFormats(ModelSpec& spec) {
+  std::map<std::string, std::set<std::string>> names;
+  for (const TensorSpec& tensor : spec.tensors) {
+    if (!tensor.linear || tensor.format == WeightFormat()) continue;
+    const size_t layer = tensor.name.find("layers."), end = tensor.name.find('.', layer + 7);
+    names[WeightFormatName(tensor.format, DType::kBF16)].insert(
+        tensor.name.substr(end + 1, tensor.name.rfind('.') - end - 1));
+  }
+  for (const auto& [format, matrices] : names) {
+    spec.assumed.push_back(absl::StrCat("quantization_config: read as ", format, " for ", absl::StrJoin(matrices, ", "),
+                                        "; all else in the compute type"));
+  }
+}
+
 }  // namespace
 
-void AddDecoder(const DecoderSpec& decoder, const DecoderNames& names, const SiteFormats& formats,
-                std::vector<TensorSpec>& tensors) {
-  TensorBuilder add(tensors, formats);
+void AddDecoder(const DecoderNames& names, const Quantization& quantization, ModelSpec& spec) {
+  const DecoderSpec& decoder = spec.llm;
+  TensorBuilder add(spec.tensors, &quantization);
   add.In(WeightPart::kLlm, "llm.", names.model);
   add.Computed("rope.inv_freq", 1, decoder.rope.Dim(decoder.head_dim) / 2);
   add.Matrix("embed_tokens.weight", {{"embed_tokens.weight", decoder.vocab_size}}, decoder.hidden_size).split =
       TensorSplit::kRows;
   for (int64_t layer = 0; layer < decoder.layers; ++layer) AddLayer(decoder, names, layer, add);
+  NoteFormats(spec);
   add.In(WeightPart::kLlm, "llm.", names.model);
   add.Vector("norm.weight", "norm.weight", decoder.hidden_size);
   if (decoder.tie_word_embeddings) return;
   add.In(WeightPart::kHead, "llm.", "");
   add.Matrix("head.weight", {{names.head + ".weight", decoder.vocab_size}}, decoder.hidden_size).split =
       TensorSplit::kRows;
-}
-
-SiteLayers LayersOfSites(const DecoderSpec& decoder) {
-  const int64_t expert_layers = decoder.expert_layers();
-  const bool shared = decoder.experts && decoder.experts->shared > 0;
-  return {decoder.layers, decoder.layers - expert_layers, shared ? expert_layers : 0, expert_layers};
 }
 
 }  // namespace headroom::model::families

@@ -41,9 +41,9 @@ absl::StatusOr<ModelSpec> DeepseekV3(const FamilyInput& input) {
   if (config.Has("num_nextn_predict_layers") && config.Int("num_nextn_predict_layers", 0, kLayersMax) > 0) {
     config.Note("num_nextn_predict_layers", "layers for speculation were not counted");
   }
-  const SiteFormats formats = ReadQuantization(config, config, LayersOfSites(spec.llm));
+  const Quantization quantization = Quantization::Read(config, config);
   HEADROOM_RETURN_IF_ERROR(config.status());
-  AddDecoder(spec.llm, {}, formats, spec.tensors);
+  AddDecoder({}, quantization, spec);
   return spec;
 }
 

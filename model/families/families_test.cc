@@ -118,8 +118,9 @@ TEST(Families, Fp8IsOneByteForTheDecodersProducts) {
     EXPECT_EQ(tensor.format.kind == WeightFormat::Kind::kFp8, tensor.linear) << tensor.name;
   }
   EXPECT_NEAR(static_cast<double>(Bytes(card)), 110e9, 1e9);
-  EXPECT_THAT(card.assumed,
-              Contains(HasSubstr("read as fp8 for attention, dense MLP, shared experts, routed experts")));
+  EXPECT_THAT(
+      card.assumed,
+      Contains(HasSubstr("read as fp8 for down, experts.down, experts.gate_up, gate_up, o, qkv, shared_expert.down")));
   EXPECT_EQ(ShapeOf(card.llm).mlp_out, 9 * 1408);
 }
 
@@ -200,47 +201,6 @@ TEST(Families, UnservedFeaturesOfALlamaAreNamed) {
     EXPECT_THAT(WhyNotServed(*card), Contains(HasSubstr(text)));
   }
   EXPECT_EQ(ParameterCount(card->tensors), plain + 4 * (2 * 512 + 128)) << "biases of the MLP";
-}
-
-TEST(Families, QuantizationIsReadWhereItIsKnown) {
-  const auto format_of = [](json quantization, const char* tensor) {
-    json config = CompleteConfig("DeepseekV3ForCausalLM");
-    config["quantization_config"] = std::move(quantization);
-    const auto card = CardFrom(config);
-    EXPECT_TRUE(card.ok()) << card.status();
-    EXPECT_THAT(card->assumed, Contains(HasSubstr("quantization_config")));
-    return Tensor(*card, tensor).format;
-  };
-  const char *expert = "llm.layers.1.experts.down.weight", *attention = "llm.layers.1.o.weight";
-  const char *dense = "llm.layers.0.down.weight", *shared = "llm.layers.1.shared_expert.down.weight";
-  const auto packed = [](const json& ignore, const json& targets = {"Linear"}) -> json {
-    const json weights = {{"num_bits", 4}, {"type", "int"}, {"group_size", 64}};
-    return {{"quant_method", "compressed-tensors"},
-            {"ignore", ignore},
-            {"config_groups", {{"group_0", {{"targets", targets}, {"weights", weights}}}}}};
-  };
-  using Kind = WeightFormat::Kind;
-  const WeightFormat none, unknown{.kind = Kind::kUnknown}, fp8{.kind = Kind::kFp8, .scale_rows = 0};
-  const WeightFormat blocks{.kind = Kind::kFp8, .scale_rows = 128, .scale_cols = 64};
-  const WeightFormat int4{.kind = Kind::kInt4, .scale_cols = 64};
-  const WeightFormat int4_zero{.kind = Kind::kInt4, .scale_cols = 128, .zero_points = true};
-  EXPECT_EQ(format_of({{"quant_method", "fp8"}, {"weight_block_size", {128, 64}}}, attention), blocks);
-  EXPECT_EQ(format_of({{"quant_method", "fp8"}}, attention), fp8);
-  EXPECT_EQ(format_of({{"quant_method", "awq"}, {"bits", 4}, {"group_size", 128}}, attention), int4_zero);
-  EXPECT_EQ(format_of({{"quant_method", "gptq"}, {"bits", 4}, {"group_size", 64}}, attention), int4);
-  EXPECT_EQ(format_of(packed(json::array()), attention), int4);
-  EXPECT_EQ(format_of(packed({"re:.*self_attn.*"}), attention), none);
-  EXPECT_EQ(format_of(packed({"re:.*self_attn.*"}), expert), int4);
-  EXPECT_EQ(format_of(packed({"re:.*mlp.gate$"}), dense), int4) << "the router's name is not the MLP's";
-  EXPECT_EQ(format_of(packed({"re:.*shared_experts.*"}), shared), none);
-  EXPECT_EQ(format_of(packed({"re:.*shared_experts.*"}), expert), int4);
-  EXPECT_EQ(format_of(packed(json::array(), {"re:.*mlp.experts.*"}), attention), none);
-  EXPECT_EQ(format_of(packed(json::array(), {"re:.*mlp.experts.*"}), expert), int4);
-  // One dense layer of one: all of them. One attention of four layers: not all.
-  EXPECT_EQ(format_of(packed({"model.layers.0.mlp.down_proj"}), dense), none);
-  EXPECT_EQ(format_of(packed({"model.layers.0.self_attn.o_proj"}), attention), int4);
-  EXPECT_EQ(format_of({{"quant_method", "bitsandbytes"}}, expert), unknown);
-  EXPECT_EQ(format_of(json::object(), expert), unknown);
 }
 
 TEST(Families, NullQueryRankMeansNone) {

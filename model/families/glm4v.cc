@@ -23,7 +23,7 @@ absl::StatusOr<ModelSpec> Glm4v(const FamilyInput& input) {
   if (!text.Has("partial_rotary_factor") && spec.llm.rope.part == 1) spec.llm.rope.part = kGlmRotaryPart;
   spec.llm.qkv_bias = true;
   spec.llm.sandwich_norms = true;
-  const SiteFormats formats = ReadQuantization(config, text, LayersOfSites(spec.llm));
+  const Quantization quantization = Quantization::Read(config, text);
   config.Adopt(text.status());
 
   AddGlmVision(input, config, spec);
@@ -31,7 +31,7 @@ absl::StatusOr<ModelSpec> Glm4v(const FamilyInput& input) {
   DecoderNames names;
   names.model = "model.language_model.";
   names.fused_gate_up = true;
-  AddDecoder(spec.llm, names, formats, spec.tensors);
+  AddDecoder(names, quantization, spec);
   return spec;
 }
 

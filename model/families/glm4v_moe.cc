@@ -25,14 +25,14 @@ absl::StatusOr<ModelSpec> Glm4vMoe(const FamilyInput& input) {
   spec.llm.qkv_bias = text.BoolOr("attention_bias", true);
   spec.llm.experts = ReadExperts(text, spec.llm.layers,
                                  {.first = 1, .every = 1, .experts = 128, .per_token = 8, .shared = 1, .mlp = 1408});
-  const SiteFormats formats = ReadQuantization(config, text, LayersOfSites(spec.llm));
+  const Quantization quantization = Quantization::Read(config, text);
   config.Adopt(text.status());
 
   AddGlmVision(input, config, spec);
   HEADROOM_RETURN_IF_ERROR(config.status());
   DecoderNames names;
   names.model = "model.language_model.";
-  AddDecoder(spec.llm, names, formats, spec.tensors);
+  AddDecoder(names, quantization, spec);
   return spec;
 }
 

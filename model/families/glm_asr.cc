@@ -102,7 +102,7 @@ absl::StatusOr<ModelSpec> GlmAsr(const FamilyInput& input) {
   defaults.positions = 8192;
   defaults.tied = true;
   spec.llm = ReadDecoder(config, text, defaults);
-  const SiteFormats formats = ReadQuantization(config, text, LayersOfSites(spec.llm));
+  const Quantization quantization = Quantization::Read(config, text);
   config.Adopt(text.status());
 
   AddAudio(config, spec);
@@ -110,7 +110,7 @@ absl::StatusOr<ModelSpec> GlmAsr(const FamilyInput& input) {
   DecoderNames names;
   names.model = "language_model.model.";
   names.head = "language_model.lm_head";
-  AddDecoder(spec.llm, names, formats, spec.tensors);
+  AddDecoder(names, quantization, spec);
   return spec;
 }
 

@@ -90,7 +90,7 @@ absl::StatusOr<ModelSpec> HunyuanVl(const FamilyInput& input) {
   spec.llm = ReadDecoder(config, text, defaults);
   spec.llm.qkv_bias = spec.llm.output_bias = text.BoolOr("attention_bias", false);
   if (text.BoolOr("use_qk_norm", true)) spec.llm.head_norm = HeadNorm::kBehindRotation;
-  const SiteFormats formats = ReadQuantization(config, text, LayersOfSites(spec.llm));
+  const Quantization quantization = Quantization::Read(config, text);
   config.Adopt(text.status());
 
   AddVision(config, spec);
@@ -98,7 +98,7 @@ absl::StatusOr<ModelSpec> HunyuanVl(const FamilyInput& input) {
   DecoderNames names;
   names.q_norm = "self_attn.query_layernorm";
   names.k_norm = "self_attn.key_layernorm";
-  AddDecoder(spec.llm, names, formats, spec.tensors);
+  AddDecoder(names, quantization, spec);
   return spec;
 }
 

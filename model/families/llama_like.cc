@@ -35,9 +35,9 @@ absl::StatusOr<ModelSpec> LlamaLike(const FamilyInput& input) {
   if (qwen3) spec.llm.head_norm = HeadNorm::kBeforeRotation;
   spec.llm.qkv_bias = qwen2 || (!mistral && config.BoolOr("attention_bias", false));
   spec.llm.output_bias = !qwen2 && spec.llm.qkv_bias;
-  const SiteFormats formats = ReadQuantization(config, config, LayersOfSites(spec.llm));
+  const Quantization quantization = Quantization::Read(config, config);
   HEADROOM_RETURN_IF_ERROR(config.status());
-  AddDecoder(spec.llm, {}, formats, spec.tensors);
+  AddDecoder({}, quantization, spec);
   return spec;
 }
 

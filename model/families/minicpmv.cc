@@ -234,7 +234,7 @@ absl::StatusOr<ModelSpec> MiniCpmV(const FamilyInput& input) {
     config.Adopt(slice.status());
   }
   ReadPreprocessor(input, config, spec);
-  const SiteFormats formats = ReadQuantization(config, config, LayersOfSites(spec.llm));
+  const Quantization quantization = Quantization::Read(config, config);
   HEADROOM_RETURN_IF_ERROR(config.status());
 
   spec.encoder = ShapeOfEncoder(spec);
@@ -243,7 +243,7 @@ absl::StatusOr<ModelSpec> MiniCpmV(const FamilyInput& input) {
   DecoderNames names;
   names.model = "llm.model.";
   names.head = "llm.lm_head";
-  AddDecoder(spec.llm, names, formats, spec.tensors);
+  AddDecoder(names, quantization, spec);
   return spec;
 }
 

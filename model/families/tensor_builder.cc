@@ -1,6 +1,9 @@
 #include "model/families/tensor_builder.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 
 namespace headroom::model::families {
 
@@ -54,13 +57,23 @@ void TensorBuilder::LayerNorm(const std::string& name, const std::string& source
   Vector(name + ".bias", source + ".bias", width);
 }
 
-TensorSpec& TensorBuilder::Product(Site site, const std::string& name, const Sources& sources, int64_t cols,
-                                   TensorSplit split, int64_t kv_rows) {
+TensorSpec& TensorBuilder::Product(const std::string& name, const Sources& sources, int64_t cols, TensorSplit split,
+                                   int64_t kv_rows) {
   TensorSpec& tensor = Matrix(name, sources, cols);
-  tensor.format = formats_[static_cast<int>(site)];
   tensor.linear = true;
   tensor.split = split;
   tensor.kv_rows = kv_rows;
+  if (quantization_ == nullptr) return tensor;
+  const auto format_of = [&](const TensorSource& source) {
+    const std::string module = absl::StrReplaceAll(source.name, {{"*", "0"}});
+    return quantization_->FormatOf(module.substr(0, module.rfind('.')));
+  };
+  const StoredFormat first = format_of(tensor.sources.front());
+  const bool alike = std::all_of(tensor.sources.begin(), tensor.sources.end(),
+                                 [&](const TensorSource& source) { return format_of(source) == first; });
+  // One matrix in memory has one format.
+  tensor.format = alike ? first.format : WeightFormat{.kind = WeightFormat::Kind::kUnknown};
+  tensor.packing = alike ? first.packing : Packing::kPlain;
   return tensor;
 }
 

@@ -7,8 +7,8 @@
 #include <utility>
 #include <vector>
 
-#include "model/decoder_spec.h"
 #include "model/families/quantization.h"
+#include "model/spec.h"
 #include "model/tensor_spec.h"
 
 namespace headroom::model::families {
@@ -18,8 +18,9 @@ using Sources = std::vector<std::pair<std::string, int64_t>>;
 
 class TensorBuilder {
  public:
-  explicit TensorBuilder(std::vector<TensorSpec>& tensors, const SiteFormats& formats = {})
-      : tensors_(tensors), formats_(formats) {}
+  // `quantization`, which outlives this, says how products are stored; null: all in the compute type.
+  explicit TensorBuilder(std::vector<TensorSpec>& tensors, const Quantization* quantization = nullptr)
+      : tensors_(tensors), quantization_(quantization) {}
 
   // The part, and what stands before the names that follow, in memory and in the checkpoint.
   void In(WeightPart part, std::string memory, std::string file);
@@ -34,8 +35,8 @@ class TensorBuilder {
   void Affine(const std::string& name, const std::vector<std::string>& sources, int64_t rows, int64_t cols);
   // Weight and bias of a layer norm.
   void LayerNorm(const std::string& name, const std::string& source, int64_t width);
-  // A product of the decoder's layers.
-  TensorSpec& Product(Site site, const std::string& name, const Sources& sources, int64_t cols, TensorSplit split,
+  // A product of the decoder's layers. Experts of a layer are stored like the first of them.
+  TensorSpec& Product(const std::string& name, const Sources& sources, int64_t cols, TensorSplit split,
                       int64_t kv_rows = 0);
   // fp32, not in the checkpoint.
   void Computed(const std::string& name, int64_t rows, int64_t cols);
@@ -44,7 +45,7 @@ class TensorBuilder {
   TensorSpec& Add(const std::string& name);
 
   std::vector<TensorSpec>& tensors_;
-  SiteFormats formats_;
+  const Quantization* quantization_;
   WeightPart part_ = WeightPart::kLlm;
   std::string memory_, file_;
 };
@@ -59,10 +60,7 @@ struct DecoderNames {
   std::string attention_out_norm = "post_self_attn_layernorm", mlp_out_norm = "post_mlp_layernorm";
 };
 
-void AddDecoder(const DecoderSpec& decoder, const DecoderNames& names, const SiteFormats& formats,
-                std::vector<TensorSpec>& tensors);
-
-// Layers by site, for ReadQuantization.
-SiteLayers LayersOfSites(const DecoderSpec& decoder);
+// Adds the tensors of spec.llm to spec.tensors, and to spec.assumed what was read of their formats.
+void AddDecoder(const DecoderNames& names, const Quantization& quantization, ModelSpec& spec);
 
 }  // namespace headroom::model::families
