@@ -1,6 +1,6 @@
 // How published checkpoints write a matrix whose elements are quantized: the tensors that stand for NAME.weight of
-// [rows, cols], of `bits` an element. Sources: compressed-tensors 0.20 (compressors/), AutoGPTQ's and AutoAWQ's linear
-// modules, DeepSeek-V3's inference/fp8_cast_bf16.py.
+// [rows, cols], of `bits` an element. Sources: compressed-tensors 0.20 and what it writes (tests/checkpoints), the linear
+// modules of the GPTQ and AWQ projects, the script that DeepSeek-V3 comes with to turn its fp8 weights into bf16.
 #pragma once
 
 #include <cstdint>
