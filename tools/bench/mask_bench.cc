@@ -22,6 +22,7 @@
 #include "model/structured/structured_text.h"
 #include "model/structured/token_grammar.h"
 #include "model/text/tokenizer.h"
+#include "tools/bench/member_order.h"
 
 namespace headroom {
 namespace {
@@ -38,32 +39,6 @@ std::string PythonText(const Json& value) {
     text += PythonText(inner);
   }
   return text + (value.is_object() ? '}' : ']');
-}
-
-// Ranks of names by their first appearance as a property: the order in which members are to come.
-void RankNames(const Json& schema, std::map<std::string, size_t>& ranks) {
-  if (!schema.is_structured()) return;
-  for (const auto& [keyword, value] : schema.items()) {
-    if (schema.is_object() && keyword == "properties" && value.is_object()) {
-      for (const auto& [name, property] : value.items()) ranks.try_emplace(name, ranks.size());
-    }
-    RankNames(value, ranks);
-  }
-}
-
-Json InOrder(const Json& value, const std::map<std::string, size_t>& ranks) {
-  if (!value.is_structured()) return value;
-  Json ordered = value.is_object() ? Json::object() : Json::array();
-  if (value.is_array()) {
-    for (const Json& one : value) ordered.push_back(InOrder(one, ranks));
-    return ordered;
-  }
-  std::vector<std::pair<size_t, std::string>> names;
-  for (const auto& [name, member] : value.items())
-    names.emplace_back(ranks.contains(name) ? ranks.at(name) : ranks.size(), name);
-  std::ranges::stable_sort(names, {}, &std::pair<size_t, std::string>::first);
-  for (const auto& [rank, name] : names) ordered[name] = InOrder(value[name], ranks);
-  return ordered;
 }
 
 struct Totals {
@@ -139,15 +114,14 @@ class Bench {
     bool admits_invalid = false, rejects_valid = !Admits(grammar->shortest, *compiled);
     if (rejects_valid)
       std::printf("OWN SHORTEST REJECTED %s %s\n", path.filename().c_str(), grammar->shortest.substr(0, 100).c_str());
-    std::map<std::string, size_t> ranks;
-    RankNames(json["schema"], ranks);
+    const MemberOrder order(json["schema"]);
     bool rejects_in_order = rejects_valid;
     for (const Json& test : json["tests"]) {
       std::string text = PythonText(test["data"]);
       const bool admitted = Admits(text, *compiled);
       if (admitted == test["valid"].get<bool>()) continue;
       if (!admitted) {
-        text = PythonText(InOrder(test["data"], ranks));
+        text = PythonText(order.Ordered(test["data"]));
         rejects_valid = true;
         if (Admits(text, *compiled)) continue;
         rejects_in_order = true;
