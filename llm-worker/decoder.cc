@@ -83,7 +83,11 @@ Decoder::Decoder(runtime::Device& device, const model::ModelSpec& config, const 
       kv_blocks_(plan.kv_blocks),
       inputs_(config.llm, plan.llm_step, plan.kv, plan.kv_blocks),
       pads_(device.sizes().RecordingBytes(1) > 0),
-      records_(pads_ && plan.Bytes(memory::Component::kGraphs) > 0) {}
+      records_(pads_ && plan.Bytes(memory::Component::kGraphs) > 0),
+      first_rows_(static_cast<size_t>(layout_.limits.sequences)) {
+  std::iota(first_rows_.begin(), first_rows_.end(), 0);
+  sample_rows_.reserve(static_cast<size_t>(layout_.limits.sequences + layout_.limits.tokens));
+}
 
 absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Create(runtime::Device& device, const model::ModelSpec& config,
                                                          const memory::Plan& plan, memory::Arena& arena) {
@@ -211,11 +215,9 @@ void Decoder::Compute(runtime::Step& step, const StepBatch& batch) {
 
 // A step of one row a sequence, up to the logits of all of them. What it calls depends on `rows` alone.
 void Decoder::Decode(runtime::Step& step, int64_t rows) {
-  std::vector<int32_t> all(static_cast<size_t>(rows));
-  std::iota(all.begin(), all.end(), 0);
   Gather(step, rows);
   Layers(step, rows, rows, 1);
-  Head(step, all, rows);
+  Head(step, std::span(first_rows_).first(static_cast<size_t>(rows)), rows);
 }
 
 void Decoder::Gather(runtime::Step& step, int64_t rows) {
@@ -349,9 +351,8 @@ void Decoder::Sample(runtime::Step& step, const StepBatch& batch, bool has_logit
   const auto drawn = std::ranges::count_if(batch.samples, [](const RowSample& sample) { return sample.how.token < 0; });
   const bool measures =
       std::ranges::any_of(batch.samples, [](const RowSample& sample) { return sample.how.alternatives >= 0; });
-  std::vector<int32_t> rows;
-  rows.reserve(batch.samples.size());
-  for (const RowSample& sample : batch.samples) rows.push_back(sample.row);
+  sample_rows_.clear();
+  for (const RowSample& sample : batch.samples) sample_rows_.push_back(sample.row);
   const auto how = worker::ArrayOf<runtime::SampleRow>(workspace_, layout_.sample_rows, count);
   const auto tokens = worker::ArrayOf<int32_t>(workspace_, layout_.sampled, count);
   const auto measured = worker::ArrayOf<runtime::LogitMeasure>(workspace_, layout_.measured, measures ? count : 0);
@@ -361,7 +362,7 @@ void Decoder::Sample(runtime::Step& step, const StepBatch& batch, bool has_logit
   for (int64_t begin = 0; begin < count; begin += pieces_of) {
     const int64_t some = std::min(pieces_of, count - begin);
     const int64_t told = measures ? some : 0;
-    const auto piece = std::span(rows).subspan(static_cast<size_t>(begin), static_cast<size_t>(some));
+    const auto piece = std::span(sample_rows_).subspan(static_cast<size_t>(begin), static_cast<size_t>(some));
     const auto step_rows = static_cast<int64_t>(batch.token_ids.size());
     step.Sample({.logits = has_logits ? View(layout_.logits, some) : Head(step, piece, step_rows),
                  .rows = how.Sub(begin, some),

@@ -122,7 +122,9 @@ class Decoder {
   std::vector<Layer> layers_;
   runtime::ConstMatrix embedding_, head_;
   FloatArray final_norm_, inv_freq_;
-  int64_t step_rows_ = 0;  // of the latest step
+  std::vector<int32_t> first_rows_;   // 0, 1, 2, …: as many as a step can decode
+  std::vector<int32_t> sample_rows_;  // of the latest step: its memory is taken at start
+  int64_t step_rows_ = 0;             // of the latest step
 };
 
 // What the decoder's products need in a step of at most so many tokens and rows of logits: the largest scratch, and

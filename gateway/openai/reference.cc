@@ -211,7 +211,11 @@ std::string ApiReference() {
       "by piece; one that fails on its way breaks off without the mark of HTTP's end.\n"
       "- Answers carry `x-request-id` (the client's, or one that was made), `openai-processing-ms`, "
       "`x-headroom-queue-ms` "
-      "(until the cluster had promised the memory) and `x-headroom-model`.\n\n"
+      "(until the cluster had promised the memory) and `x-headroom-model`.\n"
+      "- Headers of clients about themselves (`x-stainless-read-timeout`, `x-stainless-timeout`, "
+      "`x-stainless-retry-count`, `openai-organization` and the like) are inert: a client that gives up closes its "
+      "connection, and that ends its request within a step. How long a request may wait is "
+      "`gateway.queue_wait_ms_max`.\n\n"
       "| address | |\n| --- | --- |\n";
   for (const Endpoint& endpoint : Endpoints()) {
     absl::StrAppend(&page, "| `", endpoint.method, " ", endpoint.path, "` | ", endpoint.summary,

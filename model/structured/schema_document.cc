@@ -1,5 +1,6 @@
 #include "model/structured/schema_document.h"
 
+#include <algorithm>
 #include <string_view>
 #include <utility>
 
@@ -83,13 +84,14 @@ class SchemaWalk {
     const bool only_ref = document_.ignores_beside_ref_ && json.contains("$ref");
     for (const auto& [keyword, value] : json.items()) {
       if (only_ref && keyword != "$ref") continue;
-      HEADROOM_RETURN_IF_ERROR(VisitKeyword(id, keyword, value, depth));
+      HEADROOM_RETURN_IF_ERROR(VisitKeyword(id, json, keyword, value, depth));
     }
     return id;
   }
 
  private:
-  absl::Status VisitKeyword(SchemaDocument::Id id, const std::string& keyword, const Json& value, int depth) {
+  absl::Status VisitKeyword(SchemaDocument::Id id, const Json& json, const std::string& keyword, const Json& value,
+                            int depth) {
     const auto known = SchemaKeywords().find(keyword);
     if (known == SchemaKeywords().end()) {
       if (IsUnsupportedKeyword(keyword)) return document_.Error(id, keyword, "this keyword is not supported");
@@ -120,7 +122,7 @@ class SchemaWalk {
         }
         break;
       case KeywordShape::kAnnotation:
-        return CheckBase(id, keyword, value);
+        return CheckBase(id, json, keyword, value);
       case KeywordShape::kSchema:
       case KeywordShape::kItems:
       case KeywordShape::kSchemaList:
@@ -147,13 +149,20 @@ class SchemaWalk {
            (known->second == KeywordShape::kSchemaMap || known->second == KeywordShape::kDependencies);
   }
 
-  // A schema with a URI of its own would change what the references inside it mean.
-  absl::Status CheckBase(SchemaDocument::Id id, const std::string& keyword, const Json& value) {
+  // A schema with a URI of its own changes what the references inside it mean: it may have none.
+  absl::Status CheckBase(SchemaDocument::Id id, const Json& json, const std::string& keyword, const Json& value) {
     if ((keyword != "$id" && keyword != "id") || id == SchemaDocument::kRoot || !value.is_string()) {
       return absl::OkStatus();
     }
     if (keyword == "id" && !document_.ignores_beside_ref_) return absl::OkStatus();
-    return document_.Error(id, keyword, "is supported at the root only");
+    if (!HasReference(json)) return absl::OkStatus();
+    return document_.Error(id, keyword, "is supported at the root only, or in a schema without $ref");
+  }
+  // Wherever it stands: what is no schema is taken for one.
+  static bool HasReference(const Json& json) {
+    if (!json.is_structured()) return false;
+    if (json.is_object() && json.contains("$ref")) return true;
+    return std::ranges::any_of(json, HasReference);
   }
 
   absl::Status VisitReference(SchemaDocument::Id id, std::string reference) {

@@ -109,6 +109,8 @@ bool IsUnsupportedKeyword(const std::string& keyword) {
 }
 
 const std::string* NearlyAConstraint(const std::string& keyword) {
+  // Taken out on purpose, as in "_format".
+  if (keyword.starts_with('_')) return nullptr;
   for (const auto& [known, shape] : SchemaKeywords()) {
     if (shape == KeywordShape::kAnnotation || shape == KeywordShape::kContainer || known[0] == '\x01') continue;
     const size_t tolerance = known.size() < 4 ? 0 : known.size() < 7 ? 1 : 2;

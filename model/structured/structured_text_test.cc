@@ -46,6 +46,10 @@ TEST(StructuredTextTest, WhatCannotBeKeptIsRefusedAtItsPlace) {
               HasSubstr("/items/minimum\": must be a number"));
   EXPECT_THAT(Refusal("[]"), HasSubstr("no JSON object"));
   EXPECT_THAT(Refusal("{"), HasSubstr("no JSON object"));
+  EXPECT_EQ(Refusal(R"({"_uniqueItems": true, "_format": "date", "_required": ["a"], "type": "array"})"), "accepted");
+  EXPECT_THAT(Refusal(R"({"$schema": "http://json-schema.org/draft-07/schema#", "properties": {"a": {"$id": "other",
+                          "items": {"$ref": "#/definitions/b"}}}, "definitions": {"b": {}}})"),
+              HasSubstr("\"/properties/a/$id\": is supported at the root only, or in a schema without $ref"));
   // Beside what the schema never reaches nothing is looked at.
   EXPECT_EQ(Refusal(R"({"$defs": {"unused": {"contains": 1}}, "type": "null", "x-note": 1})"), "accepted");
 }
@@ -239,6 +243,20 @@ TEST_F(GrammarTest, Combinators) {
       R"({"type": "object", "properties": {"v": {"type": "integer"}, "next": {"$ref": "#"}}, "additionalProperties": false})",
       {R"({"v": 1, "next": {"next": {"v": 2}}})"}, {R"({"next": {"v": "a"}})"});
   Expect(R"({"const": {"a": [1, "x"]}})", {R"({"a": [1, "x"]})"}, {R"({"a": [1]})"});
+}
+
+TEST_F(GrammarTest, WhatSaysNothingHasNoEffect) {
+  Expect(R"({"type": "array", "items": {"type": "string", "_format": "date"}, "_uniqueItems": true})",
+         {R"(["a", "a"])"}, {R"([1])"});
+  // A URI of its own, under which there is no reference, changes nothing: in the old drafts' word and in the new one.
+  for (const std::string id : {"id", "$id"}) {
+    Expect(R"({"$schema": "http://json-schema.org/draft-04/schema#", "id": "http://example.com/root.json",
+               "type": "object", "required": ["a"], "additionalProperties": false, "properties": {
+                 "a": {")" +
+               id + R"(": "/properties/a", "type": "integer", "maximum": 9},
+                 "b": {"$ref": "#/properties/a"}}})",
+           {R"({"a": 9, "b": 1})"}, {R"({"a": 10})", R"({"a": 1, "b": 10})", R"({"a": "1"})"});
+  }
 }
 
 TEST_F(GrammarTest, EndIsAllowedOnlyWhereTheTextIsComplete) {

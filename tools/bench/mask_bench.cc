@@ -1,9 +1,10 @@
 // MaskBench: real JSON Schemas with valid and invalid instances (guidance-ai/jsonschemabench, folder maskbench/data)
 // against the gate and the grammars behind structured output. Not a test: the files are not ours to ship.
 //
-//   mask_bench TOKENIZER_DIRECTORY FOLDER [EVERY [MASKS]]
+//   mask_bench TOKENIZER_DIRECTORY FOLDER [EVERY [MASKS [FIRST]]]
 //
-// Every EVERY-th file, and the mask of each token in every MASKS-th of those (0: in none).
+// Every EVERY-th file from number FIRST on, and the mask of each token in every MASKS-th of those (0: in none; -1: the
+// gate alone, no grammar is compiled). The whole of it in pieces: EVERY 4, with FIRST 0, 1, 2 and 3.
 //
 // Prints what was accepted, what was refused and why, wrong answers by file, and times.
 #include <algorithm>
@@ -21,6 +22,7 @@
 #include "model/structured/structured_text.h"
 #include "model/structured/token_grammar.h"
 #include "model/text/tokenizer.h"
+#include "tools/bench/member_order.h"
 
 namespace headroom {
 namespace {
@@ -37,32 +39,6 @@ std::string PythonText(const Json& value) {
     text += PythonText(inner);
   }
   return text + (value.is_object() ? '}' : ']');
-}
-
-// Ranks of names by their first appearance as a property: the order in which members are to come.
-void RankNames(const Json& schema, std::map<std::string, size_t>& ranks) {
-  if (!schema.is_structured()) return;
-  for (const auto& [keyword, value] : schema.items()) {
-    if (schema.is_object() && keyword == "properties" && value.is_object()) {
-      for (const auto& [name, property] : value.items()) ranks.try_emplace(name, ranks.size());
-    }
-    RankNames(value, ranks);
-  }
-}
-
-Json InOrder(const Json& value, const std::map<std::string, size_t>& ranks) {
-  if (!value.is_structured()) return value;
-  Json ordered = value.is_object() ? Json::object() : Json::array();
-  if (value.is_array()) {
-    for (const Json& one : value) ordered.push_back(InOrder(one, ranks));
-    return ordered;
-  }
-  std::vector<std::pair<size_t, std::string>> names;
-  for (const auto& [name, member] : value.items())
-    names.emplace_back(ranks.contains(name) ? ranks.at(name) : ranks.size(), name);
-  std::ranges::stable_sort(names, {}, &std::pair<size_t, std::string>::first);
-  for (const auto& [rank, name] : names) ordered[name] = InOrder(value[name], ranks);
-  return ordered;
 }
 
 struct Totals {
@@ -108,7 +84,7 @@ class Bench {
         mask_(static_cast<size_t>((vocab_size + 31) / 32)),
         end_ids_(std::move(end_ids)) {}
 
-  void File(const std::filesystem::path& path, bool with_masks) {
+  void File(const std::filesystem::path& path, bool gate_only, bool with_masks) {
     with_masks_ = with_masks;
     std::ifstream file(path);
     const Json json = Json::parse(file);
@@ -121,8 +97,10 @@ class Bench {
     if (!grammar.ok()) {
       ++totals.refused;
       ++totals.refusals[ReasonOf(std::string(grammar.status().message()))];
+      std::printf("REFUSED %s %s\n", path.filename().c_str(), std::string(grammar.status().message()).c_str());
       return;
     }
+    if (gate_only) return;
     begin = std::chrono::steady_clock::now();
     const auto compiled = compiler_.Compile(grammar->ebnf);
     totals.compile_ms.push_back(Since(begin));
@@ -136,15 +114,14 @@ class Bench {
     bool admits_invalid = false, rejects_valid = !Admits(grammar->shortest, *compiled);
     if (rejects_valid)
       std::printf("OWN SHORTEST REJECTED %s %s\n", path.filename().c_str(), grammar->shortest.substr(0, 100).c_str());
-    std::map<std::string, size_t> ranks;
-    RankNames(json["schema"], ranks);
+    const MemberOrder order(json["schema"]);
     bool rejects_in_order = rejects_valid;
     for (const Json& test : json["tests"]) {
       std::string text = PythonText(test["data"]);
       const bool admitted = Admits(text, *compiled);
       if (admitted == test["valid"].get<bool>()) continue;
       if (!admitted) {
-        text = PythonText(InOrder(test["data"], ranks));
+        text = PythonText(order.Ordered(test["data"]));
         rejects_valid = true;
         if (Admits(text, *compiled)) continue;
         rejects_in_order = true;
@@ -191,7 +168,7 @@ class Bench {
 };
 
 int Main(int argc, char** argv) {
-  if (argc < 3) return std::fprintf(stderr, "mask_bench TOKENIZER_DIRECTORY FOLDER [EVERY]\n"), 2;
+  if (argc < 3) return std::fprintf(stderr, "mask_bench TOKENIZER_DIRECTORY FOLDER [EVERY [MASKS [FIRST]]]\n"), 2;
   const auto tokenizer = model::Tokenizer::FromDirectory(argv[1]);
   if (!tokenizer.ok()) return std::cerr << tokenizer.status() << "\n", 1;
   std::vector<int32_t> end_ids;
@@ -204,10 +181,12 @@ int Main(int argc, char** argv) {
   for (const auto& entry : std::filesystem::directory_iterator(argv[2])) files.push_back(entry.path());
   std::ranges::sort(files);
   const size_t every = argc > 3 ? static_cast<size_t>(std::atoi(argv[3])) : 1;
-  const size_t masks = argc > 4 ? static_cast<size_t>(std::atoi(argv[4])) : 1;
+  const int masks = argc > 4 ? std::atoi(argv[4]) : 1;
+  const size_t first = argc > 5 ? static_cast<size_t>(std::atoi(argv[5])) : 0;
   Bench bench(**tokenizer, **compiler, (*tokenizer)->vocab_size(), end_ids);
-  for (size_t i = 0; i < files.size(); i += every) {
-    bench.File(files[i], masks != 0 && i / every % masks == 0);
+  for (size_t i = first; i < files.size(); i += every) {
+    const bool with_masks = masks > 0 && i / every % static_cast<size_t>(masks) == 0;
+    bench.File(files[i], /*gate_only=*/masks < 0, with_masks);
     std::fflush(stdout);
   }
   Totals& t = bench.totals;
