@@ -1,5 +1,5 @@
 // How published checkpoints write a matrix whose elements are quantized: the tensors that stand for NAME.weight of
-// [rows, cols], of `bits` an element. Sources: compressed-tensors 0.20 and what it writes (tests/checkpoints), the linear
+// [rows, cols], of `bits` an element. Sources: compressed-tensors 0.20 and what it writes (tests/checkpoints), linear
 // modules of the GPTQ and AWQ projects, the script that DeepSeek-V3 comes with to turn its fp8 weights into bf16.
 #pragma once
 
