@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from forward import bf16
+from forward import bf16, head_size
 
 DTYPES = ("BF16", "F16", "F32")
 
@@ -28,11 +28,12 @@ def norm(name, width):
 
 
 def decoder_shapes(config):
-    llama, prefix = config["architectures"] == ["LlamaForCausalLM"], "llm." if config["architectures"] == ["MiniCPMV"] else ""
+    architecture = config["architectures"][0]
+    prefix = "llm." if architecture == "MiniCPMV" else ""
     width, inner, heads = config["hidden_size"], config["intermediate_size"], config["num_attention_heads"]
-    size = config.get("head_dim") or width // heads
+    size = head_size(config)
     kv = (config.get("num_key_value_heads") or heads) * size
-    qkv_bias, out_bias = (config.get("attention_bias", False),) * 2 if llama else (True, False)
+    qkv_bias, out_bias = (True, False) if architecture in ("MiniCPMV", "Qwen2ForCausalLM") else (config.get("attention_bias", False),) * 2
     shapes = {prefix + "model.embed_tokens.weight": (config["vocab_size"], width), prefix + "model.norm.weight": (width,)}
     for i in range(config["num_hidden_layers"]):
         layer = f"{prefix}model.layers.{i}."
@@ -40,6 +41,8 @@ def decoder_shapes(config):
         shapes |= linear(layer + "self_attn.q_proj", heads * size, width, qkv_bias)
         shapes |= linear(layer + "self_attn.k_proj", kv, width, qkv_bias) | linear(layer + "self_attn.v_proj", kv, width, qkv_bias)
         shapes |= linear(layer + "self_attn.o_proj", width, heads * size, out_bias)
+        if architecture == "Qwen3ForCausalLM":
+            shapes |= {layer + f"self_attn.{part}_norm.weight": (size,) for part in "qk"}
         shapes |= linear(layer + "mlp.gate_proj", inner, width, False) | linear(layer + "mlp.up_proj", inner, width, False)
         shapes |= linear(layer + "mlp.down_proj", width, inner, False)
     if not config.get("tie_word_embeddings", False):

@@ -1,4 +1,4 @@
-"""A seed → a directory in the layout of tests/golden: a random model of one of the three architectures, requests, and what they give.
+"""A seed → a directory in the layout of tests/golden: a random model of one of the five architectures, requests, and what they give.
 
     python directory.py SEED FOLDER
 """
@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 import checkpoint
-from forward import Decoder, Eyes, bf16, exact
+from forward import Decoder, Eyes, bf16, exact, head_size
 from picture import Slicing, as_seen, digest, strip, write_random
 from prompt import Words, random_text
 from rope import random_scaling
@@ -37,7 +37,7 @@ def relative(got, wanted):
 def decoder_config(rng, architecture):
     heads = int(rng.integers(1, 9))
     size = int(one_of(rng, *HEAD_SIZES))
-    config = {"num_attention_heads": heads, "num_key_value_heads": int(one_of(rng, *divisors(heads))),
+    config = {"architectures": [architecture], "num_attention_heads": heads, "num_key_value_heads": int(one_of(rng, *divisors(heads))),
               "intermediate_size": int(rng.integers(17, 320)), "num_hidden_layers": int(rng.integers(1, 5)), "hidden_act": "silu",
               "rms_norm_eps": one_of(rng, 1e-5, 1e-6, 1e-3),
               "rope_theta": one_of(rng, 1e4, 1e6, 5e5, 500.0, 12345.6), "max_position_embeddings": int(one_of(rng, 8192, 4096, 32768)),
@@ -49,16 +49,20 @@ def decoder_config(rng, architecture):
     elif architecture == "Qwen2ForCausalLM":
         config["hidden_size"] = heads * size
     else:
-        config |= {"hidden_size": int(rng.integers(20, 200)), "head_dim": size, "mlp_bias": False, "rope_scaling": None}
+        config |= {"hidden_size": int(rng.integers(20, 200)), "head_dim": size, "rope_scaling": None}
         if rng.random() < 0.3:
             config |= {"hidden_size": heads * size, "head_dim": None}
-        if rng.random() < 0.5:
+        if architecture == "LlamaForCausalLM":
+            config["mlp_bias"] = False
+        if architecture == "MistralForCausalLM":
+            config["sliding_window"] = None
+        elif rng.random() < 0.5:
             config["attention_bias"] = bool(rng.random() < 0.7)
-    if config["num_key_value_heads"] == config["num_attention_heads"] and rng.random() < 0.3:
+        if architecture == "Qwen3ForCausalLM" and config["head_dim"] is None:
+            del config["head_dim"]  # the class default: 128, whatever the width
+    if config["num_key_value_heads"] == config["num_attention_heads"] and architecture == "LlamaForCausalLM" and rng.random() < 0.3:
         del config["num_key_value_heads"]  # the class default: as many as there are heads
-        if architecture != "LlamaForCausalLM":
-            config["num_key_value_heads"] = config["num_attention_heads"]
-    head = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
+    head = head_size(config)
     scaling = random_scaling(rng, head, config["max_position_embeddings"])
     if scaling and rng.random() < 0.5:
         config["rope_parameters"] = scaling | {"rope_theta": config["rope_theta"]}  # as newer files have it
@@ -67,7 +71,7 @@ def decoder_config(rng, architecture):
     for key, default in CLASS_DEFAULTS.items():
         if config[key] == default and rng.random() < 0.5:
             del config[key]
-    return {"architectures": [architecture], **config}
+    return config
 
 
 def vision_config(rng, config):
@@ -108,7 +112,7 @@ def vision_layers_in_file(rng, config):
 class Model:
     def __init__(self, rng, folder):
         self.rng, self.folder = rng, folder
-        self.architecture = one_of(rng, "MiniCPMV", "MiniCPMV", "Qwen2ForCausalLM", "LlamaForCausalLM")
+        self.architecture = one_of(rng, "MiniCPMV", "MiniCPMV", "Qwen2ForCausalLM", "LlamaForCausalLM", "Qwen3ForCausalLM", "MistralForCausalLM")
         self.sees = self.architecture == "MiniCPMV"
         family = "llama3" if self.architecture == "LlamaForCausalLM" and rng.random() < 0.4 else "chatml"
         self.words = Words(rng, self.sees, family)

@@ -66,8 +66,13 @@ def heads(x, count):
     return x.reshape(len(x), count, -1).transpose(1, 0, 2)
 
 
+def head_size(config):
+    of_class = 128 if config["architectures"] == ["Qwen3ForCausalLM"] else config["hidden_size"] // config["num_attention_heads"]
+    return config.get("head_dim") or of_class
+
+
 class Decoder(Layers):
-    """Qwen2, Llama, and the language model of MiniCPM-V: one sequence and its cache."""
+    """Qwen2, Qwen3, Llama, Mistral, and the language model of MiniCPM-V: one sequence and its cache."""
 
     def __init__(self, config, weights, rounding=exact):
         super().__init__(weights, rounding)
@@ -75,7 +80,7 @@ class Decoder(Layers):
         self.prefix = "llm." if config["architectures"] == ["MiniCPMV"] else ""
         self.query_heads = config["num_attention_heads"]
         self.kv_heads = config.get("num_key_value_heads") or self.query_heads
-        self.size = config.get("head_dim") or config["hidden_size"] // self.query_heads
+        self.size = head_size(config)
         self.cache = [(np.zeros((self.kv_heads, 0, self.size)),) * 2 for _ in range(config["num_hidden_layers"])]
 
     def embed(self, ids):
@@ -90,6 +95,10 @@ class Decoder(Layers):
         cross = np.concatenate([self.r(-right * sin), self.r(left * sin)], -1)
         return self.r(self.r(x * np.concatenate([cos, cos], -1)) + cross)
 
+    def head_norm(self, x, name):
+        """Of Qwen3, over each head; of the others nothing."""
+        return self.rms_norm(x, name, self.config.get("rms_norm_eps", 1e-6)) if name + ".weight" in self.w else x
+
     def extend(self, x):
         """Embeddings of the tokens that follow → logits after each of them."""
         eps, r = self.config.get("rms_norm_eps", 1e-6), self.r
@@ -98,8 +107,8 @@ class Decoder(Layers):
         for i in range(len(self.cache)):
             layer = f"{self.prefix}model.layers.{i}."
             y = self.rms_norm(x, layer + "input_layernorm", eps)
-            q = self.rotate(heads(self.linear(y, layer + "self_attn.q_proj"), self.query_heads), known)
-            k = self.rotate(heads(self.linear(y, layer + "self_attn.k_proj"), self.kv_heads), known)
+            q = self.rotate(self.head_norm(heads(self.linear(y, layer + "self_attn.q_proj"), self.query_heads), layer + "self_attn.q_norm"), known)
+            k = self.rotate(self.head_norm(heads(self.linear(y, layer + "self_attn.k_proj"), self.kv_heads), layer + "self_attn.k_norm"), known)
             v = heads(self.linear(y, layer + "self_attn.v_proj"), self.kv_heads)
             k, v = (np.concatenate(pair, 1) for pair in zip(self.cache[i], (k, v)))
             self.cache[i] = k, v
