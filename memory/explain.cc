@@ -152,9 +152,7 @@ std::string ExplainWeights(const Plan& plan, const model::ModelSpec& spec, const
   for (const model::TensorSpec& whole : spec.tensors) {
     if (whole.part != part) continue;
     model::TensorSpec tensor = RankTensor(spec, whole, plan.tensor_parallel_size);
-    const auto& quantization = request.knobs.quantization;
-    const bool quantized = quantization && tensor.linear && tensor.format.kind == model::WeightFormat::Kind::kCompute;
-    const model::WeightFormat format = quantized ? *quantization : tensor.format;
+    const model::WeightFormat format = PlannedFormat(tensor, request.knobs.quantization);
     tensor.name = WithoutNumbers(tensor.name);
     const auto same = std::find_if(merged.begin(), merged.end(), [&](const auto& other) {
       return other.first.name == tensor.name && other.first.rows == tensor.rows && other.first.cols == tensor.cols &&

@@ -9,6 +9,7 @@
 #include "common/status.h"
 #include "memory/alignment.h"
 #include "memory/plan_sizing.h"
+#include "memory/rank_share.h"
 
 namespace headroom::memory {
 namespace {
@@ -231,9 +232,8 @@ std::string WeightDetail(const PlanBasis& basis, model::WeightPart part) {
   std::set<std::string> formats;
   for (const model::TensorSpec& tensor : basis.spec.tensors) {
     if (tensor.part != part || tensor.format.kind == model::WeightFormat::Kind::kF32) continue;
-    const auto& quantization = basis.request.knobs.quantization;
-    const bool quantized = quantization && tensor.linear && tensor.format.kind == model::WeightFormat::Kind::kCompute;
-    formats.insert(WeightFormatName(quantized ? *quantization : tensor.format, basis.request.compute));
+    const model::WeightFormat format = PlannedFormat(tensor, basis.request.knobs.quantization);
+    formats.insert(WeightFormatName(format, basis.request.compute));
   }
   return absl::StrCat(model::ParameterCount(basis.spec.tensors, part), " parameters in ",
                       absl::StrJoin(formats, " and "),

@@ -76,15 +76,19 @@ absl::Status CheckRanks(const model::ModelSpec& spec, int64_t ranks) {
   return absl::OkStatus();
 }
 
+model::WeightFormat PlannedFormat(const TensorSpec& tensor, const std::optional<model::WeightFormat>& quantization) {
+  const bool replaced = quantization && tensor.linear && tensor.format.kind == model::WeightFormat::Kind::kCompute;
+  return replaced ? *quantization : tensor.format;
+}
+
 absl::StatusOr<std::array<int64_t, model::kWeightParts>> RankWeightBytes(
     const model::ModelSpec& spec, DType compute, const std::optional<model::WeightFormat>& quantization,
     int64_t ranks) {
   std::array<int64_t, model::kWeightParts> bytes{};
   for (const TensorSpec& whole : spec.tensors) {
     const TensorSpec tensor = RankTensor(spec, whole, ranks);
-    const bool quantized = quantization && tensor.linear && tensor.format.kind == model::WeightFormat::Kind::kCompute;
     const int64_t each =
-        AlignUp(model::MatrixBytes(quantized ? *quantization : tensor.format, tensor.rows, tensor.cols, compute));
+        AlignUp(model::MatrixBytes(PlannedFormat(tensor, quantization), tensor.rows, tensor.cols, compute));
     int64_t all = 0;
     int64_t& part = bytes[static_cast<int>(tensor.part)];
     if (__builtin_mul_overflow(each, tensor.count, &all) || __builtin_add_overflow(part, all, &part)) {

@@ -15,10 +15,14 @@ namespace headroom::memory {
 // INVALID_ARGUMENT when `ranks` does not divide the query heads, or a matrix or a number of experts that ranks share.
 absl::Status CheckRanks(const model::ModelSpec& spec, int64_t ranks);
 
-// Bytes by part as the arena takes them: every matrix starts at a multiple of 64. `quantization` replaces the compute
-// type of the decoder's products. INVALID_ARGUMENT when a sum leaves int64.
+// Bytes by part as the arena takes them, in PlannedFormat(): every matrix starts at a multiple of 64. INVALID_ARGUMENT
+// when a sum leaves int64.
 absl::StatusOr<std::array<int64_t, model::kWeightParts>> RankWeightBytes(
     const model::ModelSpec& spec, DType compute, const std::optional<model::WeightFormat>& quantization, int64_t ranks);
+
+// In which format a plan holds it: `quantization` replaces the compute type of the decoder's products.
+model::WeightFormat PlannedFormat(const model::TensorSpec& tensor,
+                                  const std::optional<model::WeightFormat>& quantization);
 
 // A matrix with the rank's number of rows, columns or matrices.
 model::TensorSpec RankTensor(const model::ModelSpec& spec, model::TensorSpec tensor, int64_t ranks);

@@ -13,10 +13,10 @@
 namespace headroom::cli {
 namespace {
 
-absl::StatusOr<memory::Roles> ParseRole(const std::string& role, const model::ModelSpec& card) {
+absl::StatusOr<memory::Roles> ParseRole(const std::string& role, const model::ModelSpec& spec) {
   if (role == "vision") return memory::Roles{.vision = true, .llm = false};
   if (role == "llm") return memory::Roles{.vision = false, .llm = true};
-  if (role == "all") return memory::Roles{.vision = card.encoder.has_value(), .llm = true};
+  if (role == "all") return memory::Roles{.vision = spec.encoder.has_value(), .llm = true};
   return absl::InvalidArgumentError("--role wants all, vision or llm, got '" + role + "'");
 }
 

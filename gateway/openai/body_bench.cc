@@ -1,34 +1,33 @@
 // Pictures a second from the body of a request to the bytes that a worker gets: JSON, field table, base64. CPU time,
 // so that others on the machine count little. Not a test.
 #include <cstdio>
-#include <ctime>
+#include <functional>
 
 #include "common/check.h"
 #include "gateway/openai/data_uri.h"
 #include "gateway/openai/endpoints.h"
+#include "tools/bench/compare.h"
 
 namespace headroom::gateway::openai {
 namespace {
 
-// Of this process, from now on.
-double CpuSeconds() {
-  timespec time = {};
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
-  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+// From the body of a request to what the gateway prices.
+void ReadBody(const std::string& body) {
+  const Endpoint& chat = *FindEndpoint("POST", "/v1/chat/completions");
+  auto json = ParseJson(body);
+  HEADROOM_CHECK(json.ok()) << json.status();
+  std::vector<std::string> ignored;
+  HEADROOM_CHECK(CheckFields(chat.shape(), *json, UnknownFields::kRefuse, &ignored).ok());
+  v1::GenerateRequest request;
+  HEADROOM_CHECK(chat.read(*json, "id", &request).ok());
 }
 
-double SecondsOf(int rounds, const std::string& body) {
-  const Endpoint& chat = *FindEndpoint("POST", "/v1/chat/completions");
-  const double begin = CpuSeconds();
-  for (int i = 0; i < rounds; ++i) {
-    auto json = ParseJson(body);
-    HEADROOM_CHECK(json.ok()) << json.status();
-    std::vector<std::string> ignored;
-    HEADROOM_CHECK(CheckFields(chat.shape(), *json, UnknownFields::kRefuse, &ignored).ok());
-    v1::GenerateRequest request;
-    HEADROOM_CHECK(chat.read(*json, "id", &request).ok());
-  }
-  return (CpuSeconds() - begin) / rounds;
+// Of one round.
+double SecondsOf(int rounds, const std::function<void()>& work) {
+  const auto all = [&] {
+    for (int i = 0; i < rounds; ++i) work();
+  };
+  return runtime::CpuSeconds(all) / rounds;
 }
 
 void Measure(size_t bytes) {
@@ -40,13 +39,11 @@ void Measure(size_t bytes) {
       R"({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,)" +
       base64 + R"("}}, {"type": "text", "text": "What does it say?"}]}]})";
   const int rounds = bytes < 1'000'000 ? 200 : 20;
-  const double whole = SecondsOf(rounds, body);
-  const double begin = CpuSeconds();
-  for (int i = 0; i < rounds; ++i) {
+  const double whole = SecondsOf(rounds, [&] { ReadBody(body); });
+  const double decode = SecondsOf(rounds, [&] {
     std::string decoded;
     HEADROOM_CHECK(DecodeBase64(base64, &decoded).ok());
-  }
-  const double decode = (CpuSeconds() - begin) / rounds;
+  });
   std::printf("picture of %7zu bytes: %8.0f a second and core; base64 takes %2.0f %% of it\n", bytes, 1 / whole,
               100 * decode / whole);
 }

@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "common/log.h"
 #include "model/families/limits.h"
 #include "model/families/stop_ids.h"
 

@@ -1,4 +1,4 @@
-// Fields of one object of a config.json, read for a model card. The first error stays and getters go on with a value
+// Fields of one object of a config.json, read for a ModelSpec. The first error stays and getters go on with a value
 // inside the limits, so a family reads all its fields, computes with them, and looks at status() before it answers.
 // A value that the class of the model fills in is noted as assumed.
 #pragma once

@@ -6,8 +6,11 @@
 #include "model/families/limits.h"
 
 namespace headroom::model::families {
+namespace {
 
 constexpr size_t kStopIdsMax = 64;
+
+}  // namespace
 
 void AddStopIds(FieldReader& reader, int64_t vocab_size, std::vector<int64_t>& ids) {
   for (const int64_t id : reader.Ints("eos_token_id", 0, kVocabularyMax, kStopIdsMax)) {

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
-#include <ctime>
 #include <functional>
 #include <memory>
 #include <random>
@@ -26,18 +25,6 @@ void Require(const absl::Status& status) {
   if (status.ok()) return;
   std::fprintf(stderr, "headroom-sampling-bench: %s\n", std::string(status.message()).c_str());
   std::exit(1);
-}
-
-// Of this process.
-double CpuSeconds(const std::function<void()>& work) {
-  const auto now = [] {
-    timespec time = {};
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
-    return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
-  };
-  const double begin = now();
-  work();
-  return now() - begin;
 }
 
 struct Asked {

@@ -35,7 +35,7 @@ class RelativeError {
   double difference2_ = 0, wanted2_ = 0;
 };
 
-std::span<const float> Row(const TensorSource& tensor, size_t row) {
+std::span<const float> Row(const ExpectedTensor& tensor, size_t row) {
   const size_t width = static_cast<size_t>(tensor.row_values());
   return std::span<const float>(tensor.values).subspan(row * width, width);
 }
@@ -119,7 +119,7 @@ absl::Status Checker::CheckShapes() const {
     return absl::InvalidArgumentError("the case has pictures, but the model has no vision tower");
   }
   for (const auto& [name, width] : widths) {
-    const TensorSource* tensor = golden_.Tensor(name);
+    const ExpectedTensor* tensor = golden_.Tensor(name);
     if (tensor != nullptr && tensor->rows() > 0 && tensor->row_values() != width) {
       return absl::InvalidArgumentError(
           absl::StrCat("tensor ", name, " has ", tensor->row_values(), " values a row, the model gives ", width));
@@ -209,12 +209,12 @@ absl::Status Checker::Encode() {
     }
     HEADROOM_RETURN_IF_ERROR(EncodeStep(begin, end));
   }
-  if (const TensorSource* vision = golden_.Tensor("vision")) {
+  if (const ExpectedTensor* vision = golden_.Tensor("vision")) {
     RelativeError error;
     error.Add(tower_rows_, vision->values);
     Record("vision", error.value(), result_.vision);
   }
-  if (const TensorSource* resampler = golden_.Tensor("resampler")) {
+  if (const ExpectedTensor* resampler = golden_.Tensor("resampler")) {
     RelativeError error;
     error.Add(embeddings_, resampler->values);
     Record("resampler", error.value(), result_.resampler);
@@ -275,8 +275,8 @@ absl::Status Checker::Prefill(SequenceRun& run, std::vector<float>& last_logits)
     const float* const from = embeddings_.data() + static_cast<int64_t>(i) * rows * width;
     spans.push_back({golden_.image_bounds[i][0], runtime::HostMatrix::F32(from, rows, width)});
   }
-  const TensorSource* prompt = golden_.Tensor("logits_prompt");
-  const TensorSource* logprobs = golden_.Tensor("prompt_logprobs");
+  const ExpectedTensor* prompt = golden_.Tensor("logits_prompt");
+  const ExpectedTensor* logprobs = golden_.Tensor("prompt_logprobs");
   std::vector<int64_t> wanted = golden_.logits_prompt_positions;
   for (int64_t position = logprobs != nullptr ? 0 : tokens - 1; position < tokens; ++position) {
     wanted.push_back(position);
@@ -303,7 +303,7 @@ absl::Status Checker::Prefill(SequenceRun& run, std::vector<float>& last_logits)
 
 // Logits of each step with the reference's ids before it.
 absl::Status Checker::ForceGreedy(SequenceRun& run, const std::vector<float>& first_logits) {
-  const TensorSource& steps = *golden_.Tensor("logits_steps");
+  const ExpectedTensor& steps = *golden_.Tensor("logits_steps");
   const int64_t prompt = static_cast<int64_t>(golden_.prompt_ids.size());
   RelativeError error;
   error.Add(first_logits, Row(steps, 0));

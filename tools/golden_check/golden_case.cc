@@ -114,7 +114,7 @@ absl::StatusOr<GoldenCase> ReadCase(const std::string& file, const json& value) 
 }
 
 absl::Status ReadTensors(const std::string& directory, const std::string& file,
-                         std::map<std::string, TensorSource>& tensors) {
+                         std::map<std::string, ExpectedTensor>& tensors) {
   HEADROOM_ASSIGN_OR_RETURN(const model::InputFile input, model::InputFile::Open(directory, file));
   const model::CheckpointLimits limits;
   uint64_t header_bytes = 0;
@@ -139,7 +139,7 @@ absl::Status ReadTensors(const std::string& directory, const std::string& file,
     if (entry.begin < 0 || entry.end > input.bytes() - data || (entry.end - entry.begin) / 4 != elements) {
       return Wrong(file, absl::StrCat("tensor ", entry.name, " does not fit its bytes"));
     }
-    TensorSource& tensor = tensors[entry.name];
+    ExpectedTensor& tensor = tensors[entry.name];
     tensor.shape = entry.shape;
     tensor.values.resize(static_cast<size_t>(elements));
     HEADROOM_RETURN_IF_ERROR(input.ReadAt(data + entry.begin, std::as_writable_bytes(std::span(tensor.values))));
@@ -193,7 +193,7 @@ absl::Status CheckCase(const std::string& file, const GoldenCase& c) {
 
 }  // namespace
 
-const TensorSource* GoldenCase::Tensor(const std::string& tensor_name) const {
+const ExpectedTensor* GoldenCase::Tensor(const std::string& tensor_name) const {
   const auto tensor = tensors.find(tensor_name);
   return tensor == tensors.end() ? nullptr : &tensor->second;
 }

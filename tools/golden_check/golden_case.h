@@ -14,7 +14,7 @@
 namespace headroom::tools {
 
 // A tensor of the expected file, fp32.
-struct TensorSource {
+struct ExpectedTensor {
   std::vector<int64_t> shape;
   std::vector<float> values;
 
@@ -49,9 +49,9 @@ struct GoldenCase {
   std::vector<double> step_gaps;
   std::map<std::string, double> bf16_errors;  // "vision" → relative error of the reference's own bf16 run
 
-  std::map<std::string, TensorSource> tensors;  // vision, resampler, logits_prompt, logits_steps, prompt_logprobs
+  std::map<std::string, ExpectedTensor> tensors;  // vision, resampler, logits_prompt, logits_steps, prompt_logprobs
 
-  const TensorSource* Tensor(const std::string& tensor_name) const;
+  const ExpectedTensor* Tensor(const std::string& tensor_name) const;
   int64_t images() const;
 };
 
