@@ -28,7 +28,7 @@ bool Same(const WorkerInfo& a, const WorkerInfo& b) {
   return a.worker == b.worker && a.endpoint == b.endpoint && a.device == b.device && a.model == b.model &&
          a.roles == b.roles && a.capacity == b.capacity && a.max_patches_per_step == b.max_patches_per_step &&
          a.max_model_len == b.max_model_len && a.block_size == b.block_size &&
-         a.embedding_piece_bytes == b.embedding_piece_bytes && a.kv_block_bytes == b.kv_block_bytes;
+         a.embedding_row_bytes == b.embedding_row_bytes && a.kv_block_bytes == b.kv_block_bytes;
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include "admission/placement.h"
 #include "admission/price.h"
 #include "admission/seen_prices.h"
+#include "common/embedding_pages.h"
 #include "common/random.h"
 #include "common/testing/seeded_random.h"
 
@@ -39,13 +40,15 @@ TEST(ResourcesDeathTest, OverflowIsAProgrammerError) {
 
 PriceInput Picture() {
   return {.prompt_tokens = 700,
+          .image_tokens = 640,
           .max_tokens = 100,
           .block_size = 16,
           .images = 1,
           .pieces = 10,
           .patches = 10'000,
           .largest_piece_patches = 1024,
-          .embedding_bytes_per_piece = 458'752,
+          .embedding_pages = 20,
+          .embedding_row_bytes = 7168,
           .compressed_bytes = 300'000,
           .decoded_bytes = 3'000'000};
 }
@@ -67,6 +70,21 @@ TEST(PriceTest, FollowsTheFormulas) {
   EXPECT_TRUE(ValidatePrice(*price).ok());
 }
 
+// Pieces of 1, 32, 33 and 300 rows: the store holds whole pages, the llm-worker the rows alone.
+TEST(PriceTest, PiecesOfMixedRowsPayForTheirPagesAndTheirRows) {
+  PriceInput input = Picture();
+  input.pieces = 4;
+  input.image_tokens = input.embedding_pages = 0;
+  for (const int64_t rows : {1, 32, 33, 300}) {
+    input.image_tokens += rows;
+    input.embedding_pages += EmbeddingPages(rows);
+  }
+  const auto price = ComputePrice(input);
+  ASSERT_TRUE(price.ok()) << price.status();
+  EXPECT_EQ(price->vision->embedding_bytes, (1 + 1 + 2 + 10) * 32 * 7168);
+  EXPECT_EQ(price->llm->host_bytes, 366 * 7168 + 800 * 4 + 100 * kTokenEventBytes);
+}
+
 TEST(PriceTest, RefusesWhatIsOutOfBounds) {
   const auto refused = [](auto change) {
     PriceInput input = Picture();
@@ -84,11 +102,12 @@ TEST(PriceTest, RefusesWhatIsOutOfBounds) {
   EXPECT_TRUE(refused([](PriceInput& input) { input.largest_piece_patches = 0; }));
   EXPECT_TRUE(refused([](PriceInput& input) { input.compressed_bytes = -1; }));
   EXPECT_TRUE(refused([](PriceInput& input) { input.decoded_bytes = -1; }));
-  EXPECT_TRUE(refused([](PriceInput& input) {
-    input.pieces = input.patches = kPatchesMax;
-    input.embedding_bytes_per_piece = kDimensionMax;
-  })) << "a product that overflows";
-  EXPECT_TRUE(refused([](PriceInput& input) { input.embedding_bytes_per_piece = kDimensionMax; }));
+  EXPECT_TRUE(refused([](PriceInput& input) { input.pieces = input.patches = kPatchesMax; }));
+  EXPECT_TRUE(refused([](PriceInput& input) { input.image_tokens = 9; })) << "a piece has a row at least";
+  EXPECT_TRUE(refused([](PriceInput& input) { input.embedding_pages = 19; })) << "the rows do not fit";
+  EXPECT_TRUE(refused([](PriceInput& input) { input.embedding_pages = 641; })) << "pages without a row";
+  EXPECT_TRUE(refused([](PriceInput& input) { input.embedding_row_bytes = 0; }));
+  EXPECT_TRUE(refused([](PriceInput& input) { input.embedding_row_bytes = kDimensionMax; })) << "overflows";
 }
 
 Candidate Worker(const std::string& name, const std::string& endpoint, int64_t capacity, int64_t room) {

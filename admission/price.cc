@@ -3,6 +3,7 @@
 #include <string>
 
 #include "common/arith.h"
+#include "common/embedding_pages.h"
 #include "common/range.h"
 
 namespace headroom::admission {
@@ -29,7 +30,11 @@ absl::Status CheckImages(const PriceInput& input) {
   HEADROOM_RETURN_IF_ERROR(CheckRange("pieces", input.pieces, input.images, kPatchesMax));
   HEADROOM_RETURN_IF_ERROR(CheckRange("patches", input.patches, input.pieces, kPatchesMax));
   HEADROOM_RETURN_IF_ERROR(CheckRange("patches of the largest piece", input.largest_piece_patches, 1, input.patches));
-  HEADROOM_RETURN_IF_ERROR(CheckRange("embedding bytes per piece", input.embedding_bytes_per_piece, 1, kDimensionMax));
+  HEADROOM_RETURN_IF_ERROR(CheckRange("image_tokens", input.image_tokens, input.pieces, kSequenceTokensMax));
+  // Every page holds a row at least, and all pages together every row.
+  HEADROOM_RETURN_IF_ERROR(
+      CheckRange("embedding pages", input.embedding_pages, EmbeddingPages(input.image_tokens), input.image_tokens));
+  HEADROOM_RETURN_IF_ERROR(CheckRange("embedding bytes of a row", input.embedding_row_bytes, 1, kDimensionMax));
   HEADROOM_RETURN_IF_ERROR(CheckRange("compressed bytes", input.compressed_bytes, 0, kDimensionMax));
   return CheckRange("decoded bytes", input.decoded_bytes, 0, kDimensionMax);
 }
@@ -43,15 +48,15 @@ int64_t ChoiceBlocks(int64_t prompt_tokens, int64_t max_tokens, int64_t choices,
 
 absl::StatusOr<Price> ComputeVisionPrice(const PriceInput& input) {
   HEADROOM_RETURN_IF_ERROR(CheckImages(input));
-  HEADROOM_RETURN_IF_ERROR(CheckRange("image_tokens", input.image_tokens, 0, kSequenceTokensMax));
   Price price;
   price.sequence_tokens = price.prompt_tokens = price.image_tokens = input.image_tokens;
   price.pieces = input.pieces;
   price.largest_piece_patches = input.largest_piece_patches;
   int64_t embedding_bytes = 0;
-  if (__builtin_mul_overflow(input.pieces, input.embedding_bytes_per_piece, &embedding_bytes)) {
-    return absl::InvalidArgumentError(absl::StrCat("embeddings of ", input.pieces, " pieces of ",
-                                                   input.embedding_bytes_per_piece, " bytes are too large"));
+  if (__builtin_mul_overflow(input.embedding_pages * kEmbeddingPageRows, input.embedding_row_bytes, &embedding_bytes)) {
+    return absl::InvalidArgumentError(absl::StrCat("embeddings of ", input.embedding_pages, " pages of ",
+                                                   kEmbeddingPageRows, " rows of ", input.embedding_row_bytes,
+                                                   " bytes are too large"));
   }
   price.vision = Resources{.slots = input.images,
                            .patches = input.patches,
@@ -69,7 +74,8 @@ absl::StatusOr<Price> ComputePrice(const PriceInput& input) {
   }
   price.sequence_tokens = input.prompt_tokens + input.max_tokens;
   price.prompt_tokens = input.prompt_tokens;
-  const int64_t embedding_bytes = price.vision ? price.vision->embedding_bytes : 0;
+  // No more than the vision leg's embedding_bytes.
+  const int64_t embedding_bytes = price.vision ? input.image_tokens * input.embedding_row_bytes : 0;
   // In bounds: tokens ≤ 2^31, choices ≤ 2^10, logprobs ≤ 2^7 and embedding_bytes ≤ kDimensionMax.
   const int64_t choice_bytes = price.sequence_tokens * int64_t{sizeof(int32_t)} +
                                input.max_tokens * (kTokenEventBytes + LogprobBytes(input.answer_logprobs)) +

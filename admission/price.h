@@ -5,13 +5,13 @@
 //   llm     slots            choices
 //           kv_blocks        ChoiceBlocks: the prompt's whole blocks once, what lies behind them for each choice; the
 //                            prefix that requests share counts in full
-//           host_bytes       pieces · embedding_bytes_per_piece (fetched embeddings wait in host memory for prefill)
+//           host_bytes       image_tokens · embedding_row_bytes (fetched embeddings wait in host memory for prefill)
 //                            + of each choice: (prompt_tokens + max_tokens) · 4 (ids) + max_tokens · (kTokenEventBytes
 //                            + LogprobBytes(answer_logprobs)) (unread events) + changed_ids · kChangeBytes
 //                            + prompt_tokens · LogprobBytes(prompt_logprobs)
 //   vision  slots            images
 //           patches          patches over all pieces
-//           embedding_bytes  pieces · embedding_bytes_per_piece
+//           embedding_bytes  embedding_pages · kEmbeddingPageRows · embedding_row_bytes
 //           host_bytes       compressed_bytes + decoded_bytes
 //
 // So an llm-worker must offer slots, kv_blocks and host_bytes; a vision-worker slots, patches, embedding_bytes and
@@ -40,7 +40,7 @@ inline constexpr int64_t kPatchesMax = int64_t{1} << 40;
 
 struct PriceInput {
   int64_t prompt_tokens = 0;  // image tokens included; ≥ 1
-  int64_t image_tokens = 0;   // of the prompt; only passed on
+  int64_t image_tokens = 0;   // of the prompt: the rows of all pieces
   int64_t max_tokens = 0;     // ≥ 1
   int64_t block_size = 0;     // tokens of a KV block, ≥ 1; workers of one model agree on it
   int64_t choices = 1;
@@ -50,11 +50,12 @@ struct PriceInput {
   // All 0 for a text-only request.
   int64_t images = 0;
   int64_t pieces = 0;
-  int64_t patches = 0;                    // over all pieces of all images
-  int64_t largest_piece_patches = 0;      // of one piece
-  int64_t embedding_bytes_per_piece = 0;  // rows · columns · bytes of an element
-  int64_t compressed_bytes = 0;           // of all images
-  int64_t decoded_bytes = 0;  // model::DecodedHostBytes of all images: decoded picture, pieces, sheet of slices
+  int64_t patches = 0;                // over all pieces of all images
+  int64_t largest_piece_patches = 0;  // of one piece
+  int64_t embedding_pages = 0;        // of the store, over all pieces: EmbeddingPages of the rows of each
+  int64_t embedding_row_bytes = 0;    // columns · bytes of an element
+  int64_t compressed_bytes = 0;       // of all images
+  int64_t decoded_bytes = 0;          // model::DecodedHostBytes of all images: decoded picture, pieces, sheet of slices
 };
 
 // KV blocks of a request whose choices share its prompt. All ≥ 0, block_size and choices ≥ 1.
@@ -62,8 +63,8 @@ int64_t ChoiceBlocks(int64_t prompt_tokens, int64_t max_tokens, int64_t choices,
 
 // INVALID_ARGUMENT with the value and the limit when a number is out of its bounds or a product overflows.
 absl::StatusOr<Price> ComputePrice(const PriceInput& input);
-// Of pictures that are encoded and read by no llm: the vision role alone. `input`: the numbers of images, one at least,
-// and as image_tokens the rows that come of them, which count as its tokens where tenants are compared.
+// Of pictures that are encoded and read by no llm: the vision role alone. `input`: the numbers of images, one at least;
+// their rows (image_tokens) count as its tokens where tenants are compared.
 absl::StatusOr<Price> ComputeVisionPrice(const PriceInput& input);
 
 // What the scheduler checks of a price that came over the wire: at least one role, every role takes at least one slot,

@@ -5,6 +5,7 @@
 
 #include "admission/price.h"
 #include "common/arith.h"
+#include "common/embedding_pages.h"
 #include "common/utf8.h"
 
 namespace headroom::admission {
@@ -73,6 +74,14 @@ class Request {
            change.max_tokens;
   }
 
+  // Of the rows that the llm-worker fetches; at most what the store has for them.
+  int64_t FetchedBytes(const RefusedLeg& leg) const {
+    if (!price_.vision) return 0;
+    int64_t bytes = 0;
+    if (__builtin_mul_overflow(price_.image_tokens, leg.row_bytes, &bytes)) return price_.vision->embedding_bytes;
+    return std::min(bytes, price_.vision->embedding_bytes);
+  }
+
   Resources Need(const RefusedLeg& leg, const Change& change) const {
     Resources need = leg.need;
     if (leg.role == Role::kVision) {
@@ -84,7 +93,7 @@ class Request {
     }
     const int64_t tokens = Tokens(change);
     if (leg.block_size > 0) need.kv_blocks = CeilDiv(tokens, leg.block_size);
-    const int64_t embeddings = price_.vision ? price_.vision->embedding_bytes : 0;
+    const int64_t embeddings = FetchedBytes(leg);
     need.host_bytes += Scaled(embeddings, change.pieces, pieces()) - embeddings +
                        (tokens - price_.sequence_tokens) * int64_t{sizeof(int32_t)} +
                        (change.max_tokens - max_tokens()) * kTokenEventBytes;
@@ -187,13 +196,15 @@ std::optional<Remedy> OfDimension(const RefusedLeg& leg, const Dimension& dimens
     return Remedy{"vision_worker.patches_in_flight_max", capacity, capacity + short_by, false, false, ""};
   }
   if (name == "embedding_bytes") {
-    if (leg.piece_bytes <= 0) return {};
-    return Remedy{"knobs.embedding_store_pieces",
-                  capacity / leg.piece_bytes,
-                  CeilDiv(capacity + short_by, leg.piece_bytes),
-                  false,
-                  false,
-                  absl::StrCat("pieces of ", leg.piece_bytes, " bytes, from the device's memory")};
+    if (leg.row_bytes <= 0 || leg.row_bytes > kDimensionMax / kEmbeddingPageRows) return {};
+    const int64_t page_bytes = kEmbeddingPageRows * leg.row_bytes;
+    return Remedy{
+        "knobs.embedding_store_pages",
+        capacity / page_bytes,
+        CeilDiv(capacity + short_by, page_bytes),
+        false,
+        false,
+        absl::StrCat("pages of ", kEmbeddingPageRows, " rows, ", page_bytes, " bytes from the device's memory")};
   }
   return Remedy{section + "host_bytes_max", capacity, capacity + short_by, true, false, ""};
 }

@@ -28,7 +28,7 @@ struct RefusedLeg {
   int64_t max_model_len = 0;
   int64_t block_size = 0;
   int64_t block_bytes = 0;   // of a KV block; 0: it has none
-  int64_t piece_bytes = 0;   // of the embeddings of a piece; 0: it takes no images
+  int64_t row_bytes = 0;     // of a row of embeddings; 0: it takes no images
   int64_t device_bytes = 0;  // that the worker's device promises; 0: not known
 };
 

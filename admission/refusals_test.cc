@@ -28,15 +28,16 @@ PriceInput TextInput(int64_t prompt, int64_t max_tokens) {
 
 PriceInput ImageInput(int64_t images, int64_t pieces_each) {
   const int64_t pieces = images * pieces_each;
-  return {.prompt_tokens = 20 + pieces * 66,
-          .image_tokens = pieces * 66,
+  return {.prompt_tokens = 20 + pieces * 64,
+          .image_tokens = pieces * 64,
           .max_tokens = 40,
           .block_size = 16,
           .images = images,
           .pieces = pieces,
           .patches = pieces * 1000,
           .largest_piece_patches = 1000,
-          .embedding_bytes_per_piece = 4096,
+          .embedding_pages = pieces * 2,
+          .embedding_row_bytes = 64,
           .compressed_bytes = images * 10'000,
           .decoded_bytes = images * 300'000};
 }
@@ -60,7 +61,7 @@ RefusalRecord Refused(const PriceInput& input, const Resources& vision_room, con
                            .max_model_len = 4096,
                            .block_size = 16,
                            .block_bytes = 2048,
-                           .piece_bytes = 4096,
+                           .row_bytes = 64,
                            .device_bytes = 1 << 20});
     const auto worst = WorstShortfall(*record.price.ForRole(role), ever ? capacity : room, capacity, worker);
     if (worst) record.shortfall = worst;
@@ -126,10 +127,10 @@ TEST(Remedies, FewerImagesOrPieces) {
   ASSERT_TRUE(pieces);
   EXPECT_EQ(pieces->now, 36);
   EXPECT_EQ(pieces->fits, 20);
-  const auto store = Find(remedies, "knobs.embedding_store_pieces");
+  const auto store = Find(remedies, "knobs.embedding_store_pages");
   ASSERT_TRUE(store);
-  EXPECT_EQ(store->now, 20);
-  EXPECT_EQ(store->fits, 36);
+  EXPECT_EQ(store->now, 40);
+  EXPECT_EQ(store->fits, 72);
   EXPECT_THAT(store->note, ::testing::HasSubstr("together with the others"));
   const auto patches = Find(remedies, "vision_worker.patches_in_flight_max");
   ASSERT_TRUE(patches);

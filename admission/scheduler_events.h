@@ -27,8 +27,8 @@ struct WorkerInfo {
   int64_t max_patches_per_step = 0;
   int64_t max_model_len = 0;
   int64_t block_size = 0;
-  int64_t embedding_piece_bytes = 0;  // of one piece; 0: it takes no images
-  int64_t kv_block_bytes = 0;         // of one KV block over all layers; 0: it has none
+  int64_t embedding_row_bytes = 0;  // of one row of a piece; 0: it takes no images
+  int64_t kv_block_bytes = 0;       // of one KV block over all layers; 0: it has none
 };
 
 // Bounds of what a hello may carry.

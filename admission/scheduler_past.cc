@@ -60,7 +60,7 @@ std::vector<RefusedLeg> SchedulerCore::NearestLegs(const Refusee& refusee, const
                        .max_model_len = nearest->max_model_len,
                        .block_size = info.block_size,
                        .block_bytes = info.kv_block_bytes,
-                       .piece_bytes = info.embedding_piece_bytes};
+                       .row_bytes = info.embedding_row_bytes};
     if (const auto bytes = device_bytes_.find(nearest->worker); bytes != device_bytes_.end()) {
       refused.device_bytes = bytes->second;
     }

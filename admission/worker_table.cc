@@ -96,8 +96,8 @@ absl::Status WorkerTable::CheckUnits(const WorkerInfo& info, TimePoint now) cons
     const WorkerInfo& other = worker.info;
     if (name == info.worker || other.model != info.model || !worker.link || !Present(worker, now)) continue;
     HEADROOM_RETURN_IF_ERROR(agree("block_size", info.block_size, other.block_size, name));
-    HEADROOM_RETURN_IF_ERROR(agree("the bytes of an embedding piece (model.dtype)", info.embedding_piece_bytes,
-                                   other.embedding_piece_bytes, name));
+    HEADROOM_RETURN_IF_ERROR(agree("the bytes of a row of embeddings (model.dtype)", info.embedding_row_bytes,
+                                   other.embedding_row_bytes, name));
   }
   return absl::OkStatus();
 }

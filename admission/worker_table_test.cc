@@ -11,7 +11,7 @@ namespace {
 // (scheduler_core_test.cc).
 class WorkerTableTest : public testing::Test {
  protected:
-  absl::Status Join(const std::string& name, Role role, int64_t block_size, int64_t piece_bytes,
+  absl::Status Join(const std::string& name, Role role, int64_t block_size, int64_t row_bytes,
                     const std::string& model = "m") {
     WorkerHello hello;
     hello.link = ++links_;
@@ -24,7 +24,7 @@ class WorkerTableTest : public testing::Test {
                   .roles = {role},
                   .capacity = {.slots = 1},
                   .block_size = block_size,
-                  .embedding_piece_bytes = piece_bytes};
+                  .embedding_row_bytes = row_bytes};
     std::optional<LinkId> replaced;
     return table_.Hello(hello, now_, replaced);
   }

@@ -43,7 +43,7 @@ class ModelWorkers {
     auto workers = std::make_unique<ModelWorkers>();
     HEADROOM_ASSIGN_OR_RETURN(workers->config_, ConfigOfModel(cluster, model.Name(), "model"));
     HEADROOM_ASSIGN_OR_RETURN(const model::ModelSpec read, model::LoadServedModel(model.path));
-    workers->has_vision_ = read.vision.has_value();
+    workers->has_vision_ = read.Sees();
     workers->alone_ = index < 0;
     if (!workers->alone_) {
       for (std::string* name : {&workers->config_.vision_worker.name, &workers->config_.llm_worker.name}) {

@@ -130,8 +130,8 @@ void KnobsSection::Declare(ConfigFields& fields) {
   fields.OptionalInteger("block_size", &block_size, 8, 256, "tokens of a KV block, a power of two");
   fields.OptionalInteger("max_patches_per_step", &max_patches_per_step, 1, 16 * kMillion,
                          "patches of one vision step; a piece above it is refused");
-  fields.OptionalInteger("embedding_store_pieces", &embedding_store_pieces, 1, kMillion,
-                         "pieces whose embeddings a vision-worker can hold");
+  fields.OptionalInteger("embedding_store_pages", &embedding_store_pages, 1, 4 * kMillion,
+                         "pages of 32 rows in which a vision-worker keeps the embeddings of pictures");
   fields.Choice("kv_cache_dtype", &kv_cache_dtype, {"auto", "bf16", "fp32"},
                 "number format of the KV cache; auto is model.dtype");
   fields.Boolean(

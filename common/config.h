@@ -43,7 +43,7 @@ struct KnobsSection {
   std::optional<double> gpu_memory_utilization;
   std::optional<int64_t> block_size;
   std::optional<int64_t> max_patches_per_step;
-  std::optional<int64_t> embedding_store_pieces;
+  std::optional<int64_t> embedding_store_pages;
   std::string kv_cache_dtype = "auto";
   bool decode_graphs = true;
   void Declare(ConfigFields& fields);

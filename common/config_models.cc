@@ -60,7 +60,7 @@ void PreferOwn(const KnobsSection& own, KnobsSection& knobs) {
   Prefer(own.gpu_memory_utilization, knobs.gpu_memory_utilization);
   Prefer(own.block_size, knobs.block_size);
   Prefer(own.max_patches_per_step, knobs.max_patches_per_step);
-  Prefer(own.embedding_store_pieces, knobs.embedding_store_pieces);
+  Prefer(own.embedding_store_pages, knobs.embedding_store_pages);
   if (own.kv_cache_dtype != KnobsSection().kv_cache_dtype) knobs.kv_cache_dtype = own.kv_cache_dtype;
   if (own.decode_graphs != KnobsSection().decode_graphs) knobs.decode_graphs = own.decode_graphs;
 }

@@ -123,13 +123,12 @@ std::vector<MetricDefinition> Build() {
             "Of a card: what this process holds more than when it was ready, which no plan knows. Absent where the "
             "driver does not tell of this process alone."),
       Gauge("headroom_card_other_bytes", "bytes", kWorkers, {kDevice}, "Of a card: memory of all other processes."),
-      Gauge(
-          "headroom_plan_knob_value", "number", kWorkers,
-          {kDevice,
-           {"knob",
-            "max_num_seqs|max_model_len|max_num_batched_tokens|block_size|max_patches_per_step|embedding_store_pieces|"
-            "gpu_memory_utilization"}},
-          "Knobs as the plan resolved them."),
+      Gauge("headroom_plan_knob_value", "number", kWorkers,
+            {kDevice,
+             {"knob",
+              "max_num_seqs|max_model_len|max_num_batched_tokens|block_size|max_patches_per_step|embedding_store_pages|"
+              "gpu_memory_utilization"}},
+            "Knobs as the plan resolved them."),
       // Admission as the worker enforces it.
       Gauge("headroom_worker_ready", "state", kWorkers, {kRole, kWorker}, "1 when the worker takes grants."),
       Gauge("headroom_worker_load_progress_ratio", "ratio", kWorkers, {kRole, kWorker}, "Weights loaded."),
@@ -251,10 +250,10 @@ std::vector<MetricDefinition> Build() {
       Histogram("headroom_vision_step_patches", "patches", kVision, {kModel}, MetricBuckets::kPatches,
                 "Patches of a step."),
       Gauge("headroom_vision_waiting_pieces", "pieces", kVision, {kModel}, "Pieces that wait for a step."),
-      Gauge("headroom_embedding_store_capacity_pieces", "pieces", kVision, {kModel},
-            "Pieces that the embedding store holds."),
-      Gauge("headroom_embedding_store_used_pieces", "pieces", kVision, {kModel}, "Pieces in the embedding store."),
-      Gauge("headroom_embedding_store_pinned_pieces", "pieces", kVision, {kModel}, "Pieces that open streams hold."),
+      Gauge("headroom_embedding_store_capacity_pages", "pages", kVision, {kModel},
+            "Pages of 32 rows that the embedding store holds."),
+      Gauge("headroom_embedding_store_used_pages", "pages", kVision, {kModel}, "Pages that hold embeddings."),
+      Gauge("headroom_embedding_store_pinned_pages", "pages", kVision, {kModel}, "Pages that open streams hold."),
       Counter("headroom_embedding_store_evictions_total", "evictions", kVision, {kModel}, "Entries evicted."),
       // Llm-worker.
       Counter("headroom_llm_requests_total", "requests", kLlm,

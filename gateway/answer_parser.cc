@@ -54,6 +54,8 @@ bool AnswerParser::StepOnce(Choice& choice, bool last, v1::GenerateResponse* pie
       return StepBegin(choice, last);
     case State::kReasoning:
       return StepReasoning(choice, last, piece);
+    case State::kAnswerBegin:
+      return StepAnswerBegin(choice, last);
     case State::kText:
       return StepText(choice, last, piece);
     case State::kCall:
@@ -73,7 +75,7 @@ bool AnswerParser::StepBegin(Choice& choice, bool last) {
     return true;
   }
   if (!begin.empty() && std::string_view(begin).starts_with(text) && !last) return false;
-  choice.state = State::kText;
+  choice.state = State::kAnswerBegin;
   return true;
 }
 
@@ -86,9 +88,34 @@ bool AnswerParser::StepReasoning(Choice& choice, bool last, v1::GenerateResponse
   piece->mutable_reasoning_delta()->append(held, 0, shown);
   held.erase(0, found ? end + syntax_.reasoning_end.size() : shown);
   if (!found) return false;
-  choice.state = State::kText;
+  choice.state = State::kAnswerBegin;
   choice.trim_next = true;
   return true;
+}
+
+bool AnswerParser::StepAnswerBegin(Choice& choice, bool last) {
+  const std::string_view text = TrimFront(choice.held);
+  const std::string& begin = syntax_.answer_begin;
+  if (!begin.empty() && text.starts_with(begin)) {
+    choice.held = text.substr(begin.size());
+    choice.trim_next = choice.answers = true;
+  } else if (!begin.empty() && std::string_view(begin).starts_with(text) && !last) {
+    return false;
+  }
+  choice.state = State::kText;
+  return true;
+}
+
+// Bytes at the end of what is held that wait for what comes next.
+size_t AnswerParser::MayBecomeMark(const Choice& choice) const {
+  const std::string& held = choice.held;
+  size_t size = choice.answers ? PossibleBegin(held, syntax_.answer_end) : 0;
+  if (!calls_read()) return size;
+  size = std::max(size, PossibleBegin(held, syntax_.call_begin));
+  // White space before a call belongs to it.
+  constexpr std::string_view kWhite = " \n\r\t";
+  while (size < held.size() && kWhite.find(held[held.size() - size - 1]) != std::string_view::npos) ++size;
+  return size;
 }
 
 bool AnswerParser::StepText(Choice& choice, bool last, v1::GenerateResponse* piece) {
@@ -97,12 +124,8 @@ bool AnswerParser::StepText(Choice& choice, bool last, v1::GenerateResponse* pie
     ForcedPiece(choice, std::exchange(held, {}), last, piece);
     return false;
   }
-  if (!options_.calls || syntax_.calls == CallForm::kNone) {
-    Show(choice, std::exchange(held, {}), piece);
-    return false;
-  }
   // Looked at first: what a marker behind the brace means must not hang on how the text was cut.
-  if (syntax_.calls == CallForm::kWholeAnswer && !choice.shown) {
+  if (calls_read() && syntax_.calls == CallForm::kWholeAnswer && !choice.shown) {
     const std::string_view text = TrimFront(held);
     if (text.empty() && !last) return false;
     if (text.starts_with('{')) {
@@ -110,19 +133,17 @@ bool AnswerParser::StepText(Choice& choice, bool last, v1::GenerateResponse* pie
       return true;
     }
   }
-  const size_t begin = syntax_.call_begin.empty() ? std::string::npos : held.find(syntax_.call_begin);
-  if (begin != std::string::npos) {
-    Show(choice, held.substr(0, begin), piece);
-    held.erase(0, begin + syntax_.call_begin.size());
-    choice.state = State::kCall;
+  constexpr size_t kNone = std::string::npos;
+  const size_t call = !calls_read() || syntax_.call_begin.empty() ? kNone : held.find(syntax_.call_begin);
+  const size_t end = choice.answers ? held.find(syntax_.answer_end) : kNone;
+  if (const size_t mark = std::min(call, end); mark != kNone) {
+    Show(choice, held.substr(0, mark), piece);
+    held.erase(0, mark + (mark == call ? syntax_.call_begin : syntax_.answer_end).size());
+    if (mark == call) choice.state = State::kCall;
+    if (mark == end) choice.answers = false;
     return true;
   }
-  size_t keep = last ? 0 : PossibleBegin(held, syntax_.call_begin);
-  // White space before a call belongs to it.
-  if (!last) {
-    constexpr std::string_view kWhite = " \n\r\t";
-    while (keep < held.size() && kWhite.find(held[held.size() - keep - 1]) != std::string_view::npos) ++keep;
-  }
+  const size_t keep = last ? 0 : MayBecomeMark(choice);
   Show(choice, held.substr(0, held.size() - keep), piece);
   held.erase(0, held.size() - keep);
   return false;

@@ -32,7 +32,7 @@ class AnswerParser {
   void Parse(v1::GenerateResponse* piece);
 
  private:
-  enum class State { kBegin, kReasoning, kText, kCall };
+  enum class State { kBegin, kReasoning, kAnswerBegin, kText, kCall };
 
   struct Choice {
     State state;
@@ -41,13 +41,17 @@ class AnswerParser {
     int calls = 0;
     bool shown = false;      // some text was, since the last call
     bool trim_next = false;  // white space that comes next belongs to the marker before
+    bool answers = false;    // the marker of the answer's end is still to come
   };
 
   void Step(Choice& choice, bool last, v1::GenerateResponse* piece);
   bool StepOnce(Choice& choice, bool last, v1::GenerateResponse* piece);
   bool StepBegin(Choice& choice, bool last);
   bool StepReasoning(Choice& choice, bool last, v1::GenerateResponse* piece);
+  bool StepAnswerBegin(Choice& choice, bool last);
   bool StepText(Choice& choice, bool last, v1::GenerateResponse* piece);
+  bool calls_read() const { return options_.calls && syntax_.calls != CallForm::kNone; }
+  size_t MayBecomeMark(const Choice& choice) const;
   bool StepCall(Choice& choice, bool last, v1::GenerateResponse* piece);
   void ForcedPiece(Choice& choice, const std::string& text, bool last, v1::GenerateResponse* piece);
   void Show(Choice& choice, const std::string& text, v1::GenerateResponse* piece);

@@ -3,6 +3,8 @@
 
 #include <gmock/gmock.h>
 
+#include "absl/strings/str_cat.h"
+
 namespace headroom::gateway {
 namespace {
 
@@ -73,6 +75,27 @@ TEST(AnswerParserTest, ReasoningThatThePromptBegan) {
   EXPECT_EQ(Parse(kQwen, {.thinks = true}, "Hm.</think>So").reasoning, "Hm.");
   EXPECT_EQ(Parse(kQwen, {.thinks = true}, "Hm, </thin").reasoning, "Hm, </thin");
   EXPECT_EQ(Parse(kQwen, {}, "no <think> here</think>").text, "no <think> here</think>");
+}
+
+// GLM-4.1V ends at </answer>, which may then be no part of its text.
+TEST(AnswerParserTest, MarksAroundAnAnswerAreNoPartOfIt) {
+  AnswerSyntax glm = kQwen;
+  glm.answer_begin = "<answer>";
+  glm.answer_end = "</answer>";
+  for (const auto& options : {AnswerParser::Options{}, kCalls}) {
+    for (const char* end : {"", "</answer>"}) {
+      const Parsed parsed = Parse(glm, options, absl::StrCat("<think>Hm.</think>\n<answer>\n1 < 2 </a>", end));
+      EXPECT_EQ(parsed.reasoning, "Hm.");
+      EXPECT_EQ(parsed.text, "1 < 2 </a>");
+    }
+  }
+  EXPECT_EQ(Parse(glm, {}, "<answer>Yes</answer>").text, "Yes");
+  EXPECT_EQ(Parse(glm, {}, "<think>Hm.</think>Yes</answer>").text, "Yes</answer>") << "none had begun";
+  EXPECT_EQ(Parse(glm, {}, "Say <answer> and </answer>.").text, "Say <answer> and </answer>.");
+  EXPECT_EQ(Parse(glm, {}, "<answer>Yes</ans").text, "Yes</ans");
+  EXPECT_EQ(Parse(kQwen, {}, "<think>Hm.</think><answer>Yes</answer>").text, "<answer>Yes</answer>");
+  EXPECT_EQ(
+      Parse(glm, kCalls, "<think>.</think><answer><tool_call>{\"name\": \"f\"}</tool_call></answer>").calls.size(), 1u);
 }
 
 TEST(AnswerParserTest, TaggedCalls) {

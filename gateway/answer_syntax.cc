@@ -12,6 +12,9 @@ struct ReasoningMarks {
   const char* end;
 };
 
+// GLM-4.1V; behind a reasoning.
+constexpr char kAnswerBegin[] = "<answer>", kAnswerEnd[] = "</answer>";
+
 // Qwen3, DeepSeek-R1, GLM-4.5, MiniCPM; Magistral; Kimi-VL; Seed-OSS.
 constexpr ReasoningMarks kReasoning[] = {
     {"<think>", "</think>"}, {"[THINK]", "[/THINK]"}, {"◁think▷", "◁/think▷"}, {"<seed:think>", "</seed:think>"}};
@@ -68,6 +71,10 @@ AnswerSyntax FindAnswerSyntax(const model::ChatTemplate& chat_template, const mo
     syntax.reasoning_begin = marks.begin;
     syntax.reasoning_end = marks.end;
     break;
+  }
+  if (!syntax.reasoning_end.empty() && tokenizer.TokenId(kAnswerBegin) && tokenizer.TokenId(kAnswerEnd)) {
+    syntax.answer_begin = kAnswerBegin;
+    syntax.answer_end = kAnswerEnd;
   }
   for (const CallFamily& marks : kCalls) {
     if (!Has(chat_template, marks.in_template) || Has(chat_template, marks.not_with)) continue;

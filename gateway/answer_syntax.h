@@ -31,9 +31,10 @@ struct AnswerSyntax {
   std::string reasoning_begin, reasoning_end;  // empty: it marks no reasoning
   CallForm calls = CallForm::kNone;
   std::string call_begin, call_end;
-  CallMarks each_call = {};  // of a kSection
+  CallMarks each_call = {};                        // of a kSection
+  std::string answer_begin = {}, answer_end = {};  // around what is said behind a reasoning; empty: nothing
 
-  // Special tokens that are text here: the detokenizer shows them.
+  // Special tokens that are text here: the detokenizer shows them. Those around an answer may stay hidden.
   std::vector<std::string> Markers() const;
 };
 

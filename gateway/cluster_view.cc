@@ -68,7 +68,7 @@ absl::StatusOr<ClusterLimits> ClusterView::ReadLimits(const ServedModel& model) 
       unknown_model = unknown_model || !IsServed(worker.model().sha256());
       continue;
     }
-    limits.embedding_piece_bytes = std::max(limits.embedding_piece_bytes, worker.embedding_piece_bytes());
+    limits.embedding_row_bytes = std::max(limits.embedding_row_bytes, worker.embedding_row_bytes());
     if (Has(worker, v1::ROLE_LLM)) {
       limits.block_size = worker.block_size();
       limits.max_model_len = std::max(limits.max_model_len, worker.max_model_len());
@@ -79,7 +79,7 @@ absl::StatusOr<ClusterLimits> ClusterView::ReadLimits(const ServedModel& model) 
     }
   }
   const bool llm = limits.block_size > 0;
-  if (llm && (vision || !model.config.vision)) return limits;
+  if (llm && (vision || !model.config.Sees())) return limits;
   const std::string hint = unknown_model ? " (ready workers serve another model)" : "";
   return NoWorker(
       absl::StrCat("no ", llm ? "vision" : "llm", "-worker is ready for the model '", model.name, "'", hint));
@@ -126,7 +126,7 @@ std::vector<v1::ModelStatus> ClusterView::Models() const {
     view.set_name(model->name);
     view.mutable_aliases()->Assign(model->aliases.begin(), model->aliases.end());
     view.mutable_fingerprint()->set_sha256(model->fingerprint);
-    view.set_images(model->config.vision.has_value());
+    view.set_images(model->config.Sees());
     view.set_host_bytes(model->host_bytes);
     const absl::StatusOr<ClusterLimits>& limits = limits_.at(model.get()).now;
     view.set_ready(limits.ok());

@@ -22,7 +22,7 @@ struct ClusterLimits {
   int64_t max_model_len = 0;         // tokens; the largest of any llm-worker
   int64_t max_patches_per_step = 0;  // the largest of any vision-worker; 0 without one
   // As block_size, the same at all workers of a model: the scheduler sees to it. 0: they take no images.
-  int64_t embedding_piece_bytes = 0;
+  int64_t embedding_row_bytes = 0;
 };
 
 class ClusterView {

@@ -1,5 +1,6 @@
 #include "gateway/embedder.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 #include <memory>
@@ -8,6 +9,7 @@
 #include <vector>
 
 #include "admission/price.h"
+#include "common/embedding_pages.h"
 #include "common/log.h"
 #include "gateway/image_pricer.h"
 #include "gateway/out_of_range.h"
@@ -16,7 +18,7 @@
 namespace headroom::gateway {
 namespace {
 
-// Of each number of the one piece that is on its way: as the worker sent it and as float32, 8 bytes; as text of JSON
+// Of each number of the rows that are on their way: as the worker sent it and as float32, 8 bytes; as text of JSON
 // with a comma and as the part of a message that carries it, at most 17 each.
 constexpr int64_t kBytesPerValue = 42;
 
@@ -26,12 +28,19 @@ struct PreparedEmbedding {
   std::vector<v1::PricedImage> images;
   std::vector<const std::string*> image_bytes;  // point into the request
   admission::Price price;
-  int64_t rows = 0;     // of a piece
-  int64_t columns = 0;  // of a row
+  int64_t columns = 0;       // of a row
+  int64_t message_rows = 0;  // fetched at once, at most
   v1::Usage usage;
-
-  int64_t values() const { return rows * columns; }
 };
+
+// Rows that are on their way at a time, at most.
+int64_t LargestMessage(const PreparedEmbedding& prepared) {
+  int64_t rows = 0;
+  for (const v1::PricedImage& image : prepared.images) {
+    for (const int64_t of_piece : image.piece_rows()) rows = std::max(rows, of_piece);
+  }
+  return std::min(rows, prepared.message_rows);
+}
 
 absl::StatusOr<PreparedEmbedding> PrepareImages(const v1::EmbedRequest& request, const ServedModel& model,
                                                 const GatewaySection& config, const ClusterLimits& limits) {
@@ -48,11 +57,10 @@ absl::StatusOr<PreparedEmbedding> PrepareImages(const v1::EmbedRequest& request,
   PreparedEmbedding prepared;
   prepared.images = pricer.images();
   prepared.image_bytes = pricer.image_bytes();
-  prepared.rows = model.config.resampler.query_num;
   prepared.columns = model.config.llm.hidden_size;
+  prepared.message_rows = EmbeddingMessageRows(limits.embedding_row_bytes);
   admission::PriceInput input = pricer.input();
-  input.embedding_bytes_per_piece = limits.embedding_piece_bytes;
-  input.image_tokens = input.pieces * prepared.rows;
+  input.embedding_row_bytes = limits.embedding_row_bytes;
   HEADROOM_ASSIGN_OR_RETURN(prepared.price, admission::ComputeVisionPrice(input));
   prepared.usage.set_images(input.images);
   prepared.usage.set_pieces(input.pieces);
@@ -70,7 +78,7 @@ absl::Status ToFloat32(const v1::FetchResponse& fetched, int64_t values, std::st
     return absl::OkStatus();
   }
   if (fetched.dtype() != "bfloat16" || fetched.data().size() != count * sizeof(uint16_t)) {
-    return absl::InternalError("the vision-worker sent a piece of another type or size");
+    return absl::InternalError("the vision-worker sent rows of another type or number");
   }
   bytes->assign(count * sizeof(float), '\0');
   for (size_t i = 0; i < count; ++i) {
@@ -101,7 +109,7 @@ Task<absl::StatusOr<v1::EmbedResponse>> Embedder::Run(const v1::EmbedRequest& re
   HEADROOM_CO_ASSIGN_OR_RETURN(const ClusterLimits limits, parts_.cluster.Limits(*model));
   HEADROOM_CO_ASSIGN_OR_RETURN(const PreparedEmbedding prepared, PrepareImages(request, *model, parts_.config, limits));
   HEADROOM_CO_ASSIGN_OR_RETURN(const HostBudget::Share bytes,
-                               parts_.host_budget.Take(prepared.values() * kBytesPerValue));
+                               parts_.host_budget.Take(LargestMessage(prepared) * prepared.columns * kBytesPerValue));
   co_await parts_.executor.Switch();
 
   v1::RequestContext context;
@@ -156,30 +164,37 @@ Task<absl::Status> Embedder::Work(HeldGrant& grant, Progress& progress) const {
   co_return status;
 }
 
-// Each piece is a call of its own: a client that reads slowly holds none of those that a vision-worker answers at once.
+// Each message is a call of its own: a client that reads slowly holds none of those that a vision-worker answers at
+// once.
 Task<absl::Status> Embedder::HandOn(const admission::Leg& leg, const v1::ImageEncoded& image,
                                     Progress& progress) const {
   const PreparedEmbedding& prepared = progress.prepared;
   v1::EmbedResponse& piece = progress.piece;
-  const int64_t pieces = prepared.images[static_cast<size_t>(image.image())].pieces();
+  const auto& piece_rows = prepared.images[static_cast<size_t>(image.image())].piece_rows();
   v1::FetchRequest request;
   *request.mutable_ref() = image.ref();
-  request.set_count(1);
-  for (int64_t next = 0; next < pieces; ++next) {
-    if (std::exchange(progress.begun, true)) {
-      const bool taken = co_await progress.rows.Piece(piece);
-      if (!taken) co_return absl::CancelledError("the client reads no more");
+  for (int next = 0; next < piece_rows.size(); ++next) {
+    for (int64_t row = 0, rows = 0; row < piece_rows[next]; row += rows) {
+      if (std::exchange(progress.begun, true)) {
+        const bool taken = co_await progress.rows.Piece(piece);
+        if (!taken) co_return absl::CancelledError("the client reads no more");
+      }
+      rows = std::min(prepared.message_rows, piece_rows[next] - row);
+      request.set_first_piece(next);
+      request.set_first_row(row);
+      request.set_rows(rows);
+      const auto fetched = co_await parts_.peers.FetchRows(leg.endpoint, request, progress.scope);
+      if (!fetched.ok()) co_return fetched.status();
+      if (fetched->piece() != next || fetched->first_row() != row) {
+        co_return absl::InternalError("the vision-worker sent other rows");
+      }
+      HEADROOM_CO_RETURN_IF_ERROR(ToFloat32(*fetched, rows * prepared.columns, piece.mutable_values()));
+      piece.set_image(image.image());
+      *piece.mutable_piece_rows() = piece_rows;
+      piece.set_piece(next);
+      piece.set_first_row(row);
+      piece.set_columns(prepared.columns);
     }
-    request.set_first_piece(next);
-    const auto fetched = co_await parts_.peers.FetchPiece(leg.endpoint, request, progress.scope);
-    if (!fetched.ok()) co_return fetched.status();
-    if (fetched->piece() != next) co_return absl::InternalError("the vision-worker sent another piece");
-    HEADROOM_CO_RETURN_IF_ERROR(ToFloat32(*fetched, prepared.values(), piece.mutable_values()));
-    piece.set_image(image.image());
-    piece.set_piece(next);
-    piece.set_pieces(pieces);
-    piece.set_rows(prepared.rows);
-    piece.set_columns(prepared.columns);
   }
   co_return absl::OkStatus();
 }

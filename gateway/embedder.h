@@ -16,9 +16,9 @@ class Embedder {
  public:
   explicit Embedder(const PipelineParts& parts) : parts_(parts), reservations_(parts) {}
 
-  // As Pipeline::Run; pieces go to `rows` one at a time, and the last one, with the usage, is returned. Errors are
-  // those of Gateway.Embed (gateway.proto). Beside its message a request takes of the host budget what one piece takes
-  // on its way to the client.
+  // As Pipeline::Run; rows go to `rows` one message at a time, and the last one, with the usage, is returned. Errors
+  // are those of Gateway.Embed (gateway.proto). Beside its message a request takes of the host budget what one message
+  // of rows takes on its way to the client.
   Task<absl::StatusOr<v1::EmbedResponse>> Run(const v1::EmbedRequest& request, const std::string& request_id,
                                               const CallScope& scope, Delivery<v1::EmbedResponse>& rows,
                                               RequestTimes& times) const;

@@ -3,8 +3,11 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <cstring>
+#include <set>
 
+#include "common/embedding_pages.h"
 #include "gateway/testing/scripted_cluster.h"
 
 namespace headroom::gateway {
@@ -63,7 +66,8 @@ TEST_F(EmbedderTest, PiecesComeInOrderAsFloat32) {
   for (size_t i = 0; i < pieces.size(); ++i) {
     if (i > 0 && pieces[i].image() != pieces[i - 1].image()) next = 0;
     EXPECT_EQ(pieces[i].piece(), next++);
-    EXPECT_EQ(pieces[i].rows(), 64);
+    EXPECT_EQ(pieces[i].piece_rows(static_cast<int>(pieces[i].piece())), 64);
+    EXPECT_EQ(pieces[i].first_row(), 0);
     EXPECT_EQ(pieces[i].columns(), 256);
     EXPECT_EQ(pieces[i].values().size(), 64u * 256 * 4);
     EXPECT_EQ(First(pieces[i]),
@@ -81,6 +85,52 @@ TEST_F(EmbedderTest, PiecesComeInOrderAsFloat32) {
   EXPECT_EQ(price.vision().slots(), 2);
   EXPECT_EQ(price.vision().embedding_bytes(), usage.pieces() * 64 * 256 * 2);
   EXPECT_THAT(scheduler_.voided, IsEmpty());
+  ExpectNothingLeft(1);
+}
+
+// A made-up model with a row for each 3 × 3 patches, of which 16 fit into a message.
+class RowsOfTheirOwnTest : public EmbedderTest {
+ protected:
+  RowsOfTheirOwnTest() {
+    rows_of_pieces_ = {.queries = 0, .merge_side = 3};
+    scheduler_.row_bytes = kEmbeddingMessageBytes / 16;
+  }
+};
+
+TEST_F(RowsOfTheirOwnTest, EveryPieceHasItsOwnInMessagesOfBoundedSize) {
+  ASSERT_EQ(Embed(Pictures({"wide.png", "small.png"})), absl::OkStatus());
+  int64_t rows = 0, pages = 0, piece = 0, next_row = 0;
+  std::set<int64_t> numbers;
+  int image = 0;
+  for (const v1::EmbedResponse& message : rows_->pieces) {
+    ASSERT_EQ(message.image(), image);
+    ASSERT_EQ(message.piece(), piece);
+    ASSERT_EQ(message.first_row(), next_row);
+    const int64_t of_piece = message.piece_rows(static_cast<int>(piece));
+    const auto here = static_cast<int64_t>(message.values().size() / sizeof(float) / 256);
+    ASSERT_EQ(here, std::min<int64_t>(16, of_piece - next_row));
+    EXPECT_EQ(First(message), static_cast<float>(image + 1) + 0.25f * static_cast<float>(piece));
+    next_row += here;
+    if (next_row < of_piece) continue;
+    numbers.insert(of_piece);
+    rows += of_piece;
+    pages += (of_piece + 31) / 32;
+    next_row = 0;
+    if (++piece == message.piece_rows_size()) piece = 0, ++image;
+  }
+  EXPECT_EQ(image, 2);
+  EXPECT_GE(numbers.size(), 2u) << "pieces of different rows";
+  const v1::Usage usage = rows_->pieces.back().finish().usage();
+  EXPECT_EQ(usage.image_tokens(), rows);
+  EXPECT_EQ(scheduler_.reserves[0].price().vision().embedding_bytes(), pages * 32 * scheduler_.row_bytes);
+  ExpectNothingLeft(1);
+}
+
+TEST_F(EmbedderTest, AnotherNumberOfRowsThanPricedIsRefusedByName) {
+  vision_.one_row_less = true;
+  const absl::Status status = Embed(Pictures({"small.png"}));
+  EXPECT_TRUE(absl::IsInternal(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("63 rows of piece 1, priced with 64"));
   ExpectNothingLeft(1);
 }
 

@@ -90,19 +90,19 @@ Task<absl::StatusOr<std::unique_ptr<LlmGeneration>>> GrpcPeers::OpenGeneration(c
   co_return std::make_unique<GrpcPeerStream<v1::TokenEvent>>(stub, generate, scope, executor_);
 }
 
-Task<absl::StatusOr<v1::FetchResponse>> GrpcPeers::FetchPiece(const std::string& endpoint,
-                                                              const v1::FetchRequest& request, const CallScope& scope) {
+Task<absl::StatusOr<v1::FetchResponse>> GrpcPeers::FetchRows(const std::string& endpoint,
+                                                             const v1::FetchRequest& request, const CallScope& scope) {
   const auto channel = co_await Connect(endpoint, scope);
   if (!channel.ok()) co_return channel.status();
   const std::shared_ptr<v1::Vision::Stub> stub = v1::Vision::NewStub(*channel);
   const auto fetch = [&](auto* context, auto* reactor) { stub->async()->Fetch(context, &request, reactor); };
   GrpcPeerStream<v1::FetchResponse> stream(stub, fetch, scope, executor_);
-  v1::FetchResponse piece;
-  const bool read = co_await stream.Read(&piece);
+  v1::FetchResponse rows;
+  const bool read = co_await stream.Read(&rows);
   const absl::Status ended = co_await stream.Finish();
   HEADROOM_CO_RETURN_IF_ERROR(ended);
-  if (!read) co_return absl::InternalError("the vision-worker sent no piece");
-  co_return piece;
+  if (!read) co_return absl::InternalError("the vision-worker sent no rows");
+  co_return rows;
 }
 
 }  // namespace headroom::gateway

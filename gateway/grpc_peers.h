@@ -26,8 +26,8 @@ class GrpcPeers : public Peers {
   Task<absl::StatusOr<std::unique_ptr<LlmGeneration>>> OpenGeneration(const std::string& endpoint,
                                                                       const v1::LlmGenerateRequest& request,
                                                                       const CallScope& scope) override;
-  Task<absl::StatusOr<v1::FetchResponse>> FetchPiece(const std::string& endpoint, const v1::FetchRequest& request,
-                                                     const CallScope& scope) override;
+  Task<absl::StatusOr<v1::FetchResponse>> FetchRows(const std::string& endpoint, const v1::FetchRequest& request,
+                                                    const CallScope& scope) override;
 
  private:
   absl::StatusOr<std::unique_ptr<v1::Scheduler::Stub>> SchedulerStub();

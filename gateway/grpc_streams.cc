@@ -9,6 +9,20 @@ namespace {
 // proto/README.md: images travel in chunks of at most 1 MiB.
 constexpr size_t kChunkBytes = size_t{1} << 20;
 
+// The worker made as many rows of each piece as were priced.
+absl::Status CheckRows(const v1::EmbeddingRef& ref, const v1::PricedImage& priced) {
+  if (ref.piece_rows_size() != priced.piece_rows_size()) {
+    return absl::InternalError(absl::StrCat("the vision-worker made ", ref.piece_rows_size(), " pieces of ",
+                                            priced.piece_rows_size(), " priced"));
+  }
+  for (int i = 0; i < ref.piece_rows_size(); ++i) {
+    if (ref.piece_rows(i) == priced.piece_rows(i)) continue;
+    return absl::InternalError(absl::StrCat("the vision-worker made ", ref.piece_rows(i), " rows of piece ", i + 1,
+                                            ", priced with ", priced.piece_rows(i)));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::Status StatusOfPeer(const grpc::Status& ended, const std::stop_token& stop) {
@@ -32,6 +46,7 @@ GrpcEncoding::GrpcEncoding(std::unique_ptr<v1::Vision::Stub> stub, const CallSco
 
 Task<bool> GrpcEncoding::Start(const v1::EncodeStart& start) {
   *request_.mutable_start() = start;
+  priced_.assign(start.images().begin(), start.images().end());
   const bool ok = co_await Write();
   co_return ok;
 }
@@ -57,6 +72,7 @@ Task<absl::Status> GrpcEncoding::Encode(const std::vector<const std::string*>& i
     if (response_.encoded().image() != static_cast<int32_t>(encoded_.size())) {
       co_return absl::InternalError("the vision-worker answered for another image");
     }
+    HEADROOM_CO_RETURN_IF_ERROR(CheckRows(response_.encoded().ref(), priced_[encoded_.size()]));
     encoded_.push_back(response_.encoded());
   }
   co_return absl::OkStatus();

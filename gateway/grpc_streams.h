@@ -55,6 +55,7 @@ class GrpcEncoding : public VisionEncoding, private grpc::ClientBidiReactor<v1::
   grpc::Status status_;
   v1::EncodeRequest request_;
   v1::EncodeResponse response_;
+  std::vector<v1::PricedImage> priced_;
   std::vector<v1::ImageEncoded> encoded_;
   std::stop_callback<std::function<void()>> on_stop_;
 };

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "common/embedding_pages.h"
 #include "common/error_details.h"
 #include "common/random.h"
 #include "common/utf8.h"
@@ -44,41 +45,46 @@ std::string CacheKey(const std::string& bytes, int32_t max_slice_nums, const std
 
 ImagePricer::ImagePricer(std::optional<int32_t> max_slice_nums, const ServedModel& model, const GatewaySection& config,
                          const ClusterLimits& limits, Pictures pictures)
-    : model_(model), config_(config), limits_(limits), pictures_(pictures), slice_(model.config.slice) {
-  slice_.max_slice_nums = max_slice_nums.value_or(slice_.max_slice_nums);
+    : model_(model), config_(config), limits_(limits), pictures_(pictures), max_slice_nums_(max_slice_nums) {
   limits_probe_.bytes_max = config.receive_bytes_max;
   limits_probe_.side_max = config.image_side_max;
   limits_probe_.pixels_max = config.image_pixels_max;
 }
 
 absl::StatusOr<model::ImagePart> ImagePricer::Add(const v1::Image& asked) {
-  model::SliceConfig slice = slice_;
-  if (asked.has_max_slice_nums()) slice.max_slice_nums = asked.max_slice_nums();
+  model::PictureRule rule = model_.config.Pictures();
+  std::optional<int32_t> slices = max_slice_nums_;
+  if (asked.has_max_slice_nums()) slices = asked.max_slice_nums();
+  if (slices) model::LimitSlices(*slices, rule);
   const std::string& bytes = asked.data();
   const int64_t size_bytes = asked.has_size() ? asked.size().size_bytes() : static_cast<int64_t>(bytes.size());
-  const absl::StatusOr<PricedGeometry> priced = Price(asked, slice);
+  const absl::StatusOr<PricedGeometry> priced = Price(asked, rule);
   if (!priced.ok()) return WithPrefix(absl::StrCat("image ", images_.size() + 1, ": "), priced.status());
   const model::PieceGeometry& geometry = priced->geometry;
-  const auto pieces = static_cast<int64_t>(geometry.pieces.size());
   v1::PricedImage image;
   image.set_format(model::ImageFormatKey(priced->header.format));
   image.set_width(priced->header.width);
   image.set_height(priced->header.height);
   image.set_size_bytes(size_bytes);
-  image.set_max_slice_nums(slice.max_slice_nums);
-  image.set_pieces(pieces);
+  image.set_max_slice_nums(model::SlicesMax(rule));
+  for (const model::PieceShape& piece : geometry.pieces) {
+    image.add_piece_rows(piece.rows);
+    columns_.push_back(piece.columns);
+    input_.image_tokens += piece.rows;
+    input_.embedding_pages += EmbeddingPages(piece.rows);
+  }
   image.set_patches(geometry.total_patches());
   image.set_drop_alpha(config_.image_transparency == "dropped");
-  image.set_cache_key(CacheKey(bytes, slice.max_slice_nums, config_.image_transparency, model_.fingerprint));
+  image.set_cache_key(CacheKey(bytes, image.max_slice_nums(), config_.image_transparency, model_.fingerprint));
   input_.images += 1;
-  input_.pieces += pieces;
+  input_.pieces += image.piece_rows_size();
   input_.patches += geometry.total_patches();
   input_.largest_piece_patches = std::max(input_.largest_piece_patches, geometry.largest_piece_patches());
   input_.compressed_bytes += size_bytes;
   input_.decoded_bytes += model::DecodedHostBytes(priced->header.format, geometry);
   image_bytes_.push_back(&bytes);
   images_.push_back(std::move(image));
-  return model::ImagePart{.cols = geometry.grid_cols, .rows = geometry.grid_rows};
+  return model::ImagePart{.cols = geometry.grid_cols, .rows = geometry.grid_rows, .piece_rows = geometry.piece_rows()};
 }
 
 absl::StatusOr<model::ImageHeader> ImagePricer::Header(const v1::Image& image) const {
@@ -104,18 +110,20 @@ absl::StatusOr<model::ImageHeader> ImagePricer::Header(const v1::Image& image) c
 }
 
 absl::StatusOr<ImagePricer::PricedGeometry> ImagePricer::Price(const v1::Image& image,
-                                                               const model::SliceConfig& slice) const {
-  if (!model_.config.vision) return absl::InvalidArgumentError("the model '" + model_.name + "' reads no images");
+                                                               const model::PictureRule& rule) const {
+  if (!model_.config.Sees()) return absl::InvalidArgumentError("the model '" + model_.name + "' reads no images");
   if (static_cast<int64_t>(images_.size()) >= config_.images_max) {
     return absl::InvalidArgumentError(
         absl::StrCat("more than ", config_.images_max, " images, the limit of a request (images_max)"));
   }
-  if (slice.max_slice_nums < 1 || slice.max_slice_nums > model::kMaxSliceNumsLimit) {
-    return OutOfRange("max_slice_nums", slice.max_slice_nums, absl::StrCat("in [1, ", model::kMaxSliceNumsLimit, "]"));
+  if (const auto* slices = std::get_if<model::SliceConfig>(&rule);
+      slices != nullptr && (slices->max_slice_nums < 1 || slices->max_slice_nums > model::kMaxSliceNumsLimit)) {
+    return OutOfRange("max_slice_nums", slices->max_slice_nums,
+                      absl::StrCat("in [1, ", model::kMaxSliceNumsLimit, "]"));
   }
   PricedGeometry priced;
   HEADROOM_ASSIGN_OR_RETURN(priced.header, Header(image));
-  HEADROOM_ASSIGN_OR_RETURN(priced.geometry, model::ComputePieces(priced.header.width, priced.header.height, slice));
+  HEADROOM_ASSIGN_OR_RETURN(priced.geometry, model::PiecesOf(priced.header.width, priced.header.height, rule));
   const int64_t limit = limits_.max_patches_per_step;
   if (absl::Status status = model::CheckPiecePatches(priced.geometry, limit); !status.ok()) {
     return OwnRefusal(

@@ -13,7 +13,7 @@
 #include "headroom/v1/gateway.pb.h"
 #include "headroom/v1/vision.pb.h"
 #include "model/image/header.h"
-#include "model/image/pieces.h"
+#include "model/image/picture_rule.h"
 #include "model/text/chat_template.h"
 
 namespace headroom::gateway {
@@ -37,6 +37,8 @@ class ImagePricer {
 
   const std::vector<v1::PricedImage>& images() const { return images_; }
   const std::vector<const std::string*>& image_bytes() const { return image_bytes_; }
+  // PieceShape::columns of all pieces, in prompt order.
+  const std::vector<int64_t>& columns() const { return columns_; }
   // The sums over all images; the rest is empty.
   const admission::PriceInput& input() const { return input_; }
 
@@ -47,17 +49,18 @@ class ImagePricer {
   };
 
   absl::StatusOr<model::ImageHeader> Header(const v1::Image& image) const;
-  absl::StatusOr<PricedGeometry> Price(const v1::Image& image, const model::SliceConfig& slice) const;
+  absl::StatusOr<PricedGeometry> Price(const v1::Image& image, const model::PictureRule& rule) const;
 
   const ServedModel& model_;
   const GatewaySection& config_;
   const ClusterLimits& limits_;
   const Pictures pictures_;
-  model::SliceConfig slice_;  // of images that bring no limit of their own
+  const std::optional<int32_t> max_slice_nums_;  // of images that bring no limit of their own
   model::ImageLimits limits_probe_;
   admission::PriceInput input_;
   std::vector<v1::PricedImage> images_;
   std::vector<const std::string*> image_bytes_;
+  std::vector<int64_t> columns_;
 };
 
 }  // namespace headroom::gateway

@@ -29,7 +29,8 @@ class VisionEncoding {
  public:
   virtual ~VisionEncoding() = default;
 
-  // Sends the bytes of every image in order and waits for all embeddings.
+  // Sends the bytes of every image in order and waits for all embeddings. INTERNAL for a worker that made other pieces
+  // or rows of an image than its price says.
   virtual Task<absl::Status> Encode(const std::vector<const std::string*>& images) = 0;
   // One entry per image, after Encode().
   virtual const std::vector<v1::ImageEncoded>& encoded() const = 0;
@@ -78,10 +79,10 @@ class Peers {
   virtual Task<absl::StatusOr<std::unique_ptr<LlmGeneration>>> OpenGeneration(const std::string& endpoint,
                                                                               const v1::LlmGenerateRequest& request,
                                                                               const CallScope& scope) = 0;
-  // One piece of embeddings that an encoding keeps: `request` asks for one.
-  virtual Task<absl::StatusOr<v1::FetchResponse>> FetchPiece(const std::string& endpoint,
-                                                             const v1::FetchRequest& request,
-                                                             const CallScope& scope) = 0;
+  // Embeddings that an encoding keeps: `request` asks for rows of one piece that one message holds.
+  virtual Task<absl::StatusOr<v1::FetchResponse>> FetchRows(const std::string& endpoint,
+                                                            const v1::FetchRequest& request,
+                                                            const CallScope& scope) = 0;
 };
 
 }  // namespace headroom::gateway

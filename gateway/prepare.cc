@@ -197,15 +197,16 @@ absl::Status CheckMinTokens(const v1::GenerateRequest& request, int64_t max_toke
 }
 
 // One span per piece: embeddings of image i are reference i, its pieces counted from 0.
-void FillSpans(const model::Prompt& prompt, PreparedRequest* prepared) {
+void FillSpans(const model::Prompt& prompt, const std::vector<int64_t>& columns, PreparedRequest* prepared) {
   size_t next = 0;
   for (size_t image = 0; image < prepared->images.size(); ++image) {
-    for (int64_t piece = 0; piece < prepared->images[image].pieces(); ++piece, ++next) {
+    for (int piece = 0; piece < prepared->images[image].piece_rows_size(); ++piece, ++next) {
       v1::EmbeddingSpan& span = prepared->spans.emplace_back();
       span.set_begin(prompt.pieces[next].begin);
       span.set_rows(prompt.pieces[next].end - prompt.pieces[next].begin);
       span.set_ref(static_cast<int32_t>(image));
       span.set_piece(piece);
+      span.set_columns(columns[next]);
       prepared->usage.set_image_tokens(prepared->usage.image_tokens() + span.rows());
     }
   }
@@ -255,7 +256,7 @@ absl::StatusOr<PreparedRequest> Prepare(const v1::GenerateRequest& request, cons
   prepared.images = pricer.images();
   prepared.image_bytes = pricer.image_bytes();
   for (const int32_t id : prompt.ids) HEADROOM_RETURN_IF_ERROR(model.CheckHasRow(id));
-  FillSpans(prompt, &prepared);
+  FillSpans(prompt, pricer.columns(), &prepared);
   const auto prompt_tokens = static_cast<int64_t>(prompt.ids.size());
   HEADROOM_ASSIGN_OR_RETURN(prepared.max_tokens, ResolveMaxTokens(request, prompt_tokens, config, limits));
   HEADROOM_RETURN_IF_ERROR(CheckMinTokens(request, prepared.max_tokens));
@@ -270,14 +271,13 @@ absl::StatusOr<PreparedRequest> Prepare(const v1::GenerateRequest& request, cons
 
   admission::PriceInput input = pricer.input();
   input.prompt_tokens = prompt_tokens;
-  input.image_tokens = prepared.usage.image_tokens();
   input.max_tokens = prepared.max_tokens;
   input.block_size = limits.block_size;
   input.choices = prepared.choices;
   if (request.has_logprobs()) input.answer_logprobs = 1 + request.logprobs();
   if (request.has_prompt_logprobs()) input.prompt_logprobs = 1 + request.prompt_logprobs();
   input.changed_ids = ChangedIds(prepared);
-  if (input.images > 0) input.embedding_bytes_per_piece = limits.embedding_piece_bytes;
+  if (input.images > 0) input.embedding_row_bytes = limits.embedding_row_bytes;
   HEADROOM_ASSIGN_OR_RETURN(prepared.price, admission::ComputePrice(input));
 
   prepared.usage.set_prompt_tokens(prompt_tokens);

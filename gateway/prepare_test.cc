@@ -66,7 +66,7 @@ class PrepareTest : public ::testing::Test {
   GatewaySection config_;
   // Pieces of 64 rows, 256 columns, bf16.
   ClusterLimits limits_{
-      .block_size = 16, .max_model_len = 1000, .max_patches_per_step = 2048, .embedding_piece_bytes = 64 * 256 * 2};
+      .block_size = 16, .max_model_len = 1000, .max_patches_per_step = 2048, .embedding_row_bytes = 256 * 2};
 };
 
 const ServedModels* PrepareTest::models_ = nullptr;
@@ -81,20 +81,56 @@ TEST_F(PrepareTest, PricesAPictureFromItsHeader) {
   ASSERT_EQ(prepared->images.size(), 1);
   EXPECT_EQ(prepared->images[0].width(), 2000);
   EXPECT_EQ(prepared->images[0].height(), 200);
-  EXPECT_EQ(prepared->images[0].pieces(), 4);
+  EXPECT_EQ(prepared->images[0].piece_rows_size(), 4);
   EXPECT_EQ(prepared->images[0].patches(), 1010 + 3 * 1044);
   EXPECT_EQ(prepared->spans.size(), 4);
   EXPECT_EQ(prepared->usage.image_tokens(), 256);
   ASSERT_TRUE(prepared->price.vision.has_value());
   EXPECT_EQ(prepared->price.vision->patches, 1010 + 3 * 1044);
   EXPECT_EQ(prepared->price.vision->embedding_bytes, 4 * 64 * 256 * 2);
-  limits_.embedding_piece_bytes = 64 * 256 * 4;
+  limits_.embedding_row_bytes = 256 * 4;
   const auto in_workers_units = Run(request);
   ASSERT_TRUE(in_workers_units.ok()) << in_workers_units.status();
   EXPECT_EQ(in_workers_units->price.vision->embedding_bytes, 4 * 64 * 256 * 4);
   EXPECT_EQ(prepared->price.largest_piece_patches, 1044);
   const int64_t tokens = prepared->usage.prompt_tokens() + prepared->max_tokens;
   EXPECT_EQ(prepared->price.llm->kv_blocks, (tokens + 15) / 16);
+}
+
+// A made-up model that makes a row of each 2 × 2 patches, one behind each line of them and two around the piece.
+TEST_F(PrepareTest, PiecesWithRowsOfTheirOwn) {
+  auto merging = ServedModel::Load(kGolden);
+  ASSERT_TRUE(merging.ok()) << merging.status();
+  (*merging)->config.slice.rows = {.queries = 0, .merge_side = 2, .line_rows = 1, .end_rows = 2};
+  limits_.max_model_len = 4000;
+  const auto request = Ask("How many shapes?", "wide.png");
+  const auto prepared = Prepare(request, **merging, config_, limits_);
+  ASSERT_TRUE(prepared.ok()) << prepared.status();
+  const v1::PricedImage& image = prepared->images[0];
+  ASSERT_EQ(image.piece_rows_size(), 4);
+  ASSERT_EQ(prepared->spans.size(), 4u);
+  int64_t rows = 0, pages = 0, end = 0;
+  for (int i = 0; i < 4; ++i) {
+    const v1::EmbeddingSpan& span = prepared->spans[static_cast<size_t>(i)];
+    EXPECT_EQ(span.rows(), image.piece_rows(i));
+    EXPECT_GT(span.begin(), end) << "a marker stands before it";
+    end = span.begin() + span.rows();
+    rows += span.rows();
+    pages += (span.rows() + 31) / 32;
+  }
+  EXPECT_NE(image.piece_rows(0), image.piece_rows(1)) << "the overview has another grid than the slices";
+  EXPECT_EQ(prepared->usage.image_tokens(), rows);
+  EXPECT_EQ(prepared->price.image_tokens, rows);
+  EXPECT_EQ(prepared->price.vision->embedding_bytes, pages * 32 * 256 * 2);
+  const int64_t text_bytes = (prepared->usage.prompt_tokens() + prepared->max_tokens) * int64_t{sizeof(int32_t)} +
+                             prepared->max_tokens * admission::kTokenEventBytes;
+  EXPECT_EQ(prepared->price.llm->host_bytes, rows * 256 * 2 + text_bytes) << "rows, not pages";
+  // The same picture with fewer slices is another request to the store: its key says so.
+  auto overview = request;
+  overview.set_max_slice_nums(1);
+  const auto alone = Prepare(overview, **merging, config_, limits_);
+  ASSERT_TRUE(alone.ok()) << alone.status();
+  EXPECT_NE(alone->images[0].cache_key(), image.cache_key());
 }
 
 TEST_F(PrepareTest, TextOnlyHasNoVisionLeg) {
@@ -241,11 +277,11 @@ TEST_F(PrepareTest, AnImageMayBringItsOwnNumberOfSlices) {
   image.set_max_slice_nums(1);
   const auto overview = Run(request);
   ASSERT_TRUE(overview.ok()) << overview.status();
-  EXPECT_EQ(overview->images[0].pieces(), 1);
+  EXPECT_EQ(overview->images[0].piece_rows_size(), 1);
   EXPECT_EQ(overview->images[0].max_slice_nums(), 1);
   // Goes before the request's.
   request.set_max_slice_nums(9);
-  EXPECT_EQ(Run(request)->images[0].pieces(), 1);
+  EXPECT_EQ(Run(request)->images[0].piece_rows_size(), 1);
   image.set_max_slice_nums(257);
   ExpectInvalid(request, "image 1: max_slice_nums is 257; it must be in [1, 256]");
   image.set_max_slice_nums(0);
@@ -366,7 +402,7 @@ TEST_F(PrepareTest, SliceLimitOfTheRequest) {
   request.set_max_slice_nums(1);
   const auto prepared = Run(request);
   ASSERT_TRUE(prepared.ok()) << prepared.status();
-  EXPECT_EQ(prepared->images[0].pieces(), 1);
+  EXPECT_EQ(prepared->images[0].piece_rows_size(), 1);
   for (v1::GenerateRequest any : {request, Ask("Hello")}) {
     any.set_max_slice_nums(0);
     ExpectInvalid(any, "max_slice_nums is 0; it must be in [1, 256]");

@@ -53,8 +53,8 @@ class FullPeers : public Peers {
     co_return absl::InternalError("no grant, no work");
   }
 
-  Task<absl::StatusOr<v1::FetchResponse>> FetchPiece(const std::string&, const v1::FetchRequest&,
-                                                     const CallScope&) override {
+  Task<absl::StatusOr<v1::FetchResponse>> FetchRows(const std::string&, const v1::FetchRequest&,
+                                                    const CallScope&) override {
     co_return absl::InternalError("no grant, no work");
   }
 

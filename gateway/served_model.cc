@@ -59,7 +59,8 @@ void WarnOfTokensWithoutRow(const ServedModel& model) {
 absl::Status CheckControlTokens(const ServedModel& model) {
   model::Conversation conversation;
   model::ChatMessage& message = conversation.messages.emplace_back();
-  if (model.config.vision) message.parts.emplace_back(model::ImagePart{.cols = 2, .rows = 1});
+  if (model.config.vision) message.parts.emplace_back(model::ImagePart{.cols = 2, .rows = 1, .piece_rows = {1, 1, 1}});
+  if (model.config.merging) message.parts.emplace_back(model::ImagePart{.piece_rows = {1}});
   message.parts.emplace_back("a");
   absl::StatusOr<model::Prompt> prompt = model.prompts->Build(conversation, model::Tokenizer::kTokenIdMax);
   // Some templates show a message only where there are tools.
@@ -95,9 +96,9 @@ absl::StatusOr<std::unique_ptr<ServedModel>> ServedModel::Load(const std::string
   HEADROOM_ASSIGN_OR_RETURN(model::ChatTemplate chat, model::LoadChatTemplate(directory, chat_template));
   std::optional<model::PromptImages> images;
   if (model->config.vision) {
-    images = model::PromptImages{.markers = model->config.markers,
-                                 .tokens_per_piece = model->config.resampler.query_num,
-                                 .use_image_id = model->config.use_image_id};
+    images = model::PromptImages{.markers = model->config.markers, .use_image_id = model->config.use_image_id};
+  } else if (model->config.merging) {
+    images = model::PromptImages{.markers = {}, .row_token = model->config.image_token_id, .use_image_id = false};
   }
   HEADROOM_ASSIGN_OR_RETURN(model::PromptBuilder prompts,
                             model::PromptBuilder::Create(model->tokenizer.get(), std::move(chat), std::move(images)));

@@ -77,7 +77,7 @@ TEST(ServedModelTest, PromptThatNeedsATokenWithoutRow) {
   const auto model = ServedModel::Load(changed.path());
   ASSERT_TRUE(model.ok()) << model.status();
   const ClusterLimits limits{
-      .block_size = 16, .max_model_len = 1000, .max_patches_per_step = 2048, .embedding_piece_bytes = 64 * 256 * 2};
+      .block_size = 16, .max_model_len = 1000, .max_patches_per_step = 2048, .embedding_row_bytes = 256 * 2};
   const auto prepare = [&](const char* text) {
     v1::GenerateRequest request;
     request.add_messages()->set_role("user");

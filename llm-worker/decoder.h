@@ -1,9 +1,10 @@
-// Decoder: the language model of MiniCPM-V 2.6, Qwen2 and Llama over a paged KV cache. One Forward() is one step: any
+// Decoder: the language model over a paged KV cache, as model::DecoderSpec says. One Forward() is one step: any
 // mix of prefill chunks and decoding sequences, packed row by row.
 //
 //   x = embedding(token) or an embedding row of a picture
 //   per layer:  q, k, v = RMSNorm(x)·Wqkvᵀ + b;  RoPE on q and k;  k, v → cache;  x += attention(q, cache)·Woᵀ
 //               gate, up = RMSNorm(x)·Wᵀ;  x += (silu(gate) · up)·Wdownᵀ
+//   where the model has norms behind both, a term passes one before it is added
 //   logits = RMSNorm(x)·Wheadᵀ, and from them the next token, for the rows that are wanted
 //
 // Up to its logits a step in which every sequence decodes one token depends on nothing but its number of rows: on a
@@ -87,6 +88,7 @@ class Decoder {
     FloatArray post_norm;
     runtime::ConstMatrix gate_up;
     runtime::ConstMatrix down;
+    FloatArray attention_out_norm, mlp_out_norm;  // or null
   };
 
   Decoder(runtime::Device& device, const model::ModelSpec& config, const memory::Plan& plan);
@@ -99,6 +101,8 @@ class Decoder {
   void Embed(runtime::Step& step, const StepBatch& batch);
   void Layers(runtime::Step& step, int64_t rows, int64_t sequences, int64_t fewest);
   void Attend(runtime::Step& step, const Layer& layer, int64_t index, int64_t rows, int64_t sequences, int64_t fewest);
+  void AddProduct(runtime::Step& step, const runtime::Matrix& in, const runtime::ConstMatrix& weight,
+                  const FloatArray& bias, const FloatArray& norm);
   void FeedForward(runtime::Step& step, const Layer& layer, int64_t rows);
   runtime::Matrix Head(runtime::Step& step, std::span<const int32_t> rows, int64_t step_rows);
   void UploadRules(runtime::Step& step, std::span<const RowSample> samples);

@@ -13,20 +13,14 @@ absl::Status Decoder::WarmUp() {
   if (!device_.LoadsLate()) return absl::OkStatus();
   const Layer& layer = layers_.front();  // all layers have the same products
   for (const int64_t rows : runtime::LinearBuckets(device_.sizes(), layout_.limits.tokens)) {
-    const Matrix x = View(layout_.x, rows), normed = View(layout_.normed, rows);
+    const Matrix normed = View(layout_.normed, rows);
     const auto scratch = LinearScratch();
     runtime::Step step(device_);
     step.Linear(
         {.x = normed, .weight = layer.qkv, .bias = layer.qkv_bias, .y = View(layout_.qkv, rows), .scratch = scratch});
-    step.Linear({.x = View(layout_.attention, rows),
-                 .weight = layer.o,
-                 .bias = layer.o_bias,
-                 .y = x,
-                 .accumulate = true,
-                 .scratch = scratch});
+    AddProduct(step, View(layout_.attention, rows), layer.o, layer.o_bias, layer.attention_out_norm);
     step.Linear({.x = normed, .weight = layer.gate_up, .y = View(layout_.gate_up, rows), .scratch = scratch});
-    step.Linear(
-        {.x = View(layout_.activated, rows), .weight = layer.down, .y = x, .accumulate = true, .scratch = scratch});
+    AddProduct(step, View(layout_.activated, rows), layer.down, {}, layer.mlp_out_norm);
     HEADROOM_RETURN_IF_ERROR(step.End());
   }
   for (const int64_t rows : runtime::LinearBuckets(device_.sizes(), layout_.limits.sequences)) {

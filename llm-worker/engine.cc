@@ -169,8 +169,11 @@ StepBatch Engine::BuildBatch(const AdmittedStep& step) const {
     const auto tokens =
         sequence.tokens().subspan(static_cast<size_t>(sequence.computed()), static_cast<size_t>(row.tokens));
     batch.token_ids.insert(batch.token_ids.end(), tokens.begin(), tokens.end());
-    batch.sequences.push_back(
-        {.first_row = first_row, .rows = row.tokens, .cached = sequence.computed(), .blocks = sequence.blocks()});
+    batch.sequences.push_back({.first_row = first_row,
+                               .rows = row.tokens,
+                               .cached = sequence.computed(),
+                               .blocks = sequence.blocks(),
+                               .grids = sequence.grids()});
     AddEmbeddings(sequence, first_row, row.tokens, batch);
     AddSamples(row, first_row, batch);
     first_row += row.tokens;

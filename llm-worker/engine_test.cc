@@ -568,6 +568,8 @@ TEST(CheckSequenceRequest, RefusesEverythingOutOfBounds) {
       {"span long", [](auto& r) { r.runs[1].rows = std::numeric_limits<int64_t>::max(); }},
       {"span empty", [](auto& r) { r.runs[0].rows = 0; }},
       {"overlap", [](auto& r) { r.runs[0].rows = 4; }},
+      {"no grid", [](auto& r) { r.runs[1].columns = 3; }},
+      {"columns below 0", [](auto& r) { r.runs[1].columns = -2; }},
       {"temperature", [](auto& r) { r.sampling.temperature = std::nanf(""); }},
       {"top_p", [](auto& r) { r.sampling.top_p = 0; }},
       {"top_k", [](auto& r) { r.sampling.top_k = -1; }},

@@ -18,7 +18,7 @@ absl::Status CheckEnvelope(const v1::LlmGenerateRequest& request, const LlmServi
   if (request.model().sha256() != options.model)
     return absl::FailedPreconditionError("another model than this worker's");
   if (!request.has_sampling()) return absl::InvalidArgumentError("sampling is missing");
-  if (request.refs_size() > 0 && options.embedding.rows_per_piece == 0) {
+  if (request.refs_size() > 0 && options.embedding.columns == 0) {
     return absl::InvalidArgumentError("the model takes no images");
   }
   return absl::OkStatus();
@@ -63,13 +63,14 @@ absl::Status CheckSpans(const v1::LlmGenerateRequest& request, const EmbeddingSh
       return absl::InvalidArgumentError(
           absl::StrCat("span of image ", span.ref(), ", there are ", request.refs_size()));
     }
-    const int64_t pieces = request.refs(span.ref()).pieces();
-    if (span.piece() < 0 || span.piece() >= pieces) {
-      return absl::InvalidArgumentError(absl::StrCat("span of piece ", span.piece(), ", the image has ", pieces));
-    }
-    if (span.rows() != shape.rows_per_piece) {
+    const auto& piece_rows = request.refs(span.ref()).piece_rows();
+    if (span.piece() < 0 || span.piece() >= piece_rows.size()) {
       return absl::InvalidArgumentError(
-          absl::StrCat("span of ", span.rows(), " rows, a piece has ", shape.rows_per_piece));
+          absl::StrCat("span of piece ", span.piece(), ", the image has ", piece_rows.size()));
+    }
+    if (const int64_t rows = piece_rows[static_cast<int>(span.piece())]; span.rows() != rows) {
+      return absl::InvalidArgumentError(absl::StrCat("span of ", span.rows(), " rows, piece ", span.piece(),
+                                                     " of image ", span.ref(), " has ", rows));
     }
   }
   return absl::OkStatus();
@@ -95,15 +96,17 @@ absl::Status CheckPrice(const v1::LlmGenerateRequest& request, const admission::
     return absl::InvalidArgumentError(
         absl::StrCat("the grant has ", leg.slots, " slots, the request has ", n, " choices"));
   }
-  const int64_t piece_bytes = options.embedding.piece_bytes();
-  if (piece_bytes == 0) return absl::OkStatus();
-  int64_t left = leg.host_bytes / piece_bytes;
+  const int64_t row_bytes = options.embedding.row_bytes();
+  if (row_bytes == 0) return absl::OkStatus();
+  int64_t left = leg.host_bytes / row_bytes;
   for (const v1::EmbeddingRef& ref : request.refs()) {
-    if (ref.pieces() > left) {
-      return absl::InvalidArgumentError(absl::StrCat("the grant has ", leg.host_bytes, " host bytes, the pieces of ",
-                                                     request.refs_size(), " images need more"));
+    for (const int64_t rows : ref.piece_rows()) {
+      if (rows > left) {
+        return absl::InvalidArgumentError(absl::StrCat("the grant has ", leg.host_bytes, " host bytes, the rows of ",
+                                                       request.refs_size(), " images need more"));
+      }
+      left -= rows;
     }
-    left -= ref.pieces();
   }
   return absl::OkStatus();
 }
@@ -131,7 +134,7 @@ SequenceRequest ToSequence(const v1::LlmGenerateRequest& request) {
   if (request.has_logprobs()) sequence.logprobs = request.logprobs();
   if (request.has_prompt_logprobs()) sequence.prompt_logprobs = request.prompt_logprobs();
   for (const v1::EmbeddingSpan& span : request.spans()) {
-    sequence.runs.push_back({.begin = span.begin(), .rows = span.rows(), .data = {}});
+    sequence.runs.push_back({.begin = span.begin(), .rows = span.rows(), .data = {}, .columns = span.columns()});
   }
   return sequence;
 }

@@ -14,7 +14,7 @@ namespace headroom::llm_worker {
 // Reads no schema.
 absl::Status CheckMessage(const v1::LlmGenerateRequest& request, const LlmService::Options& options);
 
-// The leg pays for what the request will hold: blocks for every token, host memory for every piece.
+// The leg pays for what the request will hold: blocks for every token, host memory for every row of its pieces.
 absl::Status CheckPrice(const v1::LlmGenerateRequest& request, const admission::Resources& leg,
                         const LlmService::Options& options);
 

@@ -30,6 +30,10 @@ absl::Status CheckRuns(const SequenceRequest& request) {
       return absl::InvalidArgumentError(
           absl::StrCat("span at ", run.begin, " begins before ", end, ", the end of the span before it"));
     }
+    if (run.columns < 0 || (run.columns > 0 && run.rows % run.columns != 0)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("span of ", run.rows, " rows at ", run.begin, ": no grid of ", run.columns, " columns"));
+    }
     end = run.begin + run.rows;
   }
   return absl::OkStatus();
@@ -110,7 +114,13 @@ std::unique_ptr<Sequence> Sequence::Create(SequenceRequest request, std::shared_
   const auto prompt = static_cast<int64_t>(request.prompt_ids.size());
   group->open = static_cast<int64_t>(choices.size());
   group->stream = std::move(stream);
-  for (const EmbeddingRun& run : request.runs) group->image_tokens += run.rows;
+  for (const EmbeddingRun& run : request.runs) {
+    group->image_tokens += run.rows;
+    if (run.columns == 0) continue;
+    group->grids.push_back({.begin = run.begin,
+                            .rows = static_cast<int32_t>(run.rows / run.columns),
+                            .cols = static_cast<int32_t>(run.columns)});
+  }
   const int32_t n = request.n;
   std::vector<std::shared_ptr<ConstrainedText>> texts = std::exchange(request.texts, {});
   HEADROOM_CHECK(texts.empty() || texts.size() == choices.size()) << texts.size();

@@ -22,7 +22,8 @@ namespace headroom::llm_worker {
 struct EmbeddingRun {
   int64_t begin = 0;
   int64_t rows = 0;
-  std::string data;  // row-major [rows, hidden] in `EngineOptions::embedding_dtype`
+  std::string data;     // row-major [rows, hidden] in `EngineOptions::embedding_dtype`
+  int64_t columns = 0;  // of the grid on which the rows lie; 0: on none
 };
 
 struct ContinuedChoice {
@@ -63,6 +64,7 @@ absl::Status CheckSequenceRequest(const SequenceRequest& request, const ModelLim
 struct AnswerGroup {
   SequenceRequest request;
   std::shared_ptr<TokenStream> stream;
+  std::vector<TokenGrid> grids;  // of the request's runs
   int64_t image_tokens = 0;
   int64_t open = 0;               // choices that have not ended
   int64_t completion_tokens = 0;  // of those that have
@@ -81,6 +83,7 @@ class Sequence {
   TokenStream& stream() { return *group_->stream; }
   int32_t choice() const { return choice_; }
   std::span<const int32_t> blocks() const { return blocks_.blocks(); }
+  std::span<const TokenGrid> grids() const { return group_->grids; }
   // Room of its own for the next `tokens` tokens after computed(); as KvBlocks::MakeWritable.
   absl::Status MakeRoom(int64_t tokens, std::vector<BlockCopy>& copies);
 

@@ -35,7 +35,7 @@ worker::WorkerEndpoint::Options EndpointOptions(const ClusterConfig& config, con
   options.max_model_len = plan.knobs.max_model_len;
   options.block_size = plan.knobs.block_size;
   options.kv_block_bytes = plan.kv.BlockBytes();
-  options.embedding_piece_bytes = device.EmbeddingPieceBytes();
+  options.embedding_row_bytes = device.EmbeddingRowBytes();
   const auto add_class = [&](const char* name, int64_t tokens) {
     const auto price = admission::ComputePrice(
         {.prompt_tokens = tokens - tokens / 2, .max_tokens = tokens / 2, .block_size = plan.knobs.block_size});
@@ -75,10 +75,8 @@ LlmService::Options ServiceOptions(const ClusterConfig& config, const worker::Wo
   LlmService::Options options;
   options.limits = {.vocab_size = model.llm.vocab_size, .max_model_len = plan.knobs.max_model_len};
   options.block_size = plan.knobs.block_size;
-  options.embedding = {.rows_per_piece = model.vision.has_value() ? model.resampler.query_num : 0,
-                       .columns = model.llm.hidden_size,
-                       .dtype = device.compute(),
-                       .model = device.fingerprint()};
+  options.embedding = {
+      .columns = model.Sees() ? model.llm.hidden_size : 0, .dtype = device.compute(), .model = device.fingerprint()};
   options.model = device.fingerprint();
   options.model_name = config.model.Name();
   options.fetch_threads = static_cast<int>(config.llm_worker.fetch_threads);

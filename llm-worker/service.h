@@ -35,7 +35,7 @@ class LlmService final : public v1::Llm::CallbackService {
   struct Options {
     ModelLimits limits;
     int64_t block_size = 0;
-    EmbeddingShape embedding;  // rows_per_piece 0: the model has no tower
+    EmbeddingShape embedding;  // columns 0: the model has no tower
     std::string model;         // fingerprint
     std::string model_name;    // of the labels of metrics
     int fetch_threads = 1;

@@ -224,10 +224,24 @@ TEST_F(LlmWorkerTest, BadRequestsAreRefusedAndHoldNothing) {
       {"piece twice", [](auto& r) { r.mutable_spans(0)->set_piece(1); }},
       {"rows", [](auto& r) { r.mutable_spans(0)->set_rows(63); }},
       {"overlap", [](auto& r) { r.mutable_spans(1)->set_begin(66); }},
-      {"outside", [](auto& r) { r.mutable_spans(1)->set_begin(87); }},
+      {"outside", [](auto& r) { r.mutable_spans(1)->set_begin(101); }},
+      {"rows of the other piece", [](auto& r) { r.mutable_spans(1)->set_rows(64); }},
+      {"both have more rows than granted",
+       [](auto& r) {
+         r.mutable_spans(1)->set_rows(51);
+         r.mutable_refs(0)->set_piece_rows(1, 51);
+       }},
+      {"rows of a piece", [](auto& r) { r.mutable_refs(0)->set_piece_rows(1, 49); }},
+      {"a piece without rows", [](auto& r) { r.mutable_refs(0)->set_piece_rows(1, 0); }},
+      {"a piece of negative rows", [](auto& r) { r.mutable_refs(0)->add_piece_rows(-50); }},
+      {"a sum of rows that overflows",
+       [](auto& r) {
+         r.mutable_refs(0)->add_piece_rows(INT64_MAX);
+         r.mutable_refs(0)->add_piece_rows(INT64_MAX);
+       }},
       {"columns", [](auto& r) { r.mutable_refs(0)->set_columns(255); }},
-      {"pieces", [](auto& r) { r.mutable_refs(0)->set_pieces(0); }},
-      {"many pieces", [](auto& r) { r.mutable_refs(0)->set_pieces(3); }},
+      {"pieces", [](auto& r) { r.mutable_refs(0)->clear_piece_rows(); }},
+      {"many pieces", [](auto& r) { r.mutable_refs(0)->add_piece_rows(1); }},
       {"endpoint", [](auto& r) { r.mutable_refs(0)->set_endpoint(""); }},
       {"ref of another model", [](auto& r) { r.mutable_refs(0)->mutable_model()->set_sha256("y"); },
        absl::StatusCode::kFailedPrecondition},
@@ -248,7 +262,9 @@ TEST_F(LlmWorkerTest, EmbeddingsThatAreNotAsAnnouncedEndTheRequestOnly) {
   const std::pair<const char*, absl::StatusCode> ways[] = {
       {"not found", absl::StatusCode::kUnavailable}, {"one more", absl::StatusCode::kInternal},
       {"one less", absl::StatusCode::kInternal},     {"order", absl::StatusCode::kInternal},
-      {"short", absl::StatusCode::kInternal},        {"dtype", absl::StatusCode::kFailedPrecondition}};
+      {"short", absl::StatusCode::kInternal},        {"dtype", absl::StatusCode::kFailedPrecondition},
+      {"row missing", absl::StatusCode::kInternal},  {"row order", absl::StatusCode::kInternal},
+      {"row more", absl::StatusCode::kInternal},     {"no rows", absl::StatusCode::kInternal}};
   for (const auto& [how, code] : ways) {
     vision_.how = how;
     EXPECT_EQ(Ask(ImageRequest()).status.code(), code) << how;
@@ -258,7 +274,7 @@ TEST_F(LlmWorkerTest, EmbeddingsThatAreNotAsAnnouncedEndTheRequestOnly) {
   const Answer answer = Ask(ImageRequest());
   EXPECT_TRUE(answer.status.ok()) << answer.status;
   EXPECT_EQ(answer.ids.size(), 4u);
-  EXPECT_EQ(answer.last.usage().image_tokens(), 128);
+  EXPECT_EQ(answer.last.usage().image_tokens(), 64 + 50);
   EXPECT_EQ(answer.last.usage().pieces(), 2);
 }
 

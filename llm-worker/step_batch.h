@@ -12,12 +12,22 @@
 
 namespace headroom::llm_worker {
 
+// Tokens of a sequence that lie on a grid, row by row: those of a picture, for models that see it so.
+struct TokenGrid {
+  int64_t begin = 0;  // in the sequence
+  int32_t rows = 0, cols = 0;
+
+  int64_t tokens() const { return int64_t{rows} * cols; }
+};
+
 // The next `rows` tokens of one sequence.
 struct StepSequence {
   int64_t first_row = 0;            // in the step
   int64_t rows = 0;                 // ≥ 1
-  int64_t cached = 0;               // tokens in the cache before this step: row i has position cached + i
+  int64_t cached = 0;               // tokens in the cache before this step: row i is token cached + i
   std::span<const int32_t> blocks;  // block table, at least ceil((cached + rows) / block_size) blocks
+  // All of the sequence, in order, wherever the step is in it; read where the model's positions have several axes.
+  std::span<const TokenGrid> grids = {};
 };
 
 // Rows of the step that are a picture's embeddings instead of token embeddings.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "llm-worker/rotary_positions.h"
 #include "runtime/ops/gather.h"
 #include "runtime/ops/paged_attention.h"
 #include "worker/views.h"
@@ -58,6 +59,7 @@ absl::Status StepInputs::CheckCover(std::span<const StepSequence> sequences, int
           absl::StrCat("sequence of rows ", s.first_row, " + ", s.rows, " in a step of ", rows));
     }
     next_row += s.rows;
+    HEADROOM_RETURN_IF_ERROR(CheckGrids(s.grids));
     if (s.cached < 0 || s.cached > tokens_max - s.rows) {
       return absl::InvalidArgumentError(
           absl::StrCat("sequence of ", s.cached, " + ", s.rows, " tokens, limit ", tokens_max));
@@ -139,7 +141,8 @@ absl::Status StepInputs::Build(const StepBatch& batch) {
   std::ranges::copy(batch.copies, Array<BlockCopy>(layout_.copies, batch.copies.size()).begin());
   PlaceSamples(batch.samples);
 
-  const auto positions = Array<int32_t>(layout_.positions, rows);
+  const auto axes = static_cast<size_t>(config_.rope.axes());
+  const auto positions = Array<int32_t>(layout_.positions, rows * axes);
   const auto slots = Array<int64_t>(layout_.slots, rows);
   const auto sequences = Array<runtime::PagedSequence>(layout_.sequences, count);
   const auto tables = Array<int32_t>(layout_.block_tables, count * table_size);
@@ -149,10 +152,10 @@ absl::Status StepInputs::Build(const StepBatch& batch) {
     sequences[n] = {.q_begin = s.first_row, .q_count = s.rows, .context_len = context};
     const std::span<int32_t> table = tables.subspan(n * table_size, static_cast<size_t>(kv_.BlocksFor(context)));
     std::copy_n(s.blocks.begin(), table.size(), table.begin());
+    PlacePositions(s, config_.rope.axes(), positions.subspan(static_cast<size_t>(s.first_row) * axes));
     for (int64_t i = 0; i < s.rows; ++i) {
       const int64_t position = s.cached + i;
       const auto row = static_cast<size_t>(s.first_row + i);
-      positions[row] = static_cast<int32_t>(position);
       slots[row] = int64_t{table[static_cast<size_t>(position / kv_.block_size())]} * kv_.block_size() +
                    position % kv_.block_size();
     }
@@ -166,10 +169,10 @@ absl::Status StepInputs::Build(const StepBatch& batch) {
 }
 
 void StepInputs::Pad(int64_t rows) {
-  const auto count = static_cast<size_t>(rows);
+  const auto count = static_cast<size_t>(rows), axes = static_cast<size_t>(config_.rope.axes());
   const auto rest = [&](const auto& all) { return all.subspan(std::min(rows_, all.size())); };
   std::ranges::fill(rest(Array<int32_t>(layout_.token_ids, count)), 0);
-  std::ranges::fill(rest(Array<int32_t>(layout_.positions, count)), 0);
+  std::ranges::fill(Array<int32_t>(layout_.positions, count * axes).subspan(std::min(rows_, count) * axes), 0);
   std::ranges::fill(rest(Array<int64_t>(layout_.slots, count)), runtime::kNoSlot);
   std::ranges::fill(rest(Array<runtime::PagedSequence>(layout_.sequences, count)), runtime::PagedSequence{});
 }

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "common/arith.h"
+#include "common/embedding_pages.h"
 #include "common/status.h"
 #include "common/utf8.h"
 #include "memory/alignment.h"
@@ -226,11 +226,12 @@ std::string ExplainKvPool(const Plan& plan, const PlanRequest& request) {
 }
 
 std::string ExplainStore(const Plan& plan, const model::EncoderShape& encoder) {
-  const int64_t tokens = encoder.merge > 0 ? CeilDiv(encoder.usual_patches, encoder.merge) : encoder.query_num;
-  return absl::StrCat("  = pieces × align(tokens of a piece × hidden × ", DTypeName(plan.compute), ")\n") +
-         Result(absl::StrCat(plan.knobs.embedding_store_pieces, " × align(", tokens, " × ", encoder.out, " × ",
-                             SizeOf(plan.compute), ")"),
-                plan.Bytes(Component::kEmbeddingStore));
+  return absl::StrCat("  = pages × rows of a page × hidden × ", DTypeName(plan.compute), "\n") +
+         Result(absl::StrCat(plan.knobs.embedding_store_pages, " × ", kEmbeddingPageRows, " × ", encoder.out, " × ",
+                             SizeOf(plan.compute)),
+                plan.Bytes(Component::kEmbeddingStore)) +
+         absl::StrCat("  a piece of ", encoder.usual_rows, " rows takes ", EmbeddingPages(encoder.usual_rows),
+                      " pages\n");
 }
 
 std::string ExplainSum(const std::vector<Term>& terms, int64_t bytes) {

@@ -179,6 +179,8 @@ model::ModelSpec Strange() {
                                      .merger_hidden = 1280,
                                      .usual_patches = 1023,
                                      .largest_patches = 4096,
+                                     .usual_rows = 256,
+                                     .largest_rows = 1024,
                                      .pieces_max = 1};
   using model::WeightFormat;
   const WeightFormat int4{.kind = WeightFormat::Kind::kInt4, .scale_cols = 32};

@@ -224,7 +224,7 @@ TEST(StepLayouts, RefuseAbsurdLimits) {
 }
 
 TEST(WeightLayout, LoadsTheGoldenCheckpoints) {
-  for (const char* name : {"minicpmv", "qwen2", "llama"}) {
+  for (const char* name : {"minicpmv", "glm4v", "qwen2", "llama"}) {
     const model::ModelSpec config = GoldenConfig(name);
     const auto checkpoint = model::Checkpoint::Open(Golden(name));
     ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
@@ -268,7 +268,8 @@ TEST(WeightLayout, LoadsTheGoldenCheckpoints) {
         for (int64_t i = 0; i < frequencies.cols; ++i) {
           float value = 0;
           std::memcpy(&value, memory.data() + frequencies.offset + 4 * i, 4);
-          EXPECT_NEAR(value, std::pow(config.llm.rope.theta, -2.0 * i / config.llm.head_dim), value * 1e-6);
+          EXPECT_NEAR(value, std::pow(config.llm.rope.theta, -2.0 * i / config.llm.rope.Dim(config.llm.head_dim)),
+                      value * 1e-6);
         }
       }
     }

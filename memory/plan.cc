@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_join.h"
+#include "common/embedding_pages.h"
 #include "common/status.h"
 #include "memory/alignment.h"
 #include "memory/plan_sizing.h"
@@ -33,6 +34,12 @@ int64_t PatchesFor(const model::EncoderShape& encoder, int64_t pieces) {
   if (encoder.merge == 0) return pieces * encoder.largest_patches;
   const int64_t usual = pieces * encoder.usual_patches;
   return pieces >= kPiecesDefault ? std::max(usual, encoder.largest_patches) : usual;
+}
+
+// Room for some pictures of the usual size with every piece that they may have, and for the largest one at least.
+int64_t StorePagesFor(const model::EncoderShape& encoder) {
+  return std::max(kImagesInStore * encoder.pieces_max * EmbeddingPages(encoder.usual_rows),
+                  encoder.pieces_max * EmbeddingPages(encoder.largest_rows));
 }
 
 // A piece never has fewer than about 0.6 of the usual patches, so this many pieces fill any step.
@@ -83,7 +90,7 @@ class Solver {
     knobs.max_model_len = asked_.max_model_len.value_or(spec_.llm.max_position_embeddings);
     knobs.max_num_seqs = asked_.max_num_seqs.value_or(1);
     if (spec_.encoder) {
-      knobs.embedding_store_pieces = asked_.embedding_store_pieces.value_or(kImagesInStore * spec_.encoder->pieces_max);
+      knobs.embedding_store_pages = asked_.embedding_store_pages.value_or(StorePagesFor(*spec_.encoder));
     }
     std::vector<ResolvedKnobs> starts;
     const auto add = [&](int64_t pieces, int64_t tokens) {
@@ -205,7 +212,7 @@ class Solver {
         {"max_num_seqs", asked_.max_num_seqs.has_value(), &ResolvedKnobs::max_num_seqs},
         {"max_num_batched_tokens", asked_.max_num_batched_tokens.has_value(), &ResolvedKnobs::max_num_batched_tokens},
         {"max_patches_per_step", asked_.max_patches_per_step.has_value(), &ResolvedKnobs::max_patches_per_step},
-        {"embedding_store_pieces", asked_.embedding_store_pieces.has_value(), &ResolvedKnobs::embedding_store_pieces}};
+        {"embedding_store_pages", asked_.embedding_store_pages.has_value(), &ResolvedKnobs::embedding_store_pages}};
     std::vector<std::string> fitting;
     for (const Choice& choice : choices) {
       if (!choice.asked) continue;
@@ -242,10 +249,8 @@ std::string WeightDetail(const PlanBasis& basis, model::WeightPart part) {
                           : "");
 }
 
-// Why no worker of today can run it.
-std::vector<std::string> PlanOnly(const PlanBasis& basis) {
-  std::vector<std::string> reasons;
-  for (const std::string& reason : WhyNotServed(basis.spec)) reasons.push_back(reason);
+// Why no worker of today can run it: `reasons` of the model, and those of the plan.
+std::vector<std::string> PlanOnly(const PlanBasis& basis, std::vector<std::string> reasons) {
   if (basis.ranks > 1) reasons.push_back(absl::StrCat("tensor_parallel_size ", basis.ranks, " (the engine runs 1)"));
   if (basis.request.knobs.quantization) {
     reasons.push_back(WeightFormatName(*basis.request.knobs.quantization, basis.request.compute) +
@@ -272,8 +277,8 @@ void Describe(const PlanBasis& basis, Plan& plan) {
   detail(Component::kVisionWorkspace, absl::StrCat("a step of ", knobs.max_patches_per_step, " patches in at most ",
                                                    knobs.max_pieces_per_step, " pieces"));
   detail(Component::kGraphs, absl::StrCat("decode steps of up to ", knobs.max_num_seqs, " sequences"));
-  detail(Component::kEmbeddingStore,
-         absl::StrCat(basis.stores * knobs.embedding_store_pieces, " pieces of ", plan.piece_bytes, " bytes"));
+  detail(Component::kEmbeddingStore, absl::StrCat(basis.stores * knobs.embedding_store_pages, " pages of ",
+                                                  kEmbeddingPageRows, " rows, ", plan.page_bytes, " bytes each"));
 }
 
 absl::StatusOr<Plan> Assemble(const PlanBasis& basis, const Sizing& sizing) {
@@ -285,7 +290,7 @@ absl::StatusOr<Plan> Assemble(const PlanBasis& basis, const Sizing& sizing) {
   plan.compute = request.compute;
   plan.knobs = sizing.knobs;
   plan.assumed = basis.spec.assumed;
-  plan.plan_only = PlanOnly(basis);
+  plan.plan_only = PlanOnly(basis, WhyNotServed(basis.spec));
   plan.tensor_parallel_size = basis.ranks;
   plan.rank = request.rank;
   plan.vision_step = sizing.vision_step;
@@ -293,7 +298,7 @@ absl::StatusOr<Plan> Assemble(const PlanBasis& basis, const Sizing& sizing) {
   plan.kv = basis.kv;
   plan.kv_blocks = sizing.kv_blocks;
   plan.full_length_seqs = sizing.kv_blocks / plan.kv.BlocksFor(std::max<int64_t>(1, sizing.knobs.max_model_len));
-  plan.piece_bytes = basis.piece_bytes;
+  plan.page_bytes = basis.page_bytes;
 
   int64_t total = 0;
   for (const Component component : AllComponents()) {
@@ -308,7 +313,7 @@ absl::StatusOr<Plan> Assemble(const PlanBasis& basis, const Sizing& sizing) {
   plan.lines[static_cast<int>(Component::kAlignment)].bytes += padding;
   plan.arena_bytes += padding;
   plan.lines[static_cast<int>(Component::kHeadroom)].bytes = plan.device_bytes - total - padding;
-  if (plan.plan_only.empty()) {
+  if (PlanOnly(basis, WhyNotServed(basis.spec)).empty()) {
     HEADROOM_ASSIGN_OR_RETURN(plan.weights, WeightLayout::Make(basis.spec, request.compute, plan.knobs.max_model_len));
   }
   Describe(basis, plan);

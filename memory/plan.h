@@ -34,10 +34,10 @@ struct Knobs {
   std::optional<DType> kv_cache_dtype;              // kF32, kBF16, kF8 (plan only); absent = the compute type
   std::optional<model::WeightFormat> quantization;  // of the decoder's products: kInt8, kInt4, kFp8 (plan only)
   std::optional<int64_t> max_patches_per_step;
-  std::optional<int64_t> embedding_store_pieces;  // of a vision-worker
-  std::optional<int64_t> tensor_parallel_size;    // ranks that share the decoder; above 1 plan only
-  bool decode_graphs = true;                      // keep decode steps, where a device can
-  int64_t min_full_length_seqs = 1;               // sequences of max_model_len that the pool must hold
+  std::optional<int64_t> embedding_store_pages;  // of a vision-worker; common/embedding_pages.h
+  std::optional<int64_t> tensor_parallel_size;   // ranks that share the decoder; above 1 plan only
+  bool decode_graphs = true;                     // keep decode steps, where a device can
+  int64_t min_full_length_seqs = 1;              // sequences of max_model_len that the pool must hold
 };
 
 // The same with every value found.
@@ -50,7 +50,7 @@ struct ResolvedKnobs {
   DType kv_cache_dtype = DType::kBF16;
   int64_t max_patches_per_step = 0;
   int64_t max_pieces_per_step = 0;
-  int64_t embedding_store_pieces = 0;
+  int64_t embedding_store_pages = 0;
 };
 
 // Bytes. The catalogue (common/device_catalogue.h) has known cards.
@@ -117,7 +117,7 @@ struct Plan {
   KvLayout kv;
   int64_t kv_blocks = 0;
   int64_t full_length_seqs = 0;  // sequences of max_model_len that the pool can promise
-  int64_t piece_bytes = 0;       // of one piece in the embedding store
+  int64_t page_bytes = 0;        // of a page of the embedding store: kEmbeddingPageRows rows
 
   int64_t Bytes(Component component) const { return lines[static_cast<int>(component)].bytes; }
   // Sets every line of the ledger to its planned bytes.

@@ -44,7 +44,7 @@ int64_t Total(const Plan& plan) {
 }
 
 TEST(PlanCard, WeightsAreThoseOfTheWorkersLayout) {
-  for (const char* name : {"minicpmv", "qwen2", "llama"}) {
+  for (const char* name : {"minicpmv", "glm4v", "qwen2", "llama"}) {
     const auto config = model::LoadServedModel(SourceDir() + "/tests/golden/" + name);
     ASSERT_TRUE(config.ok()) << config.status();
     for (const DType compute : {DType::kF32, DType::kBF16}) {
@@ -231,6 +231,8 @@ class RandomCards : public ::testing::Test {
       if (encoder.merge == 0) encoder.query_num = Pick(1, 256);
       encoder.usual_patches = Pick(1, 5000);
       encoder.largest_patches = encoder.usual_patches + Pick(0, 30'000);
+      encoder.usual_rows = Pick(1, 2000);
+      encoder.largest_rows = encoder.usual_rows + Pick(0, 8000);
       encoder.pieces_max = Pick(1, 20);
       card.encoder = encoder;
     }
@@ -276,7 +278,7 @@ TEST_F(RandomCards, PlansAreSoundAndTheSolverMissesNothing) {
       more.knobs.max_model_len = found.max_model_len;
       more.knobs.max_num_batched_tokens = found.max_num_batched_tokens;
       if (card.encoder) more.knobs.max_patches_per_step = found.max_patches_per_step;
-      if (card.encoder) more.knobs.embedding_store_pieces = found.embedding_store_pieces;
+      if (card.encoder) more.knobs.embedding_store_pages = found.embedding_store_pages;
       const auto plan = MakePlan(card, more);
       const int64_t fed = plan.ok() ? plan->kv.BlocksFor(std::min<int64_t>(1024, found.max_model_len)) : 0;
       const bool length_was_cut = found.max_model_len < card.llm.max_position_embeddings;

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "common/arith.h"
+#include "common/embedding_pages.h"
 #include "common/range.h"
 #include "common/status.h"
 #include "memory/alignment.h"
@@ -23,7 +24,7 @@ constexpr int64_t kDeviceBytesMax = int64_t{1} << 46;
 constexpr int64_t kSequencesMax = 1 << 16;
 constexpr int64_t kStepTokensMax = 1 << 22;
 constexpr int64_t kStepPatchesMax = 1 << 22;
-constexpr int64_t kStorePiecesMax = 1 << 20;
+constexpr int64_t kStorePagesMax = 1 << 22;
 constexpr int64_t kRanksMax = 1024;
 constexpr int64_t kQuantizationGroupMax = 1 << 16;
 
@@ -32,7 +33,7 @@ absl::Status CheckKnobs(const model::ModelSpec& spec, const Knobs& knobs) {
   HEADROOM_RETURN_IF_ERROR(CheckRange("max_model_len", knobs.max_model_len, 1, spec.llm.max_position_embeddings));
   HEADROOM_RETURN_IF_ERROR(CheckRange("max_num_batched_tokens", knobs.max_num_batched_tokens, 1, kStepTokensMax));
   HEADROOM_RETURN_IF_ERROR(CheckRange("max_patches_per_step", knobs.max_patches_per_step, 1, kStepPatchesMax));
-  HEADROOM_RETURN_IF_ERROR(CheckRange("embedding_store_pieces", knobs.embedding_store_pieces, 1, kStorePiecesMax));
+  HEADROOM_RETURN_IF_ERROR(CheckRange("embedding_store_pages", knobs.embedding_store_pages, 1, kStorePagesMax));
   HEADROOM_RETURN_IF_ERROR(CheckRange("min_full_length_seqs", knobs.min_full_length_seqs, 1, kSequencesMax));
   HEADROOM_RETURN_IF_ERROR(CheckRange("block_size", knobs.block_size, 8, 256));
   if (knobs.block_size && !std::has_single_bit(static_cast<uint64_t>(*knobs.block_size))) {
@@ -70,6 +71,9 @@ absl::Status CheckDevice(const DeviceSpec& device, const KernelNeeds& kernels) {
   if (kernels.rows == nullptr) return absl::InvalidArgumentError("kernels: no row bucket function");
   return absl::OkStatus();
 }
+
+// Pages lie side by side without padding, and runs of them are matrices.
+static_assert(kEmbeddingPageRows * SizeOf(DType::kBF16) % kArenaAlignment == 0);
 
 using ScratchFunction = std::function<absl::StatusOr<int64_t>(int64_t, int64_t)>;
 
@@ -168,13 +172,11 @@ absl::StatusOr<PlanBasis> MakeBasis(const model::ModelSpec& spec, const PlanRequ
                                              knobs.kv_cache_dtype.value_or(request.compute)));
   if (spec.encoder) {
     const model::EncoderShape& encoder = *spec.encoder;
-    const int64_t tokens = encoder.merge > 0 ? CeilDiv(encoder.usual_patches, encoder.merge) : encoder.query_num;
-    int64_t bytes = 0;
-    if (__builtin_mul_overflow(tokens, encoder.out * SizeOf(request.compute), &bytes) || bytes > kDeviceBytesMax) {
-      return absl::InvalidArgumentError(absl::StrCat("embedding store: ", tokens, " tokens of ", encoder.out,
-                                                     " values a piece are more than ", kDeviceBytesMax, " bytes"));
+    if (__builtin_mul_overflow(kEmbeddingPageRows, encoder.out * SizeOf(request.compute), &basis.page_bytes) ||
+        basis.page_bytes > kDeviceBytesMax) {
+      return absl::InvalidArgumentError(absl::StrCat("embedding store: ", kEmbeddingPageRows, " rows of ", encoder.out,
+                                                     " values a page are more than ", kDeviceBytesMax, " bytes"));
     }
-    basis.piece_bytes = AlignUp(bytes);
   }
   basis.usable_bytes = UsableBytes(request.device.memory_bytes, knobs.gpu_memory_utilization.value_or(1));
   return basis;
@@ -202,9 +204,9 @@ absl::StatusOr<Sizing> Size(const PlanBasis& basis, const ResolvedKnobs& knobs) 
     }
   }
   int64_t store_bytes = 0;
-  if (__builtin_mul_overflow(basis.stores * knobs.embedding_store_pieces, basis.piece_bytes, &store_bytes)) {
+  if (__builtin_mul_overflow(basis.stores * knobs.embedding_store_pages, basis.page_bytes, &store_bytes)) {
     return absl::InvalidArgumentError(
-        absl::StrCat("embedding_store_pieces: ", knobs.embedding_store_pieces, " is too large"));
+        absl::StrCat("embedding_store_pages: ", knobs.embedding_store_pages, " is too large"));
   }
   const DeviceSpec& device = basis.request.device;
   int64_t communication = basis.request.kernels.communication_bytes;

@@ -21,7 +21,7 @@ struct PlanBasis {
   model::DecoderShape decoder;                              // of this rank
   int64_t ranks = 1;
   KvLayout kv;
-  int64_t piece_bytes = 0;
+  int64_t page_bytes = 0;    // of the embedding store
   int64_t usable_bytes = 0;  // of the device, after gpu_memory_utilization
 };
 

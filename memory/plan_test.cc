@@ -98,7 +98,8 @@ TEST(Plan, ReferenceCaseFitsOn24GiB) {
   ASSERT_TRUE(plan.ok()) << plan.status();
   ExpectSound(*plan, 32);
   EXPECT_GE(plan->kv_blocks, 32 * 256);
-  EXPECT_EQ(plan->piece_bytes, 458'752);
+  EXPECT_EQ(plan->page_bytes, 229'376);
+  EXPECT_EQ(plan->knobs.embedding_store_pages, 8 * 10 * 2) << "8 pictures of 10 pieces of 64 rows";
   EXPECT_THAT(plan->ToTable(), HasSubstr("KV pool"));
   // Matrices in bf16; norms and biases in fp32 and a little space for what is computed at load come on top.
   int64_t weights = 0;
@@ -262,8 +263,8 @@ TEST(Plan, BadValuesAreNamed) {
   EXPECT_THAT(message([](PlanRequest& r) { r.knobs.max_num_batched_tokens = -1; }),
               HasSubstr("max_num_batched_tokens: -1"));
   EXPECT_THAT(message([](PlanRequest& r) { r.knobs.max_patches_per_step = 0; }), HasSubstr("max_patches_per_step: 0"));
-  EXPECT_THAT(message([](PlanRequest& r) { r.knobs.embedding_store_pieces = 0; }),
-              HasSubstr("embedding_store_pieces: 0"));
+  EXPECT_THAT(message([](PlanRequest& r) { r.knobs.embedding_store_pages = 0; }),
+              HasSubstr("embedding_store_pages: 0"));
   EXPECT_THAT(message([](PlanRequest& r) { r.knobs.min_full_length_seqs = 0; }), HasSubstr("min_full_length_seqs: 0"));
   EXPECT_THAT(message([](PlanRequest& r) { r.knobs.block_size = 24; }),
               HasSubstr("block_size: 24 is not a power of two"));
@@ -364,7 +365,7 @@ class RandomPlans : public ::testing::Test {
       knobs.max_num_seqs = PickWide(1, std::min<int64_t>(knobs.max_num_batched_tokens.value_or(1 << 16), 1 << 16));
     if (Coin()) knobs.max_model_len = PickWide(1, config.llm.max_position_embeddings);
     if (Coin()) knobs.max_patches_per_step = PickWide(1, 1 << 22);
-    if (Coin()) knobs.embedding_store_pieces = PickWide(1, 1 << 20);
+    if (Coin()) knobs.embedding_store_pages = PickWide(1, 1 << 20);
     if (Coin()) knobs.block_size = int64_t{1} << Pick(3, 8);
     if (Coin()) knobs.gpu_memory_utilization = std::uniform_real_distribution<double>(0.01, 1)(random_);
     if (Coin()) knobs.min_full_length_seqs = PickWide(1, 1 << 16);
@@ -414,7 +415,7 @@ TEST_F(RandomPlans, AreMonotone) {
     knobs.max_num_seqs = PickWide(1, std::min<int64_t>(*knobs.max_num_batched_tokens, 512));
     knobs.max_model_len = PickWide(1, config.llm.max_position_embeddings);
     knobs.max_patches_per_step = PickWide(1, 1 << 14);
-    knobs.embedding_store_pieces = PickWide(1, 1 << 10);
+    knobs.embedding_store_pages = PickWide(1, 1 << 10);
     const auto blocks = [&](const PlanRequest& changed) {
       const auto plan = MakePlan(config, changed);
       return plan.ok() ? plan->kv_blocks : -1;
@@ -434,7 +435,7 @@ TEST_F(RandomPlans, AreMonotone) {
     EXPECT_GE(blocks(more), base);
     for (std::optional<int64_t> Knobs::*knob :
          {&Knobs::max_num_batched_tokens, &Knobs::max_num_seqs, &Knobs::max_model_len, &Knobs::max_patches_per_step,
-          &Knobs::embedding_store_pieces}) {
+          &Knobs::embedding_store_pages}) {
       PlanRequest larger = request;
       *(larger.knobs.*knob) += Pick(1, 1000);
       larger.knobs.max_model_len = std::min(*larger.knobs.max_model_len, config.llm.max_position_embeddings);

@@ -106,7 +106,12 @@ absl::StatusOr<VisionStepLayout> VisionStepLayout::Make(const model::EncoderShap
 
   Placer place(absl::StrCat("through the whole step of ", limits.patches, " patches (", p, " rows)"));
   const Side one{"1", 1}, pieces{"pieces", limits.pieces}, segment{"segment", 5};
-  layout.position_index = place.Add("position_index", patches, one, DType::kI32);
+  const Side taps = shape.position_taps == 1 ? one : Side{"taps", shape.position_taps};
+  layout.position_index = place.Add("position_index", patches, taps, DType::kI32);
+  if (shape.position_taps > 1) layout.position_weights = place.Add("position_weights", patches, taps, f32);
+  if (shape.rotary_axes > 0) {
+    layout.patch_places = place.Add("patch_places", patches, {"axes", shape.rotary_axes}, DType::kI32);
+  }
   layout.tower_segments = place.Add("tower_segments", pieces, segment, DType::kI64);
   if (shape.merge == 0) {
     layout.patch_row = place.Add("patch_row", patches, one, DType::kI32);
@@ -128,10 +133,14 @@ absl::StatusOr<VisionStepLayout> VisionStepLayout::Make(const model::EncoderShap
   layout.mlp_activated = place.Add("mlp_activated", patches, {"mlp_out", shape.mlp_out}, compute);
   if (shape.merge > 0) {
     const Side hidden{"merger_hidden", shape.merger_hidden};
+    const Side last = shape.merger_out > 0 ? Side{"merger_out", shape.merger_out} : hidden;
     place.Phase(absl::StrCat("merger of ", shape.merge, " patches a token (", q, " rows)"));
     layout.merged = place.Add("merged", queries, {"merge width", shape.merge * shape.width}, compute);
+    if (shape.merger_in > 0) {
+      layout.merger_input = place.Add("merger_input", queries, {"merger_in", shape.merger_in}, compute);
+    }
     layout.merger_hidden = place.Add("merger_hidden", queries, hidden, f32);
-    layout.merger_activated = place.Add("merger_activated", queries, hidden, compute);
+    layout.merger_activated = place.Add("merger_activated", queries, last, compute);
   } else {
     place.Phase(absl::StrCat("resampler of ", limits.pieces, " pieces (", q, " query rows)"));
     // Once keys_in and values_in are there, kv is free and the values take its place.
@@ -172,7 +181,7 @@ absl::StatusOr<LlmStepLayout> LlmStepLayout::Make(const model::DecoderShape& sha
 
   Placer place(absl::StrCat("through the whole step of ", limits.tokens, " tokens (", t, " rows)"));
   layout.token_ids = place.Add("token_ids", tokens, one, DType::kI32);
-  layout.positions = place.Add("positions", tokens, one, DType::kI32);
+  layout.positions = place.Add("positions", tokens, shape.axes == 1 ? one : Side{"axes", shape.axes}, DType::kI32);
   layout.slots = place.Add("slots", tokens, one, DType::kI64);
   layout.sequences = place.Add("sequences", sequences, {"sequence", 3}, DType::kI64);
   layout.copies = place.Add("copies", sequences, {"from, to", 2}, DType::kI32);
@@ -186,6 +195,7 @@ absl::StatusOr<LlmStepLayout> LlmStepLayout::Make(const model::DecoderShape& sha
   layout.alternatives = place.Add("alternatives", samples, {"likeliest", 20}, DType::kI64);
   layout.x = place.Add("x", rows, hidden, f32);
   layout.normed = place.Add("normed", rows, hidden, compute);
+  if (shape.branch > 0) layout.branch = place.Add("branch", rows, {"hidden", shape.branch}, f32);
   place.Phase("attention");
   layout.qkv = place.Add("qkv", rows, {"attention_in", shape.attention_in}, f32);
   layout.attention = place.Add("attention", rows, {"attention_out", shape.attention_out}, compute);

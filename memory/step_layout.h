@@ -68,8 +68,10 @@ struct VisionStepLayout {
   StepBuffers buffers;
 
   // Built on the host and moved once a step.
-  StepBuffer position_index;           // row of the position table per patch
-  StepBuffer patch_row, patch_column;  // resampler: of each patch in its piece
+  StepBuffer position_index;           // rows of the position table per patch
+  StepBuffer position_weights;         // of several such rows
+  StepBuffer patch_places;             // rotary positions: row and column of each patch in its piece
+  StepBuffer patch_row, patch_column;  // resampler: the same
   StepBuffer tower_segments, query_segments;
   StepBuffer pixels;  // as they come, where they are not computed with as they are
   // Of the step.
@@ -85,8 +87,10 @@ struct VisionStepLayout {
   StepBuffer keys;
   StepBuffer pooled, projected;  // attention output; out_proj's output
   StepBuffer projected_normed;   // LN_post(projected), input of proj
-  // Merger, in place of kv … projected_normed. Waits for: serving a model that has one.
-  StepBuffer merged, merger_hidden, merger_activated;
+  // Merger, in place of kv … projected_normed.
+  StepBuffer merged;                           // joined patches
+  StepBuffer merger_input;                     // of the products behind the convolution
+  StepBuffer merger_hidden, merger_activated;  // between them; input of the last one
   StepBuffer embeddings;
   StepBuffer linear_scratch, attention_scratch;
 };
@@ -112,7 +116,8 @@ struct LlmStepLayout {
   StepBuffers buffers;
 
   // Built on the host and moved once a step, in one piece up to the block tables that are used.
-  StepBuffer token_ids, positions;
+  StepBuffer token_ids;
+  StepBuffer positions;    // one number an axis
   StepBuffer slots;        // block · block_size + offset
   StepBuffer sequences;    // first row, rows, context
   StepBuffer copies;       // of shared blocks
@@ -127,6 +132,7 @@ struct LlmStepLayout {
   StepBuffer measured, alternatives;  // what logprobs are made of; come back where a row asks
   StepBuffer x;                       // residual stream
   StepBuffer normed;                  // input of qkv and gate_up
+  StepBuffer branch;                  // output of o and down, where a norm sees it first; else empty
   StepBuffer qkv, attention;          // attention is the input of o
   StepBuffer gate_up, activated;      // activated is the input of down
   // Experts; empty in a dense model. Waits for: serving a model that has them.

@@ -23,6 +23,8 @@ DecoderShape ShapeOf(const DecoderSpec& decoder) {
   shape.hidden = decoder.hidden_size;
   shape.heads = decoder.heads;
   shape.vocab = decoder.vocab_size;
+  shape.axes = decoder.rope.axes();
+  shape.branch = decoder.sandwich_norms ? decoder.hidden_size : 0;
   if (decoder.latent) {
     const LatentAttention& latent = *decoder.latent;
     const int64_t cached = latent.kv_rank + latent.rope;

@@ -77,6 +77,8 @@ struct DecoderShape {
   int64_t attention_out = 0;  // input of the output product
   int64_t mlp_in = 0;         // gate and up; with experts: of all that one token visits, and the shared one
   int64_t mlp_out = 0;        // input of down; the same
+  int64_t branch = 0;         // output of attention or MLP that a norm sees before it is added; 0: added at once
+  int64_t axes = 1;           // numbers of a position
   int64_t routed = 0;         // experts: hidden × experts a token, permuted inputs and outputs; 0 when dense
   int64_t router = 0;         // experts: scores a token; 0 when dense
   int64_t vocab = 0;

@@ -23,9 +23,9 @@ struct YarnRange {
   double low = 0, high = 0;
 };
 
-YarnRange MixedPairs(const Rope& rope, int64_t head_dim) {
+YarnRange MixedPairs(const Rope& rope, int64_t rotary_dim) {
   const RopeScaling& scaling = rope.scaling;
-  const auto dim = static_cast<double>(head_dim);
+  const auto dim = static_cast<double>(rotary_dim);
   // The pair that turns so often in the original context.
   const auto pair = [&](double turns) {
     return dim * std::log(static_cast<double>(scaling.original_positions) / (turns * 2 * std::numbers::pi)) /
@@ -60,14 +60,15 @@ int64_t RopePositions(const RopeScaling& scaling, int64_t positions) {
 }
 
 std::vector<float> RopeInverseFrequencies(const Rope& rope, int64_t head_dim, int64_t positions) {
+  const int64_t dim = rope.Dim(head_dim);
   using Type = RopeScaling::Type;
   const RopeScaling& scaling = rope.scaling;
-  const YarnRange range = scaling.type == Type::kYarn ? MixedPairs(rope, head_dim) : YarnRange();
+  const YarnRange range = scaling.type == Type::kYarn ? MixedPairs(rope, dim) : YarnRange();
   const std::vector<double>& divisors =
       positions > scaling.original_positions ? scaling.long_factors : scaling.short_factors;
   std::vector<float> rates;
-  for (int64_t i = 0; i < head_dim / 2; ++i) {
-    const float exponent = static_cast<float>(2 * i) / static_cast<float>(head_dim);
+  for (int64_t i = 0; i < dim / 2; ++i) {
+    const float exponent = static_cast<float>(2 * i) / static_cast<float>(dim);
     const auto period = static_cast<float>(std::pow(rope.theta, static_cast<double>(exponent)));
     switch (scaling.type) {
       case Type::kNone:

@@ -37,9 +37,14 @@ struct RopeScaling {
 struct Rope {
   double theta = 10000;
   RopeScaling scaling = {};
-  double part = 1;  // of a head's elements that turn, from the first on
+  double part = 1;          // of a head's elements that turn, from the first on
+  bool neighbours = false;  // pairs are elements 2i and 2i + 1; else i and i + Dim/2
+  // Pairs that turn by each axis of a position, in order: sequence, row, column. Dim/2 together. Empty: positions are
+  // single numbers.
+  std::vector<int64_t> sections = {};
 
   int64_t Dim(int64_t head_dim) const;  // elements that turn; even
+  int64_t axes() const { return sections.empty() ? 1 : static_cast<int64_t>(sections.size()); }
 };
 
 // Reads rope_theta, partial_rotary_factor, rope_scaling (type or rope_type) and the rope_parameters of newer files,
@@ -49,7 +54,7 @@ absl::StatusOr<Rope> ParseRope(const JsonFields& config, int64_t positions, int6
 // The longest context that the scaling was made for: `positions`, or more where the file says so (yarn).
 int64_t RopePositions(const RopeScaling& scaling, int64_t positions);
 
-// The angle of position p in pair i of a head is p · rate[i], i < head_dim / 2: theta^(−2i / head_dim), then scaled. In
+// The angle of position p in pair i of a head is p · rate[i], i < n / 2: theta^(−2i / n), n = Dim(head_dim), then scaled. In
 // fp32 step by step, as the published code computes them. `positions`: the longest sequence that will be served. Long
 // RoPE has other rates beyond its original context; the published code switches in the middle of a sequence and then
 // reads keys that were turned by the other rates, so here one set serves all sequences, long or short.

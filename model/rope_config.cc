@@ -116,9 +116,9 @@ absl::StatusOr<Rope> ParseRope(const JsonFields& config, int64_t positions, int6
   for (const char* name : {"rope_scaling", "rope_parameters"}) {
     HEADROOM_ASSIGN_OR_RETURN(const auto object, config.Object(name));
     if (!object) continue;
-    HEADROOM_ASSIGN_OR_RETURN(rope.scaling, ParseScaling(config, name, *object, positions, head_dim));
     HEADROOM_ASSIGN_OR_RETURN(rope.theta, object->NumberOr("rope_theta", kThetaMin, kThetaMax, rope.theta));
     HEADROOM_ASSIGN_OR_RETURN(rope.part, object->NumberOr("partial_rotary_factor", kPartMin, 1, rope.part));
+    HEADROOM_ASSIGN_OR_RETURN(rope.scaling, ParseScaling(config, name, *object, positions, rope.Dim(head_dim)));
   }
   return rope;
 }

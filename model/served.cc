@@ -1,5 +1,6 @@
 // What the engine has, of all that a model may ask for. Whoever teaches it something new takes a line away here.
 #include <algorithm>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -23,15 +24,24 @@ class Reasons {
 
 std::string Quoted(const std::string& text) { return absl::StrCat("\"", text, "\""); }
 
-void CheckRope(const Rope& rope, Reasons& reasons) {
-  if (rope.part != 1) reasons.Add("partial_rotary_factor", absl::StrCat(rope.part), "1");
+void CheckRope(const Rope& rope, int64_t head_dim, Reasons& reasons) {
+  // Parts of a head that turn in halves would run, too; no family that is served has them.
+  if (rope.part != 1 && !rope.neighbours) reasons.Add("partial_rotary_factor", absl::StrCat(rope.part), "1");
+  if (rope.axes() != 1 && rope.axes() != 3) {
+    reasons.Add("mrope_section", absl::StrCat(rope.axes(), " axes"), "3: sequence, row, column");
+  }
+  const int64_t pairs = std::accumulate(rope.sections.begin(), rope.sections.end(), int64_t{0});
+  if (rope.axes() > 1 && 2 * pairs != rope.Dim(head_dim)) {
+    reasons.Add("mrope_section", absl::StrCat(pairs, " pairs"),
+                absl::StrCat("the ", rope.Dim(head_dim) / 2, " that turn"));
+  }
   if (rope.scaling.type == RopeScaling::Type::kOther) {
     reasons.Add("rope_scaling", rope.scaling.text, "null, or the types linear, dynamic, llama3, yarn and longrope");
   }
 }
 
 void CheckDecoder(const DecoderSpec& decoder, Reasons& reasons) {
-  CheckRope(decoder.rope, reasons);
+  CheckRope(decoder.rope, decoder.head_dim, reasons);
   if (decoder.activation != "silu") reasons.Add("hidden_act", Quoted(decoder.activation), "\"silu\"");
   if (decoder.mlp_bias) reasons.Add("mlp_bias", "true", "false");
   if (decoder.windowed_layers > 0) {
@@ -41,7 +51,6 @@ void CheckDecoder(const DecoderSpec& decoder, Reasons& reasons) {
   }
   if (decoder.head_norm == HeadNorm::kBehindRotation)
     reasons.AddText("norms of rotated queries and keys are not served");
-  if (decoder.sandwich_norms) reasons.AddText("norms behind attention and MLP are not served");
   if (decoder.latent) reasons.AddText("attention through latent vectors is not served");
 }
 
@@ -65,7 +74,12 @@ std::vector<std::string> WhyNotServed(const ModelSpec& spec) {
   if (spec.vision && spec.vision->activation != "gelu_pytorch_tanh") {
     reasons.Add("vision_config.hidden_act", Quoted(spec.vision->activation), "\"gelu_pytorch_tanh\"");
   }
-  if (spec.encoder && !spec.vision) reasons.AddText(absl::StrCat("the encoder of ", spec.family, " is not served"));
+  if (spec.merging && spec.merging->activation != "silu") {
+    reasons.Add("vision_config.hidden_act", Quoted(spec.merging->activation), "\"silu\"");
+  }
+  if (spec.encoder && !spec.Sees()) {
+    reasons.AddText(absl::StrCat("the encoder of ", spec.family, " is not served"));
+  }
   return reasons.Take();
 }
 

@@ -110,7 +110,8 @@ absl::Status CheckSizes(const ModelSpec& spec) {
   if (spec.encoder) {
     const EncoderShape& e = *spec.encoder;
     widths.insert(widths.end(), {e.patch_values, e.width, e.mlp_in, e.mlp_out, e.out, e.query_num, e.merge,
-                                 e.merger_hidden, e.usual_patches, e.largest_patches, e.pieces_max});
+                                 e.merger_hidden, e.merger_in, e.merger_out, e.usual_patches, e.largest_patches,
+                                 e.usual_rows, e.largest_rows, e.pieces_max});
   }
   for (const int64_t width : widths) {
     if (width >= 0 && width <= kShapeMax) continue;

@@ -15,7 +15,7 @@
 
 #include "absl/status/statusor.h"
 #include "model/decoder_spec.h"
-#include "model/image/pieces.h"
+#include "model/image/picture_rule.h"
 #include "model/image_markers.h"
 #include "model/tensor_spec.h"
 
@@ -46,6 +46,25 @@ struct ResamplerConfig {
   double layer_norm_eps = 1e-6;
 };
 
+// Gated blocks (RMS norm, no biases but qkv's, rotary positions of row and column) over all patches of a picture, then a
+// convolution that joins merge × merge of them and a gated MLP: GLM-4.1V. The blocks' MLP is as wide as the output.
+struct MergingTower {
+  int64_t hidden_size = 0;  // D
+  int64_t layers = 0;
+  int64_t heads = 0;
+  int64_t channels = 3;
+  int64_t position_side = 0;  // rows (and columns) of the position table, which is interpolated to the picture's grid
+  int64_t out = 0;            // E
+  int64_t merger_mlp = 0;     // M
+  bool qkv_bias = false;
+  double rms_norm_eps = 1e-5;
+  double merger_norm_eps = 1e-5;  // of a layer norm; config.json does not say
+  double theta = 10000;
+  std::string activation = "silu";  // of both MLPs
+
+  int64_t head_dim() const { return hidden_size / heads; }
+};
+
 // Elements a patch (or a frame, for audio) of an encoder step.
 struct EncoderShape {
   int64_t patch_values = 0;  // input of the patch embedding
@@ -57,8 +76,14 @@ struct EncoderShape {
   int64_t query_num = 0;        // resampler only
   int64_t merge = 0;            // merger only: patches a token
   int64_t merger_hidden = 0;    // merger only: elements a token between its products
+  int64_t merger_in = 0;        // merger only: input of its products behind the convolution; 0: there is none
+  int64_t merger_out = 0;       // merger only: input of its last product; 0: merger_hidden
+  int64_t position_taps = 1;    // rows of the position table that a patch's position is made of
+  int64_t rotary_axes = 0;      // numbers of a patch's rotary position; 0: it has none
   int64_t usual_patches = 0;    // of a piece (resampler) or of an ordinary picture (merger)
   int64_t largest_patches = 0;  // of the largest input that the preprocessor lets pass
+  int64_t usual_rows = 0;       // that come of such a piece or picture
+  int64_t largest_rows = 0;     // of the largest
   int64_t pieces_max = 1;       // of one picture
 };
 
@@ -85,9 +110,18 @@ struct ModelSpec {
   std::array<double, 3> norm_mean = {0.5, 0.5, 0.5};
   std::array<double, 3> norm_std = {0.5, 0.5, 0.5};
   ImageMarkers markers;
+  // Set for GLM-4.1V, with resize, norm_mean, norm_std and image_token_id.
+  std::optional<MergingTower> merging;
+  GridResize resize;
+  int64_t image_token_id = 0;  // that the chat template writes for a picture, and that stands for each of its rows
   GenerationDefaults generation;
   // What the files did not say and which value was taken; printed with every plan.
   std::vector<std::string> assumed;
+
+  // It has a tower for pictures.
+  bool Sees() const { return vision.has_value() || merging.has_value(); }
+  // Of a model that sees.
+  PictureRule Pictures() const { return merging ? PictureRule(resize) : PictureRule(slice); }
 };
 
 // INVALID_ARGUMENT names file, field, value and limit, or lists the architectures that are known. `path`: a model

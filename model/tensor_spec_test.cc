@@ -66,8 +66,9 @@ TEST(Weights, HeldTensorsCoverTheirSources) {
 
 // Checkpoints that the engine serves: each tensor is expected under its own name and shape, and no other is there.
 TEST(Weights, ServedCheckpointsMatch) {
-  for (const std::string name : {"tests/golden/minicpmv", "tests/golden/qwen2", "tests/golden/qwen3",
-                                 "tests/golden/llama", "tests/golden/llama3", "tests/golden/mistral", "models/demo"}) {
+  for (const std::string name :
+       {"tests/golden/minicpmv", "tests/golden/qwen2", "tests/golden/qwen3", "tests/golden/llama",
+        "tests/golden/llama3", "tests/golden/mistral", "tests/golden/glm4v", "models/demo"}) {
     const std::string directory = SourceDir() + "/" + name;
     const auto config = LoadServedModel(directory);
     ASSERT_TRUE(config.ok()) << config.status();

@@ -13,6 +13,7 @@
 #include "runtime/ops/norm.h"
 #include "runtime/ops/paged_attention.h"
 #include "runtime/ops/positions.h"
+#include "runtime/ops/rope.h"
 #include "runtime/ops/sample.h"
 
 namespace headroom::runtime {
@@ -25,13 +26,16 @@ class Backend : public KernelSizes {
   virtual absl::Status Run(const LayerNormArgs& args) = 0;
   virtual absl::Status Run(const RmsNormArgs& args) = 0;
   virtual absl::Status Run(const GeluTanhArgs& args) = 0;
+  virtual absl::Status Run(const GeluErfArgs& args) = 0;
   virtual absl::Status Run(const SiluMulArgs& args) = 0;
   virtual absl::Status Run(const ConvertArgs& args) = 0;
   virtual absl::Status Run(const FindNonFiniteArgs& args) = 0;
   virtual absl::Status Run(const EmbeddingGatherArgs& args) = 0;
   virtual absl::Status Run(const AddGatheredArgs& args) = 0;
+  virtual absl::Status Run(const JoinRowsArgs& args) = 0;
   virtual absl::Status Run(const SineTableArgs& args) = 0;
   virtual absl::Status Run(const AttentionArgs& args) = 0;
+  virtual absl::Status Run(const RopeArgs& args) = 0;
   virtual absl::Status Run(const PagedKvWriteArgs& args) = 0;
   virtual absl::Status Run(const CopyKvBlocksArgs& args) = 0;
   virtual absl::Status Run(const PagedAttentionArgs& args) = 0;

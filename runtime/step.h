@@ -15,6 +15,7 @@
 #include "runtime/ops/norm.h"
 #include "runtime/ops/paged_attention.h"
 #include "runtime/ops/positions.h"
+#include "runtime/ops/rope.h"
 #include "runtime/ops/sample.h"
 
 namespace headroom::runtime {
@@ -39,13 +40,16 @@ class Step {
   void LayerNorm(const LayerNormArgs& args) { Do(runtime::LayerNorm, args); }
   void RmsNorm(const RmsNormArgs& args) { Do(runtime::RmsNorm, args); }
   void GeluTanh(const GeluTanhArgs& args) { Do(runtime::GeluTanh, args); }
+  void GeluErf(const GeluErfArgs& args) { Do(runtime::GeluErf, args); }
   void SiluMul(const SiluMulArgs& args) { Do(runtime::SiluMul, args); }
   void Convert(const ConvertArgs& args) { Do(runtime::Convert, args); }
   void FindNonFinite(const FindNonFiniteArgs& args) { Do(runtime::FindNonFinite, args); }
   void EmbeddingGather(const EmbeddingGatherArgs& args) { Do(runtime::EmbeddingGather, args); }
   void AddGathered(const AddGatheredArgs& args) { Do(runtime::AddGathered, args); }
+  void JoinRows(const JoinRowsArgs& args) { Do(runtime::JoinRows, args); }
   void SineTable(const SineTableArgs& args) { Do(runtime::SineTable, args); }
   void Attention(const AttentionArgs& args) { Do(runtime::Attention, args); }
+  void Rope(const RopeArgs& args) { Do(runtime::Rope, args); }
   void PagedKvWrite(const PagedKvWriteArgs& args) { Do(runtime::PagedKvWrite, args); }
   void CopyKvBlocks(const CopyKvBlocksArgs& args) { Do(runtime::CopyKvBlocks, args); }
   void PagedAttention(const PagedAttentionArgs& args) { Do(runtime::PagedAttention, args); }

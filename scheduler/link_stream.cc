@@ -39,7 +39,7 @@ absl::StatusOr<admission::Event> FromHello(LinkId link, const v1::WorkerHello& h
                                         .max_patches_per_step = hello.max_patches_per_step(),
                                         .max_model_len = hello.max_model_len(),
                                         .block_size = hello.block_size(),
-                                        .embedding_piece_bytes = hello.embedding_piece_bytes(),
+                                        .embedding_row_bytes = hello.embedding_row_bytes(),
                                         .kv_block_bytes = hello.kv_block_bytes()},
                                .state = admission::WorkerState::kLoading,
                                .load_progress = hello.load_progress(),

@@ -103,7 +103,7 @@ void FillWorker(const admission::WorkerStatus& worker, v1::WorkerView* view) {
   view->set_max_patches_per_step(worker.info.max_patches_per_step);
   view->set_max_model_len(worker.info.max_model_len);
   view->set_block_size(worker.info.block_size);
-  view->set_embedding_piece_bytes(worker.info.embedding_piece_bytes);
+  view->set_embedding_row_bytes(worker.info.embedding_row_bytes);
   view->set_kv_block_bytes(worker.info.kv_block_bytes);
   view->set_device(worker.info.device);
   view->set_placeable(worker.placeable);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "admission/link/convert.h"
+#include "common/embedding_pages.h"
 #include "common/error_details.h"
 #include "common/rpc/acceptance.h"
 #include "common/rpc/status.h"
@@ -105,7 +106,9 @@ absl::Status EncodeCall::CheckPrice(const admission::Resources& leg) const {
   need.slots = static_cast<int64_t>(images_.size());
   for (const Image& image : images_) {
     need.patches += image.priced.patches();
-    need.embedding_bytes += image.priced.pieces() * service_.options_.piece_bytes();
+    for (const model::PieceShape& piece : image.geometry.pieces) {
+      need.embedding_bytes += EmbeddingPages(piece.rows) * service_.parts_.store.page_bytes();
+    }
     need.host_bytes += PricedHostBytes(image.priced, image.geometry);
   }
   if (const auto worst = admission::WorstShortfall(need, leg, leg, "")) {
@@ -160,8 +163,9 @@ absl::Status EncodeCall::EncodeImage(size_t index, const std::string& bytes) {
   }
   service_.images_.Increment();
   HEADROOM_ASSIGN_OR_RETURN(const model::ImageHeader header, service_.parts_.intake.CheckBytes(priced, bytes));
+  const std::vector<int64_t> rows = geometry.piece_rows();
   if (!priced.cache_key().empty()) {
-    if (auto pin = service_.parts_.store.Find(priced.cache_key(), priced.pieces())) {
+    if (auto pin = service_.parts_.store.Find(priced.cache_key(), rows)) {
       service_.cache_hits_.Increment();
       Answer(index, std::move(*pin), std::move(holdings), /*cache_hit=*/true, 0);
       return absl::OkStatus();
@@ -172,7 +176,7 @@ absl::Status EncodeCall::EncodeImage(size_t index, const std::string& bytes) {
   HEADROOM_ASSIGN_OR_RETURN(job->pieces, service_.parts_.intake.MakePieces(priced, bytes, header, geometry));
   service_.decode_seconds_.Observe(Seconds(service_.parts_.clock.Now() - begin));
   job->lease = holdings;
-  HEADROOM_ASSIGN_OR_RETURN(job->pin, service_.parts_.store.Allocate(priced.cache_key(), priced.pieces()));
+  HEADROOM_ASSIGN_OR_RETURN(job->pin, service_.parts_.store.Allocate(priced.cache_key(), rows));
   job->done = [call = shared_from_this(), index, raw = job.get(), lease = std::move(holdings)](
                   const absl::Status& status, double seconds) mutable {
     if (!status.ok()) return call->Fail(OfImage(index, status));
@@ -202,8 +206,7 @@ void EncodeCall::Answer(size_t index, EmbeddingPin pin, std::shared_ptr<Holdings
   ref.set_endpoint(service_.endpoint_);
   ref.set_incarnation(service_.parts_.gate.options().incarnation);
   ref.set_id(pin.id());
-  ref.set_pieces(pin.pieces());
-  ref.set_rows_per_piece(options.rows_per_piece);
+  ref.mutable_piece_rows()->Assign(pin.rows().begin(), pin.rows().end());
   ref.set_columns(options.columns);
   ref.mutable_model()->set_sha256(options.model);
   images_[index].answer = std::move(encoded);

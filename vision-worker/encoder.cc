@@ -10,14 +10,13 @@
 #include "worker/views.h"
 
 namespace headroom::vision_worker {
-namespace {
 
 using runtime::ConstMatrix;
 using runtime::LinearSpec;
 using runtime::Matrix;
 
-// Every product of a step.
-std::vector<LinearSpec> LinearSpecs(const model::ModelSpec& config, DType compute, int64_t patches, int64_t pieces) {
+std::vector<LinearSpec> Encoder::LinearSpecs(const model::ModelSpec& config, DType compute, int64_t patches,
+                                             int64_t pieces) {
   const model::VisionConfig& v = *config.vision;
   const auto product = [&](int64_t n, int64_t k, bool accumulate) {
     return LinearSpec{.n = n, .k = k, .dtype = compute, .rows_max = patches, .bias = true, .accumulate = accumulate};
@@ -29,37 +28,6 @@ std::vector<LinearSpec> LinearSpecs(const model::ModelSpec& config, DType comput
   };
   for (const LinearSpec& p : Resampler::LinearSpecs(config, compute, patches, pieces)) products.push_back(p);
   return products;
-}
-
-}  // namespace
-
-absl::StatusOr<runtime::LinearNeeds> EncoderLinearNeeds(runtime::KernelSizes& sizes, const model::ModelSpec& config,
-                                                        DType compute, int64_t patches, int64_t pieces) {
-  runtime::LinearNeeds needs;
-  for (const LinearSpec& product : LinearSpecs(config, compute, patches, pieces)) {
-    HEADROOM_ASSIGN_OR_RETURN(const runtime::LinearNeeds own, runtime::DescribeLinear(sizes, product));
-    needs.scratch_bytes = std::max(needs.scratch_bytes, own.scratch_bytes);
-    needs.library_bytes += own.library_bytes;
-  }
-  return needs;
-}
-
-void AddEncoderNeeds(runtime::KernelSizes& sizes, const model::ModelSpec& config, DType compute,
-                     memory::KernelNeeds& needs) {
-  needs.rows = [&sizes](int64_t rows) { return sizes.LinearRows(rows); };
-  if (!config.vision.has_value()) return;
-  needs.vision_linear_scratch = [&sizes, config, compute](int64_t patches, int64_t pieces) -> absl::StatusOr<int64_t> {
-    HEADROOM_ASSIGN_OR_RETURN(const auto products, EncoderLinearNeeds(sizes, config, compute, patches, pieces));
-    return products.scratch_bytes;
-  };
-  needs.vision_library = [&sizes, config, compute](int64_t patches, int64_t pieces) -> absl::StatusOr<int64_t> {
-    HEADROOM_ASSIGN_OR_RETURN(const auto products, EncoderLinearNeeds(sizes, config, compute, patches, pieces));
-    return products.library_bytes;
-  };
-  const int64_t head_dim = std::max(config.vision->head_dim(), config.llm.hidden_size / config.resampler.heads);
-  needs.vision_attention_scratch = [&sizes, head_dim](int64_t, int64_t) -> absl::StatusOr<int64_t> {
-    return sizes.AttentionScratchBytes(head_dim);
-  };
 }
 
 Encoder::Encoder(runtime::Device& device, const model::ModelSpec& config, const memory::Plan& plan)
@@ -173,25 +141,17 @@ absl::Status Encoder::CheckStep(std::span<const PieceInput> pieces, const Encode
                                                      piece.grid.patches(), " × ", config_.patch_values()));
     }
   }
-  const int64_t piece_values = query_num_ * embedding_width_;
+  int64_t rows = 0;
+  for (const PieceInput& piece : pieces) rows += RowsOf(piece.grid);
   if (!outputs.tower.empty() && static_cast<int64_t>(outputs.tower.size()) != patches * config_.hidden_size) {
     return absl::InvalidArgumentError(absl::StrCat("tower output of ", outputs.tower.size(), " values, wanted ",
                                                    patches, " × ", config_.hidden_size));
   }
-  if (!outputs.embeddings.empty() && static_cast<int64_t>(outputs.embeddings.size()) != count * piece_values) {
+  if (!outputs.embeddings.empty() && static_cast<int64_t>(outputs.embeddings.size()) != rows * embedding_width_) {
     return absl::InvalidArgumentError(
-        absl::StrCat("embeddings of ", outputs.embeddings.size(), " values, wanted ", count, " × ", piece_values));
+        absl::StrCat("embeddings of ", outputs.embeddings.size(), " values, wanted ", rows, " × ", embedding_width_));
   }
-  if (outputs.store.empty()) return absl::OkStatus();
-  if (outputs.store.size() != pieces.size()) {
-    return absl::InvalidArgumentError(absl::StrCat("memory for ", outputs.store.size(), " of ", count, " pieces"));
-  }
-  for (const memory::DeviceSpan& to : outputs.store) {
-    if (to.bytes >= piece_values * SizeOf(compute_)) continue;
-    return absl::InvalidArgumentError(
-        absl::StrCat("memory of ", to.bytes, " bytes for a piece of ", piece_values * SizeOf(compute_)));
-  }
-  return absl::OkStatus();
+  return CheckStore(*this, pieces, outputs, compute_);
 }
 
 // Checks what it builds; the operations trust it.
@@ -262,10 +222,7 @@ void Encoder::HandOut(runtime::Step& step, const Matrix& embeddings, const Encod
   step.FindNonFinite({.x = embeddings, .group = query_num_, .found = found});
   step.Download(found.data, std::as_writable_bytes(not_finite));
   if (!outputs.embeddings.empty()) step.Download(embeddings.data, std::as_writable_bytes(outputs.embeddings));
-  for (size_t i = 0; i < outputs.store.size(); ++i) {
-    const Matrix piece = embeddings.RowRange(static_cast<int64_t>(i) * query_num_, query_num_);
-    step.Convert({.x = piece, .y = Matrix{outputs.store[i].data, compute_, piece.rows, piece.cols, piece.cols}});
-  }
+  WriteStore(step, embeddings, outputs, compute_);
 }
 
 // x = patches·Wᵀ + b + position rows

@@ -22,54 +22,44 @@
 #include "model/image/pieces.h"
 #include "model/spec.h"
 #include "runtime/device.h"
-#include "runtime/host_matrix.h"
 #include "runtime/kernel_sizes.h"
 #include "runtime/matrix.h"
 #include "runtime/ops/linear.h"
 #include "runtime/step.h"
+#include "vision-worker/piece_encoder.h"
 #include "vision-worker/resampler.h"
 
 namespace headroom::vision_worker {
 
-struct PieceInput {
-  model::PatchGrid grid;
-  runtime::HostMatrix patches;  // f32 [rows · cols, 3 · patch_size²], see WritePatchMatrix()
-};
-
-// Where the results of a step go, besides the workspace. Everything may be left out.
-struct EncodeOutputs {
-  // One memory per piece on the device: its rows in the compute type of the plan.
-  std::span<const memory::DeviceSpan> store = {};
-  // For tools, in host memory that no plan knows: embeddings f32 [pieces · query_num, E], and the output of the tower
-  // after the post layer norm, f32 [patches of all pieces, D].
-  std::span<float> embeddings = {};
-  std::span<float> tower = {};
-};
-
-class Encoder {
+class Encoder : public PieceEncoder {
  public:
   // Takes weights and workspace from the arena as the plan says, and builds every product. `device` and `arena` must
   // outlive the encoder. INVALID_ARGUMENT when the plan has no vision role or the model no tower.
   static absl::StatusOr<std::unique_ptr<Encoder>> Create(runtime::Device& device, const model::ModelSpec& config,
                                                          const memory::Plan& plan, memory::Arena& arena);
 
+  // Every product of a step of at most so many patches and pieces.
+  static std::vector<runtime::LinearSpec> LinearSpecs(const model::ModelSpec& config, DType compute, int64_t patches,
+                                                      int64_t pieces);
+
   // Streams the weights in and computes the queries. `progress` counts over both parts; may be empty.
-  absl::Status Load(const model::Checkpoint& checkpoint, const memory::LoadProgress& progress = {});
+  absl::Status Load(const model::Checkpoint& checkpoint, const memory::LoadProgress& progress) override;
+  using PieceEncoder::Load;
 
   // Runs every product once at every number of rows that it will be asked for, where a device loads what it needs for
   // them late (runtime::Device::LoadsLate). After Load(), before the first Encode().
-  absl::Status WarmUp();
+  absl::Status WarmUp() override;
 
   // One step; takes the device's lane itself, so the caller must not hold it. Says for each piece whether all its
   // embeddings are finite numbers. INVALID_ARGUMENT when the pieces do not fit the limits of the plan, or a matrix or
   // an output its grid.
-  absl::StatusOr<std::vector<bool>> Encode(std::span<const PieceInput> pieces, const EncodeOutputs& outputs);
+  absl::StatusOr<std::vector<bool>> Encode(std::span<const PieceInput> pieces, const EncodeOutputs& outputs) override;
 
-  int64_t max_patches() const { return layout_.limits.patches; }
-  int64_t max_pieces() const { return layout_.limits.pieces; }
-  int64_t rows_per_piece() const { return query_num_; }
-  int64_t tower_width() const { return config_.hidden_size; }
-  int64_t embedding_width() const { return embedding_width_; }
+  int64_t max_patches() const override { return layout_.limits.patches; }
+  int64_t max_pieces() const override { return layout_.limits.pieces; }
+  int64_t RowsOf(const model::PatchGrid&) const override { return query_num_; }
+  int64_t tower_width() const override { return config_.hidden_size; }
+  int64_t embedding_width() const override { return embedding_width_; }
 
  private:
   using FloatArray = runtime::DeviceArray<const float>;
@@ -123,15 +113,5 @@ class Encoder {
   Norm post_norm_{};
   std::unique_ptr<Resampler> resampler_;
 };
-
-// What the encoder's products need in a step of at most so many patches and pieces: the largest scratch, and what
-// libraries keep for all of them. Builds nothing.
-absl::StatusOr<runtime::LinearNeeds> EncoderLinearNeeds(runtime::KernelSizes& sizes, const model::ModelSpec& config,
-                                                        DType compute, int64_t patches, int64_t pieces);
-
-// Fills in what MakePlan must know about the encoder (needs.vision_…, needs.rows); nothing for a model without a tower.
-// `sizes` must outlive the needs.
-void AddEncoderNeeds(runtime::KernelSizes& sizes, const model::ModelSpec& config, DType compute,
-                     memory::KernelNeeds& needs);
 
 }  // namespace headroom::vision_worker

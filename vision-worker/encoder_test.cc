@@ -76,10 +76,12 @@ double RelativeError(const float* got, const float* wanted, int64_t count) {
   return std::sqrt(difference / norm);
 }
 
-// Embeddings of the pieces, f32 [pieces · rows_per_piece, E], and the tower's output where wanted.
+// Embeddings of the pieces, f32 [rows of all pieces, E], and the tower's output where wanted.
 absl::StatusOr<std::vector<float>> Embeddings(Encoder& encoder, const std::vector<PieceInput>& pieces,
                                               std::span<float> tower = {}) {
-  std::vector<float> out(pieces.size() * static_cast<size_t>(encoder.rows_per_piece() * encoder.embedding_width()));
+  int64_t rows = 0;
+  for (const PieceInput& piece : pieces) rows += encoder.RowsOf(piece.grid);
+  std::vector<float> out(static_cast<size_t>(rows * encoder.embedding_width()));
   HEADROOM_RETURN_IF_ERROR(encoder.Encode(pieces, {.embeddings = out, .tower = tower}).status());
   return out;
 }
@@ -111,7 +113,7 @@ TEST(EncoderTest, APieceGetsTheSameNumbersAloneAndInCompany) {
   const auto packed = Embeddings(encoder, inputs, tower);
   EXPECT_GT(GuardedAllocations(), guarded) << "no thread is marked";
   ASSERT_TRUE(packed.ok()) << packed.status();
-  const int64_t count = encoder.rows_per_piece() * encoder.embedding_width();
+  const int64_t count = encoder.RowsOf({1, 1}) * encoder.embedding_width();
 
   int64_t first_patch = 0;
   for (size_t i = 0; i < pieces.size(); ++i) {
@@ -134,7 +136,7 @@ TEST(EncoderTest, PiecesOfDifferentShapeOrContentDiffer) {
   const std::vector<PieceInput> inputs = {wide.Input(), tall.Input()};
   const auto out = Embeddings(*m->encoder, inputs);
   ASSERT_TRUE(out.ok()) << out.status();
-  const int64_t count = m->encoder->rows_per_piece() * m->encoder->embedding_width();
+  const int64_t count = m->encoder->RowsOf(wide.grid) * m->encoder->embedding_width();
   EXPECT_GT(RelativeError(out->data(), out->data() + count, count), 1e-3);
 }
 
@@ -179,7 +181,7 @@ TEST(EncoderTest, RefusesStepsPastTheLimits) {
   bad.patches.cols -= 1;
   EXPECT_EQ(code({bad}), kRefused);
   const auto width = static_cast<size_t>(encoder.tower_width());
-  const auto values = static_cast<size_t>(encoder.rows_per_piece() * encoder.embedding_width());
+  const auto values = static_cast<size_t>(encoder.RowsOf(piece.grid) * encoder.embedding_width());
   std::vector<float> tower(6 * width), embeddings(values);
   EXPECT_EQ(code({good}, {.tower = std::span(tower).first(5 * width)}), kRefused);
   EXPECT_EQ(code({good}, {.tower = tower}), absl::StatusCode::kOk);
@@ -188,11 +190,22 @@ TEST(EncoderTest, RefusesStepsPastTheLimits) {
   const auto bytes = static_cast<int64_t>(values * sizeof(float));
   const auto memory = m->device->memory().Reserve(2 * bytes, {});
   ASSERT_TRUE(memory.ok()) << memory.status();
-  const std::vector<memory::DeviceSpan> few = {memory->Sub(0, bytes - 4)}, one_piece = {memory->Sub(0, bytes)},
-                                        two = {memory->Sub(0, bytes), memory->Sub(bytes, bytes)};
-  EXPECT_EQ(code({good}, {.store = few}), kRefused);
-  EXPECT_EQ(code({good}, {.store = two}), kRefused);
-  EXPECT_EQ(code({good}, {.store = one_piece}), absl::StatusCode::kOk);
+  const int64_t row = encoder.embedding_width() * static_cast<int64_t>(sizeof(float));
+  using Runs = std::vector<memory::DeviceSpan>;
+  const std::vector<PieceInput> inputs = {good};
+  const auto store = [&](const std::vector<Runs>& runs) { return encoder.Encode(inputs, {.store = runs}).status(); };
+  const std::vector<std::vector<Runs>> refused = {
+      {Runs{memory->Sub(0, bytes - 4)}},                               // part of a row
+      {Runs{memory->Sub(0, bytes - row)}},                             // a row too few
+      {Runs{memory->Sub(0, bytes + row)}},                             // a row too many
+      {Runs{memory->Sub(0, bytes), memory->Sub(bytes, bytes)}},        // twice the rows
+      {Runs{memory->Sub(0, bytes)}, Runs{memory->Sub(bytes, bytes)}},  // a piece too many
+      std::vector<Runs>(1)};
+  for (const std::vector<Runs>& runs : refused) EXPECT_EQ(store(runs).code(), kRefused);
+  EXPECT_THAT(std::string(store({Runs{memory->Sub(0, bytes - row)}}).message()),
+              testing::HasSubstr("memory for 63 rows of piece 1, which has 64"));
+  EXPECT_TRUE(store({Runs{memory->Sub(0, bytes)}}).ok());
+  EXPECT_TRUE(store({Runs{memory->Sub(bytes, 7 * row), memory->Sub(0, bytes - 7 * row)}}).ok());
   m->device->memory().Release(*memory);
 }
 
@@ -206,20 +219,27 @@ TEST(EncoderTest, StoresEachPieceAndNamesTheBroken) {
                                  RandomPiece(random, m->config, 1, 2)};
     pieces[1].values[5] = INFINITY;
     const std::vector<PieceInput> inputs = {pieces[0].Input(), pieces[1].Input(), pieces[2].Input()};
-    const auto values = static_cast<size_t>(m->encoder->rows_per_piece() * m->encoder->embedding_width());
+    const auto values = static_cast<size_t>(m->encoder->RowsOf(pieces[0].grid) * m->encoder->embedding_width());
     const int64_t bytes = static_cast<int64_t>(values) * SizeOf(compute);
     const auto memory = m->device->memory().Reserve(3 * bytes, {});
     ASSERT_TRUE(memory.ok()) << memory.status();
-    // Not in the order of the pieces.
-    const std::vector<memory::DeviceSpan> store = {memory->Sub(2 * bytes, bytes), memory->Sub(0, bytes),
-                                                   memory->Sub(bytes, bytes)};
+    // Not in the order of the pieces; the last one in two parts, the second part first in memory.
+    const int64_t part = bytes / 64 * 17;
+    const std::vector<std::vector<memory::DeviceSpan>> store = {
+        {memory->Sub(2 * bytes, bytes)},
+        {memory->Sub(0, bytes)},
+        {memory->Sub(2 * bytes - part, part), memory->Sub(bytes, bytes - part)}};
     std::vector<float> embeddings(3 * values);
     const auto finite = m->encoder->Encode(inputs, {.store = store, .embeddings = embeddings});
     ASSERT_TRUE(finite.ok()) << finite.status();
     EXPECT_EQ(*finite, (std::vector<bool>{true, false, true}));
     for (const size_t piece : {size_t{0}, size_t{2}}) {
       std::vector<std::byte> stored(static_cast<size_t>(bytes));
-      ASSERT_TRUE(m->device->memory().Read(store[piece].data, stored).ok());
+      std::span<std::byte> rest = stored;
+      for (const memory::DeviceSpan& run : store[piece]) {
+        ASSERT_TRUE(m->device->memory().Read(run.data, rest.first(static_cast<size_t>(run.bytes))).ok());
+        rest = rest.subspan(static_cast<size_t>(run.bytes));
+      }
       std::vector<float> numbers(values);
       for (size_t i = 0; i < values; ++i) {
         uint32_t bits = 0;

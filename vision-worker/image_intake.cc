@@ -29,13 +29,17 @@ absl::StatusOr<model::PieceGeometry> ImageIntake::CheckPriced(const v1::PricedIm
     return absl::InvalidArgumentError(absl::StrCat("image of ", priced.size_bytes(), " bytes: 1 to ", limits.bytes_max,
                                                    " (gateway.receive_bytes_max)"));
   }
-  model::SliceConfig slice = options_.slice;
-  slice.max_slice_nums = priced.max_slice_nums();
-  HEADROOM_ASSIGN_OR_RETURN(
-      model::PieceGeometry geometry,
-      model::ComputePieces(static_cast<int>(priced.width()), static_cast<int>(priced.height()), slice));
-  if (const auto pieces = static_cast<int64_t>(geometry.pieces.size()); pieces != priced.pieces()) {
-    return Differs("pieces", absl::StrCat(pieces), absl::StrCat(priced.pieces()));
+  model::PictureRule rule = options_.rule;
+  model::LimitSlices(priced.max_slice_nums(), rule);
+  HEADROOM_ASSIGN_OR_RETURN(model::PieceGeometry geometry,
+                            model::PiecesOf(static_cast<int>(priced.width()), static_cast<int>(priced.height()), rule));
+  if (const int pieces = static_cast<int>(geometry.pieces.size()); pieces != priced.piece_rows_size()) {
+    return Differs("pieces", absl::StrCat(pieces), absl::StrCat(priced.piece_rows_size()));
+  }
+  for (int i = 0; i < priced.piece_rows_size(); ++i) {
+    const int64_t rows = geometry.pieces[static_cast<size_t>(i)].rows;
+    if (rows == priced.piece_rows(i)) continue;
+    return Differs("rows", absl::StrCat(rows, " of piece ", i + 1), absl::StrCat(priced.piece_rows(i)));
   }
   if (geometry.total_patches() != priced.patches()) {
     return Differs("patches", absl::StrCat(geometry.total_patches()), absl::StrCat(priced.patches()));

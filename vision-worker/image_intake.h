@@ -8,7 +8,7 @@
 #include "common/status.h"
 #include "headroom/v1/vision.pb.h"
 #include "model/image/header.h"
-#include "model/image/pieces.h"
+#include "model/image/picture_rule.h"
 #include "vision-worker/image/cut.h"
 #include "vision-worker/image/decode_spec.h"
 #include "vision-worker/image/rgb_image.h"
@@ -22,14 +22,14 @@ class ImageIntake {
   using Decode = std::function<absl::StatusOr<RgbImage>(const std::string& bytes, const DecodeSpec& spec)>;
 
   struct Options {
-    model::SliceConfig slice;  // of the model; max_slice_nums comes with each image
+    model::PictureRule rule;  // of the model; the most slices come with each image
     model::ImageLimits limits;
     int64_t max_patches_per_step = 0;
   };
   ImageIntake(Options options, Decode decode) : options_(options), decode_(std::move(decode)) {}
 
-  // The geometry that follows from the priced width and height, if pieces and patches were priced with it and every
-  // piece fits a step. INVALID_ARGUMENT otherwise.
+  // The geometry that follows from the priced width and height, if pieces, the rows of each and patches were priced
+  // with it and every piece fits a step. INVALID_ARGUMENT otherwise.
   absl::StatusOr<model::PieceGeometry> CheckPriced(const v1::PricedImage& priced) const;
 
   // The bytes say of themselves what was priced. INVALID_ARGUMENT otherwise. Reads the header only.

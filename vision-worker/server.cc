@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "admission/price.h"
+#include "common/embedding_pages.h"
 #include "common/log.h"
 #include "common/random.h"
 
@@ -18,9 +19,38 @@ constexpr int64_t kResizeBytesMax = 16 << 20;
 
 // Of the host budget: what is held from the start or not priced by the image. The rest is what images may take.
 int64_t FixedHostBytes(const ClusterConfig& config, const worker::WorkerDevice& device) {
-  const int64_t patch_matrix = device.plan().knobs.max_patches_per_step * device.model().vision->patch_values() *
+  const int64_t patch_matrix = device.plan().knobs.max_patches_per_step * device.model().encoder->patch_values *
                                static_cast<int64_t>(sizeof(float));
   return patch_matrix + config.vision_worker.decoders * kResizeBytesMax;
+}
+
+// What pictures cost that say much about a worker: the usual and the largest.
+std::vector<std::pair<std::string, admission::Resources>> RequestClasses(const worker::WorkerDevice& device) {
+  std::vector<std::pair<std::string, admission::Resources>> classes;
+  const model::ModelSpec& model = device.model();
+  const model::EncoderShape& shape = *model.encoder;
+  const int64_t frames = model.merging ? model.resize.frames : 1;  // a picture fills them all
+  const auto add = [&](const char* name, int64_t pieces, int64_t patches, int64_t rows) {
+    const int64_t pixels = pieces * patches * shape.patch_values / (3 * frames);
+    // A byte a pixel is more than photographs take.
+    const auto price = admission::ComputeVisionPrice({.image_tokens = pieces * rows,
+                                                      .images = 1,
+                                                      .pieces = pieces,
+                                                      .patches = pieces * patches,
+                                                      .largest_piece_patches = patches,
+                                                      .embedding_pages = pieces * EmbeddingPages(rows),
+                                                      .embedding_row_bytes = device.EmbeddingRowBytes(),
+                                                      .compressed_bytes = pixels,
+                                                      .decoded_bytes = 3 * pixels});
+    if (price.ok() && price->vision) classes.emplace_back(name, *price->vision);
+  };
+  add("one_piece_image", 1, shape.usual_patches, shape.usual_rows);
+  if (model.merging) {
+    add("largest_image", 1, shape.largest_patches, shape.largest_rows);
+  } else {
+    add("largest_image", model.slice.max_slice_nums == 1 ? 1 : shape.pieces_max, shape.usual_patches, shape.usual_rows);
+  }
+  return classes;
 }
 
 worker::WorkerEndpoint::Options EndpointOptions(const ClusterConfig& config, const worker::WorkerDevice& device) {
@@ -36,30 +66,12 @@ worker::WorkerEndpoint::Options EndpointOptions(const ClusterConfig& config, con
   options.role = admission::Role::kVision;
   options.capacity.slots = config.vision_worker.images_in_flight_max;
   options.capacity.patches = config.vision_worker.patches_in_flight_max;
-  options.capacity.embedding_bytes = plan.knobs.embedding_store_pieces * device.EmbeddingPieceBytes();
+  options.capacity.embedding_bytes = plan.knobs.embedding_store_pages * plan.page_bytes;
   options.capacity.host_bytes = config.vision_worker.host_bytes_max - FixedHostBytes(config, device);
   options.grpc_bytes_max = config.vision_worker.grpc_bytes_max;
   options.max_patches_per_step = plan.knobs.max_patches_per_step;
-  options.embedding_piece_bytes = device.EmbeddingPieceBytes();
-  const model::SliceConfig& slice = device.model().slice;
-  const auto add_class = [&](const char* name, int64_t pieces) {
-    const int64_t side_patches = slice.scale_resolution / slice.patch_size;
-    const int64_t pixels = pieces * slice.scale_resolution * slice.scale_resolution;
-    // A byte a pixel is more than photographs take.
-    const auto price = admission::ComputePrice({.prompt_tokens = 1,
-                                                .max_tokens = 1,
-                                                .block_size = 1,
-                                                .images = 1,
-                                                .pieces = pieces,
-                                                .patches = pieces * side_patches * side_patches,
-                                                .largest_piece_patches = side_patches * side_patches,
-                                                .embedding_bytes_per_piece = device.EmbeddingPieceBytes(),
-                                                .compressed_bytes = pixels,
-                                                .decoded_bytes = 3 * pixels});
-    if (price.ok() && price->vision) options.request_classes.emplace_back(name, *price->vision);
-  };
-  add_class("one_piece_image", 1);
-  add_class("largest_image", slice.max_slice_nums == 1 ? 1 : slice.max_slice_nums + 1);
+  options.embedding_row_bytes = device.EmbeddingRowBytes();
+  options.request_classes = RequestClasses(device);
   return options;
 }
 
@@ -73,7 +85,7 @@ model::ImageLimits LimitsFrom(const ClusterConfig& config) {
 
 ImageIntake::Options IntakeOptions(const ClusterConfig& config, const worker::WorkerDevice& device) {
   ImageIntake::Options options;
-  options.slice = device.model().slice;
+  options.rule = device.model().Pictures();
   options.limits = LimitsFrom(config);
   options.max_patches_per_step = device.plan().knobs.max_patches_per_step;
   return options;
@@ -91,7 +103,6 @@ StepBatcher::Options BatcherOptions(const ClusterConfig& config, const worker::W
 VisionOptions ServiceOptions(const ClusterConfig& config, const worker::WorkerDevice& device) {
   VisionOptions options;
   options.model = device.fingerprint();
-  options.rows_per_piece = device.model().resampler.query_num;
   options.columns = device.model().llm.hidden_size;
   options.dtype = device.compute();
   options.images_max = config.vision_worker.images_in_flight_max;
@@ -134,11 +145,11 @@ absl::StatusOr<std::unique_ptr<VisionServer>> VisionServer::Start(const ClusterC
         "vision_worker.host_bytes_max is ", config.vision_worker.host_bytes_max, ", but the patches of a step and ",
         config.vision_worker.decoders, " decoder(s) take ", FixedHostBytes(config, device)));
   }
-  HEADROOM_ASSIGN_OR_RETURN(std::unique_ptr<Encoder> encoder,
-                            Encoder::Create(device.device(), device.model(), plan, device.arena()));
+  HEADROOM_ASSIGN_OR_RETURN(std::unique_ptr<PieceEncoder> encoder,
+                            CreateEncoder(device.device(), device.model(), plan, device.arena()));
   HEADROOM_ASSIGN_OR_RETURN(
       const memory::DeviceSpan store,
-      device.arena().Take(Component::kEmbeddingStore, plan.knobs.embedding_store_pieces * plan.piece_bytes));
+      device.arena().Take(Component::kEmbeddingStore, plan.knobs.embedding_store_pages * plan.page_bytes));
   HEADROOM_RETURN_IF_ERROR(admission::ValidateResources(EndpointOptions(config, device).capacity));
   std::unique_ptr<VisionServer> server(
       new VisionServer(config, device, sandbox, std::move(encoder), store, channels, metrics, process));
@@ -149,15 +160,15 @@ absl::StatusOr<std::unique_ptr<VisionServer>> VisionServer::Start(const ClusterC
 }
 
 VisionServer::VisionServer(const ClusterConfig& config, worker::WorkerDevice& device, ImageSandbox& sandbox,
-                           std::unique_ptr<Encoder> encoder, memory::DeviceSpan store, rpc::ChannelDirectory& channels,
-                           Metrics& metrics, ProcessEnd& process)
+                           std::unique_ptr<PieceEncoder> encoder, memory::DeviceSpan store,
+                           rpc::ChannelDirectory& channels, Metrics& metrics, ProcessEnd& process)
     : device_(device),
       process_(process),
       model_name_(config.model.Name()),
       sandbox_(sandbox),
       norm_(NormFrom(device.model())),
       encoder_(std::move(encoder)),
-      patch_matrix_(static_cast<size_t>(encoder_->max_patches() * device.model().vision->patch_values())),
+      patch_matrix_(static_cast<size_t>(encoder_->max_patches() * device.model().encoder->patch_values)),
       steps_(metrics.AddCounter("headroom_vision_steps_total", {{"model", config.model.Name()}})),
       pieces_(metrics.AddCounter("headroom_vision_pieces_total", {{"model", config.model.Name()}})),
       patches_(metrics.AddCounter("headroom_vision_patches_total", {{"model", config.model.Name()}})),
@@ -170,7 +181,7 @@ VisionServer::VisionServer(const ClusterConfig& config, worker::WorkerDevice& de
       intake_(IntakeOptions(config, device),
               [this, wait = std::chrono::milliseconds(config.vision_worker.decode_timeout_ms)](
                   const std::string& bytes, const DecodeSpec& spec) { return sandbox_.Decode(bytes, spec, wait); }),
-      store_(device.arena().memory(), store, device.plan().piece_bytes, SystemRandom().Next() >> 1),
+      store_(device.arena().memory(), store, device.EmbeddingRowBytes(), SystemRandom().Next() >> 1),
       batcher_(
           BatcherOptions(config, device),
           [this](std::span<const StepBatcher::Piece> pieces) { return EncodePieces(pieces); }, SystemClock(),
@@ -201,15 +212,20 @@ VisionServer::~VisionServer() { Stop(Duration::zero()); }
 
 // On the batcher's thread.
 absl::StatusOr<std::vector<bool>> VisionServer::EncodePieces(std::span<const StepBatcher::Piece> pieces) {
-  const int64_t columns = device_.model().vision->patch_values();
+  const int64_t columns = device_.model().encoder->patch_values;
   std::vector<PieceInput> inputs;
-  std::vector<memory::DeviceSpan> store;
+  std::vector<std::vector<memory::DeviceSpan>> store;
   inputs.reserve(pieces.size());
   store.reserve(pieces.size());
   float* rows = patch_matrix_.data();
   for (const StepBatcher::Piece& piece : pieces) {
     const int64_t patches = piece.pixels->grid.patches();
-    WritePatchMatrix(*piece.pixels, norm_, rows);
+    const model::ModelSpec& model = device_.model();
+    if (model.merging) {
+      WriteGridMatrix(*piece.pixels, norm_, {.merge = model.resize.merge, .frames = model.resize.frames}, rows);
+    } else {
+      WritePatchMatrix(*piece.pixels, norm_, rows);
+    }
     inputs.push_back({.grid = piece.pixels->grid, .patches = runtime::HostMatrix::F32(rows, patches, columns)});
     store.push_back(piece.to);
     rows += patches * columns;
@@ -233,11 +249,9 @@ std::vector<MetricSample> VisionServer::Collect() const {
   const EmbeddingStoreStats store = store_.Stats();
   const SandboxStats sandbox = sandbox_.stats();
   std::vector<MetricSample> samples = {
-      {"headroom_embedding_store_capacity_pieces",
-       {{"model", model_name_}},
-       static_cast<double>(store.capacity_pieces)},
-      {"headroom_embedding_store_used_pieces", {{"model", model_name_}}, static_cast<double>(store.used_pieces)},
-      {"headroom_embedding_store_pinned_pieces", {{"model", model_name_}}, static_cast<double>(store.pinned_pieces)},
+      {"headroom_embedding_store_capacity_pages", {{"model", model_name_}}, static_cast<double>(store.capacity_pages)},
+      {"headroom_embedding_store_used_pages", {{"model", model_name_}}, static_cast<double>(store.used_pages)},
+      {"headroom_embedding_store_pinned_pages", {{"model", model_name_}}, static_cast<double>(store.pinned_pages)},
       {"headroom_embedding_store_evictions_total", {{"model", model_name_}}, static_cast<double>(store.evictions)},
       {"headroom_vision_waiting_pieces", {{"model", model_name_}}, static_cast<double>(batcher_.pieces_waiting())}};
   auto add = [&](const char* outcome, uint64_t count) {

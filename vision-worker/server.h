@@ -11,9 +11,9 @@
 #include "common/rpc/channel_directory.h"
 #include "common/service_main.h"
 #include "vision-worker/embedding_store.h"
-#include "vision-worker/encoder.h"
 #include "vision-worker/image/sandbox.h"
 #include "vision-worker/image_intake.h"
+#include "vision-worker/piece_encoder.h"
 #include "vision-worker/service.h"
 #include "vision-worker/step_batcher.h"
 #include "worker/weight_load.h"
@@ -47,7 +47,7 @@ class VisionServer : public RunningService {
 
  private:
   VisionServer(const ClusterConfig& config, worker::WorkerDevice& device, ImageSandbox& sandbox,
-               std::unique_ptr<Encoder> encoder, memory::DeviceSpan store, rpc::ChannelDirectory& channels,
+               std::unique_ptr<PieceEncoder> encoder, memory::DeviceSpan store, rpc::ChannelDirectory& channels,
                Metrics& metrics, ProcessEnd& process);
   absl::StatusOr<std::vector<bool>> EncodePieces(std::span<const StepBatcher::Piece> pieces);
   void CountStep(const StepReport& step);
@@ -58,7 +58,7 @@ class VisionServer : public RunningService {
   const std::string model_name_;
   ImageSandbox& sandbox_;
   const PixelNorm norm_;
-  const std::unique_ptr<Encoder> encoder_;
+  const std::unique_ptr<PieceEncoder> encoder_;
   std::vector<float> patch_matrix_;  // [max_patches_per_step, 3 · patch_size²], of the step under way
   Counter steps_, pieces_, patches_;
   Histogram step_seconds_, piece_seconds_, step_pieces_, step_patches_;

@@ -1,5 +1,12 @@
 #include "vision-worker/service.h"
 
+#include <algorithm>
+#include <numeric>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "common/embedding_pages.h"
 #include "common/rpc/status.h"
 #include "vision-worker/encode_call.h"
 
@@ -13,20 +20,43 @@ class RefusedFetch final : public grpc::ServerWriteReactor<v1::FetchResponse> {
   void OnDone() override { delete this; }
 };
 
+// How many rows the request is for; `rows`: of each piece of the image.
+absl::StatusOr<int64_t> RowsWanted(const v1::FetchRequest& request, std::span<const int64_t> rows) {
+  const int64_t piece = request.first_piece(), row = request.first_row();
+  if (piece < 0 || piece >= static_cast<int64_t>(rows.size())) {
+    return absl::InvalidArgumentError(absl::StrCat("rows from piece ", piece, ": the image has ", rows.size()));
+  }
+  const std::span<const int64_t> from = rows.subspan(static_cast<size_t>(piece));
+  if (row < 0 || row >= from[0]) {
+    return absl::InvalidArgumentError(absl::StrCat("rows from ", row, ": piece ", piece, " has ", from[0]));
+  }
+  const int64_t left = std::accumulate(from.begin(), from.end(), int64_t{0}) - row;
+  if (request.rows() < 0 || request.rows() > left) {
+    return absl::InvalidArgumentError(absl::StrCat(request.rows(), " rows: ", left, " are left of the image"));
+  }
+  return request.rows() == 0 ? left : request.rows();
+}
+
 }  // namespace
 
-// One Fetch call: a copy of one piece at a time, so a slow reader holds one piece and pins nothing.
+// One Fetch call: a copy of one message at a time, so a slow reader holds that much and pins nothing.
 class FetchCall final : public grpc::ServerWriteReactor<v1::FetchResponse> {
  public:
-  FetchCall(VisionService& service, uint64_t id, int64_t first, int64_t end)
-      : service_(service), id_(id), next_(first), end_(end) {
+  // `left` rows from row `row` of piece `piece` on; `rows`: of every piece.
+  FetchCall(VisionService& service, uint64_t id, std::vector<int64_t> rows, size_t piece, int64_t row, int64_t left)
+      : service_(service), id_(id), rows_(std::move(rows)), piece_(piece), row_(row), left_(left) {
     Next();
   }
 
   void OnWriteDone(bool ok) override {
     if (!ok) return Finish(grpc::Status(grpc::StatusCode::CANCELLED, "the reader is gone"));
-    service_.fetched_pieces_.Increment();
-    ++next_;
+    row_ += sent_;
+    left_ -= sent_;
+    if (row_ == rows_[piece_]) {
+      service_.fetched_pieces_.Increment();
+      ++piece_;
+      row_ = 0;
+    }
     Next();
   }
 
@@ -37,19 +67,24 @@ class FetchCall final : public grpc::ServerWriteReactor<v1::FetchResponse> {
 
  private:
   void Next() {
-    if (next_ == end_) return Finish(grpc::Status::OK);
-    const absl::Status status = service_.parts_.store.ReadPiece(id_, next_, response_.mutable_data());
+    if (left_ == 0) return Finish(grpc::Status::OK);
+    const EmbeddingStore& store = service_.parts_.store;
+    sent_ = std::min({EmbeddingMessageRows(store.row_bytes()), rows_[piece_] - row_, left_});
+    const auto piece = static_cast<int64_t>(piece_);
+    const absl::Status status = store.Read(id_, piece, {.first = row_, .count = sent_}, response_.mutable_data());
     if (!status.ok()) return Finish(rpc::ToGrpc(status));
-    response_.mutable_data()->resize(static_cast<size_t>(service_.options_.piece_bytes()));  // without alignment
-    response_.set_piece(next_);
+    response_.set_piece(piece);
+    response_.set_first_row(row_);
     response_.set_dtype(service_.options_.dtype == DType::kF32 ? "float32" : "bfloat16");
     StartWrite(&response_);
   }
 
   VisionService& service_;
   const uint64_t id_;
-  int64_t next_;
-  const int64_t end_;
+  const std::vector<int64_t> rows_;
+  size_t piece_;
+  int64_t row_, left_;
+  int64_t sent_ = 0;  // rows of the message on its way
   v1::FetchResponse response_;
 };
 
@@ -82,18 +117,16 @@ grpc::ServerWriteReactor<v1::FetchResponse>* VisionService::Fetch(grpc::Callback
   if (ref.model().sha256() != options_.model) {
     return new RefusedFetch(absl::FailedPreconditionError("another model than this worker's"));
   }
-  const absl::StatusOr<int64_t> pieces = parts_.store.Pieces(ref.id());
-  if (!pieces.ok()) return new RefusedFetch(pieces.status());
-  const int64_t first = request->first_piece(), count = request->count();
-  if (first < 0 || first >= *pieces || count < 0 || count > *pieces - first) {
-    return new RefusedFetch(
-        absl::InvalidArgumentError(absl::StrCat(count, " pieces from ", first, ": the image has ", *pieces)));
-  }
+  absl::StatusOr<std::vector<int64_t>> rows = parts_.store.Rows(ref.id());
+  if (!rows.ok()) return new RefusedFetch(rows.status());
+  const absl::StatusOr<int64_t> left = RowsWanted(*request, *rows);
+  if (!left.ok()) return new RefusedFetch(left.status());
   if (++fetches_ > options_.fetches_max) {
     --fetches_;
     return new RefusedFetch(absl::UnavailableError(absl::StrCat("at most ", options_.fetches_max, " fetches at once")));
   }
-  return new FetchCall(*this, ref.id(), first, count == 0 ? *pieces : first + count);
+  return new FetchCall(*this, ref.id(), *std::move(rows), static_cast<size_t>(request->first_piece()),
+                       request->first_row(), *left);
 }
 
 }  // namespace headroom::vision_worker

@@ -29,15 +29,12 @@ struct VisionParts {
 struct VisionOptions {
   std::string model;       // fingerprint
   std::string model_name;  // of the labels of metrics
-  int64_t rows_per_piece = 0;
-  int64_t columns = 0;
+  int64_t columns = 0;     // of a row of embeddings
   DType dtype = DType::kF32;
   int64_t images_max = 0;  // of one request
   int decoders = 1;
   int64_t images_waiting_max = 0;  // for a decoder
   int64_t fetches_max = 64;        // at once
-
-  int64_t piece_bytes() const { return rows_per_piece * columns * SizeOf(dtype); }
 };
 
 class VisionService final : public v1::Vision::CallbackService {

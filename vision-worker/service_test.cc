@@ -50,7 +50,7 @@ class VisionWorkerTest : public testing::Test {
   void Start(std::vector<std::string> overrides = {}) {
     overrides.insert(overrides.begin(), {"model.path=" + kGolden, "model.dtype=fp32", "device.memory=192MiB",
                                          "device.threads=1", "knobs.max_patches_per_step=2600",
-                                         "knobs.embedding_store_pieces=12", "vision_worker.name=vision-test",
+                                         "knobs.embedding_store_pages=24", "vision_worker.name=vision-test",
                                          // The sanitizers map more than the filter of the confined process allows for.
                                          "vision_worker.allow_unsandboxed=true"});
     auto config = LoadConfig("", overrides);
@@ -87,7 +87,7 @@ class VisionWorkerTest : public testing::Test {
     priced.set_height(header->height);
     priced.set_size_bytes(static_cast<int64_t>(bytes.size()));
     priced.set_max_slice_nums(device_->model().slice.max_slice_nums);
-    priced.set_pieces(static_cast<int64_t>(geometry->pieces.size()));
+    for (const model::PieceShape& piece : geometry->pieces) priced.add_piece_rows(piece.rows);
     priced.set_patches(geometry->total_patches());
     priced.set_cache_key(key);
     priced.set_drop_alpha(true);  // as golden data was made
@@ -110,7 +110,7 @@ class VisionWorkerTest : public testing::Test {
     for (const v1::PricedImage& image : images) {
       *start.add_images() = image;
       leg.resources.patches += image.patches();
-      leg.resources.embedding_bytes += image.pieces() * 64 * 256 * 4;
+      leg.resources.embedding_bytes += image.piece_rows_size() * 64 * 256 * 4;
       const auto geometry = model::ComputePieces(static_cast<int>(image.width()), static_cast<int>(image.height()),
                                                  device_->model().slice);
       // Tests lie about prices: what lies outside every range is refused before its host memory is looked at.
@@ -158,12 +158,14 @@ class VisionWorkerTest : public testing::Test {
     return stream;
   }
 
-  absl::StatusOr<std::vector<float>> Fetch(const v1::EmbeddingRef& ref, int64_t first = 0, int64_t count = 0) {
+  absl::StatusOr<std::vector<float>> Fetch(const v1::EmbeddingRef& ref, int64_t first = 0, int64_t rows = 0,
+                                           int64_t first_row = 0) {
     grpc::ClientContext context;
     v1::FetchRequest request;
     *request.mutable_ref() = ref;
     request.set_first_piece(first);
-    request.set_count(count);
+    request.set_first_row(first_row);
+    request.set_rows(rows);
     const auto reader = stub_->Fetch(&context, request);
     std::vector<float> values;
     v1::FetchResponse response;
@@ -244,12 +246,17 @@ TEST_F(VisionWorkerTest, PartsOfAnImageAndBadReferences) {
   const auto encoded = EncodeOne(*stream, Image("wide.png"));
   ASSERT_TRUE(encoded.ok()) << encoded.status();
   const std::vector<float> reference = ReadReference("wide");
-  const auto part = Fetch(encoded->ref(), 1, 2);
+  const auto part = Fetch(encoded->ref(), 1, 2 * 64);
   ASSERT_TRUE(part.ok()) << part.status();
   ExpectNear(*part, std::span(reference).subspan(64 * 256, 2 * 64 * 256));
+  const auto rows = Fetch(encoded->ref(), 2, 40, 30);  // 34 rows of a piece and 6 of the next
+  ASSERT_TRUE(rows.ok()) << rows.status();
+  ExpectNear(*rows, std::span(reference).subspan((2 * 64 + 30) * 256, 40 * 256));
   EXPECT_EQ(Fetch(encoded->ref(), 4).status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(Fetch(encoded->ref(), -1).status().code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(Fetch(encoded->ref(), 1, 4).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(Fetch(encoded->ref(), 1, 3 * 64 + 1).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(Fetch(encoded->ref(), 1, 1, 64).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(Fetch(encoded->ref(), 1, 1, -1).status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(Fetch(encoded->ref(), 1, -1).status().code(), absl::StatusCode::kInvalidArgument);
   v1::EmbeddingRef ref = encoded->ref();
   ref.set_id(ref.id() + 1);
@@ -277,7 +284,7 @@ TEST_F(VisionWorkerTest, CacheServesTheSecondRequestAndYieldsToGrants) {
     EXPECT_TRUE(stream->End().ok());
   }
   EXPECT_TRUE(Fetch(ref).ok()) << "settled embeddings stay as cache";
-  // Three images of four pieces fill the store of twelve.
+  // Three images of four pieces, two pages each, fill the store.
   const std::string wide = Image("wide.png");
   auto stream = Open();
   stream->Send(StartMessage({Price(wide, "a"), Price(wide, "b"), Price(wide, "c")}));
@@ -310,7 +317,10 @@ TEST_F(VisionWorkerTest, WhatDiffersFromItsPriceIsRefused) {
       {"width", [](auto& s) { s.mutable_images(0)->set_width(319); }},
       {"height", [](auto& s) { s.mutable_images(0)->set_height(0); }},
       {"huge", [](auto& s) { s.mutable_images(0)->set_width(int64_t{1} << 40); }},
-      {"pieces", [](auto& s) { s.mutable_images(0)->set_pieces(2); }},
+      {"pieces", [](auto& s) { s.mutable_images(0)->add_piece_rows(64); }},
+      {"no pieces", [](auto& s) { s.mutable_images(0)->clear_piece_rows(); }},
+      {"rows", [](auto& s) { s.mutable_images(0)->set_piece_rows(0, 63); }},
+      {"negative rows", [](auto& s) { s.mutable_images(0)->set_piece_rows(0, -64); }},
       {"patches", [](auto& s) { s.mutable_images(0)->set_patches(1); }},
       {"slices", [](auto& s) { s.mutable_images(0)->set_max_slice_nums(0); }},
       {"key", [](auto& s) { s.mutable_images(0)->set_cache_key(std::string(65, 'k')); }},
@@ -343,7 +353,7 @@ TEST_F(VisionWorkerTest, ErrorsNameTheirImage) {
     EXPECT_EQ(status.message().find("image 2: "), 0u) << status;
   };
   const std::vector<std::function<void(v1::EncodeStart&)>> spoilers = {
-      [](auto& s) { s.mutable_images(1)->set_pieces(2); },
+      [](auto& s) { s.mutable_images(1)->set_piece_rows(0, 65); },
       [](auto& s) { s.mutable_images(1)->set_width(0); },
       [](auto& s) { s.mutable_images(1)->set_cache_key(std::string(65, 'k')); },
       [](auto& s) { s.mutable_images(1)->set_format("jpeg"); },

@@ -56,11 +56,11 @@ struct StepReport {
 
 class StepBatcher {
  public:
-  // One pass over pieces; each piece's rows go to its memory. Says for each whether all are finite numbers. Called on
-  // the batcher's thread only.
+  // One pass over pieces; each piece's rows go to its memory, which is for as many as were priced. Says for each
+  // whether all are finite numbers. Called on the batcher's thread only.
   struct Piece {
     const PiecePixels* pixels;
-    memory::DeviceSpan to;
+    std::vector<memory::DeviceSpan> to;  // EmbeddingPin::Piece
   };
   using EncodePieces = std::function<absl::StatusOr<std::vector<bool>>(std::span<const Piece> pieces)>;
 

@@ -8,13 +8,18 @@
 #include <random>
 
 #include "common/check.h"
+#include "common/embedding_pages.h"
 #include "memory/testing/fake_memory.h"
 
 namespace headroom::vision_worker {
 namespace {
 
-constexpr int64_t kRows = 2, kColumns = 3;
-constexpr int64_t kPieceBytes = kRows * kColumns * sizeof(float);
+constexpr int64_t kColumns = 3;
+constexpr int64_t kRowBytes = kColumns * sizeof(float);
+constexpr int64_t kPageBytes = kEmbeddingPageRows * kRowBytes;
+
+// A piece of so many patches has so many rows here.
+int64_t RowsOf(int64_t patches) { return 5 * patches; }
 constexpr uint8_t kPoison = 255;
 
 TEST(ChooseStep, TheOldestAlwaysGoesAndOthersFillTheRest) {
@@ -61,7 +66,9 @@ class StepBatcherTest : public testing::Test {
     for (const auto& [patches, name] : pieces) {
       result.job->pieces.push_back({.grid = {.rows = 1, .cols = patches}, .patch_size = 1, .rgb = {name, 0, 0}});
     }
-    auto pin = store_.Allocate(absl::StrCat("key", ++keys_), static_cast<int64_t>(pieces.size()));
+    std::vector<int64_t> rows;
+    for (const auto& [patches, name] : pieces) rows.push_back(RowsOf(patches));
+    auto pin = store_.Allocate(absl::StrCat("key", ++keys_), rows);
     HEADROOM_CHECK(pin.ok()) << pin.status();
     result.job->pin = std::move(*pin);
     auto promise = std::make_shared<std::promise<absl::Status>>();
@@ -79,10 +86,13 @@ class StepBatcherTest : public testing::Test {
     for (const StepBatcher::Piece& piece : pieces) {
       patches += piece.pixels->grid.patches();
       const uint8_t name = piece.pixels->rgb.at(0);
-      std::vector<float> rows(kRows * kColumns);
-      for (size_t j = 0; j < rows.size(); ++j) rows[j] = static_cast<float>(name * 100 + static_cast<int>(j));
-      HEADROOM_CHECK(piece.to.bytes == kPieceBytes &&
-                     region_.memory().Write(std::as_bytes(std::span(rows)), piece.to.data).ok());
+      const std::vector<float> rows = Values(RowsOf(piece.pixels->grid.patches()), name);
+      std::span<const std::byte> left = std::as_bytes(std::span(rows));
+      for (const memory::DeviceSpan& run : piece.to) {
+        HEADROOM_CHECK(region_.memory().Write(left.first(static_cast<size_t>(run.bytes)), run.data).ok());
+        left = left.subspan(static_cast<size_t>(run.bytes));
+      }
+      HEADROOM_CHECK(left.empty()) << left.size() << " bytes have no place";
       finite.push_back(name != kPoison);
     }
     steps_.push_back(patches);
@@ -98,12 +108,19 @@ class StepBatcherTest : public testing::Test {
     open_.notify_all();
   }
 
+  static std::vector<float> Values(int64_t rows, uint8_t name) {
+    std::vector<float> values(static_cast<size_t>(rows * kColumns));
+    for (size_t j = 0; j < values.size(); ++j) values[j] = static_cast<float>(name * 1000 + static_cast<int>(j));
+    return values;
+  }
+
   void ExpectContents(const Result& result, int64_t piece, uint8_t name) {
     std::string data;
-    ASSERT_TRUE(store_.ReadPiece(result.job->pin.id(), piece, &data).ok());
-    std::vector<float> rows(kRows * kColumns);
-    std::memcpy(rows.data(), data.data(), data.size());
-    for (size_t j = 0; j < rows.size(); ++j) EXPECT_EQ(rows[j], static_cast<float>(name * 100 + static_cast<int>(j)));
+    const int64_t rows = result.job->pin.rows()[static_cast<size_t>(piece)];
+    ASSERT_TRUE(store_.Read(result.job->pin.id(), piece, {0, rows}, &data).ok());
+    std::vector<float> values(data.size() / sizeof(float));
+    std::memcpy(values.data(), data.data(), data.size());
+    EXPECT_EQ(values, Values(rows, name));
   }
 
   std::mutex mutex_;
@@ -112,8 +129,8 @@ class StepBatcherTest : public testing::Test {
   bool fail_ = false;
   std::vector<int64_t> steps_;
   int keys_ = 0;
-  memory::testing::FakeRegion region_{40 * kPieceBytes};
-  EmbeddingStore store_{region_.memory(), region_.span(), kPieceBytes, 1};
+  memory::testing::FakeRegion region_{40 * kPageBytes};
+  EmbeddingStore store_{region_.memory(), region_.span(), kRowBytes, 1};
   StepBatcher batcher_{{.bounds = {.patches_max = 10, .pieces_max = 4}, .pieces_waiting_max = 12},
                        [this](auto pieces) { return Encode(pieces); },
                        SystemClock(),
@@ -183,13 +200,13 @@ TEST_F(StepBatcherTest, BoundsAreKept) {
 }
 
 TEST(StepBatcherStop, WhatWaitsIsCancelled) {
-  memory::testing::FakeRegion region(4 * kPieceBytes);
-  EmbeddingStore store(region.memory(), region.span(), kPieceBytes, 1);
+  memory::testing::FakeRegion region(4 * kPageBytes);
+  EmbeddingStore store(region.memory(), region.span(), kRowBytes, 1);
   std::promise<void> entered, leave;
   auto job = [&](std::promise<absl::Status>& promise) {
     auto made = std::make_shared<ImageJob>();
     made->pieces.push_back({.grid = {.rows = 1, .cols = 1}, .patch_size = 1, .rgb = {1, 2, 3}});
-    made->pin = std::move(*store.Allocate("", 1));
+    made->pin = std::move(*store.Allocate("", std::vector<int64_t>{5}));
     made->done = [&promise](absl::Status status, double) { promise.set_value(std::move(status)); };
     return made;
   };

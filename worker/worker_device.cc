@@ -29,7 +29,7 @@ absl::StatusOr<memory::Knobs> KnobsFrom(const KnobsSection& section) {
   knobs.block_size = section.block_size;
   knobs.max_patches_per_step = section.max_patches_per_step;
   knobs.decode_graphs = section.decode_graphs;
-  knobs.embedding_store_pieces = section.embedding_store_pieces;
+  knobs.embedding_store_pages = section.embedding_store_pages;
   if (section.kv_cache_dtype == "bf16") knobs.kv_cache_dtype = DType::kBF16;
   if (section.kv_cache_dtype == "fp32") knobs.kv_cache_dtype = DType::kF32;
   if (!knobs.kv_cache_dtype.has_value() && section.kv_cache_dtype != "auto") {
@@ -248,7 +248,7 @@ std::shared_ptr<void> WorkerDevice::ExportLedger(Metrics& metrics) const {
     knob("max_num_batched_tokens", static_cast<double>(knobs.max_num_batched_tokens));
     knob("block_size", static_cast<double>(knobs.block_size));
     knob("max_patches_per_step", static_cast<double>(knobs.max_patches_per_step));
-    knob("embedding_store_pieces", static_cast<double>(knobs.embedding_store_pieces));
+    knob("embedding_store_pages", static_cast<double>(knobs.embedding_store_pages));
     knob("gpu_memory_utilization", knobs.gpu_memory_utilization);
     return samples;
   });

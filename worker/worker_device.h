@@ -63,11 +63,8 @@ class WorkerDevice {
   const model::Checkpoint& checkpoint() const { return *checkpoint_; }
   const std::string& fingerprint() const { return fingerprint_; }
   DType compute() const { return plan_.compute; }
-  // Embeddings of one piece as requests are priced and as they travel: rows · columns · element, without alignment. 0
-  // for a model without images.
-  int64_t EmbeddingPieceBytes() const {
-    return model_.vision ? model_.resampler.query_num * model_.llm.hidden_size * SizeOf(compute()) : 0;
-  }
+  // One row of embeddings as requests are priced, as it is kept and as it travels. 0 for a model without images.
+  int64_t EmbeddingRowBytes() const { return model_.Sees() ? model_.llm.hidden_size * SizeOf(compute()) : 0; }
 
   // What this process takes of the device beside the arena.
   DeviceFloor& floor() { return *floor_; }

@@ -185,7 +185,7 @@ TEST(WorkerDevice, KnobsReachThePlan) {
   config.knobs.max_num_seqs = 3;
   config.knobs.max_model_len = 777;
   config.knobs.max_patches_per_step = 2222;
-  config.knobs.embedding_store_pieces = 11;
+  config.knobs.embedding_store_pages = 11;
   config.knobs.block_size = 32;
   config.knobs.kv_cache_dtype = "bf16";
   const auto device = WorkerDevice::Create(config, {.vision = true, .llm = true}, NoNeeds, {});
@@ -194,7 +194,7 @@ TEST(WorkerDevice, KnobsReachThePlan) {
   EXPECT_EQ(knobs.max_num_seqs, 3);
   EXPECT_EQ(knobs.max_model_len, 777);
   EXPECT_EQ(knobs.max_patches_per_step, 2222);
-  EXPECT_EQ(knobs.embedding_store_pieces, 11);
+  EXPECT_EQ(knobs.embedding_store_pages, 11);
   EXPECT_EQ(knobs.block_size, 32);
   EXPECT_EQ(knobs.kv_cache_dtype, DType::kBF16);
 }

@@ -67,7 +67,7 @@ absl::Status WorkerEndpoint::Start(grpc::Service* service) {
   link.max_patches_per_step = options_.max_patches_per_step;
   link.max_model_len = options_.max_model_len;
   link.block_size = options_.block_size;
-  link.embedding_piece_bytes = options_.embedding_piece_bytes;
+  link.embedding_row_bytes = options_.embedding_row_bytes;
   link.kv_block_bytes = options_.kv_block_bytes;
   link_ = std::make_unique<admission::WorkerLink>(std::move(link), gate_, ledger_, channels_, clock_);
   link_->Start();

@@ -37,8 +37,8 @@ class WorkerEndpoint {
     int64_t max_model_len = 0;
     int64_t block_size = 0;
     int64_t grpc_bytes_max = rpc::ServerHostOptions{}.memory_bytes_max;
-    int64_t embedding_piece_bytes = 0;  // 0: no images
-    int64_t kv_block_bytes = 0;         // 0: no KV blocks
+    int64_t embedding_row_bytes = 0;  // 0: no images
+    int64_t kv_block_bytes = 0;       // 0: no KV blocks
     // What a typical request of a class would take, for headroom_worker_fitting_requests: class and need.
     std::vector<std::pair<std::string, admission::Resources>> request_classes;
   };

@@ -248,7 +248,7 @@ class WorkerLink::Impl {
     hello->set_max_patches_per_step(options_.max_patches_per_step);
     hello->set_max_model_len(options_.max_model_len);
     hello->set_block_size(options_.block_size);
-    hello->set_embedding_piece_bytes(options_.embedding_piece_bytes);
+    hello->set_embedding_row_bytes(options_.embedding_row_bytes);
     hello->set_kv_block_bytes(options_.kv_block_bytes);
     *hello->mutable_ledger() = ledger_();
     hello->set_highest_epoch(snapshot.highest_epoch);

@@ -33,11 +33,11 @@ class WorkerLink {
     std::string endpoint;   // where gateways and workers reach this worker
     std::string device;     // "cpu", "cuda:0"
     std::vector<Role> roles;
-    int64_t max_patches_per_step = 0;   // vision
-    int64_t max_model_len = 0;          // llm
-    int64_t block_size = 0;             // llm
-    int64_t embedding_piece_bytes = 0;  // as in WorkerInfo
-    int64_t kv_block_bytes = 0;         // as in WorkerInfo
+    int64_t max_patches_per_step = 0;  // vision
+    int64_t max_model_len = 0;         // llm
+    int64_t block_size = 0;            // llm
+    int64_t embedding_row_bytes = 0;   // as in WorkerInfo
+    int64_t kv_block_bytes = 0;        // as in WorkerInfo
     // Until the scheduler says otherwise (never more than 1 s).
     milliseconds heartbeat{500};
     milliseconds backoff_min{50};

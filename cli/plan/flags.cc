@@ -17,7 +17,8 @@ void PlanFlags::Declare(Flags& flags) {
   flags.OptionalInteger("max-model-len", &knobs.max_model_len, "tokens of prompt and answer");
   flags.OptionalInteger("max-num-batched-tokens", &knobs.max_num_batched_tokens, "tokens of an llm step");
   flags.OptionalInteger("max-patches-per-step", &knobs.max_patches_per_step, "patches of a vision step");
-  flags.OptionalInteger("embedding-store-pieces", &knobs.embedding_store_pieces, "pieces that a vision-worker keeps");
+  flags.OptionalInteger("embedding-store-pages", &knobs.embedding_store_pages,
+                        "pages of 32 rows that a vision-worker keeps");
   flags.OptionalInteger("block-size", &knobs.block_size, "tokens of a KV block");
   flags.OptionalNumber("gpu-memory-utilization", &knobs.gpu_memory_utilization, "share of the device, (0, 1]");
   flags.OptionalInteger("tensor-parallel-size", &knobs.tensor_parallel_size, "devices that share the decoder");

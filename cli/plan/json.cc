@@ -23,7 +23,7 @@ Json KnobsJson(const Plan& plan) {
   json["gpu_memory_utilization"] = knobs.gpu_memory_utilization;
   if (plan.roles.vision) {
     json["max_patches_per_step"] = knobs.max_patches_per_step;
-    json["embedding_store_pieces"] = knobs.embedding_store_pieces;
+    json["embedding_store_pages"] = knobs.embedding_store_pages;
   }
   return json;
 }

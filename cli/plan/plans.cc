@@ -46,7 +46,7 @@ absl::StatusOr<memory::Knobs> MergeKnobs(const ClusterConfig& config, const Plan
   Prefer(given.gpu_memory_utilization, knobs.gpu_memory_utilization);
   Prefer(given.block_size, knobs.block_size);
   Prefer(given.max_patches_per_step, knobs.max_patches_per_step);
-  Prefer(given.embedding_store_pieces, knobs.embedding_store_pieces);
+  Prefer(given.embedding_store_pages, knobs.embedding_store_pages);
   Prefer(given.tensor_parallel_size, knobs.tensor_parallel_size);
   knobs.min_full_length_seqs = given.min_full_length_seqs;
   HEADROOM_ASSIGN_OR_RETURN(knobs.quantization, ParseQuantization(options.quantization));

@@ -3,6 +3,7 @@
 
 #include <cstring>
 #include <fstream>
+#include <numeric>
 
 #include "gateway/openai/data_uri.h"
 #include "gateway/openai/fields.h"
@@ -176,8 +177,11 @@ TEST_F(PicturesTest, EveryPictureHasAnEntryInBothFormats) {
     EXPECT_EQ(entry["object"], "embedding");
     EXPECT_EQ(entry["index"], i);
     const auto shape = entry["shape"].get<std::vector<int64_t>>();
-    ASSERT_EQ(entry["embedding"].size(), static_cast<size_t>(shape[0] * shape[1] * shape[2]));
-    rows += shape[0] * shape[1];
+    ASSERT_EQ(entry["embedding"].size(), static_cast<size_t>(shape[0] * shape[1]));
+    const auto piece_rows = entry["piece_rows"].get<std::vector<int64_t>>();
+    EXPECT_EQ(std::accumulate(piece_rows.begin(), piece_rows.end(), int64_t{0}), shape[0]);
+    EXPECT_EQ(piece_rows.size(), i == 0 ? 1u : 4u) << "the wide one has three slices";
+    rows += shape[0];
     std::string bytes;
     ASSERT_TRUE(DecodeBase64(coded["data"][i]["embedding"].get<std::string>(), &bytes).ok());
     ASSERT_EQ(bytes.size(), entry["embedding"].size() * sizeof(float));

@@ -4,9 +4,11 @@
 #include <charconv>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "gateway/openai/common_fields.h"
 #include "gateway/openai/data_uri.h"
 #include "gateway/openai/errors.h"
@@ -74,12 +76,16 @@ std::string EmbeddingsAnswer::Piece(const v1::EmbedResponse& piece) {
   if (!std::exchange(begun_, true)) {
     text = absl::StrCat(R"({"object":"list","model":)", WriteJson(head_.model), R"(,"data":[)");
   }
-  const bool first = piece.piece() == 0;
-  const bool last = piece.piece() + 1 == piece.pieces();
+  const auto& piece_rows = piece.piece_rows();
+  const bool first = piece.piece() == 0 && piece.first_row() == 0;
+  const int64_t here = static_cast<int64_t>(piece.values().size() / sizeof(float)) / piece.columns();
+  const bool last =
+      piece.piece() + 1 == piece_rows.size() && piece.first_row() + here == piece_rows[static_cast<int>(piece.piece())];
   const bool base64 = format_ == EncodingFormat::kBase64;
   if (first) {
     absl::StrAppend(&text, piece.image() == 0 ? "" : ",", R"({"object":"embedding","index":)", piece.image(),
-                    R"(,"shape":[)", piece.pieces(), ",", piece.rows(), ",", piece.columns(), R"(],"embedding":)",
+                    R"(,"shape":[)", std::accumulate(piece_rows.begin(), piece_rows.end(), int64_t{0}), ",",
+                    piece.columns(), R"(],"piece_rows":[)", absl::StrJoin(piece_rows, ","), R"(],"embedding":)",
                     base64 ? "\"" : "[");
   } else if (!base64) {
     text += ',';

@@ -1,7 +1,10 @@
 // What comes from a client: JSON within bounds, data URIs, the field table.
 #include <gmock/gmock.h>
 
+#include <cstring>
+
 #include "gateway/openai/data_uri.h"
+#include "gateway/openai/embeddings.h"
 #include "gateway/openai/endpoints.h"
 #include "gateway/openai/errors.h"
 #include "gateway/openai/fields.h"
@@ -149,6 +152,46 @@ TEST(FieldsTest, RangesListsAndUnknownNames) {
   EXPECT_EQ(ChatError("\"temprature\": 1")["code"], "unknown_parameter");
   EXPECT_TRUE(ChatError("\"temprature\": 1", UnknownFields::kIgnore).is_null());
   EXPECT_EQ(ChatError("\"functions\": [{}]", UnknownFields::kIgnore)["code"], "unsupported_parameter");
+}
+
+// Pieces of 3 rows and 1, two numbers a row, in messages that end inside the first piece.
+TEST(EmbeddingsAnswerTest, RowsOfPiecesOfDifferentSizeAreOneEntry) {
+  for (const EncodingFormat format : {EncodingFormat::kFloat, EncodingFormat::kBase64}) {
+    EmbeddingsAnswer answer({}, format);
+    std::string text;
+    float next = 0;
+    const struct { int64_t piece, first_row, rows; } messages[] = {{0, 0, 2}, {0, 2, 1}, {1, 0, 1}};
+    for (const auto& [piece, first_row, rows] : messages) {
+      v1::EmbedResponse message;
+      for (const int64_t of_piece : {3, 1}) message.add_piece_rows(of_piece);
+      message.set_piece(piece);
+      message.set_first_row(first_row);
+      message.set_columns(2);
+      for (int64_t i = 0; i < 2 * rows; ++i, ++next) {
+        message.mutable_values()->append(reinterpret_cast<const char*>(&next), sizeof next);
+      }
+      if (piece == 1) message.mutable_finish()->mutable_usage()->set_prompt_tokens(4);
+      text += answer.Piece(message);
+    }
+    const Json whole = Json::parse(text);
+    ASSERT_EQ(whole["data"].size(), 1u);
+    const Json& entry = whole["data"][0];
+    EXPECT_EQ(entry["shape"], Json({4, 2}));
+    EXPECT_EQ(entry["piece_rows"], Json({3, 1}));
+    EXPECT_EQ(whole["usage"]["prompt_tokens"], 4);
+    if (format == EncodingFormat::kFloat) {
+      EXPECT_EQ(entry["embedding"], Json({0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0}));
+    } else {
+      std::string bytes;
+      ASSERT_TRUE(DecodeBase64(entry["embedding"].get<std::string>(), &bytes).ok());
+      ASSERT_EQ(bytes.size(), 8 * sizeof(float));
+      for (size_t i = 0; i < 8; ++i) {
+        float value = 0;
+        std::memcpy(&value, bytes.data() + i * sizeof value, sizeof value);
+        EXPECT_EQ(value, static_cast<float>(i));
+      }
+    }
+  }
 }
 
 TEST(FieldsTest, IgnoredNamesAreTold) {

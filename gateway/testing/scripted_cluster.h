@@ -76,7 +76,7 @@ class ScriptedScheduler : public v1::Scheduler::Service {
       worker->set_block_size(16);
       worker->set_max_model_len(1000);
       worker->set_max_patches_per_step(2048);
-      worker->set_embedding_piece_bytes(64 * 256 * 2);
+      worker->set_embedding_row_bytes(row_bytes);
     }
     return grpc::Status::OK;
   }
@@ -85,6 +85,7 @@ class ScriptedScheduler : public v1::Scheduler::Service {
   std::string fingerprint;
   absl::Status refuse;
   int refusals = 1 << 20;
+  int64_t row_bytes = 256 * 2;  // of embeddings, as all workers say
   std::stop_source* stop = nullptr;
   std::condition_variable changed;
   std::vector<v1::ReserveRequest> reserves;
@@ -125,6 +126,8 @@ class ScriptedVision : public v1::Vision::Service {
       v1::EncodeResponse response;
       response.mutable_encoded()->set_image(i);
       response.mutable_encoded()->mutable_ref()->set_id(static_cast<uint64_t>(i) + 100);
+      *response.mutable_encoded()->mutable_ref()->mutable_piece_rows() = start.images(i).piece_rows();
+      if (one_row_less) response.mutable_encoded()->mutable_ref()->set_piece_rows(0, start.images(i).piece_rows(0) - 1);
       stream->Write(response);
     }
     {
@@ -138,32 +141,30 @@ class ScriptedVision : public v1::Vision::Service {
     ++closed;
     return grpc::Status::OK;
   }
-  // Piece p of image i, 64 rows of 256 numbers of type bfloat16: all of them i + 1 + p / 4.
+  // Rows of piece p of image i, 256 numbers each of type bfloat16: all of them i + 1 + p / 4.
   grpc::Status Fetch(grpc::ServerContext*, const v1::FetchRequest* request,
                      grpc::ServerWriter<v1::FetchResponse>* writer) override {
     std::lock_guard lock(mutex);
     if (!fetch_fail.ok()) return rpc::ToGrpc(fetch_fail);
     EXPECT_LT(closed, opened) << "the embeddings are no longer pinned";
-    for (int64_t piece = request->first_piece(); piece < request->first_piece() + request->count(); ++piece) {
-      const float value = static_cast<float>(request->ref().id() - 99) + 0.25f * static_cast<float>(piece);
-      const std::string half(reinterpret_cast<const char*>(&value) + 2, 2);
-      v1::FetchResponse response;
-      response.set_piece(piece);
-      response.set_dtype("bfloat16");
-      for (int i = 0; i < 64 * 256; ++i) *response.mutable_data() += half;
-      writer->Write(response);
-    }
+    const float value =
+        static_cast<float>(request->ref().id() - 99) + 0.25f * static_cast<float>(request->first_piece());
+    const std::string half(reinterpret_cast<const char*>(&value) + 2, 2);
+    v1::FetchResponse response;
+    response.set_piece(request->first_piece());
+    response.set_first_row(request->first_row());
+    response.set_dtype("bfloat16");
+    for (int64_t i = 0; i < request->rows() * 256; ++i) *response.mutable_data() += half;
+    writer->Write(response);
     return grpc::Status::OK;
   }
 
   std::mutex mutex;
-  absl::Status fail;        // before it has begun
-  absl::Status lost;        // after
-  absl::Status fetch_fail;  // when its embeddings are asked for
+  absl::Status fail, lost, fetch_fail;  // before it has begun; after; when its embeddings are asked for
+  bool one_row_less = false;            // than was priced, of the first piece of each picture
   std::stop_source* stop = nullptr;
   std::vector<std::string> received;
-  int opened = 0;  // that have all their pictures
-  int closed = 0;
+  int opened = 0, closed = 0;  // encodings: that have all their pictures; that are over
 };
 
 // Sends `tokens` for every choice, from what it has already on, the choices in turn; fails with `fail` after
@@ -340,6 +341,7 @@ class ScriptedCluster : public ::testing::Test {
   void SetUp() override {
     auto loaded = ServedModel::Load(kGolden);
     ASSERT_TRUE(loaded.ok()) << loaded.status();
+    (*loaded)->config.slice.rows = rows_of_pieces_;
     model_ = loaded->get();
     std::vector<std::unique_ptr<ServedModel>> models;
     models.push_back(*std::move(loaded));
@@ -421,6 +423,7 @@ class ScriptedCluster : public ::testing::Test {
   }
 
   GatewaySection config_;
+  model::RowRule rows_of_pieces_;  // as of the golden model, unless a test makes up another
   const ServedModel* model_ = nullptr;
   std::optional<ServedModels> models_;
   ScriptedScheduler scheduler_;

@@ -41,17 +41,31 @@ class OddVision final : public v1::Vision::Service {
     ++fetches;
     if (how == "not found") return {grpc::StatusCode::NOT_FOUND, "gone"};
     while (how == "hang" && !context->IsCancelled()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    const int64_t count = request->ref().pieces() + (how == "one more" ? 1 : how == "one less" ? -1 : 0);
+    const v1::EmbeddingRef& ref = request->ref();
+    const int64_t count = ref.piece_rows_size() + (how == "one more" ? 1 : how == "one less" ? -1 : 0);
     for (int64_t piece = 0; piece < count; ++piece) {
-      v1::FetchResponse response;
-      response.set_piece(how == "order" ? 1 - piece : piece);
-      response.set_dtype(how == "dtype" ? "bfloat16" : "float32");
-      std::vector<float> rows(static_cast<size_t>(request->ref().rows_per_piece() * request->ref().columns()),
-                              0.01f * static_cast<float>(piece + 1));
-      response.set_data(rows.data(), rows.size() * sizeof(float) - (how == "short" ? 4 : 0));
-      writer->Write(response);
+      const int64_t rows = ref.piece_rows(static_cast<int>(std::min<int64_t>(piece, ref.piece_rows_size() - 1)));
+      for (int64_t row = 0; row < rows; row += kMessageRows) {
+        if (how == "row missing" && row > 0) break;
+        Send(ref, piece, row, std::min(kMessageRows, rows - row), writer);
+      }
     }
     return grpc::Status::OK;
+  }
+
+  static constexpr int64_t kMessageRows = 48;
+
+  void Send(const v1::EmbeddingRef& ref, int64_t piece, int64_t row, int64_t rows,
+            grpc::ServerWriter<v1::FetchResponse>* writer) const {
+    v1::FetchResponse response;
+    response.set_piece(how == "order" ? 1 - piece : piece);
+    response.set_first_row(how == "row order" ? row + 1 : row);
+    response.set_dtype(how == "dtype" ? "bfloat16" : "float32");
+    if (how == "row more" && row > 0) ++rows;
+    const std::vector<float> values(static_cast<size_t>(how == "no rows" ? 0 : rows * ref.columns()),
+                                    0.01f * static_cast<float>(piece + 1));
+    response.set_data(values.data(), values.size() * sizeof(float) - (how == "short" ? 4 : 0));
+    writer->Write(response);
   }
   std::string how;
   std::atomic<int> fetches = 0;
@@ -110,22 +124,20 @@ class LlmWorkerTest : public testing::Test {
     return request;
   }
 
-  // A prompt with one image of two pieces.
+  // A prompt with one image of two pieces, 64 rows and 50.
   v1::LlmGenerateRequest ImageRequest() {
-    const EmbeddingShape shape{
-        .rows_per_piece = 64, .columns = device_->model().llm.hidden_size, .dtype = DType::kF32, .model = ""};
-    v1::LlmGenerateRequest request = Request(std::vector<int32_t>(150, 5), 4, 2 * shape.piece_bytes());
+    const EmbeddingShape shape{.columns = device_->model().llm.hidden_size, .dtype = DType::kF32, .model = ""};
+    v1::LlmGenerateRequest request = Request(std::vector<int32_t>(150, 5), 4, (64 + 50) * shape.row_bytes());
     v1::EmbeddingRef& ref = *request.add_refs();
     ref.set_endpoint("inproc:vision");
     ref.set_id(1);
-    ref.set_pieces(2);
-    ref.set_rows_per_piece(shape.rows_per_piece);
+    for (const int64_t rows : {64, 50}) ref.add_piece_rows(rows);
     ref.set_columns(shape.columns);
     ref.mutable_model()->set_sha256(device_->fingerprint());
     for (int i = 0; i < 2; ++i) {
       v1::EmbeddingSpan& span = *request.add_spans();
       span.set_begin(3 + 70 * i);
-      span.set_rows(64);
+      span.set_rows(ref.piece_rows(i));
       span.set_piece(i);
     }
     return request;

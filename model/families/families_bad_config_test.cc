@@ -127,6 +127,10 @@ TEST(BadConfigs, PreprocessorThatContradicts) {
       {R"({"patch_size": 16})", "preprocessor_config.json: patch_size: 16 differs from vision_config's 14"},
       {R"({"merge_size": 3})", "merge_size: 3 differs"},
       {R"({"size": {"longest_edge": -1}})", "size.longest_edge: -1 is below the minimum of 1"},
+      {R"({"size": {"shortest_edge": 9, "longest_edge": 8}})", "size.shortest_edge: 9 is above the limit of 8"},
+      {R"({"temporal_patch_size": 1})", "temporal_patch_size: 1 differs"},
+      {R"({"image_mean": [0.5, 0.5]})", "image_mean: must have 3 entries, has 2"},
+      {R"({"image_std": [0.5, 0, 0.5]})", "image_std"},
       {R"({"size": 5})", "size: must be an object"},
       {R"({"size")", "preprocessor_config.json: is not valid JSON"}};
   for (const auto& [preprocessor, message] : rows) {
@@ -221,11 +225,12 @@ void CheckAccepted(const ModelSpec& card) {
   if (!card.encoder) return;
   const EncoderShape& e = *card.encoder;
   for (const int64_t size : {e.patch_values, e.width, e.mlp_in, e.mlp_out, e.out, e.usual_patches, e.largest_patches,
-                             e.pieces_max, std::max(e.merge, e.query_num)}) {
+                             e.usual_rows, e.largest_rows, e.pieces_max, std::max(e.merge, e.query_num)}) {
     ASSERT_GT(size, 0);
     ASSERT_LE(size, int64_t{1} << 36);
   }
   ASSERT_LE(e.usual_patches, e.largest_patches);
+  ASSERT_LE(e.usual_rows, e.largest_rows);
 }
 
 std::vector<json> Seeds() {

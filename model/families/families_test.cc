@@ -23,6 +23,7 @@ using testing::CompleteConfig;
 using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 using testing::kCompleteConfigs;
 using ::testing::Not;
 
@@ -129,11 +130,16 @@ TEST(Families, EncodersHaveTheirShapes) {
   EXPECT_EQ(glm.merge, 4);
   EXPECT_EQ(glm.largest_patches, 30'000) << "11 760 000 pixels of two frames";
   EXPECT_LT(glm.usual_patches, glm.largest_patches);
+  EXPECT_EQ(glm.usual_rows, 36 * 36) << "1024 × 1024 pixels, 28 of them a row";
+  EXPECT_EQ(glm.largest_rows, 7500);
   const EncoderShape hunyuan = *Load("hunyuan-ocr").encoder;
   EXPECT_EQ(hunyuan.largest_patches, 16'384);
   EXPECT_EQ(hunyuan.usual_patches, 4096);
+  EXPECT_EQ(hunyuan.usual_rows, 32 * (32 + 1) + 2) << "a newline a line, begin and end";
+  EXPECT_EQ(hunyuan.largest_rows, 64 * (64 + 1) + 2);
   const EncoderShape asr = *Load("glm-asr-nano-2512").encoder;
   EXPECT_EQ(asr.largest_patches / asr.merge, 375) << "tokens of 30 s";
+  EXPECT_EQ(asr.usual_rows, 375);
   EXPECT_EQ(asr.pieces_max, 21);
   EXPECT_FALSE(Load("kimi-k2-thinking").encoder.has_value());
 }
@@ -144,6 +150,31 @@ TEST(Families, PreprocessorBoundsThePicture) {
   ASSERT_TRUE(card.ok()) << card.status();
   EXPECT_EQ(card->encoder->largest_patches, 24'576);
   EXPECT_THAT(card->assumed, Not(Contains(HasSubstr("longest_edge"))));
+}
+
+TEST(Families, GlmTurnsByRowAndColumn) {
+  const auto with = [](const char* object, const json& rope) {
+    json config = CompleteConfig("Glm4vForConditionalGeneration");
+    config["text_config"][object] = rope;
+    return CardFrom(config);
+  };
+  const json rope = {{"rope_type", "default"}, {"mrope_section", {2, 3, 3}}};
+  for (const char* object : {"rope_scaling", "rope_parameters"}) {
+    const auto card = with(object, rope);
+    ASSERT_TRUE(card.ok()) << card.status();
+    EXPECT_THAT(card->llm.rope.sections, ElementsAre(2, 3, 3));
+    EXPECT_TRUE(card->llm.rope.neighbours);
+    EXPECT_EQ(card->llm.rope.Dim(card->llm.head_dim), 16);
+    EXPECT_THAT(WhyNotServed(*card), IsEmpty());
+  }
+  const auto absent = CardFrom(CompleteConfig("Glm4vForConditionalGeneration"));
+  ASSERT_TRUE(absent.ok()) << absent.status();
+  EXPECT_THAT(absent->assumed, Contains(HasSubstr("mrope_section: 8, 12, 12")));
+  EXPECT_THAT(WhyNotServed(*absent), ElementsAre(HasSubstr("mrope_section: not supported: 32 pairs (only the 8")));
+  for (const json& wrong : {json({2, 3, 4}), json({4, 4}), json({8, 0, 0}), json("all"), json({2, 2, 2, 2})}) {
+    const auto card = with("rope_scaling", {{"rope_type", "default"}, {"mrope_section", wrong}});
+    EXPECT_THAT(std::string(card.status().message()), HasSubstr("mrope_section")) << wrong;
+  }
 }
 
 // Nothing is known of Spark-Formalizer-X1-7B but that it has 7 billion parameters: whatever its kin, it plans.

@@ -1,5 +1,6 @@
 #include "model/families/field_reader.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -66,6 +67,13 @@ std::vector<std::string> FieldReader::Strings(const std::string& name) {
 
 std::vector<double> FieldReader::Numbers(const std::string& name, double min, double max) {
   return Take(fields_.Numbers(name, min, max), std::vector<double>());
+}
+
+void FieldReader::Triple(const std::string& name, double min, std::array<double, 3>& triple) {
+  if (!Has(name)) return;
+  const std::vector<double> numbers = Numbers(name, min, 1000);
+  if (numbers.size() != triple.size()) return Fail(name, absl::StrCat("must have 3 entries, has ", numbers.size()));
+  std::copy(numbers.begin(), numbers.end(), triple.begin());
 }
 
 std::vector<int64_t> FieldReader::Ints(const std::string& name, int64_t min, int64_t max, size_t count_max) {

@@ -3,6 +3,7 @@
 // A value that the class of the model fills in is noted as assumed.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -34,6 +35,8 @@ class FieldReader {
   // Empty when absent.
   std::vector<std::string> Strings(const std::string& name);
   std::vector<double> Numbers(const std::string& name, double min, double max);
+  // One number a colour channel, in [min, 1000]; `triple` stays when absent.
+  void Triple(const std::string& name, double min, std::array<double, 3>& triple);
   // A number, or a list of at most count_max.
   std::vector<int64_t> Ints(const std::string& name, int64_t min, int64_t max, size_t count_max);
   std::string String(const std::string& name, const std::string& absent);

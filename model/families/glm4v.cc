@@ -1,10 +1,43 @@
 // GLM-4.1V and GLM-4.6V-Flash, AutoGLM-Phone: a dense decoder in the manner of GLM-4-0414.
+#include <numeric>
+
+#include "absl/strings/str_cat.h"
 #include "common/status.h"
 #include "model/families/decoder_fields.h"
 #include "model/families/glm_vision.h"
+#include "model/families/limits.h"
 #include "model/families/tensor_builder.h"
 
 namespace headroom::model::families {
+
+namespace {
+
+// Positions of three axes: mrope_section, in rope_scaling or, in newer files, rope_parameters.
+void ReadRotation(FieldReader& text, DecoderSpec& decoder) {
+  constexpr int64_t kAxes = 3;
+  constexpr char kName[] = "mrope_section";
+  Rope& rope = decoder.rope;
+  rope.neighbours = true;
+  if (rope.part == 1) rope.part = kGlmRotaryPart;
+  const int64_t pairs = rope.Dim(decoder.head_dim) / 2;
+  for (const char* object : {"rope_scaling", "rope_parameters"}) {
+    if (!text.Has(object)) continue;
+    FieldReader fields = FieldReader::Object(text, object);
+    if (fields.Has(kName)) rope.sections = fields.Ints(kName, 1, kHeadDimMax, kAxes);
+    text.Adopt(fields.status());
+  }
+  if (rope.sections.empty()) {
+    rope.sections = {8, 12, 12};
+    text.Note(kName, "8, 12, 12, as in models of this family");  // where it does not fit, served.cc says so
+    return;
+  }
+  const int64_t sum = std::accumulate(rope.sections.begin(), rope.sections.end(), int64_t{0});
+  if (rope.sections.size() == kAxes && sum == pairs) return;
+  text.Fail(kName, absl::StrCat(rope.sections.size(), " numbers of ", sum, " together, must be ", kAxes, " of ", pairs,
+                                " (partial_rotary_factor ", rope.part, " of head_dim ", decoder.head_dim, ", halved)"));
+}
+
+}  // namespace
 
 absl::StatusOr<ModelSpec> Glm4v(const FamilyInput& input) {
   ModelSpec spec;
@@ -20,7 +53,7 @@ absl::StatusOr<ModelSpec> Glm4v(const FamilyInput& input) {
   defaults.vocab_size = 151552;
   defaults.positions = 32768;
   spec.llm = ReadDecoder(config, text, defaults);
-  if (!text.Has("partial_rotary_factor") && spec.llm.rope.part == 1) spec.llm.rope.part = kGlmRotaryPart;
+  ReadRotation(text, spec.llm);
   spec.llm.qkv_bias = true;
   spec.llm.sandwich_norms = true;
   const Quantization quantization = Quantization::Read(config, text);

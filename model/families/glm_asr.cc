@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "common/arith.h"
 #include "common/status.h"
 #include "model/families/decoder_fields.h"
 #include "model/families/limits.h"
@@ -81,6 +82,7 @@ void AddAudio(FieldReader& config, ModelSpec& spec) {
   shape.merge = merge;
   shape.merger_hidden = 2 * text_hidden;
   shape.usual_patches = shape.largest_patches = frames;
+  shape.usual_rows = shape.largest_rows = CeilDiv(frames, merge);
   shape.pieces_max = kWindowsMax;
   spec.encoder = shape;
 }

@@ -1,8 +1,11 @@
 #include "model/families/glm_vision.h"
 
 #include <algorithm>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/arith.h"
 #include "model/families/limits.h"
 #include "model/families/tensor_builder.h"
 
@@ -12,19 +15,26 @@ namespace {
 constexpr int64_t kUsualSide = 1024;  // pixels of what EncoderShape calls an ordinary picture
 
 // Bounds are on frames x height x width, and one picture counts as one pair of frames.
-int64_t PixelsMax(const FamilyInput& input, FieldReader& config, int64_t patch, int64_t merge,
-                  std::vector<std::string>& assumed) {
-  FieldReader reader(input.preprocessor, "preprocessor_config.", assumed);
+void ReadPreprocessor(const FamilyInput& input, FieldReader& config, ModelSpec& spec) {
+  GridResize& resize = spec.resize;
+  const int64_t patch = resize.patch_size, merge = resize.merge, frames = resize.frames;
+  FieldReader reader(input.preprocessor, "preprocessor_config.", spec.assumed);
   FieldReader size = FieldReader::Object(reader, "size");
-  const int64_t pixels = size.IntOr("longest_edge", 1, int64_t{1} << 34, 11'760'000);
-  for (const auto& [name, value] : {std::pair{"patch_size", patch}, {"merge_size", merge}}) {
+  resize.pixels_max = size.IntOr("longest_edge", 1, int64_t{1} << 34, 11'760'000);
+  resize.pixels_min = size.Has("shortest_edge") ? size.Int("shortest_edge", 1, resize.pixels_max)
+                                                : std::min(resize.pixels_min, resize.pixels_max);
+  spec.norm_mean = {0.48145466, 0.4578275, 0.40821073};  // CLIP's, the class default
+  spec.norm_std = {0.26862954, 0.26130258, 0.27577711};
+  reader.Triple("image_mean", -1000, spec.norm_mean);
+  reader.Triple("image_std", 1e-6, spec.norm_std);
+  for (const auto& [name, value] :
+       {std::pair{"patch_size", patch}, {"merge_size", merge}, {"temporal_patch_size", frames}}) {
     if (reader.Has(name) && reader.Int(name, 1, kSideMax) != value) {
       reader.Fail(name, absl::StrCat(reader.fields().Print(name), " differs from vision_config's ", value));
     }
   }
   reader.Adopt(size.status());
   config.Adopt(reader.status());
-  return pixels;
 }
 
 }  // namespace
@@ -50,11 +60,29 @@ void AddGlmVision(const FamilyInput& input, FieldReader& config, ModelSpec& spec
   if (width % heads != 0) {
     vision.Fail("hidden_size", absl::StrCat(width, " is not a multiple of num_heads ", heads));
   }
+  if (width / heads % 4 != 0) {
+    vision.Fail("num_heads", absl::StrCat(heads, " of hidden_size ", width, ": a head must be a multiple of 4 wide"));
+  }
   if (out != text_hidden) {
     vision.Fail("out_hidden_size", absl::StrCat(out, " differs from the decoder's hidden_size ", text_hidden));
   }
-  const int64_t pixels = PixelsMax(input, config, patch, merge, spec.assumed);
+  spec.merging = MergingTower{.hidden_size = width,
+                              .layers = layers,
+                              .heads = heads,
+                              .channels = channels,
+                              .position_side = side,
+                              .out = out,
+                              .merger_mlp = merger_mlp,
+                              .qkv_bias = bias,
+                              .rms_norm_eps = vision.Number("rms_norm_eps", 0, 1, 1e-5),
+                              .activation = vision.String("hidden_act", "silu")};
+  spec.resize.patch_size = static_cast<int>(patch);
+  spec.resize.merge = static_cast<int>(merge);
+  spec.resize.frames = static_cast<int>(frames);
   config.Adopt(vision.status());
+  spec.image_token_id = config.IntOr("image_token_id", 0, int64_t{1} << 26, 151343);
+  ReadPreprocessor(input, config, spec);
+  const int64_t pixels = spec.resize.pixels_max;
 
   const int64_t patch_values = channels * frames * patch * patch;
   TensorBuilder add(spec.tensors);
@@ -64,6 +92,7 @@ void AddGlmVision(const FamilyInput& input, FieldReader& config, ModelSpec& spec
   add.Vector("patch_embedding.bias", "patch_embed.proj.bias", width);
   add.Vector("patch_norm.weight", "post_conv_layernorm.weight", width);
   add.Matrix("position_embedding.weight", {{"embeddings.position_embedding.weight", side * side}}, width);
+  add.Computed("rope.inv_freq", 1, width / heads / 2);
   for (int64_t i = 0; i < layers; ++i) {
     add.In(WeightPart::kVision, absl::StrCat("vision.layers.", i, "."), absl::StrCat("model.visual.blocks.", i, "."));
     add.Vector("norm1.weight", "norm1.weight", width);
@@ -94,10 +123,16 @@ void AddGlmVision(const FamilyInput& input, FieldReader& config, ModelSpec& spec
   shape.mlp_out = out;
   shape.out = out;
   shape.merge = merge * merge;
+  shape.merger_in = out;
   shape.merger_hidden = 2 * merger_mlp;
+  shape.merger_out = merger_mlp;
+  shape.position_taps = 16;  // bicubic
+  shape.rotary_axes = 2;
   shape.largest_patches = std::max(shape.merge, pixels / frames / (patch * patch));
   const int64_t usual_side = std::max<int64_t>(1, kUsualSide / (patch * merge)) * merge;
   shape.usual_patches = std::min(usual_side * usual_side, shape.largest_patches);
+  shape.usual_rows = CeilDiv(shape.usual_patches, shape.merge);
+  shape.largest_rows = CeilDiv(shape.largest_patches, shape.merge);
   spec.encoder = shape;
 }
 

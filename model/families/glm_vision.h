@@ -3,6 +3,7 @@
 //
 //   vision.patch_embedding.weight  [D, 3·2·P·P], .bias [D]      vision.patch_norm.weight [D]
 //   vision.position_embedding.weight [side², D]                 vision.post_norm.weight [D]
+//   vision.rope.inv_freq [D / heads / 2] fp32, filled in by the encoder (not in the file)
 //   vision.layers.N.norm1|norm2.weight [D]                      vision.layers.N.qkv.weight [3D, D], .bias (if any)
 //   vision.layers.N.out.weight [D, D]                       vision.layers.N.gate_up.weight [2E, D], .down.weight [D, E]
 //   merger.downsample.weight [E, D·4], .bias [E]                merger.proj.weight [E, E]

@@ -1,7 +1,9 @@
 // HunyuanOCR (HunYuanVL, dense).
 #include <algorithm>
+#include <cmath>
 
 #include "absl/strings/str_cat.h"
+#include "common/arith.h"
 #include "common/status.h"
 #include "model/families/decoder_fields.h"
 #include "model/families/limits.h"
@@ -74,6 +76,14 @@ void AddVision(FieldReader& config, ModelSpec& spec) {
   shape.largest_patches = std::max(shape.merge, std::min(side * side, sequence));
   const int64_t usual_side = std::max<int64_t>(1, kUsualSide / (patch * merge)) * merge;
   shape.usual_patches = std::min(usual_side * usual_side, shape.largest_patches);
+  // A newline behind each line of merged patches, begin and end around all.
+  const RowRule rows{.queries = 0, .merge_side = static_cast<int>(merge), .line_rows = 1, .end_rows = 2};
+  const auto square = static_cast<int>(std::sqrt(static_cast<double>(shape.usual_patches)));
+  shape.usual_rows = rows.Rows({square, square});
+  // One merged patch a line is the worst that the side lets pass; beyond it lines get longer.
+  const int64_t merged = CeilDiv(shape.largest_patches, shape.merge);
+  shape.largest_rows = merged + std::min(merged, CeilDiv(side, merge)) + 2;
+  shape.usual_rows = std::min(shape.usual_rows, shape.largest_rows);
   spec.encoder = shape;
 }
 

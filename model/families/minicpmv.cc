@@ -103,6 +103,7 @@ void ReadVision(FieldReader& config, ModelSpec& spec) {
   spec.resampler.query_num = config.IntOr("query_num", 1, kQueriesMax, 64);
   spec.use_image_id = config.Bool("use_image_id", true);
   spec.slice.patch_size = static_cast<int>(vision.patch_size);
+  spec.slice.rows.queries = spec.resampler.query_num;
   spec.vision = vision;
 }
 
@@ -121,13 +122,6 @@ void ReadSlicing(FieldReader& fields, ModelSpec& spec) {
     fields.Fail("patch_size", absl::StrCat(slice.patch_size, " differs from the tower's ", tower));
   }
   if (!fields.Bool("slice_mode", true)) FailUnknown(fields, "slice_mode", "true");
-}
-
-void ReadTriple(FieldReader& fields, const char* name, double min, std::array<double, 3>& triple) {
-  const std::vector<double> numbers = fields.Numbers(name, min, 1000);
-  if (!fields.Has(name)) return;
-  if (numbers.size() != 3) return fields.Fail(name, absl::StrCat("must have 3 entries, has ", numbers.size()));
-  std::copy(numbers.begin(), numbers.end(), triple.begin());
 }
 
 void ReadMarkers(FieldReader& fields, ImageMarkers& markers) {
@@ -149,8 +143,8 @@ void ReadPreprocessor(const FamilyInput& input, FieldReader& config, ModelSpec& 
   // Version 2.5 puts one pair of slice markers around all slices.
   if (fields.Has("version") && !IsVersion26(fields)) FailUnknown(fields, "version", "2.6");
   spec.use_image_id = fields.Bool("use_image_id", spec.use_image_id);
-  ReadTriple(fields, "norm_mean", -1000, spec.norm_mean);
-  ReadTriple(fields, "norm_std", 1e-6, spec.norm_std);
+  fields.Triple("norm_mean", -1000, spec.norm_mean);
+  fields.Triple("norm_std", 1e-6, spec.norm_std);
   if (fields.Has("image_feature_size")) {
     const int64_t features = fields.Int("image_feature_size", 1, kQueriesMax);
     if (features != spec.resampler.query_num) {
@@ -208,7 +202,7 @@ EncoderShape ShapeOfEncoder(const ModelSpec& spec) {
   shape.width = vision.hidden_size;
   shape.mlp_in = shape.mlp_out = vision.intermediate_size;
   shape.out = spec.llm.hidden_size;
-  shape.query_num = spec.resampler.query_num;
+  shape.query_num = shape.usual_rows = shape.largest_rows = spec.resampler.query_num;
   shape.usual_patches = side * side;
   // A piece of an aspect ratio up to 50 to 1 needs about an eighth more than the usual one.
   shape.largest_patches = shape.usual_patches * 9 / 8 + 1;

@@ -11,6 +11,7 @@ namespace headroom::model {
 namespace {
 
 constexpr int kScaleResolutionMax = 8192;
+constexpr int64_t kPieceRowsMax = 65536;
 
 struct PixelSize {
   int64_t width;
@@ -72,22 +73,30 @@ Grid ChooseGrid(int width, int height, const SliceConfig& config) {
   return best;
 }
 
-PatchGrid Patches(int64_t width, int64_t height, int patch_size) {
-  return {static_cast<int>(height / patch_size), static_cast<int>(width / patch_size)};
+PieceShape ShapeOf(int64_t width, int64_t height, const SliceConfig& config) {
+  const PatchGrid grid{static_cast<int>(height / config.patch_size), static_cast<int>(width / config.patch_size)};
+  return {.grid = grid, .rows = config.rows.Rows(grid)};
 }
 
 }  // namespace
 
 int64_t PieceGeometry::total_patches() const {
   int64_t total = 0;
-  for (const PatchGrid& piece : pieces) total += piece.patches();
+  for (const PieceShape& piece : pieces) total += piece.grid.patches();
   return total;
 }
 
 int64_t PieceGeometry::largest_piece_patches() const {
   int64_t largest = 0;
-  for (const PatchGrid& piece : pieces) largest = std::max(largest, piece.patches());
+  for (const PieceShape& piece : pieces) largest = std::max(largest, piece.grid.patches());
   return largest;
+}
+
+std::vector<int64_t> PieceGeometry::piece_rows() const {
+  std::vector<int64_t> rows;
+  rows.reserve(pieces.size());
+  for (const PieceShape& piece : pieces) rows.push_back(piece.rows);
+  return rows;
 }
 
 absl::StatusOr<PieceGeometry> ComputePieces(int width, int height, const SliceConfig& config) {
@@ -96,6 +105,8 @@ absl::StatusOr<PieceGeometry> ComputePieces(int width, int height, const SliceCo
   HEADROOM_RETURN_IF_ERROR(CheckRange("max_slice_nums", config.max_slice_nums, 1, kMaxSliceNumsLimit));
   HEADROOM_RETURN_IF_ERROR(CheckRange("scale_resolution", config.scale_resolution, 1, kScaleResolutionMax));
   HEADROOM_RETURN_IF_ERROR(CheckRange("patch_size", config.patch_size, 1, config.scale_resolution));
+  HEADROOM_RETURN_IF_ERROR(CheckRange("rows of a piece", config.rows.queries, 0, kPieceRowsMax));
+  HEADROOM_RETURN_IF_ERROR(CheckRange("merge_side", config.rows.merge_side, 1, config.scale_resolution));
 
   Grid grid = ChooseGrid(width, height, config);
   PieceGeometry geometry;
@@ -105,7 +116,7 @@ absl::StatusOr<PieceGeometry> ComputePieces(int width, int height, const SliceCo
   PixelSize overview = Fit(width, height, config, /*allow_upscale=*/grid.cols == 0);
   geometry.overview_width = static_cast<int>(overview.width);
   geometry.overview_height = static_cast<int>(overview.height);
-  geometry.pieces.push_back(Patches(overview.width, overview.height, config.patch_size));
+  geometry.pieces.push_back(ShapeOf(overview.width, overview.height, config));
   if (grid.cols == 0) return geometry;
 
   PixelSize slice = Fit(static_cast<double>(Snap(width, grid.cols)) / grid.cols,
@@ -114,7 +125,7 @@ absl::StatusOr<PieceGeometry> ComputePieces(int width, int height, const SliceCo
   geometry.grid_rows = grid.rows;
   geometry.slice_width = static_cast<int>(slice.width);
   geometry.slice_height = static_cast<int>(slice.height);
-  geometry.pieces.resize(1 + size_t{1} * grid.cols * grid.rows, Patches(slice.width, slice.height, config.patch_size));
+  geometry.pieces.resize(1 + size_t{1} * grid.cols * grid.rows, ShapeOf(slice.width, slice.height, config));
   return geometry;
 }
 

@@ -59,10 +59,10 @@ TEST(PiecesTest, GoldenRows) {
     EXPECT_EQ(got->slice_width, row.slice_width);
     EXPECT_EQ(got->slice_height, row.slice_height);
     ASSERT_EQ(got->pieces.size(), size_t{1} + row.grid_cols * row.grid_rows);
-    EXPECT_EQ(got->pieces[0], (PatchGrid{row.overview_rows, row.overview_cols}));
-    int64_t total = got->pieces[0].patches();
+    EXPECT_EQ(got->pieces[0], (PieceShape{{row.overview_rows, row.overview_cols}, 64}));
+    int64_t total = got->pieces[0].grid.patches();
     for (size_t i = 1; i < got->pieces.size(); ++i) {
-      EXPECT_EQ(got->pieces[i], (PatchGrid{row.slice_rows, row.slice_cols}));
+      EXPECT_EQ(got->pieces[i], (PieceShape{{row.slice_rows, row.slice_cols}, 64}));
       total += int64_t{row.slice_rows} * row.slice_cols;
     }
     EXPECT_EQ(got->total_patches(), total);
@@ -131,8 +131,8 @@ void ExpectSame(int width, int height, const SliceConfig& config) {
                     << config.scale_resolution << " patch_size " << config.patch_size;
   ASSERT_EQ(got->pieces.size(), size_t(1 + want.cols * want.rows));
   ASSERT_EQ(got->overview_width % config.patch_size, 0);
-  ASSERT_EQ(got->pieces[0].rows, want.overview_height / config.patch_size);
-  ASSERT_EQ(got->pieces[0].cols, want.overview_width / config.patch_size);
+  ASSERT_EQ(got->pieces[0].grid.rows, want.overview_height / config.patch_size);
+  ASSERT_EQ(got->pieces[0].grid.cols, want.overview_width / config.patch_size);
 }
 
 TEST(PiecesTest, SweepOfSizesAgreesWithSlowVersion) {
@@ -175,6 +175,34 @@ TEST(PiecesTest, LargestSidesDoNotOverflow) {
   }
 }
 
+// By hand: a resampler's number whatever the grid; a row for each square of patches, squares that stick out included;
+// and what is added behind each line and around the piece.
+TEST(PiecesTest, RowsFollowTheRuleOfTheModel) {
+  constexpr RowRule kResampler{.queries = 96}, kMerger{.queries = 0, .merge_side = 2};
+  constexpr RowRule kLines{.queries = 0, .merge_side = 2, .line_rows = 1, .end_rows = 2};
+  const struct {
+    PatchGrid grid;
+    int64_t resampler, merger, lines;
+  } rows[] = {
+      {{2, 2}, 96, 1, 4}, {{4, 6}, 96, 6, 10}, {{5, 3}, 96, 6, 11}, {{1, 1}, 96, 1, 4}, {{74, 74}, 96, 1369, 1408}};
+  for (const auto& row : rows) {
+    EXPECT_EQ(kResampler.Rows(row.grid), row.resampler);
+    EXPECT_EQ(kMerger.Rows(row.grid), row.merger);
+    EXPECT_EQ(kLines.Rows(row.grid), row.lines);
+  }
+  // Overview of 42 × 24 patches and slices of another grid: each piece has its own number.
+  const SliceConfig config{.rows = kMerger};
+  const absl::StatusOr<PieceGeometry> got = ComputePieces(1000, 500, config);
+  ASSERT_TRUE(got.ok()) << got.status();
+  ASSERT_GT(got->pieces.size(), 1u);
+  const std::vector<int64_t> piece_rows = got->piece_rows();
+  for (size_t i = 0; i < piece_rows.size(); ++i) {
+    const PatchGrid& grid = got->pieces[i].grid;
+    EXPECT_EQ(piece_rows[i], int64_t{(grid.rows + 1) / 2} * ((grid.cols + 1) / 2));
+  }
+  EXPECT_NE(piece_rows[0], piece_rows[1]);
+}
+
 TEST(PiecesTest, RefusesWhatIsOutOfRange) {
   auto refused = [](int width, int height, SliceConfig config) {
     absl::Status status = ComputePieces(width, height, config).status();
@@ -188,6 +216,8 @@ TEST(PiecesTest, RefusesWhatIsOutOfRange) {
   EXPECT_EQ(refused(5, 5, {9, 0, 14}), "scale_resolution: 0 is not between 1 and 8192");
   EXPECT_EQ(refused(5, 5, {9, 448, 0}), "patch_size: 0 is not between 1 and 448");
   EXPECT_EQ(refused(5, 5, {9, 10, 14}), "patch_size: 14 is not between 1 and 10");
+  EXPECT_EQ(refused(5, 5, {.rows = {.queries = -1}}), "rows of a piece: -1 is not between 0 and 65536");
+  EXPECT_EQ(refused(5, 5, {.rows = {.queries = 0, .merge_side = 0}}), "merge_side: 0 is not between 1 and 448");
 }
 
 TEST(PiecesTest, PatchLimitStopsExtremeRatiosOnly) {

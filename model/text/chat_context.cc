@@ -73,10 +73,17 @@ class ContextMaker {
     const bool has_image = std::any_of(message.parts.begin(), message.parts.end(),
                                        [](const MessagePart& part) { return std::holds_alternative<ImagePart>(part); });
     const bool many = message.parts.size() > 1;
-    const bool as_parts = !has_image && (many ? form_.many_texts_as_parts : form_.one_text_as_parts);
+    const bool as_parts =
+        has_image ? form_.images_as_parts : (many ? form_.many_texts_as_parts : form_.one_text_as_parts);
     MarkedText joined;
     std::vector<Value> parts;
     for (const MessagePart& part : message.parts) {
+      if (as_parts && std::holds_alternative<ImagePart>(part)) {
+        HEADROOM_ASSIGN_OR_RETURN(DictRef dict, workspace_.MakeDict());
+        HEADROOM_RETURN_IF_ERROR(SetText(dict, "type", "image", Origin::kTemplate));
+        parts.emplace_back(dict);
+        continue;
+      }
       MarkedText text;
       if (const auto* written = std::get_if<std::string>(&part); written != nullptr) {
         text = MarkedText(*written, Origin::kCaller);

@@ -23,6 +23,7 @@ inline constexpr auto kEndMarkOrigin = static_cast<jinja::Origin>(INT32_MAX);
 struct ContextForm {
   bool one_text_as_parts = false;    // the content of a message of one text is a list of parts, not the text
   bool many_texts_as_parts = false;  // and that of several texts
+  bool images_as_parts = false;      // a message with images is a list, of them {"type": "image"}; else one text
   bool tools_undefined = false;      // where there are none; else they are none
   bool developer_is_system = false;
 };

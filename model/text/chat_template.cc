@@ -48,17 +48,6 @@ absl::StatusOr<MarkedText> CutAtEndMark(const MarkedText& text) {
       "continue_final_message: the chat template does not show the last message as it is");
 }
 
-// The images of a conversation, in order.
-std::vector<ImagePart> Images(const std::vector<ChatMessage>& messages) {
-  std::vector<ImagePart> images;
-  for (const ChatMessage& message : messages) {
-    for (const MessagePart& part : message.parts) {
-      if (const auto* image = std::get_if<ImagePart>(&part); image != nullptr) images.push_back(*image);
-    }
-  }
-  return images;
-}
-
 // Every image must stand there once, whole, in order: a template that cuts or doubles texts could do that to them.
 absl::StatusOr<std::vector<PromptSegment>> ToSegments(const MarkedText& text, const std::vector<ImagePart>& images) {
   std::vector<PromptSegment> segments;
@@ -132,13 +121,16 @@ absl::StatusOr<MarkedText> ChatTemplate::RenderMarked(const Conversation& conver
   return Chosen(conversation).Render(runtime, variables);
 }
 
-absl::StatusOr<std::vector<PromptSegment>> ChatTemplate::Render(const Conversation& conversation) const {
+absl::StatusOr<std::vector<PromptSegment>> ChatTemplate::Render(const Conversation& conversation,
+                                                                bool images_as_parts) const {
   HEADROOM_RETURN_IF_ERROR(ValidateConversation(conversation));
-  HEADROOM_ASSIGN_OR_RETURN(MarkedText text, RenderMarked(conversation, form_));
+  ContextForm form = form_;
+  form.images_as_parts = images_as_parts;
+  HEADROOM_ASSIGN_OR_RETURN(MarkedText text, RenderMarked(conversation, form));
   if (conversation.continue_final_message) {
     HEADROOM_ASSIGN_OR_RETURN(text, CutAtEndMark(text));
   }
-  return ToSegments(text, Images(conversation.messages));
+  return ToSegments(text, images_as_parts ? std::vector<ImagePart>() : conversation.images());
 }
 
 absl::Status ChatTemplate::Shows(const Conversation& conversation, const ContextForm& form,

@@ -45,9 +45,12 @@ class ChatTemplate {
   // or shows a user's message in none of these ways.
   static absl::StatusOr<ChatTemplate> Create(const ChatTemplateSource& source);
 
-  // kTemplate, kText and kImage; images in the order of the conversation. INVALID_ARGUMENT: those of
-  // ValidateConversation, JSON that is none, what the template itself refuses, and a rendering above its bounds.
-  absl::StatusOr<std::vector<PromptSegment>> Render(const Conversation& conversation) const;
+  // kTemplate, kText and kImage; images in the order of the conversation. With `images_as_parts` the template is given
+  // pictures as parts of a message and writes itself what stands for them, so that there are none. INVALID_ARGUMENT:
+  // those of ValidateConversation, JSON that is none, what the template itself refuses, and a rendering above its
+  // bounds.
+  absl::StatusOr<std::vector<PromptSegment>> Render(const Conversation& conversation,
+                                                    bool images_as_parts = false) const;
 
   // Of Conversation::template_arguments_json alone, which Render checks, too: INVALID_ARGUMENT with what is wrong;
   // `*name`: of the argument that is, where it is one.

@@ -84,6 +84,16 @@ const char* NameOf(ChatRole role) {
   return "";
 }
 
+std::vector<ImagePart> Conversation::images() const {
+  std::vector<ImagePart> images;
+  for (const ChatMessage& message : messages) {
+    for (const MessagePart& part : message.parts) {
+      if (const auto* image = std::get_if<ImagePart>(&part); image != nullptr) images.push_back(*image);
+    }
+  }
+  return images;
+}
+
 int64_t Conversation::text_bytes() const {
   auto bytes = static_cast<int64_t>(template_arguments_json.size());
   for (const ChatMessage& message : messages) bytes += TextBytes(message);

@@ -16,10 +16,12 @@ enum class ChatRole { kSystem, kDeveloper, kUser, kAssistant, kTool };
 std::optional<ChatRole> ParseChatRole(const std::string& name);
 const char* NameOf(ChatRole role);
 
-// An image in a message: the grid that its slices form, or 0 × 0 for an image that is one piece.
+// An image in a message: the grid that its slices form, or 0 × 0 for an image that is one piece; and how many rows the
+// model makes of each piece, the overview first, then the slices row by row.
 struct ImagePart {
   int32_t cols = 0;
   int32_t rows = 0;
+  std::vector<int64_t> piece_rows = {};
 };
 
 using MessagePart = std::variant<std::string, ImagePart>;
@@ -58,6 +60,8 @@ struct Conversation {
   // A JSON object of what the template reads beside these (template_arguments.h); empty: nothing.
   std::string template_arguments_json = {};
 
+  // In order.
+  std::vector<ImagePart> images() const;
   // Of all texts, names and JSON.
   int64_t text_bytes() const;
   int64_t entries() const;

@@ -8,10 +8,15 @@
 namespace headroom::model {
 namespace {
 
-constexpr int32_t kTokensPerPieceMax = 65536;
+constexpr int64_t kPieceRowsMax = 65536;
 
 absl::Status TooLong(int64_t tokens_max) {
   return absl::OutOfRangeError(absl::StrCat("the prompt is longer than the limit of ", tokens_max, " tokens"));
+}
+
+absl::Status NotShownOnce(int64_t image) {
+  return absl::InvalidArgumentError(
+      absl::StrCat("image ", image + 1, ": the chat template does not show each picture once"));
 }
 
 }  // namespace
@@ -21,8 +26,12 @@ absl::StatusOr<PromptBuilder> PromptBuilder::Create(const Tokenizer* tokenizer, 
   PromptBuilder builder(tokenizer, std::move(chat_template), std::move(images));
   HEADROOM_ASSIGN_OR_RETURN(builder.newline_, tokenizer->Encode("\n", AddedTokens::kNone, /*at_start=*/false));
   if (!builder.images_.has_value()) return builder;
-  if (builder.images_->tokens_per_piece < 1 || builder.images_->tokens_per_piece > kTokensPerPieceMax) {
-    return absl::InvalidArgumentError(absl::StrCat("a piece cannot be ", builder.images_->tokens_per_piece, " tokens"));
+  if (const auto& token = builder.images_->row_token) {
+    if (*token < 0 || *token > Tokenizer::kTokenIdMax || !tokenizer->IsAdded(static_cast<int32_t>(*token))) {
+      return absl::InvalidArgumentError(absl::StrCat("the tokenizer has no added token ", *token, ", image_token_id"));
+    }
+    builder.markers_.placeholder = static_cast<int32_t>(*token);
+    return builder;
   }
   const ImageMarkers& markers = builder.images_->markers;
   const std::pair<const std::string*, int32_t*> ids[] = {{&markers.image_start, &builder.markers_.image_start},
@@ -54,7 +63,20 @@ absl::StatusOr<int64_t> PromptBuilder::ImageTokenCount(const ImagePart& image, i
     return absl::InvalidArgumentError(
         absl::StrCat("an image has a grid of ", image.cols, " x ", image.rows, " slices, the limit is ", kSlicesMax));
   }
-  int64_t tokens = (1 + slices) * (2 + images_->tokens_per_piece);
+  if (static_cast<int64_t>(image.piece_rows.size()) != 1 + slices) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("an image of ", 1 + slices, " pieces has rows for ", image.piece_rows.size()));
+  }
+  if (TemplateShowsImages() && slices > 0) {
+    return absl::InvalidArgumentError(absl::StrCat("an image of ", slices, " slices: this model reads one piece"));
+  }
+  int64_t tokens = TemplateShowsImages() ? 0 : 2 * (1 + slices);
+  for (const int64_t rows : image.piece_rows) {
+    if (rows < 1 || rows > kPieceRowsMax) {
+      return absl::InvalidArgumentError(absl::StrCat("a piece of ", rows, " rows: 1 to ", kPieceRowsMax));
+    }
+    tokens += rows;
+  }
   if (image.rows > 1) tokens += (image.rows - 1) * static_cast<int64_t>(newline_.size());
   if (use_image_id) {
     HEADROOM_ASSIGN_OR_RETURN(const std::vector<int32_t> number,
@@ -77,7 +99,8 @@ std::vector<int32_t> PromptBuilder::AnswerEnds() const {
 absl::StatusOr<std::vector<PromptSegment>> PromptBuilder::Segments(const Conversation& conversation,
                                                                    int64_t tokens_max) const {
   if (conversation.text_bytes() > TextBytesMax(tokens_max)) return TooLong(tokens_max);
-  HEADROOM_ASSIGN_OR_RETURN(const std::vector<PromptSegment> segments, chat_template_.Render(conversation));
+  HEADROOM_ASSIGN_OR_RETURN(const std::vector<PromptSegment> segments,
+                            chat_template_.Render(conversation, TemplateShowsImages()));
   return control_tokens_.Split(segments);
 }
 
@@ -101,6 +124,7 @@ absl::StatusOr<Prompt> PromptBuilder::Build(const Conversation& conversation, bo
     return static_cast<int64_t>(prompt.ids.size()) > tokens_max ? TooLong(tokens_max) : absl::OkStatus();
   };
   int64_t images = 0;
+  const std::vector<ImagePart> shown = TemplateShowsImages() ? conversation.images() : std::vector<ImagePart>();
   for (const PromptSegment& segment : segments) {
     if (segment.kind == PromptSegment::Kind::kText) {
       text += segment.text;
@@ -112,11 +136,18 @@ absl::StatusOr<Prompt> PromptBuilder::Build(const Conversation& conversation, bo
     } else {
       HEADROOM_ASSIGN_OR_RETURN(const int32_t id, ControlId(segment.text));
       HEADROOM_RETURN_IF_ERROR(flush(tokenizer_->TakesSpaceBefore(id)));
-      prompt.ids.push_back(id);
+      if (TemplateShowsImages() && id == markers_.placeholder) {
+        if (images == static_cast<int64_t>(shown.size())) return NotShownOnce(images);
+        HEADROOM_RETURN_IF_ERROR(AppendShown(shown[static_cast<size_t>(images)], images, tokens_max, &prompt));
+        ++images;
+      } else {
+        prompt.ids.push_back(id);
+      }
       space_taken = tokenizer_->TakesSpaceBehind(id);
     }
   }
   HEADROOM_RETURN_IF_ERROR(flush(/*takes_space=*/false));
+  if (images < static_cast<int64_t>(shown.size())) return NotShownOnce(images);
   return prompt;
 }
 
@@ -140,20 +171,35 @@ absl::Status PromptBuilder::AppendImage(const ImagePart& image, int64_t index, b
     prompt->ids.insert(prompt->ids.end(), number.begin(), number.end());
     prompt->ids.push_back(markers_.id_end);
   }
-  AppendPiece(markers_.image_start, markers_.image_end, prompt);
+  auto rows = image.piece_rows.begin();
+  AppendPiece(markers_.image_start, *rows++, markers_.image_end, prompt);
   for (int32_t row = 0; row < image.rows; ++row) {
     if (row > 0) prompt->ids.insert(prompt->ids.end(), newline_.begin(), newline_.end());
-    for (int32_t col = 0; col < image.cols; ++col) AppendPiece(markers_.slice_start, markers_.slice_end, prompt);
+    for (int32_t col = 0; col < image.cols; ++col) {
+      AppendPiece(markers_.slice_start, *rows++, markers_.slice_end, prompt);
+    }
   }
   return absl::OkStatus();
 }
 
-void PromptBuilder::AppendPiece(int32_t start, int32_t end, Prompt* prompt) const {
+void PromptBuilder::AppendPiece(int32_t start, int64_t rows, int32_t end, Prompt* prompt) const {
   prompt->ids.push_back(start);
-  const int64_t begin = static_cast<int64_t>(prompt->ids.size());
-  prompt->ids.insert(prompt->ids.end(), static_cast<size_t>(images_->tokens_per_piece), markers_.placeholder);
-  prompt->pieces.push_back({begin, static_cast<int64_t>(prompt->ids.size())});
+  AppendRows(rows, prompt);
   prompt->ids.push_back(end);
+}
+
+void PromptBuilder::AppendRows(int64_t rows, Prompt* prompt) const {
+  const int64_t begin = static_cast<int64_t>(prompt->ids.size());
+  prompt->ids.insert(prompt->ids.end(), static_cast<size_t>(rows), markers_.placeholder);
+  prompt->pieces.push_back({begin, static_cast<int64_t>(prompt->ids.size())});
+}
+
+absl::Status PromptBuilder::AppendShown(const ImagePart& image, int64_t index, int64_t tokens_max,
+                                        Prompt* prompt) const {
+  HEADROOM_ASSIGN_OR_RETURN(const int64_t tokens, ImageTokenCount(image, index, /*use_image_id=*/false));
+  if (static_cast<int64_t>(prompt->ids.size()) + tokens > tokens_max) return TooLong(tokens_max);
+  AppendRows(image.piece_rows.front(), prompt);
+  return absl::OkStatus();
 }
 
 }  // namespace headroom::model

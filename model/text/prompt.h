@@ -24,7 +24,9 @@ namespace headroom::model {
 // How the prompts of a model show images.
 struct PromptImages {
   ImageMarkers markers;
-  int64_t tokens_per_piece = 64;
+  // Set: the chat template is given pictures as parts of a message ({"type": "image"}) and writes what stands around
+  // them, and this token once for each; it is repeated for each row of the picture. The other members mean nothing then.
+  std::optional<int64_t> row_token = {};
   bool use_image_id = true;  // where a request does not say
 };
 
@@ -37,8 +39,8 @@ struct TokenSpan {
 
 struct Prompt {
   std::vector<int32_t> ids;
-  // One per piece: images in order, of each the overview, then its slices row by row. Each is tokens_per_piece long and
-  // holds only the placeholder id, which stands nowhere else in `ids`.
+  // One per piece: images in order, of each the overview, then its slices row by row. Each is as long as the piece has
+  // rows and holds only the placeholder id, which stands nowhere else in `ids`.
   std::vector<TokenSpan> pieces;
 };
 
@@ -54,8 +56,8 @@ class PromptBuilder {
                                               std::optional<PromptImages> images);
 
   // Tokens that image number `index` (from 0, over the whole prompt) takes, markers included: what admission prices.
-  // Error: INVALID_ARGUMENT for a grid that is not 0 × 0 and not 1 to kSlicesMax slices, or when the model takes no
-  // images.
+  // Error: INVALID_ARGUMENT for a grid that is not 0 × 0 and not 1 to kSlicesMax slices, for rows that are not those of
+  // its pieces, or when the model takes no images.
   absl::StatusOr<int64_t> ImageTokenCount(const ImagePart& image, int64_t index, bool use_image_id) const;
 
   // Errors: INVALID_ARGUMENT as in ChatTemplate::Render, ImageTokenCount and Tokenizer::Encode; OUT_OF_RANGE for a
@@ -89,11 +91,15 @@ class PromptBuilder {
         control_tokens_(*tokenizer),
         images_(std::move(images)) {}
 
+  bool TemplateShowsImages() const { return images_.has_value() && images_->row_token.has_value(); }
   absl::StatusOr<std::vector<PromptSegment>> Segments(const Conversation& conversation, int64_t tokens_max) const;
   absl::StatusOr<int32_t> ControlId(const std::string& content) const;
   absl::Status AppendImage(const ImagePart& image, int64_t index, bool use_image_id, int64_t tokens_max,
                            Prompt* prompt) const;
-  void AppendPiece(int32_t start, int32_t end, Prompt* prompt) const;
+  void AppendPiece(int32_t start, int64_t rows, int32_t end, Prompt* prompt) const;
+  void AppendRows(int64_t rows, Prompt* prompt) const;
+  // The rows of a picture in the place of its token.
+  absl::Status AppendShown(const ImagePart& image, int64_t index, int64_t tokens_max, Prompt* prompt) const;
 
   const Tokenizer* tokenizer_;
   ChatTemplate chat_template_;

@@ -23,11 +23,13 @@ class CpuBackend : public Backend {
   absl::Status Run(const LayerNormArgs& args) override;
   absl::Status Run(const RmsNormArgs& args) override;
   absl::Status Run(const GeluTanhArgs& args) override;
+  absl::Status Run(const GeluErfArgs& args) override;
   absl::Status Run(const SiluMulArgs& args) override;
   absl::Status Run(const ConvertArgs& args) override;
   absl::Status Run(const FindNonFiniteArgs& args) override;
   absl::Status Run(const EmbeddingGatherArgs& args) override;
   absl::Status Run(const AddGatheredArgs& args) override;
+  absl::Status Run(const JoinRowsArgs& args) override;
   absl::Status Run(const SineTableArgs& args) override;
 
   // attention.cc
@@ -35,6 +37,7 @@ class CpuBackend : public Backend {
   absl::Status Run(const AttentionArgs& args) override;
 
   // paged_attention.cc
+  absl::Status Run(const RopeArgs& args) override;
   absl::Status Run(const PagedKvWriteArgs& args) override;
   absl::Status Run(const CopyKvBlocksArgs& args) override;
   absl::Status Run(const PagedAttentionArgs& args) override;

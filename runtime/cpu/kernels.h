@@ -23,12 +23,15 @@ struct Kernels {
   void (*convert[kElements][kElements])(const void* x, void* y, int64_t n);
   // [x]: y += x.
   void (*add[kElements])(const void* x, float* y, int64_t n);
+  // [x]: y += factor · x.
+  void (*add_scaled[kElements])(const void* x, float factor, float* y, int64_t n);
   // [y].
   void (*gelu_tanh[kElements])(const float* x, void* y, int64_t n);
+  void (*gelu_erf[kElements])(const float* x, void* y, int64_t n);
   void (*silu_mul[kElements])(const float* gate, const float* up, void* y, int64_t n);
-  // [y]; bias may be null. x and y may be the same row.
+  // [y]; bias may be null. x and y may be the same row, where nothing accumulates.
   void (*layer_norm[kElements])(const float* x, const float* gain, const float* bias, float eps, void* y, int64_t n);
-  void (*rms_norm[kElements])(const float* x, const float* gain, float eps, void* y, int64_t n);
+  void (*rms_norm[kElements])(const float* x, const float* gain, float eps, bool accumulate, void* y, int64_t n);
   // (a, b) = (a·cos − b·sin, b·cos + a·sin).
   void (*rotate)(float* a, float* b, const float* cos, const float* sin, int64_t n);
 

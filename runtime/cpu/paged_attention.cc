@@ -7,6 +7,7 @@
 #include "common/arith.h"
 #include "runtime/cpu/cpu_backend.h"
 #include "runtime/cpu/flash.h"
+#include "runtime/cpu/rotation.h"
 
 namespace headroom::runtime::cpu {
 namespace {
@@ -94,31 +95,6 @@ int64_t RowsPerUnit(const Context& context, const Work& args) {
   return rows;
 }
 
-constexpr int64_t kHeadDimMax = 512;  // ops/paged_attention.cc refuses more
-
-// Rotary embedding of the heads of one row after another.
-class Rotation {
- public:
-  Rotation(const Kernels& kernels, const float* inv_freq, int64_t half)
-      : kernels_(kernels), inv_freq_(inv_freq), half_(half) {}
-
-  void Set(int32_t position) {
-    for (int64_t i = 0; i < half_; ++i) {
-      const float angle = static_cast<float>(position) * inv_freq_[i];
-      cos_[i] = std::cos(angle);
-      sin_[i] = std::sin(angle);
-    }
-  }
-  void Turn(float* head) const { kernels_.rotate(head, head + half_, cos_, sin_, half_); }
-
- private:
-  const Kernels& kernels_;
-  const float* const inv_freq_;
-  const int64_t half_;
-  float cos_[kHeadDimMax / 2];
-  float sin_[kHeadDimMax / 2];
-};
-
 }  // namespace
 
 absl::Status CpuBackend::Run(const PagedKvWriteArgs& args) {
@@ -129,16 +105,14 @@ absl::Status CpuBackend::Run(const PagedKvWriteArgs& args) {
   const auto convert = context_.kernels->convert[kElementF32][ElementOf(kv.dtype)];
   const RopeArgs rope = args.rope.value_or(RopeArgs{});
   const View q = context_.host(rope.q);
-  const int32_t* positions = context_.host.Array(rope.positions);
-  const float* inv_freq = context_.host.Array(rope.inv_freq);
   const int64_t cols = kv.kv_heads * kv.head_dim;
   ParallelRanges(context_, k.rows, NsForElements(k.rows * (2 * cols + q.cols)), [&](int64_t begin, int64_t end) {
-    Rotation rotation(*context_.kernels, inv_freq, rope.inv_freq.size);
+    Rotation rotation(context_, rope);
     float turned[kHeadDimMax];
     for (int64_t row = begin; row < end; ++row) {
       if (slots[row] == kNoSlot) continue;
       if (args.rope.has_value()) {
-        rotation.Set(positions[row]);
+        rotation.Set(row);
         for (int64_t head = 0; head < rope.heads; ++head) {
           rotation.Turn(q.F32() + row * q.row_stride + head * kv.head_dim);
         }

@@ -1,8 +1,10 @@
 // Operations that work row by row: the rows are dealt out to the team, the kernels do the rest.
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 
 #include "runtime/cpu/cpu_backend.h"
+#include "runtime/cpu/rotation.h"
 
 namespace headroom::runtime::cpu {
 namespace {
@@ -40,13 +42,20 @@ absl::Status CpuBackend::Run(const RmsNormArgs& args) {
     const float* from = F32Row(x, row);
     auto* to = static_cast<std::byte*>(y.Row(row));
     for (int64_t i = 0; i < args.groups; ++i) {
-      kernel(from + i * width, gain, args.eps, to + i * width_bytes, width);
+      kernel(from + i * width, gain, args.eps, args.accumulate, to + i * width_bytes, width);
     }
   });
 }
 
 absl::Status CpuBackend::Run(const GeluTanhArgs& args) {
   const auto kernel = context_.kernels->gelu_tanh[ElementOf(args.y.dtype)];
+  const ConstView x = context_.host(args.x);
+  const View y = context_.host(args.y);
+  return ForRows(context_, x.rows, x.cols, [&](int64_t row) { kernel(F32Row(x, row), y.Row(row), x.cols); });
+}
+
+absl::Status CpuBackend::Run(const GeluErfArgs& args) {
+  const auto kernel = context_.kernels->gelu_erf[ElementOf(args.y.dtype)];
   const ConstView x = context_.host(args.x);
   const View y = context_.host(args.y);
   return ForRows(context_, x.rows, x.cols, [&](int64_t row) { kernel(F32Row(x, row), y.Row(row), x.cols); });
@@ -101,7 +110,47 @@ absl::Status CpuBackend::Run(const AddGatheredArgs& args) {
   const ConstView table = context_.host(args.table);
   const View y = context_.host(args.y);
   const int32_t* index = context_.host.Array(args.index);
+  if (args.weights.size > 0) {
+    const auto add_scaled = context_.kernels->add_scaled[ElementOf(args.table.dtype)];
+    const float* weights = context_.host.Array(args.weights);
+    return ForRows(context_, y.rows, y.cols * args.taps, [&](int64_t row) {
+      for (int64_t i = row * args.taps; i < (row + 1) * args.taps; ++i) {
+        add_scaled(table.Row(index[i]), weights[i], F32Row(y, row), y.cols);
+      }
+    });
+  }
   return ForRows(context_, y.rows, y.cols, [&](int64_t row) { kernel(table.Row(index[row]), F32Row(y, row), y.cols); });
+}
+
+absl::Status CpuBackend::Run(const JoinRowsArgs& args) {
+  const auto convert = context_.kernels->convert[kElementF32][ElementOf(args.y.dtype)];
+  const ConstView x = context_.host(args.x);
+  const View y = context_.host(args.y);
+  const int64_t group = y.cols / x.cols, element = SizeOf(args.y.dtype);
+  return ForRows(context_, y.rows, y.cols, [&](int64_t row) {
+    constexpr int64_t kPart = 512;
+    float joined[kPart];
+    for (int64_t begin = 0; begin < y.cols; begin += kPart) {
+      const int64_t count = std::min(kPart, y.cols - begin);
+      for (int64_t i = 0; i < count; ++i) {
+        joined[i] = F32Row(x, row * group + (begin + i) % group)[(begin + i) / group];
+      }
+      convert(joined, static_cast<std::byte*>(y.Row(row)) + begin * element, count);
+    }
+  });
+}
+
+absl::Status CpuBackend::Run(const RopeArgs& args) {
+  const View q = context_.host(args.q);
+  const int64_t head_dim = q.cols / args.heads;
+  ParallelRanges(context_, q.rows, NsForElements(q.rows * q.cols), [&](int64_t begin, int64_t end) {
+    Rotation rotation(context_, args);
+    for (int64_t row = begin; row < end; ++row) {
+      rotation.Set(row);
+      for (int64_t head = 0; head < args.heads; ++head) rotation.Turn(F32Row(q, row) + head * head_dim);
+    }
+  });
+  return absl::OkStatus();
 }
 
 absl::Status CpuBackend::Run(const SineTableArgs& args) {

@@ -13,13 +13,13 @@ namespace headroom::runtime::cuda {
 // What program and library must agree on: version, raised with every virtual function of Device, DeviceMemory or
 // Backend that changes, and sizes of everything that passes between them.
 struct Interface {
-  int64_t version = 5;
+  int64_t version = 6;
   int64_t sizes = sizeof(Device) + sizeof(Backend) + sizeof(DeviceOptions) + sizeof(LinearArgs) + sizeof(LinearSpec) +
                   sizeof(LayerNormArgs) + sizeof(RmsNormArgs) + sizeof(GeluTanhArgs) + sizeof(SiluMulArgs) +
                   sizeof(ConvertArgs) + sizeof(FindNonFiniteArgs) + sizeof(EmbeddingGatherArgs) +
-                  sizeof(AddGatheredArgs) + sizeof(SineTableArgs) + sizeof(RopeArgs) + sizeof(AttentionArgs) +
-                  sizeof(PagedKvWriteArgs) + sizeof(CopyKvBlocksArgs) + sizeof(PagedAttentionArgs) +
-                  sizeof(SampleArgs) + sizeof(Sampling);
+                  sizeof(AddGatheredArgs) + sizeof(SineTableArgs) + sizeof(RopeArgs) + sizeof(GeluErfArgs) +
+                  sizeof(JoinRowsArgs) + sizeof(AttentionArgs) + sizeof(PagedKvWriteArgs) + sizeof(CopyKvBlocksArgs) +
+                  sizeof(PagedAttentionArgs) + sizeof(SampleArgs) + sizeof(Sampling);
   friend bool operator==(const Interface&, const Interface&) = default;
 };
 

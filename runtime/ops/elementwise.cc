@@ -20,6 +20,13 @@ absl::Status GeluTanh(Device& device, const GeluTanhArgs& args) {
   return device.backend().Run(args);
 }
 
+absl::Status GeluErf(Device& device, const GeluErfArgs& args) {
+  HEADROOM_RETURN_IF_ERROR(CheckView("GeluErf", "x", args.x, {DType::kF32}));
+  HEADROOM_RETURN_IF_ERROR(CheckView("GeluErf", "y", args.y, {DType::kF32, DType::kBF16}));
+  HEADROOM_RETURN_IF_ERROR(CheckSameShape("GeluErf", args.x, args.y));
+  return device.backend().Run(args);
+}
+
 absl::Status SiluMul(Device& device, const SiluMulArgs& args) {
   constexpr char kOp[] = "SiluMul";
   HEADROOM_RETURN_IF_ERROR(CheckView(kOp, "gate_up", args.gate_up, {DType::kF32}));

@@ -16,6 +16,13 @@ struct GeluTanhArgs {
 };
 absl::Status GeluTanh(Device& device, const GeluTanhArgs& args);
 
+// The exact form: 0.5·x·(1 + erf(x / √2)).
+struct GeluErfArgs {
+  ConstMatrix x;
+  Matrix y;
+};
+absl::Status GeluErf(Device& device, const GeluErfArgs& args);
+
 // y[M,I] (f32 | bf16) = silu(gate) · up, where gate_up [M,2I] f32 holds gate in its first I columns and up in the
 // others.
 struct SiluMulArgs {

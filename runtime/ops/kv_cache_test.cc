@@ -1,5 +1,6 @@
 // Writing to and copying in the KV cache, byte by byte.
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <utility>
@@ -12,6 +13,13 @@ namespace {
 
 constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
 constexpr std::byte kUntouched{0xee};
+
+// Which elements of a head turn, and by what.
+struct Turns {
+  int64_t pairs = 0;  // 0: the whole head
+  bool neighbours = false;
+  std::array<int32_t, kRopeAxesMax> sections = {};
+};
 
 class KvCacheTest : public OpTest {
  protected:
@@ -63,15 +71,24 @@ class KvCacheTest : public OpTest {
   }
 
   // The same with rotary embedding: keys turn on their way, queries in place, against the formula in double.
-  void CheckRope(DType cache, int64_t heads, int64_t kv_heads, int64_t dim, int64_t gap) {
-    SCOPED_TRACE(absl::StrCat(DTypeName(cache), " ", heads, "/", kv_heads, " heads of ", dim, ", gap ", gap));
+  void CheckRope(DType cache, int64_t heads, int64_t kv_heads, int64_t dim, int64_t gap, const Turns& turns = {}) {
+    SCOPED_TRACE(absl::StrCat(DTypeName(cache), " ", heads, "/", kv_heads, " heads of ", dim, ", gap ", gap, ", ",
+                              turns.pairs, turns.neighbours ? " neighbours" : " pairs"));
     constexpr int64_t kBlockSize = 3;
-    const std::vector<int32_t> positions = {0, 1, 17, 4095, 32767};
+    const std::vector<int32_t> numbers = {0, 1, 17, 4095, 32767};
     const std::vector<int64_t> slots = {4, 0, kNoSlot, 7, 2};
-    const auto tokens = static_cast<int64_t>(positions.size());
-    const int64_t part = kv_heads * kBlockSize * dim, half = dim / 2;
+    const auto tokens = static_cast<int64_t>(numbers.size());
+    const int64_t part = kv_heads * kBlockSize * dim, pairs = turns.pairs == 0 ? dim / 2 : turns.pairs;
     std::vector<float> inv_freq;
-    for (int64_t i = 0; i < half; ++i) inv_freq.push_back(static_cast<float>(std::pow(1e6, -2.0 * i / dim)));
+    for (int64_t i = 0; i < pairs; ++i) inv_freq.push_back(static_cast<float>(std::pow(1e6, -2.0 * i / dim)));
+    RopeArgs sections;
+    sections.inv_freq.size = pairs;
+    sections.sections = turns.sections;
+    std::vector<int32_t> positions;  // those of each axis differ
+    for (const int32_t number : numbers) {
+      for (int64_t axis = 0; axis < sections.axes(); ++axis)
+        positions.push_back(number + static_cast<int32_t>(3 * axis));
+    }
     Storage q(device(), DType::kF32, tokens, heads * dim, gap), k(device(), DType::kF32, tokens, kv_heads * dim, gap),
         v(device(), DType::kF32, tokens, kv_heads * dim, gap), pool(device(), cache, 3, 2 * part);
     const std::vector<float> queries = Random(tokens * heads * dim), keys = Random(tokens * kv_heads * dim);
@@ -90,16 +107,27 @@ class KvCacheTest : public OpTest {
     const DeviceValues<int32_t> device_positions(device(), positions);
     const DeviceFloats device_freq(device(), inv_freq);
     ASSERT_TRUE(CheckPositions(positions).ok());
-    const RopeArgs rope = {
-        .q = q.view(), .heads = heads, .positions = device_positions.array(), .inv_freq = device_freq.array()};
+    const RopeArgs rope = {.q = q.view(),
+                           .heads = heads,
+                           .positions = device_positions.array(),
+                           .inv_freq = device_freq.array(),
+                           .sections = turns.sections,
+                           .neighbours = turns.neighbours};
     ASSERT_TRUE(
         PagedKvWrite(device(), {.k = k.view(), .v = v.view(), .slots = device_slots.array(), .kv = kv, .rope = rope})
             .ok());
     const auto turned = [&](const std::vector<float>& from, int64_t row, int64_t cols, int64_t c) {
-      const size_t first = static_cast<size_t>(row * cols + c / dim * dim + c % half);
-      const double angle = static_cast<float>(positions[static_cast<size_t>(row)]) * inv_freq[c % half];
-      const double a = from[first], b = from[first + static_cast<size_t>(half)];
-      return c % dim < half ? a * std::cos(angle) - b * std::sin(angle) : b * std::cos(angle) + a * std::sin(angle);
+      const int64_t in_head = c % dim;
+      if (in_head >= 2 * pairs) return double{from[static_cast<size_t>(row * cols + c)]};
+      const int64_t pair = turns.neighbours ? in_head / 2 : in_head % pairs;
+      const bool is_first = turns.neighbours ? in_head % 2 == 0 : in_head < pairs;
+      int64_t axis = 0;
+      while (pair >= sections.section_ends()[static_cast<size_t>(axis)]) ++axis;
+      const auto first = static_cast<size_t>(row * cols + c / dim * dim + (turns.neighbours ? 2 * pair : pair));
+      const auto position = positions[static_cast<size_t>(row * sections.axes() + axis)];
+      const double angle = static_cast<float>(position) * inv_freq[static_cast<size_t>(pair)];
+      const double a = from[first], b = from[first + (turns.neighbours ? 1 : static_cast<size_t>(pairs))];
+      return is_first ? a * std::cos(angle) - b * std::sin(angle) : b * std::cos(angle) + a * std::sin(angle);
     };
     std::vector<double> want_q, want_pool(static_cast<size_t>(3 * 2 * part), double{Storage::kSentinel});
     for (int64_t t = 0; t < tokens; ++t) {
@@ -119,6 +147,17 @@ class KvCacheTest : public OpTest {
     EXPECT_LT(RelativeError(q, want_q), Tolerance(DType::kF32));
     EXPECT_LT(RelativeError(pool, want_pool), Tolerance(cache));
     EXPECT_TRUE(q.GapsUntouched());
+    Storage alone(device(), DType::kF32, tokens, heads * dim, gap);
+    alone.Fill(queries);
+    RopeArgs by_itself = rope;
+    by_itself.q = alone.view();
+    ASSERT_TRUE(Rope(device(), by_itself).ok());
+    std::vector<double> want_alone;
+    for (int64_t t = 0; t < tokens; ++t) {
+      for (int64_t c = 0; c < heads * dim; ++c) want_alone.push_back(turned(queries, t, heads * dim, c));
+    }
+    EXPECT_LT(RelativeError(alone, want_alone), Tolerance(DType::kF32));
+    EXPECT_TRUE(alone.GapsUntouched());
     for (int64_t c = 0; c < kv_heads * dim; ++c)
       ASSERT_EQ(k.Get(3, c), keys[static_cast<size_t>(3 * kv_heads * dim + c)]);
   }
@@ -182,6 +221,18 @@ TEST_F(KvCacheTest, KeysAndQueriesTurnOnTheWay) {
   }
 }
 
+TEST_F(KvCacheTest, PartsOfHeadsTurnByTheAxesOfAPosition) {
+  for (const DType cache : {DType::kF32, DType::kBF16}) {
+    for (const bool neighbours : {false, true}) {
+      CheckRope(cache, 3, 1, 24, 0, {.pairs = 6, .neighbours = neighbours, .sections = {1, 2, 3}});
+      CheckRope(cache, 8, 2, 128, 4, {.pairs = 32, .neighbours = neighbours, .sections = {8, 12, 12}});
+      CheckRope(cache, 2, 2, 20, 1, {.neighbours = neighbours, .sections = {5, 5}});
+      CheckRope(cache, 4, 1, 128, 0, {.neighbours = neighbours, .sections = {16, 16, 16, 16}});
+      CheckRope(cache, 2, 1, 9, 0, {.pairs = 3, .neighbours = neighbours});
+    }
+  }
+}
+
 TEST_F(KvCacheTest, WrongRopesAreRefused) {
   Storage k(device(), DType::kF32, 2, 8), q(device(), DType::kF32, 2, 16), pool(device(), DType::kF32, 2, 32);
   const DeviceValues<int64_t> slots(device(), {0, 1});
@@ -214,6 +265,11 @@ TEST_F(KvCacheTest, WrongRopesAreRefused) {
   bad = good;
   bad.q = q.view().RowRange(0, 1);
   EXPECT_EQ(code(bad, even), kInvalid);
+  bad = good;
+  for (const auto& sections : {std::array{1, 2, 0, 0}, {4, 1, 0, 0}, {2, 0, 2, 0}, {-1, 5, 0, 0}, {2, 2, 0, 0}}) {
+    bad.sections = sections;  // the last one fits, but for its positions
+    EXPECT_EQ(code(bad, even), kInvalid);
+  }
   KvView odd = even;
   odd.kv_heads = 8, odd.head_dim = 1, odd.block_size = 1;
   EXPECT_EQ(code(good, odd), kInvalid);

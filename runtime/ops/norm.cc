@@ -30,6 +30,7 @@ absl::Status LayerNorm(Device& device, const LayerNormArgs& args) {
 
 absl::Status RmsNorm(Device& device, const RmsNormArgs& args) {
   HEADROOM_RETURN_IF_ERROR(Check("RmsNorm", args.x, args.gain, args.eps, args.y, args.groups));
+  if (args.accumulate) HEADROOM_RETURN_IF_ERROR(CheckView("RmsNorm", "y to add to", args.y, {DType::kF32}));
   return device.backend().Run(args);
 }
 

@@ -23,8 +23,9 @@ struct RmsNormArgs {
   ConstMatrix x;                       // [M,groups·D] f32
   DeviceArray<const float> gain = {};  // [D]
   float eps = 1e-6f;
-  int64_t groups = 1;  // parts of a row, each with a norm of its own: heads
-  Matrix y;            // [M,groups·D] f32 | bf16; may be x itself when f32
+  int64_t groups = 1;       // parts of a row, each with a norm of its own: heads
+  bool accumulate = false;  // y += …, for y in f32 that is not x
+  Matrix y;                 // [M,groups·D] f32 | bf16; may be x itself when f32
 };
 
 // y = x / sqrt(mean(x²) + eps) · gain, mean over D. INVALID_ARGUMENT on shapes or dtypes.

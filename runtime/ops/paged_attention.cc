@@ -44,26 +44,7 @@ absl::Status CheckSequence(const PagedSequence& s, std::span<const int32_t> tabl
   return absl::OkStatus();
 }
 
-absl::Status CheckRope(const char* op, const RopeArgs& rope, int64_t rows, int64_t head_dim) {
-  HEADROOM_RETURN_IF_ERROR(CheckView(op, "q", rope.q, {DType::kF32}));
-  HEADROOM_RETURN_IF_ERROR(CheckEqual(op, "rows of q", rope.q.rows, rows));
-  if (rope.heads < 1 || rope.heads > kExtentMax || head_dim % 2 != 0) {
-    return ArgumentError(op, absl::StrCat(rope.heads, " heads of ", head_dim, " to turn"));
-  }
-  HEADROOM_RETURN_IF_ERROR(CheckEqual(op, "columns of q", rope.q.cols, rope.heads * head_dim));
-  HEADROOM_RETURN_IF_ERROR(CheckEqual(op, "entries of inv_freq", rope.inv_freq.size, head_dim / 2));
-  HEADROOM_RETURN_IF_ERROR(CheckArray(op, "inv_freq", rope.inv_freq, head_dim / 2));
-  return CheckArray(op, "positions", rope.positions, rows);
-}
-
 }  // namespace
-
-absl::Status CheckPositions(std::span<const int32_t> positions) {
-  for (const int32_t position : positions) {
-    if (position < 0) return absl::InvalidArgumentError(absl::StrCat("position is ", position));
-  }
-  return absl::OkStatus();
-}
 
 absl::Status CheckSlots(std::span<const int64_t> slots, const KvView& kv) {
   const int64_t count = kv.blocks * kv.block_size;

@@ -12,6 +12,7 @@
 #include "runtime/device.h"
 #include "runtime/matrix.h"
 #include "runtime/ops/attention.h"  // AttentionScratchBytes
+#include "runtime/ops/rope.h"
 
 namespace headroom::runtime {
 
@@ -30,17 +31,6 @@ struct KvView {
 
 // In place of a slot: the row is not kept, and its query does not turn.
 inline constexpr int64_t kNoSlot = -1;
-
-// Rotary position embedding in the half-split (NeoX) form. For each head and i < head_dim/2, with
-// a = float32(position · inv_freq[i]):
-//   x[i] = x[i]·cos(a) − x[i + head_dim/2]·sin(a);  x[i + head_dim/2] = x[i + head_dim/2]·cos(a) + x[i]·sin(a).
-// The angle is rounded to float32 before the sine, as the reference does.
-struct RopeArgs {
-  Matrix q;                                   // [T, heads · head_dim] f32, in place
-  int64_t heads = 0;                          // ≥ 1
-  DeviceArray<const int32_t> positions = {};  // [T]; CheckPositions holds
-  DeviceArray<const float> inv_freq = {};     // [head_dim / 2]: theta^(−2i / head_dim)
-};
 
 struct PagedKvWriteArgs {
   ConstMatrix k;                          // [T, kv_heads · head_dim] f32
@@ -95,9 +85,7 @@ struct PagedAttentionArgs {
 // Products as in Attention. INVALID_ARGUMENT on shapes, dtypes or too little scratch.
 absl::Status PagedAttention(Device& device, const PagedAttentionArgs& args);
 
-// For who builds them, on the host: INVALID_ARGUMENT when a position is negative, or something lies outside of the
-// pool, the rows of the step or its own table. Of `kv` only blocks and block_size are looked at.
-absl::Status CheckPositions(std::span<const int32_t> positions);
+// For who builds them, on the host: INVALID_ARGUMENT when something lies outside of the pool, the rows of the step or its own table. Of `kv` only blocks and block_size are looked at.
 absl::Status CheckSlots(std::span<const int64_t> slots, const KvView& kv);
 absl::Status CheckCopies(std::span<const BlockCopy> copies, const KvView& kv);
 absl::Status CheckSequences(std::span<const PagedSequence> sequences, std::span<const int32_t> block_tables,

@@ -161,31 +161,71 @@ TEST_F(RowsTest, GeluTanhOverItsWholeRange) {
   }
 }
 
+TEST_F(RowsTest, GeluErfOverItsWholeRange) {
+  for (const int64_t n : {4001, 4004}) {
+    for (const DType dtype : {DType::kF32, DType::kBF16}) {
+      Storage x(device(), DType::kF32, 1, n), y(device(), dtype, 1, n);
+      for (int64_t i = 0; i < n; ++i) x.Set(0, i, static_cast<float>(i - 2000) * 0.005f);
+      ASSERT_TRUE(GeluErf(device(), {.x = x.view(), .y = y.view()}).ok());
+      for (int64_t i = 0; i < n; ++i) {
+        const double v = x.Get(0, i), want = 0.5 * v * std::erfc(-v / std::sqrt(2));
+        ASSERT_NEAR(y.Get(0, i), want, (dtype == DType::kBF16 ? 4e-3 : 2e-7) * std::abs(want) + 4e-7) << v;
+      }
+    }
+  }
+}
+
+TEST_F(RowsTest, RmsNormOnTopOfWhatIsThere) {
+  for (const int64_t d : kWidths) {
+    SCOPED_TRACE(d);
+    Storage x(device(), DType::kF32, 4, d, 1), y(device(), DType::kF32, 4, d, 2), half(device(), DType::kBF16, 4, d);
+    const std::vector<float> before = Random(4 * d);
+    x.Fill(Random(4 * d, 2.0f));
+    y.Fill(before);
+    const std::vector<float> gain = Random(d);
+    const DeviceFloats device_gain(device(), gain);
+    RmsNormArgs args = {.x = x.view(), .gain = device_gain.array(), .eps = 1e-6f, .accumulate = true, .y = y.view()};
+    ASSERT_TRUE(RmsNorm(device(), args).ok());
+    Expect(y, DType::kF32, [&](int64_t r, int64_t c) {
+      double squares = 0;
+      for (int64_t i = 0; i < d; ++i) squares += double{x.Get(r, i)} * x.Get(r, i);
+      return before[static_cast<size_t>(r * d + c)] + x.Get(r, c) / std::sqrt(squares / d + 1e-6) * gain[c];
+    });
+    args.y = half.view();
+    EXPECT_EQ(RmsNorm(device(), args).code(), kInvalid);
+  }
+}
+
 TEST_F(RowsTest, ActivationsAtTheExtremes) {
   const float values[] = {0.0f, -0.0f, 1e-20f, -1e-20f, 100.0f, -100.0f, 1e30f, -1e30f, INFINITY};
   const int64_t n = std::size(values);
   Storage x(device(), DType::kF32, 1, n), y(device(), DType::kF32, 1, n), gate_up(device(), DType::kF32, 1, 2 * n),
-      z(device(), DType::kF32, 1, n);
+      z(device(), DType::kF32, 1, n), erf(device(), DType::kF32, 1, n);
   for (int64_t i = 0; i < n; ++i) {
     x.Set(0, i, values[i]);
     gate_up.Set(0, i, values[i]);
     gate_up.Set(0, n + i, 1.0f);
   }
   ASSERT_TRUE(GeluTanh(device(), {.x = x.view(), .y = y.view()}).ok());
+  ASSERT_TRUE(GeluErf(device(), {.x = x.view(), .y = erf.view()}).ok());
   ASSERT_TRUE(SiluMul(device(), {.gate_up = gate_up.view(), .y = z.view()}).ok());
   for (int64_t i = 0; i < n; ++i) {
     const float want = values[i] > 50 ? values[i] : values[i] * 0.5f;
     if (values[i] < -50) {
       EXPECT_NEAR(y.Get(0, i), 0, 1e-6);
       EXPECT_NEAR(z.Get(0, i), 0, 1e-6);
+      EXPECT_NEAR(erf.Get(0, i), 0, 1e-6);
     } else {
       EXPECT_EQ(y.Get(0, i), want);
       EXPECT_EQ(z.Get(0, i), want);
+      EXPECT_FLOAT_EQ(erf.Get(0, i), want) << values[i];
     }
   }
   x.Set(0, 3, NAN);
   ASSERT_TRUE(GeluTanh(device(), {.x = x.view(), .y = y.view()}).ok());
+  ASSERT_TRUE(GeluErf(device(), {.x = x.view(), .y = erf.view()}).ok());
   EXPECT_TRUE(std::isnan(y.Get(0, 3)));
+  EXPECT_TRUE(std::isnan(erf.Get(0, 3)));
 }
 
 TEST_F(RowsTest, SiluMul) {
@@ -269,6 +309,51 @@ TEST_F(RowsTest, AddGathered) {
                       {.index = DeviceValues<int32_t>(device(), index).array(), .table = table.view(), .y = y.view()})
               .ok());
       Expect(y, DType::kF32, [&](int64_t r, int64_t c) { return double{start[r * d + c]} + table.Get(index[r], c); });
+    }
+  }
+}
+
+TEST_F(RowsTest, AddGatheredWithWeights) {
+  constexpr int64_t kRows = 70, kTaps = 16;
+  for (const int64_t d : kWidths) {
+    for (const DType dtype : {DType::kF32, DType::kBF16}) {
+      SCOPED_TRACE(absl::StrCat("d=", d, " ", DTypeName(dtype)));
+      Storage table(device(), dtype, 11, d, d % 4 == 0 ? 4 : 2), y(device(), DType::kF32, kRows, d, d % 4 == 0 ? 4 : 3);
+      const std::vector<float> start = Random(kRows * d), weights = Random(kRows * kTaps);
+      std::vector<int32_t> index;
+      for (int32_t i = 0; i < kRows * kTaps; ++i) index.push_back(i * 7 % 11);
+      table.Fill(Random(11 * d));
+      y.Fill(start);
+      const DeviceValues<int32_t> device_index(device(), index);
+      const DeviceFloats device_weights(device(), weights);
+      AddGatheredArgs args = {.index = device_index.array(),
+                              .taps = kTaps,
+                              .weights = device_weights.array(),
+                              .table = table.view(),
+                              .y = y.view()};
+      ASSERT_TRUE(AddGathered(device(), args).ok());
+      Expect(y, DType::kF32, [&](int64_t r, int64_t c) {
+        double sum = start[static_cast<size_t>(r * d + c)];
+        for (int64_t i = r * kTaps; i < (r + 1) * kTaps; ++i) sum += double{weights[i]} * table.Get(index[i], c);
+        return sum;
+      });
+      args.weights = {};
+      EXPECT_EQ(AddGathered(device(), args).code(), kInvalid);
+    }
+  }
+}
+
+TEST_F(RowsTest, JoinRows) {
+  for (const int64_t d : kWidths) {
+    for (const DType dtype : {DType::kF32, DType::kBF16}) {
+      for (const int64_t group : {1, 4, 9}) {
+        SCOPED_TRACE(absl::StrCat("d=", d, " ", DTypeName(dtype), " group ", group));
+        Storage x(device(), DType::kF32, 3 * group, d, 3), y(device(), dtype, 3, d * group, 2);
+        x.Fill(Random(3 * group * d));
+        ASSERT_TRUE(JoinRows(device(), {.x = x.view(), .y = y.view()}).ok());
+        Expect(y, dtype, [&](int64_t r, int64_t c) { return double{x.Get(r * group + c % group, c / group)}; });
+        EXPECT_EQ(JoinRows(device(), {.x = x.view().RowRange(0, 3 * group - 1), .y = y.view()}).code(), kInvalid);
+      }
     }
   }
 }

@@ -151,13 +151,16 @@ class LateBackend : public Backend {
   absl::Status Run(const LayerNormArgs& args) override { return Later(args); }
   absl::Status Run(const RmsNormArgs& args) override { return Later(args); }
   absl::Status Run(const GeluTanhArgs& args) override { return Later(args); }
+  absl::Status Run(const GeluErfArgs& args) override { return Later(args); }
   absl::Status Run(const SiluMulArgs& args) override { return Later(args); }
   absl::Status Run(const ConvertArgs& args) override { return Later(args); }
   absl::Status Run(const FindNonFiniteArgs& args) override { return Later(args); }
   absl::Status Run(const EmbeddingGatherArgs& args) override { return Later(args); }
   absl::Status Run(const AddGatheredArgs& args) override { return Later(args); }
+  absl::Status Run(const JoinRowsArgs& args) override { return Later(args); }
   absl::Status Run(const SineTableArgs& args) override { return Later(args); }
   absl::Status Run(const AttentionArgs& args) override { return Later(args); }
+  absl::Status Run(const RopeArgs& args) override { return Later(args); }
   absl::Status Run(const PagedKvWriteArgs& args) override { return Later(args); }
   absl::Status Run(const CopyKvBlocksArgs& args) override { return Later(args); }
   absl::Status Run(const PagedAttentionArgs& args) override { return Later(args); }

@@ -44,7 +44,9 @@ void Run(const std::string& input) {
       {"<think>", "</think>", kTagged, "<tool_call>", "</tool_call>"},
       {"[THINK]", "[/THINK]", kList, "[TOOL_CALLS]", ""},
       {"", "", kWholeAnswer, "<|python_tag|>", ""},
-      {"<think>", "</think>", kSection, "<calls>", "</calls>", {"<call>", "<sep>", "</call>"}}};
+      {"<think>", "</think>", kSection, "<calls>", "</calls>", {"<call>", "<sep>", "</call>"}},
+      {"<think>", "</think>", kTagged, "<tool_call>", "</tool_call>", {}, "<answer>", "</answer>"},
+      {"<think>", "</think>", kNone, "", "", {}, "<answer>", "</answer>"}};
   const auto kind = static_cast<uint8_t>(input[0]) % (2 * std::size(families));
   const gateway::AnswerSyntax& syntax = families[kind % std::size(families)];
   const bool forced = kind >= std::size(families);
@@ -61,9 +63,10 @@ std::vector<std::string> Seeds() {
         "x <tool_call>\n{\"name\": \"f\", \"arguments\": {\"a\": 1}}\n</tool_call>\n<tool_call>{}</tool_call>",
         "[THINK]a[/THINK][TOOL_CALLS][{\"name\": \"f\", \"arguments\": {}}]",
         "[TOOL_CALLS]f[ARGS]{}[TOOL_CALLS]g[ARGS]{}", "{\"name\": \"f\", \"parameters\": {}}",
-        "<|python_tag|>{\"name\": \"f\"}", "<tool_call", "<calls><call>f<sep>{}</call></calls>",
+        "<|python_tag|>{\"name\": \"f\"}", "<tool_call", "<think>a</think>\n<answer>b</answer>",
+        "<answer><tool_call>{}</tool_call> </answer>c", "<calls><call>f<sep>{}</call></calls>",
         "{\"name\": \"f\", \"arguments\": {\"a\": \"}\"}}"}) {
-    for (const char* head : {"\x00\x01", "\x01\x02", "\x02\x05", "\x03\x03", "\x04\x04"})
+    for (const char* head : {"\x00\x01", "\x01\x02", "\x02\x05", "\x03\x03", "\x04\x04", "\x05\x02", "\x06\x01"})
       seeds.push_back(std::string(head, 2) + answer);
   }
   return seeds;

@@ -12,7 +12,7 @@ namespace headroom::fuzz {
 namespace {
 
 constexpr gateway::ClusterLimits kLimits = {
-    .block_size = 16, .max_model_len = 2000, .max_patches_per_step = 2048, .embedding_piece_bytes = 64 * 256 * 2};
+    .block_size = 16, .max_model_len = 2000, .max_patches_per_step = 2048, .embedding_row_bytes = 256 * 2};
 
 const gateway::ServedModels& Models() {
   static const gateway::ServedModels* const models = [] {

@@ -59,14 +59,15 @@ def uri(data):
 def test_rows_are_those_of_the_published_code(golden, case):
     shape, expected = expected_rows(case)
     pieces = list(api.gateway(golden.address).Embed(api.gateway_pb2.EmbedRequest(images=[api.gateway_pb2.Image(data=picture(case))])))
-    assert [piece.piece for piece in pieces] == list(range(shape[0]))
-    assert {(piece.pieces, piece.rows, piece.columns) for piece in pieces} == {tuple(shape)}
+    assert [(piece.piece, piece.first_row) for piece in pieces] == [(i, 0) for i in range(shape[0])]
+    assert all(list(piece.piece_rows) == [shape[1]] * shape[0] and piece.columns == shape[2] for piece in pieces)
     assert_close([number for piece in pieces for number in struct.unpack(f"<{len(piece.values) // 4}f", piece.values)], expected)
     usage = pieces[-1].finish.usage
     assert (usage.images, usage.pieces, usage.image_tokens) == (1, shape[0], shape[0] * shape[1])
 
     answer = over_http(golden.url, input=[uri(picture(case))])
-    assert answer["data"][0]["shape"] == shape
+    assert answer["data"][0]["shape"] == [shape[0] * shape[1], shape[2]]
+    assert answer["data"][0]["piece_rows"] == [shape[1]] * shape[0]
     assert_close(answer["data"][0]["embedding"], expected)
     coded = over_http(golden.url, input=uri(picture(case)), encoding_format="base64")["data"][0]["embedding"]
     values = base64.b64decode(coded)
@@ -75,5 +76,5 @@ def test_rows_are_those_of_the_published_code(golden, case):
 
 def test_max_slice_nums_cuts_less(golden):
     small = over_http(golden.url, input=uri(picture("wide")), max_slice_nums=1)
-    assert small["data"][0]["shape"][0] == 1
-    assert small["usage"]["prompt_tokens"] == small["data"][0]["shape"][1]
+    assert len(small["data"][0]["piece_rows"]) == 1
+    assert small["usage"]["prompt_tokens"] == small["data"][0]["shape"][0] == small["data"][0]["piece_rows"][0]

@@ -13,7 +13,7 @@ from test_cli import headroom
 
 # Room for little more than one sequence of 2048 tokens: 128 blocks of 16.
 SETTINGS = ("knobs.max_num_seqs=4", "knobs.max_model_len=2048", "knobs.max_num_batched_tokens=2048", "knobs.max_patches_per_step=2048",
-            "knobs.embedding_store_pieces=2", "gateway.queue_wait_ms_max=300")
+            "knobs.embedding_store_pages=4", "gateway.queue_wait_ms_max=300")
 PROMPT = "Tell me everything about memory."
 
 
@@ -171,8 +171,8 @@ def test_what_never_fits_and_what_would(cluster, gateway):
     assert refusal["unit_bytes"] == "1"
     pieces = remedy_of(refusal, "pieces")
     assert int(pieces["fits"]) == 2 < int(pieces["now"])
-    store = remedy_of(refusal, "knobs.embedding_store_pieces")
-    assert int(store["now"]) == 2 and int(store["fits"]) == int(pieces["now"])
+    store = remedy_of(refusal, "knobs.embedding_store_pages")
+    assert int(store["now"]) == 4 and int(store["fits"]) == 2 * int(pieces["now"])
     # One piece: it fits.
     finish = gateway.Complete(api.ask("What is this?", [picture], max_tokens=4, max_slice_nums=1)).finish
     assert finish.usage.pieces <= 2

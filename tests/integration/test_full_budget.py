@@ -6,7 +6,6 @@ import random
 import subprocess
 import threading
 import time
-import urllib.request
 
 import grpc
 import pytest
@@ -15,6 +14,7 @@ from PIL import Image
 import headroom_api as api
 import outside
 from cluster import PATIENCE_S, ROOT, Cluster, binary_dir, guarded_environment, make_endless_model, wait_for
+from ledgers import Ledgers
 
 SEQUENCES = 8
 LENGTH = 1024
@@ -25,7 +25,7 @@ HOST = {"gateway.host_bytes_max": 128 * MIB, "vision_worker.host_bytes_max": 192
 # gRPC's own bound in each server (ServerHostOptions); `headroom up` has one server for each service.
 GRPC_BYTES = 256 * MIB
 KNOBS = [f"knobs.max_num_seqs={SEQUENCES}", f"knobs.max_model_len={LENGTH}", "knobs.max_num_batched_tokens=512",
-         "knobs.max_patches_per_step=2100", "knobs.embedding_store_pieces=120", f"gateway.image_pixels_max={PIXELS_MAX}"]
+         "knobs.max_patches_per_step=2100", "knobs.embedding_store_pages=240", f"gateway.image_pixels_max={PIXELS_MAX}"]
 
 
 def exact_device(model):
@@ -44,37 +44,6 @@ def exact_device(model):
     tight = plan(memory)
     assert tight["full_length_seqs"] == SEQUENCES and tight["kv_blocks"] - blocks <= 1, tight
     return memory
-
-
-class Ledgers:
-    """Every look at the workers' gauges must find the promises kept."""
-
-    def __init__(self, cluster):
-        self.ports = [cluster.metrics_port(name) for name in (["gateway"] if cluster.mode == "up" else ["vision-worker", "llm-worker"])]
-        self.high_water, self.full = {}, False
-
-    def look(self):
-        return [self.look_at(port) for port in self.ports]
-
-    def look_at(self, port):
-        text = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE_S).read().decode()
-        lines, device = {}, None
-        for line in text.splitlines():
-            if line.startswith("headroom_memory_device_bytes{"):
-                device = int(float(line.rsplit(" ", 1)[1]))
-            if not line.startswith("headroom_memory_") or "component=" not in line:
-                continue
-            kind = line[len("headroom_memory_"):line.index("_bytes{")]
-            lines.setdefault(line.split('component="')[1].split('"')[0], {})[kind] = int(float(line.rsplit(" ", 1)[1]))
-        assert sum(line["planned"] for line in lines.values()) == device
-        for component, line in lines.items():
-            assert 0 <= line["used"] <= line["reserved"] <= line["planned"], (component, line)
-            assert line["used"] <= line["high_water"] <= line["planned"], (component, line)
-            assert line["high_water"] >= self.high_water.get((port, component), 0), "a high-water mark fell"
-            self.high_water[port, component] = line["high_water"]
-        pool = lines["kv_pool"]
-        self.full = self.full or (pool["planned"] > 0 and pool["reserved"] == pool["planned"])
-        return lines
 
 
 def noise_picture(generator, width, height, image_format):

@@ -29,44 +29,32 @@ def norm(name, width):
 
 def decoder_shapes(config):
     architecture = config["architectures"][0]
-    prefix = "llm." if architecture == "MiniCPMV" else ""
+    glm = architecture == "Glm4vForConditionalGeneration"
+    top = "llm." if architecture == "MiniCPMV" else ""
+    model = top + ("model.language_model." if glm else "model.")
     width, inner, heads = config["hidden_size"], config["intermediate_size"], config["num_attention_heads"]
     size = head_size(config)
     kv = (config.get("num_key_value_heads") or heads) * size
-    qkv_bias, out_bias = (True, False) if architecture in ("MiniCPMV", "Qwen2ForCausalLM") else (config.get("attention_bias", False),) * 2
-    shapes = {prefix + "model.embed_tokens.weight": (config["vocab_size"], width), prefix + "model.norm.weight": (width,)}
+    qkv_only = architecture in ("MiniCPMV", "Qwen2ForCausalLM") or glm
+    qkv_bias, out_bias = (True, False) if qkv_only else (config.get("attention_bias", False),) * 2
+    shapes = {model + "embed_tokens.weight": (config["vocab_size"], width), model + "norm.weight": (width,)}
     for i in range(config["num_hidden_layers"]):
-        layer = f"{prefix}model.layers.{i}."
+        layer = f"{model}layers.{i}."
         shapes |= {layer + "input_layernorm.weight": (width,), layer + "post_attention_layernorm.weight": (width,)}
         shapes |= linear(layer + "self_attn.q_proj", heads * size, width, qkv_bias)
         shapes |= linear(layer + "self_attn.k_proj", kv, width, qkv_bias) | linear(layer + "self_attn.v_proj", kv, width, qkv_bias)
         shapes |= linear(layer + "self_attn.o_proj", width, heads * size, out_bias)
         if architecture == "Qwen3ForCausalLM":
             shapes |= {layer + f"self_attn.{part}_norm.weight": (size,) for part in "qk"}
-        shapes |= linear(layer + "mlp.gate_proj", inner, width, False) | linear(layer + "mlp.up_proj", inner, width, False)
+        if glm:
+            shapes |= {layer + f"post_{part}_layernorm.weight": (width,) for part in ("self_attn", "mlp")}
+            shapes |= linear(layer + "mlp.gate_up_proj", 2 * inner, width, False)
+        else:
+            shapes |= linear(layer + "mlp.gate_proj", inner, width, False) | linear(layer + "mlp.up_proj", inner, width, False)
         shapes |= linear(layer + "mlp.down_proj", width, inner, False)
     if not config.get("tie_word_embeddings", False):
-        shapes[prefix + "lm_head.weight"] = (config["vocab_size"], width)
+        shapes[top + "lm_head.weight"] = (config["vocab_size"], width)
     return shapes
-
-
-def vision_shapes(config, layers):
-    vision, width = config["vision_config"], config["vision_config"]["hidden_size"]
-    inner, side, hidden = vision["intermediate_size"], vision["patch_size"], config["hidden_size"]
-    shapes = {"vpm.embeddings.patch_embedding.weight": (width, 3, side, side), "vpm.embeddings.patch_embedding.bias": (width,),
-              "vpm.embeddings.position_embedding.weight": ((vision["image_size"] // side) ** 2, width)}
-    for i in range(layers):
-        layer = f"vpm.encoder.layers.{i}."
-        shapes |= norm(layer + "layer_norm1", width) | norm(layer + "layer_norm2", width)
-        for part in ("q", "k", "v", "out"):
-            shapes |= linear(f"{layer}self_attn.{part}_proj", width, width, True)
-        shapes |= linear(layer + "mlp.fc1", inner, width, True) | linear(layer + "mlp.fc2", width, inner, True)
-    shapes |= norm("vpm.post_layernorm", width) | {"resampler.kv_proj.weight": (hidden, width), "resampler.proj": (hidden, hidden)}
-    shapes |= {"resampler.query": (config["query_num"], hidden), "resampler.attn.in_proj_weight": (3 * hidden, hidden),
-               "resampler.attn.in_proj_bias": (3 * hidden,)}
-    for name in ("ln_q", "ln_kv", "ln_post"):
-        shapes |= norm("resampler." + name, hidden)
-    return shapes | linear("resampler.attn.out_proj", hidden, hidden, True)
 
 
 def random_values(rng, name, shape):
@@ -79,7 +67,7 @@ def random_values(rng, name, shape):
         return 0.7 * noise
     if "position_embedding" in name:
         return 0.4 * noise
-    gain = 2.0 if "lm_head" in name else 0.7 if any(part in name for part in ("o_proj", "out_proj", "down_proj", "fc2")) else 1.0
+    gain = 2.0 if "lm_head" in name else 0.7 if any(part in name for part in ("o_proj", "out_proj", "attn.proj", "down_proj", "fc2")) else 1.0
     return gain * noise / math.sqrt(math.prod(shape[1:]))
 
 

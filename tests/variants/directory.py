@@ -1,7 +1,8 @@
-"""A seed → a directory in the layout of tests/golden: a random model of one of the five architectures, requests, and what they give.
+"""A seed → a directory in the layout of tests/golden: a random model of one of the architectures, requests, and what they give.
 
     python directory.py SEED FOLDER
 """
+import itertools
 import json
 import pathlib
 import sys
@@ -10,8 +11,10 @@ import numpy as np
 from PIL import Image
 
 import checkpoint
-from forward import Decoder, Eyes, bf16, exact, head_size
-from picture import Slicing, as_seen, digest, strip, write_random
+from forward import Decoder, bf16, exact, head_size
+from glm4v import Glm4v, Text
+from minicpmv import MiniCpmV
+from picture import as_seen, one_of, write_random
 from prompt import Words, random_text
 from rope import random_scaling
 
@@ -19,11 +22,11 @@ from rope import random_scaling
 GENTLE = 0.009
 # What the published classes assume where config.json is silent.
 CLASS_DEFAULTS = {"rms_norm_eps": 1e-6, "rope_theta": 1e4, "tie_word_embeddings": False, "hidden_act": "silu"}
+SIGHTS = {"MiniCPMV": MiniCpmV, "Glm4vForConditionalGeneration": Glm4v}  # the others read text only
+TEXTS = ("Qwen2ForCausalLM", "LlamaForCausalLM", "Qwen3ForCausalLM", "MistralForCausalLM")
+TURNS = [architecture for pair in zip(itertools.cycle(SIGHTS), TEXTS) for architecture in pair]  # of seeds
+RATIO_MAX = 200  # of a picture's sides, for every family
 HEAD_SIZES = (8, 10, 16, 20, 24, 32, 36, 40, 48, 64, 72, 80, 96, 128)
-
-
-def one_of(rng, *choices):
-    return choices[int(rng.integers(len(choices)))]
 
 
 def divisors(n):
@@ -46,6 +49,8 @@ def decoder_config(rng, architecture):
         config["hidden_size"] = int(one_of(rng, 128, 256, 384, 160, 192, 252, 320))  # the resampler has one head for each whole 128
         heads = int(one_of(rng, *[n for n in divisors(config["hidden_size"]) if n <= 24 and config["hidden_size"] // n % 2 == 0]))
         config |= {"num_attention_heads": heads, "num_key_value_heads": int(one_of(rng, *divisors(heads)))}
+    elif architecture == "Glm4vForConditionalGeneration":
+        return config
     elif architecture == "Qwen2ForCausalLM":
         config["hidden_size"] = heads * size
     else:
@@ -74,73 +79,39 @@ def decoder_config(rng, architecture):
     return config
 
 
-def vision_config(rng, config):
-    """Adds what MiniCPM-V has beside its language model; returns preprocessor_config.json."""
-    heads, size = int(rng.integers(1, 4)), int(one_of(rng, 18, 24, 32, 40, 56, 64, 72, 80, 9))
-    patch = int(one_of(rng, 14, 14, 14, 14, 8, 16, 7))
-    image = int(one_of(rng, 70 * patch, 70 * patch, 32 * patch, 16 * patch + 5, 50 * patch, 27 * patch))
-    drop = one_of(rng, True, False, None)
-    vision = {"model_type": "siglip", "hidden_size": heads * size, "intermediate_size": int(rng.integers(20, 300)),
-              "num_hidden_layers": int(rng.integers(1, 4)) + (drop is not False), "num_attention_heads": heads,
-              "patch_size": patch, "image_size": image}
-    if rng.random() < 0.2:
-        vision["layer_norm_eps"] = 1e-5
-    queries, limit = int(one_of(rng, 64, 64, 16, 25, 1, 49, 100)), int(one_of(rng, *range(1, 10), 9, 9, 16, 20))
-    resolution = int(one_of(rng, 448, 112, 56, 140, 224, 100, 2 * patch))
-    ids = bool(rng.random() < 0.7)
-    config |= {"model_type": "minicpmv", "version": one_of(rng, 2.6, "2.6"), "query_num": queries, "image_size": 448, "patch_size": patch,
-               "slice_mode": True, "use_image_id": ids, "vision_config": vision, "batch_vision_input": True,
-               "slice_config": {"max_slice_nums": limit, "patch_size": patch, "model_type": "minicpmv", "scale_resolution": resolution}}
-    if drop is not None:
-        config["drop_vision_last_layer"] = drop  # absent: the class default, which is true
-    if resolution == 448 and rng.random() < 0.5:
-        del config["slice_config"]["scale_resolution"]
-    preprocessor = {"max_slice_nums": limit, "scale_resolution": resolution, "patch_size": patch, "use_image_id": ids, "image_feature_size": queries,
-                    "slice_mode": True, "version": 2.6}
-    if rng.random() < 0.6:
-        preprocessor |= {"norm_mean": [round(float(x), 4) for x in rng.uniform(0.3, 0.6, 3)],
-                         "norm_std": [round(float(x), 4) for x in rng.uniform(0.2, 0.6, 3)]}
-    return preprocessor
-
-
-def vision_layers_in_file(rng, config):
-    layers = config["vision_config"]["num_hidden_layers"]
-    dropped = config.get("drop_vision_last_layer", True)
-    return layers - 1 if dropped and rng.random() < 0.5 else layers
-
-
 class Model:
-    def __init__(self, rng, folder):
-        self.rng, self.folder = rng, folder
-        self.architecture = one_of(rng, "MiniCPMV", "MiniCPMV", "Qwen2ForCausalLM", "LlamaForCausalLM", "Qwen3ForCausalLM", "MistralForCausalLM")
-        self.sees = self.architecture == "MiniCPMV"
-        family = "llama3" if self.architecture == "LlamaForCausalLM" and rng.random() < 0.4 else "chatml"
+    def __init__(self, architecture, rng, folder):
+        self.rng, self.folder, self.architecture = rng, folder, architecture
+        self.sees = self.architecture in SIGHTS
+        family = "glm" if self.architecture == Glm4v.architecture else "chatml"
+        if self.architecture == "LlamaForCausalLM" and rng.random() < 0.4:
+            family = "llama3"
         self.words = Words(rng, self.sees, family)
         self.config = decoder_config(rng, self.architecture)
         self.config["vocab_size"] = self.words.size + int(one_of(rng, 0, 1, 7, 64, 190))
         stops = self.words.stops()
         self.config["eos_token_id"] = one_of(rng, stops, stops[0])
-        self.preprocessor = vision_config(rng, self.config) if self.sees else None
-        shapes = checkpoint.decoder_shapes(self.config)
-        if self.sees:
-            shapes |= checkpoint.vision_shapes(self.config, vision_layers_in_file(rng, self.config))
+        self.sight = SIGHTS[self.architecture](rng, self.config) if self.sees else None
+        shapes = checkpoint.decoder_shapes(self.config) | (self.sight.shapes() if self.sees else {})
         tensors, self.weights = checkpoint.make(rng, shapes)
         if rng.random() < 0.3:  # tensors that no architecture uses
             tensors["model.rotary_emb.inv_freq"] = ("F32", (4,), bytes(16))
             tensors["vpm.embeddings.position_ids"] = ("I64", (1, 3), bytes(24))
         (folder / "expected").mkdir(parents=True)
         checkpoint.write_shards(rng, folder, tensors, int(rng.integers(1, 6)))
-        self.write("config.json", self.config)
+        glm = family == "glm"
+        self.write("config.json", self.sight.nested(self.config, self.words) if glm else self.config)
         self.write("tokenizer.json", self.words.file)
         self.write("tokenizer_config.json", self.words.config())
         if rng.random() < 0.2:
             self.write("generation_config.json", {"do_sample": True, "temperature": 0.7, "eos_token_id": stops})
         if self.sees:
             (folder / "images").mkdir()
-            markers = self.words.markers if self.words.markers["unk"] != "<unk>" or rng.random() < 0.8 else {}
-            self.write("preprocessor_config.json", {**self.preprocessor, **markers})
-        self.decoders = {rounding: Decoder(self.config, self.weights, rounding) for rounding in (exact, bf16)}
-        self.eyes = {r: Eyes(self.config, self.preprocessor, self.weights, r) for r in (exact, bf16)} if self.sees else {}
+            markers = self.words.markers if not glm and (self.words.markers["unk"] != "<unk>" or rng.random() < 0.8) else {}
+            self.write("preprocessor_config.json", {**self.sight.preprocessor, **markers})
+        roundings = (exact, bf16)
+        self.decoders = {rounding: (Text if glm else Decoder)(self.config, self.weights, rounding) for rounding in roundings}
+        self.eyes = {rounding: self.sight.eyes(self.weights, rounding) for rounding in roundings} if self.sees else {}
 
     def write(self, name, value):
         (self.folder / name).write_text(json.dumps(value, ensure_ascii=bool(self.rng.random() < 0.5)))
@@ -165,7 +136,6 @@ class Model:
 
     def pieces_of(self, messages, slice_limit):
         """Prompt text of the messages, and all pieces of their pictures."""
-        slicing = Slicing(self.preprocessor["scale_resolution"], self.preprocessor["patch_size"], slice_limit) if self.sees else None
         pieces, pictures, turns = [], 0, []
         for message in messages:
             content = message["content"] if isinstance(message["content"], list) else [{"text": message["content"]}]
@@ -175,42 +145,49 @@ class Model:
                     texts.append(part["text"])
                     continue
                 with Image.open(self.folder / part["image"]) as picture:
-                    cells, cut = slicing.cut(as_seen(picture))
-                index = pictures if self.preprocessor["use_image_id"] else None
-                texts.append(self.words.picture(index, cells, self.config["query_num"]))
+                    layout, cut = self.sight.cut(as_seen(picture), slice_limit)
+                texts.append(self.sight.text(self.words, pictures, layout))
                 pieces += cut
                 pictures += 1
-            turns.append((message["role"], "\n".join(texts)))
+            turns.append((message["role"], (self.sight.parts_joined_by if self.sees else "\n").join(texts)))
         return self.words.render(turns), pieces
 
     def see(self, case, pieces, expected):
-        """Fills in what the case says about pictures; returns, for exact and bf16 arithmetic, the embeddings."""
-        side = self.preprocessor["patch_size"]
-        strips = [strip(piece, side) for piece in pieces]
-        case |= {"image_bounds": self.words.bounds(case["prompt_ids"]), "piece_sha256": [digest([s]) for s in strips],
-                 "pixels_sha256": digest(strips)}
+        """Fills in what the case says about pictures; returns, for exact and bf16 arithmetic, the embeddings; and the places of the prompt's tokens,
+        None where they follow one another."""
+        case["image_bounds"] = self.words.bounds(case["prompt_ids"])
         assert len(case["image_bounds"]) == len(pieces)
-        towers, embeddings = {}, {}
+        towers, embeddings, grids = {}, {}, []
         for rounding, eyes in self.eyes.items():
             seen = [eyes.tower(piece) for piece in pieces]
-            towers[rounding] = [x for x, _ in seen]
-            embeddings[rounding] = [eyes.resample(x, *grid) for x, grid in seen]
-            case["tgt_sizes"] = [list(grid) for _, grid in seen]
-        case["vision_rows"] = [[i, row] for i, x in enumerate(towers[exact]) for row in sorted({0, 1 % len(x), len(x) // 2, len(x) - 1})]
-        expected["vision"] = np.stack([towers[exact][i][row] for i, row in case["vision_rows"]])
-        expected["resampler"] = np.stack(embeddings[exact])
+            towers[rounding], grids = [x for x, _ in seen], [grid for _, grid in seen]
+            embeddings[rounding] = [eyes.embed(x, *grid) for x, grid in seen]
+        case |= self.sight.describe(pieces, grids)
+        rows, case["vision_rows"] = self.sight.vision_rows([len(x) for x in towers[exact]])
+        expected["vision"] = np.stack([towers[exact][i][row] for i, row in rows])
+        name, stacked = self.sight.embeddings_name, {rounding: self.sight.stack(each) for rounding, each in embeddings.items()}
+        expected[name] = stacked[exact]
         case["bf16"] = {"vision_rel_error": relative(np.concatenate(towers[bf16]), np.concatenate(towers[exact])),
-                        "resampler_rel_error": relative(np.stack(embeddings[bf16]), expected["resampler"])}
-        return embeddings
+                        f"{name}_rel_error": relative(stacked[bf16], stacked[exact])}
+        places = getattr(self.sight, "places", None)
+        return embeddings, places and places(len(case["prompt_ids"]), case["image_bounds"], grids)
 
-    def decode(self, rounding, case, embeddings, greedy_ids=None):
+    def random_picture(self, name, area):
+        while True:
+            path = write_random(self.rng, self.folder / "images", name, area)
+            with Image.open(self.folder / path) as picture:
+                if max(picture.size) <= RATIO_MAX * min(picture.size):
+                    return path
+            (self.folder / path).unlink()
+
+    def decode(self, rounding, case, embeddings, places, greedy_ids=None):
         """Logits after each prompt token, logits of each step, and the ids: the best ones, or those given."""
         decoder = self.decoders[rounding]
-        decoder.cache = [(k[:, :0], v[:, :0]) for k, v in decoder.cache]
+        decoder.forget()
         x = decoder.embed(case["prompt_ids"]).copy()
         for (begin, end), rows in zip(case.get("image_bounds", []), embeddings):
             x[begin:end] = rows
-        prompt = decoder.extend(x)
+        prompt = decoder.extend(x, places)
         steps, ids = [prompt[-1]], []
         wanted = len(greedy_ids) if greedy_ids else int(self.rng.integers(1, 13))
         for step in range(wanted):
@@ -222,27 +199,27 @@ class Model:
         return prompt, np.stack(steps), ids
 
     def case(self, name):
-        rng, case, expected, embeddings = self.rng, {"name": name, "max_slice_nums": None, "bf16": {}}, {}, {exact: [], bf16: []}
+        rng, case, expected = self.rng, {"name": name, "max_slice_nums": None, "bf16": {}}, {}
+        embeddings, places = {exact: [], bf16: []}, None
         if self.sees or rng.random() < 0.5:
-            area = self.preprocessor["scale_resolution"] ** 2 * 12 if self.sees else 0
+            area = self.sight.area if self.sees else 0
             count = int(rng.choice([0, 1, 1, 1, 2, 3, 12], p=[0.1, 0.2, 0.2, 0.2, 0.17, 0.1, 0.03])) if self.sees else 0
-            small = count > 3 or self.preprocessor and self.preprocessor["scale_resolution"] > 300 and rng.random() < 0.7
-            paths = [write_random(rng, self.folder / "images", f"{name}-{i}", area // (12 if small else 1)) for i in range(count)]
+            small = count > 3 or self.sees and self.sight.large and rng.random() < 0.7
+            paths = [self.random_picture(f"{name}-{i}", area // (12 if small else 1)) for i in range(count)]
             case["messages"] = self.messages(paths)
-            case["max_slice_nums"] = int(rng.integers(1, 10)) if self.sees and rng.random() < 0.4 else None
-            limit = case["max_slice_nums"] or (self.preprocessor["max_slice_nums"] if self.sees else None)
-            text, pieces = self.pieces_of(case["messages"], limit)
+            case["max_slice_nums"] = self.sight.slice_limit(rng) if self.sees else None
+            text, pieces = self.pieces_of(case["messages"], case["max_slice_nums"])
             case["prompt_ids"] = self.words.encode(text)
             case |= {"image_bounds": [], "tgt_sizes": []} if self.sees else {}
             if pieces:
-                embeddings = self.see(case, pieces, expected)
+                embeddings, places = self.see(case, pieces, expected)
         else:
             case["text"] = random_text(rng, 6 if rng.random() < 0.6 else 120) + ("<|im_end|>x" if rng.random() < 0.3 else "")
             if rng.random() < 0.1:
                 case["text"] = "x"  # one token: nothing has a probability
             case |= {"prompt_ids": self.words.encode(case["text"]), "greedy_ignores_eos": True}
-        prompt, steps, ids = self.decode(exact, case, embeddings[exact])
-        rough_prompt, rough_steps, _ = self.decode(bf16, case, embeddings[bf16], ids)
+        prompt, steps, ids = self.decode(exact, case, embeddings[exact], places)
+        rough_prompt, rough_steps, _ = self.decode(bf16, case, embeddings[bf16], places, ids)
         best = np.sort(steps, -1)
         case |= {"greedy_ids": ids, "step_gaps": [float(gap) for gap in best[:, -1] - best[:, -2]]}
         expected["logits_steps"] = steps
@@ -272,7 +249,7 @@ class Model:
 
 def make_directory(seed, folder, cases=2):
     folder = pathlib.Path(folder)
-    model = Model(np.random.default_rng(seed), folder)
+    model = Model(TURNS[seed % len(TURNS)], np.random.default_rng(seed), folder)
     for number in range(cases):
         model.case(f"case{number}")
     model.tokenizer_strings()

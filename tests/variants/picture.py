@@ -1,4 +1,4 @@
-"""From a picture to pieces, as the published image processor does it, and random pictures of every kind that files hold.
+"""Pictures as people see them, and random ones of every kind that files hold.
 
 Needs Pillow 13, with which the golden data was made: older ones begin with the horizontal pass also where a picture loses most of its rows, and
 differ in the last bit.
@@ -18,47 +18,8 @@ def as_seen(picture):
     return picture.convert("RGB")
 
 
-def snap(length, unit):
-    return max(round(length / unit) * unit, unit)
-
-
-class Slicing:
-    def __init__(self, side, patch, limit):
-        self.side, self.patch, self.limit = side, patch, limit
-
-    def fit(self, width, height, enlarge):
-        if enlarge or width * height > self.side**2:
-            ratio = width / height
-            height = int(self.side / math.sqrt(ratio))
-            width = int(height * ratio)
-        return snap(width, self.patch), snap(height, self.patch)
-
-    def grid(self, width, height):
-        """(columns, rows), or None: the picture stays whole."""
-        wanted = min(math.ceil(width * height / self.side**2), self.limit)
-        if wanted <= 1:
-            return None
-        pairs = [(columns, total // columns) for total in (wanted - 1, wanted, wanted + 1) if 1 < total <= self.limit
-                 for columns in range(1, total + 1) if total % columns == 0]
-        return min(pairs, key=lambda pair: abs(math.log(width / height) - math.log(pair[0] / pair[1])))
-
-    def cut(self, picture):
-        """The grid, and the pieces as 8-bit [height, width, 3]: overview, then slices row by row."""
-        cells = self.grid(*picture.size)
-        pieces = [np.asarray(picture.resize(self.fit(*picture.size, cells is None), Image.BICUBIC))]
-        if cells is not None:
-            columns, rows = cells
-            width, height = self.fit(snap(picture.width, columns) / columns, snap(picture.height, rows) / rows, True)
-            sheet = np.asarray(picture.resize((width * columns, height * rows), Image.BICUBIC))
-            pieces += [band for strip in np.split(sheet, rows, 0) for band in np.split(strip, columns, 1)]
-        return cells, pieces
-
-
-def strip(pixels, side):
-    """Bytes of a piece with its patches side by side, (3, P, P · N)."""
-    rows, columns = pixels.shape[0] // side, pixels.shape[1] // side
-    cells = pixels.reshape(rows, side, columns, side, 3).transpose(4, 1, 0, 2, 3)
-    return np.ascontiguousarray(cells).tobytes()
+def one_of(rng, *choices):
+    return choices[int(rng.integers(len(choices)))]
 
 
 def digest(strips):
@@ -95,10 +56,6 @@ def shades(rng, width, height, channels):
 KINDS = ("RGB", "RGBA", "P", "P+alpha", "L", "LA", "16", "1", "grey+key", "RGB+key", "grey JPEG", "JPEG", "CMYK JPEG", "WebP", "WebP+alpha")
 
 
-def one_of_two(rng, first, second):
-    return first if rng.random() < 0.5 else second
-
-
 def write_random(rng, folder, name, area):
     """Makes a picture file and returns its path below the folder's parent."""
     kind = str(rng.choice(KINDS))
@@ -119,7 +76,7 @@ def write_random(rng, folder, name, area):
     elif kind == "LA":
         picture = Image.fromarray(shades(rng, width, height, 2), "LA")
     elif kind == "16":
-        picture = Image.fromarray(rgb[..., 0].astype(np.uint16) * np.uint16(one_of_two(rng, 2, 257)))
+        picture = Image.fromarray(rgb[..., 0].astype(np.uint16) * np.uint16(one_of(rng, 2, 257)))
     elif kind == "1":
         picture = Image.fromarray(rgb[..., 0]).convert("1")
     elif kind in ("L", "grey+key", "grey JPEG"):

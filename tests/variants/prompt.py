@@ -10,6 +10,8 @@ MARKERS = {"unk": "<unk>", "im_start": "<image>", "im_end": "</image>", "slice_s
 OTHER_MARKERS = {"unk": "<|pad|>", "im_start": "[IMG]", "im_end": "[/IMG]", "slice_start": "[TILE]", "slice_end": "[/TILE]",
                  "im_id_start": "[NO]", "im_id_end": "[/NO]"}
 CHAT_ML = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+GLM_MARKERS = {"unk": "<|image|>", "im_start": "<|begin_of_image|>", "im_end": "<|end_of_image|>"}
+GLM = ("<|endoftext|>", "[gMASK]", "<sop>", "<|system|>", "<|user|>", "<|assistant|>", "<|observation|>")
 LLAMA_3 = ("<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>")
 PHRASES = ("What is it?", "the memory that a server promises", "Read the text, please.", "How many circles are there: 3, 14 or 159?", "line\nbreak",
            "two\n\nbreaks", "  spaces   inside ", "\ttab", "na\u00efve cafe\u0301", "\u4e2d\u6587 \u5185\u5b58", "\u0443\u0440\u043e\u043a",
@@ -27,15 +29,17 @@ class Words:
 
     def __init__(self, rng, vision, family):
         self.markers = dict(MARKERS if rng.random() < 0.7 else OTHER_MARKERS) if vision else {}
+        if family == "glm":
+            self.markers = GLM_MARKERS
         self.family = family
-        control = list(LLAMA_3 if family == "llama3" else CHAT_ML)
+        control = list({"llama3": LLAMA_3, "glm": GLM}.get(family, CHAT_ML))
         special = control + list(self.markers.values()) + [f"<|reserved_{i}|>" for i in range(int(rng.integers(4)))]
         self.file = self.make_file(rng, special)
         self.library = Tokenizer.from_str(json.dumps(self.file))
         assert all(self.id(token["content"]) == token["id"] for token in self.file["added_tokens"])
         self.size = 1 + max(self.library.get_vocab().values())
         self.default_system = str(rng.choice(["You are a helpful assistant.", "Answer briefly.\nNever lie.", ""])) or None
-        if family == "llama3":
+        if family != "chatml":
             self.default_system = None
         self.spelling = int(rng.integers(2))
         self.named_templates = rng.random() < 0.15
@@ -77,9 +81,15 @@ class Words:
         return self.library.encode(text, add_special_tokens=False).ids
 
     def stops(self):
+        if self.family == "glm":
+            return [self.id("<|endoftext|>"), self.id("<|user|>")]
         return [self.id("<|eot_id|>")] if self.family == "llama3" else [self.id("<|im_end|>"), self.id("<|endoftext|>")]
 
     def jinja(self):
+        if self.family == "glm":
+            return ("[gMASK]<sop>{% for m in messages %}<|{{ m.role }}|>\n{% if m.content is string %}{{ m.content }}{% else %}{% for part in m.content %}"
+                    "{% if part.type == 'image' %}<|begin_of_image|><|image|><|end_of_image|>{% else %}{{ part.text }}{% endif %}{% endfor %}{% endif %}"
+                    "{% endfor %}{% if add_generation_prompt %}<|assistant|>\n{% endif %}")
         if self.family == "llama3":
             return ("{% set loop_messages = messages %}{% for message in loop_messages %}{% set content = '<|start_header_id|>' + "
                     "message['role'] + '<|end_header_id|>\n\n'+ message['content'] | trim + '<|eot_id|>' %}{% if loop.index0 == 0 %}"
@@ -96,7 +106,7 @@ class Words:
                 "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}")
 
     def config(self):
-        bos = "<|begin_of_text|>" if self.family == "llama3" else "<|im_start|>"
+        bos = {"llama3": "<|begin_of_text|>", "glm": None}.get(self.family, "<|im_start|>")
         template = self.jinja()
         if self.named_templates:
             template = [{"name": "tool_use", "template": "{{ tools }}"}, {"name": "default", "template": template}]
@@ -104,6 +114,8 @@ class Words:
 
     def render(self, messages):
         """messages: [(role, text)]."""
+        if self.family == "glm":
+            return "[gMASK]<sop>" + "".join(f"<|{role}|>\n{text}" for role, text in messages) + "<|assistant|>\n"
         if self.family == "llama3":
             turns = "".join(f"<|start_header_id|>{role}<|end_header_id|>\n\n{text.strip()}<|eot_id|>" for role, text in messages)
             return f"<|begin_of_text|>{turns}<|start_header_id|>assistant<|end_header_id|>\n\n"
@@ -124,7 +136,8 @@ class Words:
 
     def bounds(self, ids):
         """[start, end) of each run of places for a picture's embeddings."""
-        m = self.markers
-        starts = [i + 1 for i, token in enumerate(ids) if token in (self.id(m["im_start"]), self.id(m["slice_start"]))]
-        ends = [i for i, token in enumerate(ids) if token in (self.id(m["im_end"]), self.id(m["slice_end"]))]
+        starts, ends = ({self.id(self.markers[name]) for name in names if name in self.markers}
+                        for names in (("im_start", "slice_start"), ("im_end", "slice_end")))
+        starts = [i + 1 for i, token in enumerate(ids) if token in starts]
+        ends = [i for i, token in enumerate(ids) if token in ends]
         return [list(pair) for pair in zip(starts, ends)]

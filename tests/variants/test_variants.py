@@ -15,7 +15,7 @@ ISAS = ("avx2", "avx512", "avx512_bf16", "amx")
 WITHIN, PAST, CANNOT_RUN = 0, 1, 2
 # Steps that are much smaller than the prompt, and blocks of the least size.
 SMALL_STEPS = ("--max-num-batched-tokens=7", "--block-size=8", "--max-patches-per-step=1")
-SPOILT_SEED = 11  # of a directory with pictures
+SLICES, GRID = 0, 6  # seeds of directories with pictures: MiniCPM-V, GLM-4.1V
 
 
 def golden_check(folder, *arguments):
@@ -68,6 +68,12 @@ def other_norm(config):
     config["norm_mean"] = [mean + 0.01 for mean in config.get("norm_mean", [0.5] * 3)]
 
 
+def other_sections(config):
+    text = config["text_config"]
+    rope = text.get("rope_parameters") or text["rope_scaling"]
+    rope["mrope_section"] = rope["mrope_section"][1:] + rope["mrope_section"][:1]
+
+
 SPOILS = {
     "prompt ids": lambda d: edit_json(d / "expected/case0.json", lambda case: case["prompt_ids"].__setitem__(-1, case["prompt_ids"][0])),
     "pixels": lambda d: edit_json(d / "expected/case0.json", lambda case: case["piece_sha256"].__setitem__(0, "0" * 64)),
@@ -78,20 +84,44 @@ SPOILS = {
     "norm epsilon": lambda d: edit_json(d / "config.json", lambda config: config.update(rms_norm_eps=0.01)),
     "tokenizer": lambda d: edit_json(d / "tokenizer.json", lambda file: file["model"]["merges"].clear()),
 }
+GRID_SPOILS = {
+    "pixels": lambda d: edit_json(d / "expected/case0.json", lambda case: case["pixels_sha256"].__setitem__(0, "0" * 64)),
+    "sections": lambda d: edit_json(d / "config.json", other_sections),
+    "norm epsilon": lambda d: edit_json(d / "config.json", lambda config: config["text_config"].update(rms_norm_eps=0.01)),
+    "tower's epsilon": lambda d: edit_json(d / "config.json", lambda config: config["vision_config"].update(rms_norm_eps=0.1)),
+    "bound of pixels": lambda d: edit_json(d / "preprocessor_config.json", lambda file: file["size"].update(longest_edge=file["size"]["shortest_edge"])),
+}
+
+
+def sound_directory(seed, folder):
+    folder = make_directory(seed, folder, cases=1)
+    assert list(folder.glob("images/case0*")), "not the seed of a directory with pictures"
+    assert golden_check(folder).returncode == WITHIN
+    return folder
 
 
 @pytest.fixture(scope="session")
 def sound(tmp_path_factory):
-    folder = make_directory(SPOILT_SEED, tmp_path_factory.mktemp("sound") / "model", cases=1)
-    assert list(folder.glob("images/case0*")), "not the seed of a directory with pictures"
-    assert golden_check(folder).returncode == WITHIN
-    return folder
+    return sound_directory(SLICES, tmp_path_factory.mktemp("sound") / "model")
+
+
+@pytest.fixture(scope="session")
+def sound_grid(tmp_path_factory):
+    return sound_directory(GRID, tmp_path_factory.mktemp("sound_grid") / "model")
 
 
 @pytest.mark.parametrize("spoil", SPOILS)
 def test_a_spoilt_directory_is_reported(spoil, sound, tmp_path):
     folder = shutil.copytree(sound, tmp_path / "model")
     SPOILS[spoil](folder)
+    result = golden_check(folder)
+    assert result.returncode == PAST, output(result)
+
+
+@pytest.mark.parametrize("spoil", GRID_SPOILS)
+def test_a_spoilt_directory_of_grids_is_reported(spoil, sound_grid, tmp_path):
+    folder = shutil.copytree(sound_grid, tmp_path / "model")
+    GRID_SPOILS[spoil](folder)
     result = golden_check(folder)
     assert result.returncode == PAST, output(result)
 

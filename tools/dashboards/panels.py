@@ -65,9 +65,9 @@ HEADROOM = Dashboard(
                 Query(f"sum({sel('headroom_memory_used_bytes', KV)})", "written", color=GREEN)], "bytes",
                 description="Promised is the worst case of every admitted request: it is never exceeded, so nothing is preempted."),
             Panel("Embedding store", [
-                Query(f"sum({sel('headroom_embedding_store_capacity_pieces')})", "capacity", limit=True, color=RED),
-                Query(f"sum({sel('headroom_embedding_store_used_pieces')})", "pinned and cached", color=BLUE),
-                Query(f"sum({sel('headroom_embedding_store_pinned_pieces')})", "pinned by requests", color=ORANGE)], "short"),
+                Query(f"sum({sel('headroom_embedding_store_capacity_pages')})", "capacity", limit=True, color=RED),
+                Query(f"sum({sel('headroom_embedding_store_used_pages')})", "pinned and cached", color=BLUE),
+                Query(f"sum({sel('headroom_embedding_store_pinned_pages')})", "pinned by requests", color=ORANGE)], "short"),
         ]),
         Row("Who holds it", [
             Panel("Legs in use by worker", [Query(sel("headroom_worker_active_legs"), "{{worker}} ({{role}})")], stack=True, width=6),

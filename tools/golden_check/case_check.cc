@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <map>
 #include <span>
+#include <utility>
 
 #include "model/sha256.h"
 #include "tools/golden_check/picture.h"
@@ -84,6 +85,7 @@ class Checker {
 
  private:
   absl::Status CheckShapes() const;
+  int64_t RowsOf(size_t piece) const;  // tokens
   absl::Status ReadPictures();
   absl::Status ComparePrompt(const PromptIds& prompt_ids);
   void ComparePixels();
@@ -105,14 +107,22 @@ class Checker {
   std::vector<vision_worker::PiecePixels> pieces_;
   bool pieces_fit_ = true;  // as many pieces, of the same sizes, as the reference
   std::vector<float> tower_rows_;
-  std::vector<float> embeddings_;  // [pieces · query_num, hidden]
+  std::vector<float> embeddings_;  // [rows of all pieces, hidden]
 };
+
+int64_t Checker::RowsOf(size_t piece) const {
+  const auto& [rows, cols] = golden_.tgt_sizes[piece];
+  return model_.encoder->RowsOf({static_cast<int>(rows), static_cast<int>(cols)});
+}
 
 absl::Status Checker::CheckShapes() const {
   const model::ModelSpec& config = model_.config;
   std::map<std::string, int64_t> widths = {
       {"logits_prompt", config.llm.vocab_size}, {"logits_steps", config.llm.vocab_size}, {"prompt_logprobs", 1}};
-  if (config.vision.has_value()) {
+  if (config.merging.has_value()) {
+    widths["vision"] = config.merging->hidden_size;
+    widths["merger"] = config.merging->out;
+  } else if (config.vision.has_value()) {
     widths["vision"] = config.vision->hidden_size;
     widths["resampler"] = config.resampler.query_num * config.llm.hidden_size;
   } else if (golden_.images() > 0 || !golden_.image_bounds.empty()) {
@@ -132,10 +142,11 @@ absl::Status Checker::CheckShapes() const {
       return absl::InvalidArgumentError(absl::StrCat("token id ", id, " outside ", config.llm.vocab_size));
     }
   }
-  for (const auto& [begin, end] : golden_.image_bounds) {
-    if (end - begin == config.resampler.query_num) continue;
+  for (size_t i = 0; i < golden_.image_bounds.size(); ++i) {
+    const auto& [begin, end] = golden_.image_bounds[i];
+    if (end - begin == RowsOf(i)) continue;
     return absl::InvalidArgumentError(
-        absl::StrCat("image_bounds of ", end - begin, " tokens, query_num is ", config.resampler.query_num));
+        absl::StrCat("image_bounds of ", end - begin, " tokens, the piece has ", RowsOf(i)));
   }
   return absl::OkStatus();
 }
@@ -174,6 +185,11 @@ absl::Status Checker::ComparePrompt(const PromptIds& prompt_ids) {
 }
 
 void Checker::ComparePixels() {
+  for (size_t i = 0; i < golden_.picture_sha256.size(); ++i) {
+    const bool equal = i < pieces_.size() && Sha256Hex(pieces_[i].rgb) == golden_.picture_sha256[i];
+    result_.pixels_equal = equal && result_.pixels_equal.value_or(true);
+    if (!equal) Complain(absl::StrCat("the pixels of picture ", i, " differ"));
+  }
   if (pieces_.empty() || (golden_.piece_sha256.empty() && golden_.pixels_sha256.empty())) return;
   bool equal = golden_.piece_sha256.empty() || golden_.piece_sha256.size() == pieces_.size();
   model::Sha256 all;
@@ -214,38 +230,47 @@ absl::Status Checker::Encode() {
     error.Add(tower_rows_, vision->values);
     Record("vision", error.value(), result_.vision);
   }
-  if (const ExpectedTensor* resampler = golden_.Tensor("resampler")) {
+  for (const char* name : {"resampler", "merger"}) {
+    const ExpectedTensor* embeddings = golden_.Tensor(name);
+    if (embeddings == nullptr) continue;
     RelativeError error;
-    error.Add(embeddings_, resampler->values);
-    Record("resampler", error.value(), result_.resampler);
+    error.Add(embeddings_, embeddings->values);
+    Record(name, error.value(), result_.resampler);
   }
   return absl::OkStatus();
 }
 
 absl::Status Checker::EncodeStep(size_t begin, size_t end) {
   const model::ModelSpec& config = model_.config;
-  const int64_t values = config.vision->patch_values(), width = config.vision->hidden_size;
+  const int64_t values = config.encoder->patch_values, width = model_.encoder->tower_width();
   vision_worker::PixelNorm norm;
   for (size_t channel = 0; channel < 3; ++channel) {
     norm.mean[channel] = static_cast<float>(config.norm_mean[channel]);
     norm.std[channel] = static_cast<float>(config.norm_std[channel]);
   }
-  int64_t patches = 0;
-  for (size_t i = begin; i < end; ++i) patches += pieces_[i].grid.patches();
+  int64_t patches = 0, tokens = 0;
+  for (size_t i = begin; i < end; ++i) {
+    patches += pieces_[i].grid.patches();
+    tokens += RowsOf(i);
+  }
   std::vector<float> matrix(static_cast<size_t>(patches * values)), tap(static_cast<size_t>(patches * width));
   std::vector<vision_worker::PieceInput> inputs;
   std::vector<int64_t> first_patch;
   int64_t next = 0;
   for (size_t i = begin; i < end; ++i) {
     float* const rows = matrix.data() + next * values;
-    vision_worker::WritePatchMatrix(pieces_[i], norm, rows);
+    if (config.merging) {
+      vision_worker::WriteGridMatrix(pieces_[i], norm, {.merge = config.resize.merge, .frames = config.resize.frames},
+                                     rows);
+    } else {
+      vision_worker::WritePatchMatrix(pieces_[i], norm, rows);
+    }
     inputs.push_back({pieces_[i].grid, runtime::HostMatrix::F32(rows, pieces_[i].grid.patches(), values)});
     first_patch.push_back(next);
     next += pieces_[i].grid.patches();
   }
   const size_t before = embeddings_.size();
-  embeddings_.resize(before + (end - begin) * static_cast<size_t>(model_.encoder->rows_per_piece() *
-                                                                  model_.encoder->embedding_width()));
+  embeddings_.resize(before + static_cast<size_t>(tokens * model_.encoder->embedding_width()));
   HEADROOM_RETURN_IF_ERROR(
       model_.encoder->Encode(inputs, {.embeddings = std::span(embeddings_).subspan(before), .tower = tap}).status());
   for (size_t row = 0; row < golden_.vision_rows.size(); ++row) {
@@ -260,7 +285,15 @@ absl::Status Checker::EncodeStep(size_t begin, size_t end) {
 // Everything below uses the expected prompt ids, so that one wrong id does not hide what else is right or wrong.
 absl::Status Checker::Decode() {
   const int64_t tokens = static_cast<int64_t>(golden_.prompt_ids.size() + golden_.greedy_ids.size());
-  SequenceRun run(model_.decoder.get(), tokens);
+  std::vector<llm_worker::TokenGrid> grids;
+  if (model_.config.merging) {
+    for (size_t i = 0; i < golden_.image_bounds.size(); ++i) {
+      const int merge = model_.config.resize.merge;
+      grids.push_back({golden_.image_bounds[i][0], static_cast<int32_t>(golden_.tgt_sizes[i][0] / merge),
+                       static_cast<int32_t>(golden_.tgt_sizes[i][1] / merge)});
+    }
+  }
+  SequenceRun run(model_.decoder.get(), tokens, std::move(grids));
   std::vector<float> first_logits;
   HEADROOM_RETURN_IF_ERROR(Prefill(run, first_logits));
   HEADROOM_RETURN_IF_ERROR(ForceGreedy(run, first_logits));
@@ -268,12 +301,13 @@ absl::Status Checker::Decode() {
 }
 
 absl::Status Checker::Prefill(SequenceRun& run, std::vector<float>& last_logits) {
-  const int64_t rows = model_.config.resampler.query_num, width = model_.config.llm.hidden_size;
+  const int64_t width = model_.config.llm.hidden_size;
   const int64_t tokens = static_cast<int64_t>(golden_.prompt_ids.size());
   std::vector<EmbeddingSpan> spans;
+  const float* next = embeddings_.data();
   for (size_t i = 0; i < golden_.image_bounds.size(); ++i) {
-    const float* const from = embeddings_.data() + static_cast<int64_t>(i) * rows * width;
-    spans.push_back({golden_.image_bounds[i][0], runtime::HostMatrix::F32(from, rows, width)});
+    spans.push_back({golden_.image_bounds[i][0], runtime::HostMatrix::F32(next, RowsOf(i), width)});
+    next += RowsOf(i) * width;
   }
   const ExpectedTensor* prompt = golden_.Tensor("logits_prompt");
   const ExpectedTensor* logprobs = golden_.Tensor("prompt_logprobs");

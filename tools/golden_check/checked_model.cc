@@ -4,6 +4,7 @@
 
 #include "model/checkpoint.h"
 #include "model/tensor_spec.h"
+#include "vision-worker/encoder.h"
 
 namespace headroom::tools {
 namespace {
@@ -33,6 +34,7 @@ absl::StatusOr<memory::Plan> SmallestPlan(const model::ModelSpec& config, memory
 }  // namespace
 
 absl::StatusOr<CheckedModel> LoadCheckedModel(const model::ModelSpec& config, const ModelOptions& options) {
+  const bool sees = config.vision.has_value() || config.merging.has_value();
   CheckedModel m;
   m.config = config;
   HEADROOM_ASSIGN_OR_RETURN(const model::Checkpoint checkpoint, model::Checkpoint::Open(options.directory));
@@ -41,13 +43,13 @@ absl::StatusOr<CheckedModel> LoadCheckedModel(const model::ModelSpec& config, co
 
   memory::PlanRequest request;
   request.compute = options.compute;
-  request.roles = {.vision = config.vision.has_value(), .llm = true};
+  request.roles = {.vision = sees, .llm = true};
   request.knobs.max_num_seqs = std::min(kLogitRows, options.max_num_batched_tokens);
   request.knobs.max_model_len = options.max_model_len;
   request.knobs.max_num_batched_tokens = options.max_num_batched_tokens;
   request.knobs.block_size = options.block_size;
-  if (config.vision.has_value()) request.knobs.max_patches_per_step = options.max_patches_per_step;
-  if (config.vision.has_value()) request.knobs.embedding_store_pieces = 1;
+  if (sees) request.knobs.max_patches_per_step = options.max_patches_per_step;
+  if (sees) request.knobs.embedding_store_pages = 1;
   vision_worker::AddEncoderNeeds(m.device->sizes(), config, options.compute, request.kernels);
   llm_worker::AddDecoderNeeds(m.device->sizes(), config, options.compute, request.kernels);
   HEADROOM_ASSIGN_OR_RETURN(m.plan, SmallestPlan(config, request));
@@ -55,8 +57,8 @@ absl::StatusOr<CheckedModel> LoadCheckedModel(const model::ModelSpec& config, co
   m.ledger = std::make_unique<memory::Ledger>(m.plan.device_bytes);
   m.plan.Register(*m.ledger);
   HEADROOM_ASSIGN_OR_RETURN(m.arena, memory::Arena::Create(m.plan.arena_bytes, m.device->memory(), *m.ledger));
-  if (config.vision.has_value()) {
-    HEADROOM_ASSIGN_OR_RETURN(m.encoder, vision_worker::Encoder::Create(*m.device, config, m.plan, *m.arena));
+  if (sees) {
+    HEADROOM_ASSIGN_OR_RETURN(m.encoder, vision_worker::CreateEncoder(*m.device, config, m.plan, *m.arena));
     HEADROOM_RETURN_IF_ERROR(m.encoder->Load(checkpoint));
   }
   HEADROOM_ASSIGN_OR_RETURN(m.decoder, llm_worker::Decoder::Create(*m.device, config, m.plan, *m.arena));

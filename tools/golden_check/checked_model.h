@@ -13,7 +13,7 @@
 #include "memory/plan.h"
 #include "model/spec.h"
 #include "runtime/device.h"
-#include "vision-worker/encoder.h"
+#include "vision-worker/piece_encoder.h"
 
 namespace headroom::tools {
 
@@ -34,7 +34,7 @@ struct CheckedModel {
   memory::Plan plan;
   std::unique_ptr<memory::Ledger> ledger;
   std::unique_ptr<memory::Arena> arena;
-  std::unique_ptr<vision_worker::Encoder> encoder;  // null for a model that does not see
+  std::unique_ptr<vision_worker::PieceEncoder> encoder;  // null for a model that does not see
   std::unique_ptr<llm_worker::Decoder> decoder;
 };
 

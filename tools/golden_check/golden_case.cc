@@ -77,6 +77,32 @@ absl::StatusOr<GoldenMessage> ReadMessage(const std::string& file, const json& v
   return message;
 }
 
+// Patches of pieces, which of them have rows in "vision", and pixels: families with one piece a picture count
+// (1, rows, columns) a picture, patches through all pictures, and pixels picture by picture.
+void ReadGrids(Fields& fields, GoldenCase& c) {
+  if (fields.Find("grid_thw") == nullptr) {
+    fields.Read("tgt_sizes", c.tgt_sizes);
+    fields.Read("vision_rows", c.vision_rows);
+    fields.Read("pixels_sha256", c.pixels_sha256);
+    return;
+  }
+  std::vector<std::array<int64_t, 3>> grids;
+  std::vector<int64_t> rows;
+  fields.Read("grid_thw", grids);
+  fields.Read("vision_rows", rows);
+  fields.Read("pixels_sha256", c.picture_sha256);
+  for (const auto& grid : grids) c.tgt_sizes.push_back({grid[1], grid[2]});
+  for (int64_t row : rows) {
+    int64_t piece = 0;
+    for (const auto& grid : c.tgt_sizes) {
+      if (row < grid[0] * grid[1]) break;
+      row -= grid[0] * grid[1];
+      ++piece;
+    }
+    c.vision_rows.push_back({piece, row});
+  }
+}
+
 absl::StatusOr<GoldenCase> ReadCase(const std::string& file, const json& value) {
   if (!value.is_object()) return Wrong(file, "not a case: the file holds no object");
   GoldenCase c;
@@ -86,10 +112,8 @@ absl::StatusOr<GoldenCase> ReadCase(const std::string& file, const json& value) 
   fields.Read("max_slice_nums", max_slice_nums);
   fields.Read("prompt_ids", c.prompt_ids);
   fields.Read("image_bounds", c.image_bounds);
-  fields.Read("tgt_sizes", c.tgt_sizes);
+  ReadGrids(fields, c);
   fields.Read("piece_sha256", c.piece_sha256);
-  fields.Read("pixels_sha256", c.pixels_sha256);
-  fields.Read("vision_rows", c.vision_rows);
   fields.Read("logits_prompt_positions", c.logits_prompt_positions);
   fields.Read("greedy_ids", c.greedy_ids);
   fields.Read("step_gaps", c.step_gaps);

@@ -40,16 +40,18 @@ struct GoldenCase {
 
   std::vector<int32_t> prompt_ids;
   std::vector<std::array<int64_t, 2>> image_bounds;  // [begin, end) in prompt_ids, one a piece
-  std::vector<std::array<int64_t, 2>> tgt_sizes;     // (rows, columns) of patches
+  std::vector<std::array<int64_t, 2>> tgt_sizes;     // (rows, columns) of patches; in the file also grid_thw
   std::vector<std::string> piece_sha256;
-  std::string pixels_sha256;
+  std::string pixels_sha256;                        // of the strips of all pieces
+  std::vector<std::string> picture_sha256;          // of the resized pixels of each picture, where it is one piece
   std::vector<std::array<int64_t, 2>> vision_rows;  // (piece, patch)
   std::vector<int64_t> logits_prompt_positions;
   std::vector<int32_t> greedy_ids;
   std::vector<double> step_gaps;
   std::map<std::string, double> bf16_errors;  // "vision" → relative error of the reference's own bf16 run
 
-  std::map<std::string, ExpectedTensor> tensors;  // vision, resampler, logits_prompt, logits_steps, prompt_logprobs
+  // vision, resampler or merger, logits_prompt, logits_steps, prompt_logprobs
+  std::map<std::string, ExpectedTensor> tensors;
 
   const ExpectedTensor* Tensor(const std::string& tensor_name) const;
   int64_t images() const;

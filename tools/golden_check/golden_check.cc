@@ -39,7 +39,7 @@ int64_t LargestPiece(const CheckOptions& options, const model::ModelSpec& config
   int64_t patches = 0;
   for (const GoldenMessage& message : golden.messages) {
     for (const MessagePart& part : message.parts) {
-      if (!part.is_image || !config.vision.has_value()) continue;
+      if (!part.is_image || !config.encoder.has_value()) continue;
       const auto geometry = ProbePicture(options.directory, part.value, config, golden.max_slice_nums);
       if (geometry.ok()) patches = std::max(patches, geometry->largest_piece_patches());
     }

@@ -28,16 +28,15 @@ TEST_P(GoldenTest, EveryCaseIsWithinTolerance) {
   EXPECT_GT(summary->within, 0) << report;
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, GoldenTest,
-                         testing::Combine(testing::Values("minicpmv", "qwen2", "qwen3", "llama", "llama3", "mistral"),
-                                          testing::Values(DType::kF32, DType::kBF16)),
-                         [](const auto& test) {
-                           return std::string(std::get<0>(test.param)) + "_" + DTypeName(std::get<1>(test.param));
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    Models, GoldenTest,
+    testing::Combine(testing::Values("minicpmv", "glm4v", "qwen2", "qwen3", "llama", "llama3", "mistral"),
+                     testing::Values(DType::kF32, DType::kBF16)),
+    [](const auto& test) { return std::string(std::get<0>(test.param)) + "_" + DTypeName(std::get<1>(test.param)); });
 
 // A golden directory that nobody lists above would not be computed here.
 TEST(GoldenDirectories, AreAllListed) {
-  const std::set<std::string> listed = {"minicpmv", "qwen2", "qwen3", "llama", "llama3", "mistral"};
+  const std::set<std::string> listed = {"minicpmv", "glm4v", "qwen2", "qwen3", "llama", "llama3", "mistral"};
   for (const auto& entry : std::filesystem::directory_iterator(SourceDir() + "/tests/golden")) {
     if (!std::filesystem::exists(entry.path() / "expected") || !std::filesystem::exists(entry.path() / "config.json")) {
       continue;

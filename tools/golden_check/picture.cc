@@ -30,9 +30,9 @@ absl::StatusOr<File> ReadPicture(const std::string& directory, const std::string
   const absl::StatusOr<model::ImageHeader> header = model::ProbeImage(file.bytes, limits);
   if (!header.ok()) return InPicture(path, header.status());
   file.header = *header;
-  model::SliceConfig slice = config.slice;
-  if (max_slice_nums.has_value()) slice.max_slice_nums = *max_slice_nums;
-  absl::StatusOr<model::PieceGeometry> geometry = model::ComputePieces(header->width, header->height, slice);
+  model::PictureRule rule = config.Pictures();
+  if (max_slice_nums.has_value()) model::LimitSlices(*max_slice_nums, rule);
+  absl::StatusOr<model::PieceGeometry> geometry = model::PiecesOf(header->width, header->height, rule);
   if (!geometry.ok()) return InPicture(path, geometry.status());
   file.geometry = *std::move(geometry);
   return file;

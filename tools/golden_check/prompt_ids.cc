@@ -15,8 +15,9 @@ absl::StatusOr<model::PromptBuilder> MakeBuilder(const std::string& directory, c
                             model::LoadChatTemplate(directory, /*override_file=*/""));
   std::optional<model::PromptImages> images;
   if (config.vision.has_value()) {
-    images = model::PromptImages{
-        .markers = config.markers, .tokens_per_piece = config.resampler.query_num, .use_image_id = config.use_image_id};
+    images = model::PromptImages{.markers = config.markers, .use_image_id = config.use_image_id};
+  } else if (config.merging.has_value()) {
+    images = model::PromptImages{.markers = {}, .row_token = config.image_token_id, .use_image_id = false};
   }
   return model::PromptBuilder::Create(tokenizer, std::move(chat_template), std::move(images));
 }
@@ -51,7 +52,8 @@ absl::StatusOr<BuiltPrompt> PromptIds::BuildChat(const GoldenCase& golden,
     chat.role = *role;
     for (const MessagePart& part : message.parts) {
       if (part.is_image) {
-        chat.parts.emplace_back(model::ImagePart{.cols = picture->grid_cols, .rows = picture->grid_rows});
+        chat.parts.emplace_back(model::ImagePart{
+            .cols = picture->grid_cols, .rows = picture->grid_rows, .piece_rows = picture->piece_rows()});
         ++picture;
       } else {
         chat.parts.emplace_back(part.value);

@@ -44,7 +44,7 @@ std::string Ids(const CaseResult& result) {
 std::string ReportHeader(DType compute, size_t name_width) {
   const size_t width = NumberWidth(compute);
   std::string line = Pad("case", name_width) + Pad("pixels", 6) + Pad("prompt", 6);
-  for (const char* head : {"vision", "resampler", "prompt logits", "step logits", "logprobs"}) {
+  for (const char* head : {"vision", "embeddings", "prompt logits", "step logits", "logprobs"}) {
     line += Pad(head, std::max<size_t>(width, 13));
   }
   return line + "own greedy ids\n";

@@ -2,13 +2,16 @@
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 #include "common/check.h"
 
 namespace headroom::tools {
 
-SequenceRun::SequenceRun(llm_worker::Decoder* decoder, int64_t tokens_max)
-    : decoder_(*decoder), blocks_(static_cast<size_t>(llm_worker::BlocksFor(tokens_max, decoder->block_size()))) {
+SequenceRun::SequenceRun(llm_worker::Decoder* decoder, int64_t tokens_max, std::vector<llm_worker::TokenGrid> grids)
+    : decoder_(*decoder),
+      blocks_(static_cast<size_t>(llm_worker::BlocksFor(tokens_max, decoder->block_size()))),
+      grids_(std::move(grids)) {
   HEADROOM_CHECK(static_cast<int64_t>(blocks_.size()) <= decoder->kv_blocks())
       << tokens_max << " tokens in " << decoder->kv_blocks() << " blocks";
   std::iota(blocks_.begin(), blocks_.end(), 0);
@@ -30,7 +33,7 @@ absl::Status SequenceRun::Step(int64_t begin, std::span<const int32_t> ids, std:
   const int64_t count = static_cast<int64_t>(ids.size()), end = begin + count;
   llm_worker::StepBatch batch;
   batch.token_ids.assign(ids.begin(), ids.end());
-  batch.sequences.push_back({.first_row = 0, .rows = count, .cached = begin, .blocks = blocks_});
+  batch.sequences.push_back({.first_row = 0, .rows = count, .cached = begin, .blocks = blocks_, .grids = grids_});
   for (const EmbeddingSpan& span : embeddings) {
     const int64_t from = std::max(begin, span.begin), to = std::min(end, span.begin + span.rows.rows);
     if (from >= to) continue;

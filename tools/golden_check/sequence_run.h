@@ -25,8 +25,8 @@ class SequenceRun {
   // Logits that follow position `position`.
   using LogitsSink = std::function<void(int64_t position, std::span<const float> logits)>;
 
-  // `decoder` must outlive this.
-  SequenceRun(llm_worker::Decoder* decoder, int64_t tokens_max);
+  // `decoder` must outlive this. `grids`: tokens that lie on a grid, in order.
+  SequenceRun(llm_worker::Decoder* decoder, int64_t tokens_max, std::vector<llm_worker::TokenGrid> grids = {});
 
   // Computes ids at positions [begin, begin + ids.size()), in steps of at most max_tokens(). What the cache held from
   // `begin` on is replaced. `wanted`, ascending, are the positions whose logits go to the sink.
@@ -39,6 +39,7 @@ class SequenceRun {
 
   llm_worker::Decoder& decoder_;
   std::vector<int32_t> blocks_;
+  std::vector<llm_worker::TokenGrid> grids_;
 };
 
 }  // namespace headroom::tools

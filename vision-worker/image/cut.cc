@@ -47,7 +47,7 @@ absl::StatusOr<std::vector<PiecePixels>> CutPieces(const RgbImage& image, const 
   }
   std::vector<PiecePixels> pieces;
   pieces.reserve(geometry.pieces.size());
-  pieces.push_back(EmptyPiece(geometry.pieces[0], geometry.patch_size));
+  pieces.push_back(EmptyPiece(geometry.pieces[0].grid, geometry.patch_size));
   ResizeBicubic(image.pixels.get(), image.width, image.height, pieces[0].rgb.data(), geometry.overview_width,
                 geometry.overview_height);
   if (!geometry.sliced()) return pieces;
@@ -59,7 +59,7 @@ absl::StatusOr<std::vector<PiecePixels>> CutPieces(const RgbImage& image, const 
   const size_t row_bytes = static_cast<size_t>(geometry.slice_width) * 3;
   for (int row = 0; row < geometry.grid_rows; ++row) {
     for (int col = 0; col < geometry.grid_cols; ++col) {
-      PiecePixels piece = EmptyPiece(geometry.pieces[pieces.size()], geometry.patch_size);
+      PiecePixels piece = EmptyPiece(geometry.pieces[pieces.size()].grid, geometry.patch_size);
       for (int y = 0; y < geometry.slice_height; ++y) {
         const size_t from = (static_cast<size_t>(row) * geometry.slice_height + y) * geometry.grid_cols + col;
         std::memcpy(piece.rgb.data() + y * row_bytes, sheet.data() + from * row_bytes, row_bytes);
@@ -82,6 +82,28 @@ void WritePatchMatrix(const PiecePixels& piece, const PixelNorm& norm, float* ma
   ForEachPixel(piece, [&](int64_t patch, int64_t y, int64_t x, const uint8_t* rgb) {
     float* out = matrix + patch * 3 * plane + y * side + x;
     for (int channel = 0; channel < 3; ++channel) out[channel * plane] = table[channel][rgb[channel]];
+  });
+}
+
+void WriteGridMatrix(const PiecePixels& piece, const PixelNorm& norm, const GridPatches& order, float* matrix) {
+  float table[3][256];
+  for (int channel = 0; channel < 3; ++channel) {
+    for (int value = 0; value < 256; ++value) {
+      const auto rescaled = static_cast<float>(value * (1.0 / 255));  // as the published processor: not value / 255
+      table[channel][value] = (rescaled - norm.mean[channel]) / norm.std[channel];
+    }
+  }
+  const int64_t side = piece.patch_size, plane = side * side, cols = piece.grid.cols, merge = order.merge;
+  ForEachPixel(piece, [&](int64_t patch, int64_t y, int64_t x, const uint8_t* rgb) {
+    const int64_t row = patch / cols, col = patch % cols;
+    const int64_t block = row / merge * (cols / merge) + col / merge;
+    const int64_t place = block * merge * merge + row % merge * merge + col % merge;
+    float* out = matrix + place * 3 * order.frames * plane + y * side + x;
+    for (int channel = 0; channel < 3; ++channel) {
+      for (int frame = 0; frame < order.frames; ++frame) {
+        out[(channel * order.frames + frame) * plane] = table[channel][rgb[channel]];
+      }
+    }
   });
 }
 

@@ -33,6 +33,17 @@ absl::StatusOr<std::vector<PiecePixels>> CutPieces(const RgbImage& image, const 
 // columns in the order (channel, y, x): a product with the convolution weight [hidden, 3·patch_size²] embeds them.
 void WritePatchMatrix(const PiecePixels& piece, const PixelNorm& norm, float* matrix);
 
+// How the patches of a picture that is resized to a grid follow one another: blocks of merge × merge patches row by row,
+// row-major inside a block; a patch has so many frames, all the same picture.
+struct GridPatches {
+  int merge = 1;
+  int frames = 1;
+};
+
+// Writes the normalised patches of a piece as a row-major matrix [patches, 3·frames·patch_size²], columns in the order
+// (channel, frame, y, x). The grid's sides are multiples of merge.
+void WriteGridMatrix(const PiecePixels& piece, const PixelNorm& norm, const GridPatches& order, float* matrix);
+
 // The 8-bit pixels in the layout of the published processor: [3, patch_size, patch_size·patches], patches side by side.
 // Golden data holds hashes of it.
 std::vector<uint8_t> PieceStrip(const PiecePixels& piece);

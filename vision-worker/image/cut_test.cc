@@ -142,6 +142,31 @@ TEST(CutTest, PatchMatrixIsNormalisedAndChannelFirst) {
   }
 }
 
+TEST(CutTest, GridMatrixGoesBlockByBlock) {
+  constexpr int kSide = 3, kMerge = 2, kFrames = 2, kColumns = 3 * kFrames * kSide * kSide;
+  PiecePixels piece{.grid = {4, 6}, .patch_size = kSide, .rgb = {}};
+  for (int i = 0; i < 4 * 6 * kSide * kSide * 3; ++i) piece.rgb.push_back(static_cast<uint8_t>(i * 37 % 256));
+  const PixelNorm norm{.mean = {0.1f, 0.2f, 0.3f}, .std = {0.5f, 0.25f, 2.0f}};
+  std::vector<float> matrix(static_cast<size_t>(piece.grid.patches()) * kColumns);
+  WriteGridMatrix(piece, norm, {.merge = kMerge, .frames = kFrames}, matrix.data());
+  size_t next = 0;
+  for (int patch = 0; patch < piece.grid.patches(); ++patch) {
+    const int block = patch / (kMerge * kMerge), inside = patch % (kMerge * kMerge);
+    const int row = block / (6 / kMerge) * kMerge + inside / kMerge,
+              col = block % (6 / kMerge) * kMerge + inside % kMerge;
+    for (size_t channel = 0; channel < 3; ++channel) {
+      for (int frame = 0; frame < kFrames; ++frame) {
+        for (int pixel = 0; pixel < kSide * kSide; ++pixel) {
+          const int y = row * kSide + pixel / kSide, x = col * kSide + pixel % kSide;
+          const auto value =
+              static_cast<float>(piece.rgb[static_cast<size_t>(y * 6 * kSide + x) * 3 + channel] * (1.0 / 255));
+          ASSERT_EQ(matrix[next++], (value - norm.mean[channel]) / norm.std[channel]) << patch << " " << pixel;
+        }
+      }
+    }
+  }
+}
+
 TEST(CutTest, SlicesTileTheResizedPicture) {
   // The picture already has the size of the sheet, so its slices are its own pixels.
   model::PieceGeometry geometry;
@@ -152,7 +177,7 @@ TEST(CutTest, SlicesTileTheResizedPicture) {
   geometry.grid_cols = 3;
   geometry.grid_rows = 2;
   geometry.slice_width = geometry.slice_height = 4;
-  geometry.pieces.assign(7, {2, 2});
+  geometry.pieces.assign(7, {.grid = {2, 2}, .rows = 64});
   RgbImage image = Ramp(12, 8);
   absl::StatusOr<std::vector<PiecePixels>> pieces = CutPieces(image, geometry);
   ASSERT_TRUE(pieces.ok());

@@ -41,6 +41,7 @@ inline nlohmann::json CompleteConfig(const std::string& architecture) {
     config.erase("head_dim");
   } else if (architecture.rfind("Glm4v", 0) == 0) {
     config["text_config"] = text;
+    config["image_token_id"] = 900;
     if (architecture == "Glm4vMoeForConditionalGeneration") config["text_config"].update(experts);
     config["vision_config"] = json::parse(R"({"hidden_size": 64, "depth": 3, "num_heads": 4, "intermediate_size": 200,
         "out_hidden_size": 128, "patch_size": 14, "temporal_patch_size": 2, "spatial_merge_size": 2, "in_channels": 3,

@@ -23,6 +23,15 @@ void AddTo(const void* x_in, float* y, int64_t n) {
   });
 }
 
+template <typename X>
+void AddScaled(const void* x_in, float factor, float* y, int64_t n) {
+  const X* x = static_cast<const X*>(x_in);
+  const F factor_v = Set(factor);
+  ForVectors(n, [&](int64_t i, int64_t lanes) {
+    StoreSome(y + i, MulAdd(LoadSome(x + i, lanes), factor_v, LoadSome(y + i, lanes)), lanes);
+  });
+}
+
 // x / (1 + e^−z): silu for z = x.
 inline F TimesSigmoid(F x, F z) { return Div(x, Add(Set(1.0f), Exp(Sub(Zero(), z)))); }
 
@@ -36,6 +45,26 @@ void GeluTanh(const float* x_in, void* y_out, int64_t n) {
     const F x = LoadSome(x_in + i, lanes);
     const F z = Mul(x, MulAdd(Mul(x, x), cubic, linear));
     StoreSome(y + i, TimesSigmoid(x, z), lanes);
+  });
+}
+
+// x · Φ(x). Of the tail Φ(−|x|) = e^(−x²/2)·poly(t)/2, t = 1 / (1 + p|x|/√2), within 1e-7: Abramowitz and Stegun, 7.1.26.
+template <typename Y>
+void GeluErf(const float* x_in, void* y_out, int64_t n) {
+  Y* y = static_cast<Y*>(y_out);
+  ForVectors(n, [&](int64_t i, int64_t lanes) {
+    const F x = LoadSome(x_in + i, lanes);
+    // Bounded, so that infinity times a tail of 0 is no NaN.
+    const F size = Min(Set(100.0f), Max(Sub(Zero(), x), x));
+    const F t = Div(Set(1.0f), MulAdd(size, Set(0.3275911f * 0.70710678f), Set(1.0f)));
+    F p = Set(1.061405429f);
+    p = MulAdd(p, t, Set(-1.453152027f));
+    p = MulAdd(p, t, Set(1.421413741f));
+    p = MulAdd(p, t, Set(-0.284496736f));
+    p = MulAdd(p, t, Set(0.254829592f));
+    const F tail = Mul(Mul(Mul(p, t), Set(0.5f)), Exp(Mul(Mul(size, size), Set(-0.5f))));
+    // max(x, 0) − |x|·Φ(−|x|): both signs at once, and nothing is lost where x is far from 0.
+    StoreSome(y + i, NegMulAdd(size, tail, Max(Zero(), x)), lanes);
   });
 }
 
@@ -79,12 +108,13 @@ void LayerNorm(const float* x, const float* gain, const float* bias, float eps, 
 }
 
 template <typename Y>
-void RmsNorm(const float* x, const float* gain, float eps, void* y_out, int64_t n) {
+void RmsNorm(const float* x, const float* gain, float eps, bool accumulate, void* y_out, int64_t n) {
   Y* y = static_cast<Y*>(y_out);
   const float squares = SumOf(x, n, [](F v) { return Mul(v, v); });
   const F factor = Set(1.0f / sqrtf(squares / static_cast<float>(n) + eps));
   ForVectors(n, [&](int64_t i, int64_t lanes) {
-    StoreSome(y + i, Mul(Mul(LoadSome(x + i, lanes), factor), LoadSome(gain + i, lanes)), lanes);
+    const F before = accumulate ? LoadSome(y + i, lanes) : Zero();
+    StoreSome(y + i, MulAdd(Mul(LoadSome(x + i, lanes), factor), LoadSome(gain + i, lanes), before), lanes);
   });
 }
 
@@ -142,8 +172,12 @@ void FillRows(Kernels* k) {
   k->convert[kElementBf16][kElementBf16] = CopyBf16;
   k->add[kElementF32] = AddTo<float>;
   k->add[kElementBf16] = AddTo<uint16_t>;
+  k->add_scaled[kElementF32] = AddScaled<float>;
+  k->add_scaled[kElementBf16] = AddScaled<uint16_t>;
   k->gelu_tanh[kElementF32] = GeluTanh<float>;
   k->gelu_tanh[kElementBf16] = GeluTanh<uint16_t>;
+  k->gelu_erf[kElementF32] = GeluErf<float>;
+  k->gelu_erf[kElementBf16] = GeluErf<uint16_t>;
   k->silu_mul[kElementF32] = SiluMul<float>;
   k->silu_mul[kElementBf16] = SiluMul<uint16_t>;
   k->layer_norm[kElementF32] = LayerNorm<float>;

@@ -18,6 +18,10 @@ struct GeluTanh {
   }
 };
 
+struct GeluErf {
+  __device__ float operator()(float x) const { return 0.5f * x * erfcf(-0.70710678118654752f * x); }
+};
+
 struct SiluMul {
   __device__ float operator()(float gate, float up) const { return gate / (1.0f + expf(-gate)) * up; }
 };
@@ -90,6 +94,10 @@ __global__ void __launch_bounds__(1024)
 
 cudaError_t LaunchGeluTanh(const Grid& grid, const RowsIn& x, const RowsOut& y) {
   return WithType(y.bf16, [&]<typename Out>(Out) { return LaunchUnary<float, Out>(grid, x, y, GeluTanh()); });
+}
+
+cudaError_t LaunchGeluErf(const Grid& grid, const RowsIn& x, const RowsOut& y) {
+  return WithType(y.bf16, [&]<typename Out>(Out) { return LaunchUnary<float, Out>(grid, x, y, GeluErf()); });
 }
 
 cudaError_t LaunchConvert(const Grid& grid, const RowsIn& x, const RowsOut& y) {

@@ -7,6 +7,7 @@ namespace headroom::runtime::cuda {
 
 // All of [rows, cols].
 cudaError_t LaunchGeluTanh(const Grid& grid, const RowsIn& x, const RowsOut& y);
+cudaError_t LaunchGeluErf(const Grid& grid, const RowsIn& x, const RowsOut& y);
 // up lies beside gate, in the same rows.
 cudaError_t LaunchSiluMul(const Grid& grid, const RowsIn& gate, const RowsIn& up, const RowsOut& y);
 cudaError_t LaunchConvert(const Grid& grid, const RowsIn& x, const RowsOut& y);

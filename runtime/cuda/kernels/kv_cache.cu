@@ -1,12 +1,11 @@
 #include "runtime/cuda/kernels/kv_cache.h"
-#include "runtime/cuda/kernels/sin_cos.cuh"
+#include "runtime/cuda/kernels/rope.cuh"
 #include "runtime/cuda/kernels/values.cuh"
 
 namespace headroom::runtime::cuda {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int kHalfMax = 256;  // of heads of 512
 constexpr int64_t kBlocksPerCopyMax = 64;
 
 // Where a token's head 0 lies in the cache; its heads lie kv.block_size · kv.head_dim apart.
@@ -27,63 +26,43 @@ __device__ void StoreRow(const float* row, Cache* token, const KvLayer& kv) {
   }
 }
 
-// The angles of a row, which are those of all its heads.
-struct Angles {
-  float cos[kHalfMax], sin[kHalfMax];
-};
-
-// Values i … of both halves of a head, turned. `from` may be `to`.
-template <int kValues, typename To>
-__device__ void Turn(const Angles& angles, int i, int half, const float* from, To* to) {
-  const Values<kValues> cos = Load<kValues>(angles.cos + i), sin = Load<kValues>(angles.sin + i);
-  Values<kValues> a = Load<kValues>(from + i), b = Load<kValues>(from + half + i);
-#pragma unroll
-  for (int j = 0; j < kValues; ++j) {
-    const float turned = a.at[j] * cos.at[j] - b.at[j] * sin.at[j];
-    b.at[j] = b.at[j] * cos.at[j] + a.at[j] * sin.at[j];
-    a.at[j] = turned;
-  }
-  Store<kValues>(to + i, a);
-  Store<kValues>(to + half + i, b);
-}
-
 // One block a token: its value and key go to the cache, the key turned, and its queries turn in place. Of a token
 // whose slot is negative nothing is kept, and nothing turns.
 template <int kValues, typename Cache>
 __global__ void __launch_bounds__(kThreads)
     PagedKvWrite(const float* k, int64_t k_stride, const float* v, int64_t v_stride, const int64_t* slots, KvLayer kv,
-                 KvRope rope) {
+                 Turned rope) {
   __shared__ __align__(16) Angles angles;
   const int64_t slot = slots[blockIdx.x];
   if (slot < 0) return;  // the whole block
   const float* const key = k + blockIdx.x * k_stride;
   auto* const cached_key = TokenOf<Cache>(kv, slot, kv.k_offset);
   StoreRow<kValues>(v + blockIdx.x * v_stride, TokenOf<Cache>(kv, slot, kv.v_offset), kv);
-  if (rope.half == 0) {
+  if (rope.pairs == 0) {
     StoreRow<kValues>(key, cached_key, kv);
     return;
   }
-  const auto half = static_cast<int>(rope.half), heads = static_cast<int>(rope.heads);
-  const auto position = static_cast<float>(rope.positions[blockIdx.x]);
-#pragma unroll 1
-  for (int i = threadIdx.x; i < half; i += kThreads) {
-    const SinCos angle = SinCosOf(position * rope.inv_freq[i]);
-    angles.cos[i] = angle.cos;
-    angles.sin[i] = angle.sin;
-  }
-  __syncthreads();
+  SetAngles(rope, blockIdx.x, angles);
   float* const query = rope.q + blockIdx.x * rope.q_stride;
-  const int parts = half / kValues, queries = heads * parts, all = queries + static_cast<int>(kv.heads) * parts;
+  const int head_dim = rope.head_dim, kv_heads = static_cast<int>(kv.heads);
+  const int64_t head_stride = kv.block_size * head_dim;  // in the cache
+  const int parts = rope.pairs / kValues, queries = rope.heads * parts, all = queries + kv_heads * parts;
 #pragma unroll 1
   for (int part = threadIdx.x; part < all; part += kThreads) {
     const int head = part / parts, i = part % parts * kValues;
     if (part < queries) {
-      float* const at = query + head * 2 * half;
-      Turn<kValues>(angles, i, half, at, at);
+      float* const at = query + head * head_dim;
+      Turn<kValues>(angles, rope, i, at, at);
     } else {
-      const int key_head = head - heads;
-      Turn<kValues>(angles, i, half, key + key_head * 2 * half, cached_key + key_head * kv.block_size * kv.head_dim);
+      const int key_head = head - rope.heads;
+      Turn<kValues>(angles, rope, i, key + key_head * head_dim, cached_key + key_head * head_stride);
     }
+  }
+  const int rest = head_dim - 2 * rope.pairs;  // of a key: kept as it is
+#pragma unroll 1
+  for (int i = threadIdx.x; i < kv_heads * rest; i += kThreads) {
+    const int key_head = i / rest, col = 2 * rope.pairs + i % rest;
+    Store<1>(cached_key + key_head * head_stride + col, Load<1>(key + key_head * head_dim + col));
   }
 }
 
@@ -108,11 +87,10 @@ bool MultiplesOf(int64_t bytes, const KvLayer& kv) {
 }  // namespace
 
 cudaError_t LaunchPagedKvWrite(const Grid& grid, const RowsIn& k, const RowsIn& v, const int64_t* slots,
-                               const KvLayer& kv, const KvRope& rope) {
+                               const KvLayer& kv, const Turned& rope) {
   if (k.rows == 0) return cudaSuccess;
-  const RowsIn queries = {.data = rope.q, .rows = k.rows, .cols = rope.heads * 2 * rope.half, .stride = rope.q_stride};
-  const bool by_four = ByFour(k) && ByFour(v) && kv.head_dim % 4 == 0 && MultiplesOf(kv.bf16 ? 8 : 16, kv) &&
-                       ByFour(queries) && rope.half % 4 == 0;
+  const bool by_four =
+      ByFour(k) && ByFour(v) && kv.head_dim % 4 == 0 && MultiplesOf(kv.bf16 ? 8 : 16, kv) && TurnsByFour(rope, k.rows);
   return WithType(kv.bf16, [&]<typename Cache>(Cache) {
     const auto kernel = by_four ? PagedKvWrite<4, Cache> : PagedKvWrite<1, Cache>;
     kernel<<<static_cast<unsigned>(k.rows), kThreads, 0, grid.stream>>>(

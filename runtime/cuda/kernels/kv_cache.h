@@ -2,6 +2,7 @@
 #pragma once
 
 #include "runtime/cuda/kernels/grid.h"
+#include "runtime/cuda/kernels/rope.h"
 
 namespace headroom::runtime::cuda {
 
@@ -17,18 +18,9 @@ struct KvLayer {
   int64_t block_size = 0;  // tokens
 };
 
-// Rotary embedding of keys and queries on the way.
-struct KvRope {
-  float* q = nullptr;  // [rows, heads · 2 · half], in place
-  int64_t q_stride = 0;
-  int64_t heads = 0;
-  int64_t half = 0;  // ≤ 256; 0: nobody turns
-  const int32_t* positions = nullptr;
-  const float* inv_freq = nullptr;
-};
-
+// Keys turn on their way and queries in place; where `rope` has no pairs nobody does.
 cudaError_t LaunchPagedKvWrite(const Grid& grid, const RowsIn& k, const RowsIn& v, const int64_t* slots,
-                               const KvLayer& kv, const KvRope& rope);
+                               const KvLayer& kv, const Turned& rope);
 
 struct BlockPair {
   int32_t from, to;

@@ -44,8 +44,8 @@ __global__ void __launch_bounds__(kThreadsMax)
 }
 
 template <int kValues, typename Out>
-__global__ void __launch_bounds__(kThreadsMax)
-    RmsNorm(const float* x, int64_t x_stride, const float* gain, float eps, Out* y, int64_t y_stride, int64_t cols) {
+__global__ void __launch_bounds__(kThreadsMax) RmsNorm(const float* x, int64_t x_stride, const float* gain, float eps,
+                                                       bool accumulate, Out* y, int64_t y_stride, int64_t cols) {
   __shared__ float for_squares[32];
   const int64_t group = blockIdx.y * cols;
   const float* const row = x + (blockIdx.x * x_stride + group);
@@ -58,6 +58,11 @@ __global__ void __launch_bounds__(kThreadsMax)
     const Values<kValues> g = Load<kValues>(gain + col);
 #pragma unroll
     for (int i = 0; i < kValues; ++i) v.at[i] *= scale * g.at[i];
+    if (accumulate) {
+      const Values<kValues> before = Load<kValues>(out + col);
+#pragma unroll
+      for (int i = 0; i < kValues; ++i) v.at[i] += before.at[i];
+    }
     Store<kValues>(out + col, v);
   }
 }
@@ -81,7 +86,7 @@ cudaError_t LaunchLayerNorm(const Grid& grid, const RowsIn& x, const float* gain
 }
 
 cudaError_t LaunchRmsNorm(const Grid& grid, const RowsIn& x, const float* gain, float eps, int64_t groups,
-                          const RowsOut& y) {
+                          bool accumulate, const RowsOut& y) {
   if (x.rows == 0) return cudaSuccess;
   const int64_t cols = x.cols / groups;
   const bool by_four = ByFour(x) && ByFour(y) && AlignedForFour(gain) && cols % 4 == 0;
@@ -89,7 +94,7 @@ cudaError_t LaunchRmsNorm(const Grid& grid, const RowsIn& x, const float* gain, 
   return WithType(y.bf16, [&]<typename Out>(Out) {
     const auto kernel = by_four ? RmsNorm<4, Out> : RmsNorm<1, Out>;
     kernel<<<blocks, ThreadsFor(cols, by_four ? 4 : 1), 0, grid.stream>>>(
-        static_cast<const float*>(x.data), x.stride, gain, eps, static_cast<Out*>(y.data), y.stride, cols);
+        static_cast<const float*>(x.data), x.stride, gain, eps, accumulate, static_cast<Out*>(y.data), y.stride, cols);
     return cudaGetLastError();
   });
 }

@@ -10,6 +10,6 @@ cudaError_t LaunchLayerNorm(const Grid& grid, const RowsIn& x, const float* gain
                             const RowsOut& y);
 // groups: at most 65,535 parts of a row.
 cudaError_t LaunchRmsNorm(const Grid& grid, const RowsIn& x, const float* gain, float eps, int64_t groups,
-                          const RowsOut& y);
+                          bool accumulate, const RowsOut& y);
 
 }  // namespace headroom::runtime::cuda
