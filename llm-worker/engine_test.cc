@@ -9,7 +9,6 @@
 #include <random>
 
 #include "admission/price.h"
-#include "common/testing/fake_clock.h"
 #include "llm-worker/testing/gated_pool.h"
 #include "model/request_limits.h"
 #include "runtime/ops/sample_math.h"
@@ -580,22 +579,6 @@ TEST(CheckSequenceRequest, RefusesEverythingOutOfBounds) {
     entry.spoil(request);
     EXPECT_EQ(CheckSequenceRequest(request, limits).code(), absl::StatusCode::kInvalidArgument) << entry.name;
   }
-}
-
-TEST(TokenStream, KnowsSinceWhenNobodyReads) {
-  FakeClock clock;
-  TokenStream stream(clock, [] {});
-  EXPECT_FALSE(stream.UnreadSince().has_value());
-  stream.Push({});
-  const TimePoint first = clock.Now();
-  clock.Advance(std::chrono::seconds(5));
-  stream.Push({});
-  EXPECT_EQ(stream.UnreadSince(), first);
-  EXPECT_TRUE(stream.Take().has_value());
-  EXPECT_EQ(stream.UnreadSince(), clock.Now());
-  EXPECT_TRUE(stream.Take().has_value());
-  EXPECT_FALSE(stream.UnreadSince().has_value());
-  EXPECT_FALSE(stream.Take().has_value());
 }
 
 }  // namespace

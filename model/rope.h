@@ -54,10 +54,11 @@ absl::StatusOr<Rope> ParseRope(const JsonFields& config, int64_t positions, int6
 // The longest context that the scaling was made for: `positions`, or more where the file says so (yarn).
 int64_t RopePositions(const RopeScaling& scaling, int64_t positions);
 
-// The angle of position p in pair i of a head is p · rate[i], i < n / 2: theta^(−2i / n), n = Dim(head_dim), then scaled. In
-// fp32 step by step, as the published code computes them. `positions`: the longest sequence that will be served. Long
-// RoPE has other rates beyond its original context; the published code switches in the middle of a sequence and then
-// reads keys that were turned by the other rates, so here one set serves all sequences, long or short.
+// The angle of position p in pair i of a head is p · rate[i], i < n / 2: theta^(−2i / n), n = Dim(head_dim), then
+// scaled. In fp32 step by step, as the published code computes them. `positions`: the longest sequence that will be
+// served. Long RoPE has other rates beyond its original context; the published code switches in the middle of a
+// sequence and then reads keys that were turned by the other rates, so here one set serves all sequences, long or
+// short.
 std::vector<float> RopeInverseFrequencies(const Rope& rope, int64_t head_dim, int64_t positions);
 
 }  // namespace headroom::model

@@ -8,10 +8,10 @@
 #include "absl/strings/str_join.h"
 #include "common/log.h"
 #include "common/status.h"
-#include "model/families/limits.h"
-#include "model/families/registry.h"
-#include "model/families/stop_ids.h"
 #include "model/files.h"
+#include "model/reading/limits.h"
+#include "model/reading/registry.h"
+#include "model/reading/stop_ids.h"
 
 namespace headroom::model {
 namespace {
@@ -26,8 +26,8 @@ constexpr size_t kNoteBytesMax = 200;
 
 absl::StatusOr<std::string> ArchitectureOf(const JsonFields& config) {
   HEADROOM_ASSIGN_OR_RETURN(const std::vector<std::string> names, config.Strings("architectures"));
-  if (names.size() == 1 && families::FamilyOf(names[0])) return names[0];
-  const std::string known = absl::StrJoin(families::KnownArchitectures(), ", ");
+  if (names.size() == 1 && reading::FamilyOf(names[0])) return names[0];
+  const std::string known = absl::StrJoin(reading::KnownArchitectures(), ", ");
   return config.Error("architectures", names.empty() ? absl::StrCat("is missing (known: ", known, ")")
                                                      : absl::StrCat(config.Print("architectures"),
                                                                     " is not known (known: ", known, ")"));
@@ -68,15 +68,15 @@ absl::Status ReadGeneration(const std::string& text, ModelSpec& spec) {
   GenerationDefaults& generation = spec.generation;
   SetDefault(fields, "temperature", fields.NumberOr("temperature", 0, 100, 1), generation.temperature);
   SetDefault(fields, "top_p", fields.NumberOr("top_p", 1e-6, 1, 1), generation.top_p);
-  SetDefault(fields, "top_k", fields.IntOr("top_k", -1, families::kVocabularyMax, 0), generation.top_k);
+  SetDefault(fields, "top_k", fields.IntOr("top_k", -1, reading::kVocabularyMax, 0), generation.top_k);
   if (generation.top_k == -1) generation.top_k = 0;
   SetDefault(fields, "repetition_penalty", fields.NumberOr("repetition_penalty", 0.01, 100, 1),
              generation.repetition_penalty);
   std::optional<bool> sample;
   SetDefault(fields, "do_sample", fields.BoolOr("do_sample", true), sample);
   if (sample == false) generation.temperature = 0;
-  families::FieldReader reader(fields, "", spec.assumed);
-  families::AddStopIds(reader, spec.llm.vocab_size, spec.llm.eos_token_ids);
+  reading::FieldReader reader(fields, "", spec.assumed);
+  reading::AddStopIds(reader, spec.llm.vocab_size, spec.llm.eos_token_ids);
   return reader.status();
 }
 
@@ -129,8 +129,8 @@ absl::StatusOr<ModelSpec> ParseModelSpec(const ConfigTexts& texts) {
   HEADROOM_ASSIGN_OR_RETURN(
       JsonFields preprocessor,
       JsonFields::Parse("preprocessor_config.json", texts.preprocessor.empty() ? "{}" : texts.preprocessor));
-  const families::FamilyInput input{architecture, std::move(config), std::move(preprocessor)};
-  HEADROOM_ASSIGN_OR_RETURN(ModelSpec spec, families::FamilyOf(architecture)(input));
+  const reading::FamilyInput input{architecture, std::move(config), std::move(preprocessor)};
+  HEADROOM_ASSIGN_OR_RETURN(ModelSpec spec, reading::FamilyOf(architecture)(input));
   spec.architecture = architecture;
   HEADROOM_RETURN_IF_ERROR(ReadGeneration(texts.generation, spec));
   HEADROOM_RETURN_IF_ERROR(AddNotes(input.config, spec.assumed));

@@ -46,8 +46,8 @@ struct ResamplerConfig {
   double layer_norm_eps = 1e-6;
 };
 
-// Gated blocks (RMS norm, no biases but qkv's, rotary positions of row and column) over all patches of a picture, then a
-// convolution that joins merge × merge of them and a gated MLP: GLM-4.1V. The blocks' MLP is as wide as the output.
+// Gated blocks (RMS norm, no biases but qkv's, rotary positions of row and column) over all patches of a picture, then
+// a convolution that joins merge × merge of them and a gated MLP: GLM-4.1V. The blocks' MLP is as wide as the output.
 struct MergingTower {
   int64_t hidden_size = 0;  // D
   int64_t layers = 0;

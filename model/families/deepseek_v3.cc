@@ -1,12 +1,12 @@
 // DeepSeek-V3 and Kimi-K2: attention through latent vectors (MLA), a few dense layers, then experts.
 #include "absl/strings/str_cat.h"
 #include "common/status.h"
-#include "model/families/decoder_fields.h"
-#include "model/families/limits.h"
-#include "model/families/registry.h"
-#include "model/families/tensor_builder.h"
+#include "model/reading/decoder_fields.h"
+#include "model/reading/limits.h"
+#include "model/reading/registry.h"
+#include "model/reading/tensor_builder.h"
 
-namespace headroom::model::families {
+namespace headroom::model::reading {
 namespace {
 
 constexpr int64_t kRankMax = 1 << 16;
@@ -23,9 +23,7 @@ LatentAttention ReadAttention(FieldReader& config) {
   return mla;
 }
 
-}  // namespace
-
-absl::StatusOr<ModelSpec> DeepseekV3(const FamilyInput& input) {
+absl::StatusOr<ModelSpec> Read(const FamilyInput& input) {
   ModelSpec spec;
   FieldReader config(input.config, "", spec.assumed);
   spec.family = config.String("model_type", "") == "kimi_k2" ? "Kimi-K2" : "DeepSeek-V3";
@@ -47,4 +45,8 @@ absl::StatusOr<ModelSpec> DeepseekV3(const FamilyInput& input) {
   return spec;
 }
 
-}  // namespace headroom::model::families
+}  // namespace
+
+extern const Family kDeepseekV3{{"DeepseekV3ForCausalLM"}, Read};
+
+}  // namespace headroom::model::reading

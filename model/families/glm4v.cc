@@ -3,12 +3,13 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/status.h"
-#include "model/families/decoder_fields.h"
-#include "model/families/glm_vision.h"
-#include "model/families/limits.h"
-#include "model/families/tensor_builder.h"
+#include "model/reading/decoder_fields.h"
+#include "model/reading/glm_vision.h"
+#include "model/reading/limits.h"
+#include "model/reading/registry.h"
+#include "model/reading/tensor_builder.h"
 
-namespace headroom::model::families {
+namespace headroom::model::reading {
 
 namespace {
 
@@ -37,9 +38,7 @@ void ReadRotation(FieldReader& text, DecoderSpec& decoder) {
                                 " (partial_rotary_factor ", rope.part, " of head_dim ", decoder.head_dim, ", halved)"));
 }
 
-}  // namespace
-
-absl::StatusOr<ModelSpec> Glm4v(const FamilyInput& input) {
+absl::StatusOr<ModelSpec> Read(const FamilyInput& input) {
   ModelSpec spec;
   spec.family = "GLM-4.1V";
   FieldReader config(input.config, "", spec.assumed);
@@ -68,4 +67,8 @@ absl::StatusOr<ModelSpec> Glm4v(const FamilyInput& input) {
   return spec;
 }
 
-}  // namespace headroom::model::families
+}  // namespace
+
+extern const Family kGlm4v{{"Glm4vForConditionalGeneration"}, Read};
+
+}  // namespace headroom::model::reading

@@ -1,12 +1,14 @@
 // GLM-4.5V and GLM-4.6V: the encoder of GLM-4.1V before a decoder with experts.
 #include "common/status.h"
-#include "model/families/decoder_fields.h"
-#include "model/families/glm_vision.h"
-#include "model/families/tensor_builder.h"
+#include "model/reading/decoder_fields.h"
+#include "model/reading/glm_vision.h"
+#include "model/reading/registry.h"
+#include "model/reading/tensor_builder.h"
 
-namespace headroom::model::families {
+namespace headroom::model::reading {
+namespace {
 
-absl::StatusOr<ModelSpec> Glm4vMoe(const FamilyInput& input) {
+absl::StatusOr<ModelSpec> Read(const FamilyInput& input) {
   ModelSpec spec;
   spec.family = "GLM-4.5V / GLM-4.6V";
   FieldReader config(input.config, "", spec.assumed);
@@ -36,4 +38,8 @@ absl::StatusOr<ModelSpec> Glm4vMoe(const FamilyInput& input) {
   return spec;
 }
 
-}  // namespace headroom::model::families
+}  // namespace
+
+extern const Family kGlm4vMoe{{"Glm4vMoeForConditionalGeneration"}, Read};
+
+}  // namespace headroom::model::reading

@@ -5,12 +5,12 @@
 #include "absl/strings/str_cat.h"
 #include "common/arith.h"
 #include "common/status.h"
-#include "model/families/decoder_fields.h"
-#include "model/families/limits.h"
-#include "model/families/registry.h"
-#include "model/families/tensor_builder.h"
+#include "model/reading/decoder_fields.h"
+#include "model/reading/limits.h"
+#include "model/reading/registry.h"
+#include "model/reading/tensor_builder.h"
 
-namespace headroom::model::families {
+namespace headroom::model::reading {
 namespace {
 
 constexpr int64_t kUsualSide = 1024;  // pixels of what EncoderShape calls an ordinary picture
@@ -87,9 +87,7 @@ void AddVision(FieldReader& config, ModelSpec& spec) {
   spec.encoder = shape;
 }
 
-}  // namespace
-
-absl::StatusOr<ModelSpec> HunyuanVl(const FamilyInput& input) {
+absl::StatusOr<ModelSpec> Read(const FamilyInput& input) {
   ModelSpec spec;
   spec.family = "HunyuanVL";
   FieldReader config(input.config, "", spec.assumed);
@@ -112,4 +110,8 @@ absl::StatusOr<ModelSpec> HunyuanVl(const FamilyInput& input) {
   return spec;
 }
 
-}  // namespace headroom::model::families
+}  // namespace
+
+extern const Family kHunyuanVl{{"HunYuanVLForConditionalGeneration"}, Read};
+
+}  // namespace headroom::model::reading

@@ -1,10 +1,10 @@
 // Llama and its kin as text models: Llama, Mistral, Qwen2, Qwen3.
 #include "common/status.h"
-#include "model/families/decoder_fields.h"
-#include "model/families/registry.h"
-#include "model/families/tensor_builder.h"
+#include "model/reading/decoder_fields.h"
+#include "model/reading/registry.h"
+#include "model/reading/tensor_builder.h"
 
-namespace headroom::model::families {
+namespace headroom::model::reading {
 namespace {
 
 // The classes' own values, where they differ from Llama's.
@@ -23,9 +23,7 @@ DecoderDefaults DefaultsOf(const std::string& architecture) {
   return defaults;
 }
 
-}  // namespace
-
-absl::StatusOr<ModelSpec> LlamaLike(const FamilyInput& input) {
+absl::StatusOr<ModelSpec> Read(const FamilyInput& input) {
   ModelSpec spec;
   FieldReader config(input.config, "", spec.assumed);
   const bool qwen2 = input.architecture == "Qwen2ForCausalLM", qwen3 = input.architecture == "Qwen3ForCausalLM";
@@ -41,4 +39,9 @@ absl::StatusOr<ModelSpec> LlamaLike(const FamilyInput& input) {
   return spec;
 }
 
-}  // namespace headroom::model::families
+}  // namespace
+
+extern const Family kLlamaLike{{"LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM"},
+                               Read};
+
+}  // namespace headroom::model::reading

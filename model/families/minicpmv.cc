@@ -17,12 +17,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/status.h"
-#include "model/families/decoder_fields.h"
-#include "model/families/limits.h"
-#include "model/families/registry.h"
-#include "model/families/tensor_builder.h"
+#include "model/reading/decoder_fields.h"
+#include "model/reading/limits.h"
+#include "model/reading/registry.h"
+#include "model/reading/tensor_builder.h"
 
-namespace headroom::model::families {
+namespace headroom::model::reading {
 namespace {
 
 constexpr int64_t kQueriesMax = 4096;
@@ -210,9 +210,7 @@ EncoderShape ShapeOfEncoder(const ModelSpec& spec) {
   return shape;
 }
 
-}  // namespace
-
-absl::StatusOr<ModelSpec> MiniCpmV(const FamilyInput& input) {
+absl::StatusOr<ModelSpec> Read(const FamilyInput& input) {
   ModelSpec spec;
   spec.family = "MiniCPM-V 2.6";
   FieldReader config(input.config, "", spec.assumed);
@@ -241,4 +239,8 @@ absl::StatusOr<ModelSpec> MiniCpmV(const FamilyInput& input) {
   return spec;
 }
 
-}  // namespace headroom::model::families
+}  // namespace
+
+extern const Family kMinicpmv{{"MiniCPMV"}, Read};
+
+}  // namespace headroom::model::reading

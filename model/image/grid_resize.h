@@ -26,8 +26,8 @@ struct GridResize {
 inline constexpr int kGridAspectMax = 200;
 
 // One piece, whose sides are multiples of merge patches. IEEE double, int() truncates, round() sends ties to the even
-// integer. INVALID_ARGUMENT for sides outside 1 … kImageSideLimit, a long side above kGridAspectMax times the short one,
-// and a config outside the ranges above. Pure.
+// integer. INVALID_ARGUMENT for sides outside 1 … kImageSideLimit, a long side above kGridAspectMax times the short
+// one, and a config outside the ranges above. Pure.
 absl::StatusOr<PieceGeometry> ResizeToGrid(int width, int height, const GridResize& config);
 
 }  // namespace headroom::model

@@ -25,7 +25,8 @@ namespace headroom::model {
 struct PromptImages {
   ImageMarkers markers;
   // Set: the chat template is given pictures as parts of a message ({"type": "image"}) and writes what stands around
-  // them, and this token once for each; it is repeated for each row of the picture. The other members mean nothing then.
+  // them, and this token once for each; it is repeated for each row of the picture. The other members mean nothing
+  // then.
   std::optional<int64_t> row_token = {};
   bool use_image_id = true;  // where a request does not say
 };

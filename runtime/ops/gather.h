@@ -18,8 +18,8 @@ struct EmbeddingGatherArgs {
 };
 absl::Status EmbeddingGather(Device& device, const EmbeddingGatherArgs& args);
 
-// y[M,D] f32 += Σ weights[m,t]·table[index[m,t]], t < taps; table [R,D] f32 | bf16. Learned position rows, as they are or
-// interpolated.
+// y[M,D] f32 += Σ weights[m,t]·table[index[m,t]], t < taps; table [R,D] f32 | bf16. Learned position rows, as they are
+// or interpolated.
 struct AddGatheredArgs {
   DeviceArray<const int32_t> index = {};  // [M, taps], CheckIndices holds for it
   int64_t taps = 1;
@@ -29,8 +29,8 @@ struct AddGatheredArgs {
 };
 absl::Status AddGathered(Device& device, const AddGatheredArgs& args);
 
-// y[M/g, g·D] (f32 | bf16) = each g rows of x [M,D] f32 as one, value by value: y[m, c·g + i] = x[m·g + i, c]. The input
-// of a convolution over patches that lie below one another, its weight as published.
+// y[M/g, g·D] (f32 | bf16) = each g rows of x [M,D] f32 as one, value by value: y[m, c·g + i] = x[m·g + i, c]. The
+// input of a convolution over patches that lie below one another, its weight as published.
 struct JoinRowsArgs {
   ConstMatrix x;
   Matrix y;

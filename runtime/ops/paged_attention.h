@@ -85,7 +85,8 @@ struct PagedAttentionArgs {
 // Products as in Attention. INVALID_ARGUMENT on shapes, dtypes or too little scratch.
 absl::Status PagedAttention(Device& device, const PagedAttentionArgs& args);
 
-// For who builds them, on the host: INVALID_ARGUMENT when something lies outside of the pool, the rows of the step or its own table. Of `kv` only blocks and block_size are looked at.
+// For who builds them, on the host: INVALID_ARGUMENT when something lies outside of the pool, the rows of the step or
+// its own table. Of `kv` only blocks and block_size are looked at.
 absl::Status CheckSlots(std::span<const int64_t> slots, const KvView& kv);
 absl::Status CheckCopies(std::span<const BlockCopy> copies, const KvView& kv);
 absl::Status CheckSequences(std::span<const PagedSequence> sequences, std::span<const int32_t> block_tables,

@@ -2,7 +2,7 @@
 #include "common/check.h"
 #include "common/utf8.h"
 #include "memory/plan.h"
-#include "model/families/registry.h"
+#include "model/reading/registry.h"
 #include "model/spec.h"
 #include "model/testing/checkpoint_writer.h"
 #include "tests/fuzz/fuzz_target.h"

@@ -8,6 +8,7 @@ import urllib.request
 import headroom_api as api
 import pytest
 from cluster import DEMO_MODEL, ROOT, Cluster, binary_dir, guarded_environment
+from golden import GOLDEN, compare
 
 BUILD = pathlib.Path(os.environ["HEADROOM_BINARY_DIR"])
 EMULATED = BUILD / "emulation" / "lib"
@@ -39,6 +40,18 @@ def test_samples_are_read_on_the_card(on_card, samples):
         assert text == sample["answer"], sample["name"]
         assert finish.reason == api.STOP
     on_card.wait_idle()
+
+
+def test_a_picture_on_a_grid_is_read_on_the_card(mode, tmp_path):
+    """GLM-4.1V; the demo model's pictures are slices."""
+    directory = GOLDEN / "glm4v"
+    cluster = Cluster(mode, tmp_path, directory, settings=(*SETTINGS, "model.dtype=fp32"), environment=CARD)
+    try:
+        cluster.start()
+        assert compare(directory, cluster.address, prompt_max=40) > 0
+        cluster.wait_idle()
+    finally:
+        cluster.stop()
 
 
 def test_a_seed_gives_one_answer(on_card, samples):

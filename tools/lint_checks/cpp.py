@@ -33,6 +33,7 @@ class Declaration:
     scoped: bool = True  # an enumerator of an `enum class`
     override: bool = False
     types: tuple = ()  # of a variable: the names before its own
+    extern: bool = False  # said of a variable
 
 
 @dataclasses.dataclass
@@ -277,7 +278,8 @@ class _Parser:
                 i = self.until(i, (',', ';')) if last is not None else i + 1
             elif word in (',', ';', '}'):
                 if last is not None:
-                    self.declare(last, 'variable', owner, types=tuple(self.text(at) for at in range(first, last) if self.is_name(at)))
+                    self.declare(last, 'variable', owner, types=tuple(self.text(at) for at in range(first, last) if self.is_name(at)),
+                                 extern=self.text(first) == 'extern')
                 if word != ',':
                     inside = self.text(last) if last is not None else ''
                     return self.used(begin, i + 1, f'{owner}::{inside}' if owner else inside) - (word == '}')

@@ -213,6 +213,12 @@ class Planted(unittest.TestCase):
             ('store/shelf.h', '// For tests: that nothing', '// that nothing', 'store/shelf.h:21: function `Shelf::books`: only tests use it'),
             ('store/shelf.h', '  // Waits for: books', '  // Books', 'store/shelf.h:20: function `Shelf::Lend`: nothing uses it'))
 
+    def test_what_a_file_defines_for_others_is_theirs_to_use(self):
+        constant = 'const Book kFirst{"A"};\n'
+        self.assertEqual(self.findings({'edge/first.cc': '#include "store/shelf.h"\nextern ' + constant + 'int main() {}\n'}), [])
+        found = self.findings({'edge/first.cc': '#include "store/shelf.h"\n' + constant + 'int main() {}\n'})
+        self.assertEqual([line.split(': ')[1] for line in found], ['variable `kFirst`'])
+
     def test_what_only_the_unused_uses_is_unused(self):
         found = self.findings({'store/shelf.cc': ('bool Old', 'bool Torn(const Book& book) { return book.title == ""; }\nbool Worn(const Book& b) { return Torn(b); }\nbool Old')})
         self.assertEqual([line.split(': ')[1] for line in found], ['function `Torn`', 'function `Worn`'])

@@ -33,8 +33,8 @@ absl::StatusOr<std::vector<PiecePixels>> CutPieces(const RgbImage& image, const 
 // columns in the order (channel, y, x): a product with the convolution weight [hidden, 3·patch_size²] embeds them.
 void WritePatchMatrix(const PiecePixels& piece, const PixelNorm& norm, float* matrix);
 
-// How the patches of a picture that is resized to a grid follow one another: blocks of merge × merge patches row by row,
-// row-major inside a block; a patch has so many frames, all the same picture.
+// How the patches of a picture that is resized to a grid follow one another: blocks of merge × merge patches row by
+// row, row-major inside a block; a patch has so many frames, all the same picture.
 struct GridPatches {
   int merge = 1;
   int frames = 1;

@@ -48,7 +48,8 @@ void GeluTanh(const float* x_in, void* y_out, int64_t n) {
   });
 }
 
-// x · Φ(x). Of the tail Φ(−|x|) = e^(−x²/2)·poly(t)/2, t = 1 / (1 + p|x|/√2), within 1e-7: Abramowitz and Stegun, 7.1.26.
+// x · Φ(x). Of the tail Φ(−|x|) = e^(−x²/2)·poly(t)/2, t = 1 / (1 + p|x|/√2), within 1e-7: Abramowitz and Stegun,
+// 7.1.26.
 template <typename Y>
 void GeluErf(const float* x_in, void* y_out, int64_t n) {
   Y* y = static_cast<Y*>(y_out);

@@ -7,7 +7,7 @@
 
 #include "common/testing/paths.h"
 
-namespace headroom::model::families::testing {
+namespace headroom::model::reading::testing {
 
 // models/cards/NAME.
 inline std::string CardPath(const std::string& name) { return SourceDir() + "/models/cards/" + name; }
@@ -63,4 +63,4 @@ inline nlohmann::json CompleteConfig(const std::string& architecture) {
   return config;
 }
 
-}  // namespace headroom::model::families::testing
+}  // namespace headroom::model::reading::testing

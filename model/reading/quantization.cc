@@ -1,11 +1,11 @@
-#include "model/families/quantization.h"
+#include "model/reading/quantization.h"
 
 #include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 
-namespace headroom::model::families {
+namespace headroom::model::reading {
 namespace {
 
 constexpr int kGroupsMax = 8;
@@ -150,4 +150,4 @@ StoredFormat Quantization::FormatOf(const std::string& module) const {
   return {};
 }
 
-}  // namespace headroom::model::families
+}  // namespace headroom::model::reading

@@ -3,9 +3,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "model/families/tensor_builder.h"
+#include "model/reading/tensor_builder.h"
 
-namespace headroom::model::families {
+namespace headroom::model::reading {
 namespace {
 
 void AddGroupedAttention(const DecoderSpec& decoder, const DecoderNames& names, TensorBuilder& add) {
@@ -131,4 +131,4 @@ void AddDecoder(const DecoderNames& names, const Quantization& quantization, Mod
       TensorSplit::kRows;
 }
 
-}  // namespace headroom::model::families
+}  // namespace headroom::model::reading

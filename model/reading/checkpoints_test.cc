@@ -3,17 +3,17 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <filesystem>
 #include <fstream>
 #include <functional>
 #include <nlohmann/json.hpp>
 #include <numeric>
 
+#include "common/testing/folders.h"
 #include "common/testing/paths.h"
 #include "model/spec.h"
 #include "model/testing/checkpoint_writer.h"
 
-namespace headroom::model::families {
+namespace headroom::model::reading {
 namespace {
 
 using nlohmann::json;
@@ -99,20 +99,12 @@ TEST_P(CheckpointsTest, OneMissingTensorIsNamed) {
   EXPECT_THAT(missed.status().message(), HasSubstr(gone + ": missing"));
 }
 
-std::vector<std::string> Folders() {
-  std::vector<std::string> folders;
-  for (const auto& entry : std::filesystem::directory_iterator(SourceDir() + "/tests/checkpoints")) {
-    if (entry.is_directory()) folders.push_back(entry.path().filename().string());
-  }
-  std::sort(folders.begin(), folders.end());
-  return folders;
-}
-
-INSTANTIATE_TEST_SUITE_P(Folders, CheckpointsTest, ::testing::ValuesIn(Folders()), [](const auto& folder) {
-  std::string name = folder.param;
-  std::replace(name.begin(), name.end(), '-', '_');
-  return name;
-});
+INSTANTIATE_TEST_SUITE_P(Folders, CheckpointsTest, ::testing::ValuesIn(FoldersWith("config.json", "tests/checkpoints")),
+                         [](const auto& folder) {
+                           std::string name = folder.param;
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
 
 }  // namespace
-}  // namespace headroom::model::families
+}  // namespace headroom::model::reading

@@ -10,10 +10,10 @@
 //   merger.norm.weight|.bias [E]                                merger.gate_up.weight [2M, E], .down.weight [E, M]
 #pragma once
 
-#include "model/families/field_reader.h"
-#include "model/families/registry.h"
+#include "model/reading/field_reader.h"
+#include "model/reading/registry.h"
 
-namespace headroom::model::families {
+namespace headroom::model::reading {
 
 // Of a head's elements, where the file does not say.
 inline constexpr double kGlmRotaryPart = 0.5;
@@ -25,4 +25,4 @@ FieldReader GlmTextFields(FieldReader& config);
 // status of `config`. spec.llm has been read.
 void AddGlmVision(const FamilyInput& input, FieldReader& config, ModelSpec& spec);
 
-}  // namespace headroom::model::families
+}  // namespace headroom::model::reading

@@ -1,11 +1,11 @@
-#include "model/families/stop_ids.h"
+#include "model/reading/stop_ids.h"
 
 #include <algorithm>
 
 #include "common/log.h"
-#include "model/families/limits.h"
+#include "model/reading/limits.h"
 
-namespace headroom::model::families {
+namespace headroom::model::reading {
 namespace {
 
 constexpr size_t kStopIdsMax = 64;
@@ -24,4 +24,4 @@ void AddStopIds(FieldReader& reader, int64_t vocab_size, std::vector<int64_t>& i
   }
 }
 
-}  // namespace headroom::model::families
+}  // namespace headroom::model::reading

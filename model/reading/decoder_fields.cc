@@ -1,14 +1,14 @@
-#include "model/families/decoder_fields.h"
+#include "model/reading/decoder_fields.h"
 
 #include <algorithm>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "model/families/limits.h"
-#include "model/families/stop_ids.h"
+#include "model/reading/limits.h"
+#include "model/reading/stop_ids.h"
 
-namespace headroom::model::families {
+namespace headroom::model::reading {
 namespace {
 
 int64_t Size(FieldReader& text, const char* name, int64_t min, int64_t max, int64_t class_default) {
@@ -114,4 +114,4 @@ Experts ReadExperts(FieldReader& text, int64_t layers, const Experts& defaults) 
   return moe;
 }
 
-}  // namespace headroom::model::families
+}  // namespace headroom::model::reading

@@ -1,11 +1,11 @@
-#include "model/families/tensor_builder.h"
+#include "model/reading/tensor_builder.h"
 
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 
-namespace headroom::model::families {
+namespace headroom::model::reading {
 
 void TensorBuilder::In(WeightPart part, std::string memory, std::string file) {
   part_ = part;
@@ -84,4 +84,4 @@ void TensorBuilder::Computed(const std::string& name, int64_t rows, int64_t cols
   tensor.format.kind = WeightFormat::Kind::kF32;
 }
 
-}  // namespace headroom::model::families
+}  // namespace headroom::model::reading

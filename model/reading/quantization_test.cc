@@ -1,15 +1,15 @@
 // Which matrices a quantization_config means, and how each is written.
-#include "model/families/quantization.h"
+#include "model/reading/quantization.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
 
-#include "model/families/testing/configs.h"
+#include "model/reading/testing/configs.h"
 #include "model/spec.h"
 
-namespace headroom::model::families {
+namespace headroom::model::reading {
 namespace {
 
 using nlohmann::json;
@@ -173,4 +173,4 @@ TEST(Packing, PartsHaveThePublishedNamesAndShapes) {
 }
 
 }  // namespace
-}  // namespace headroom::model::families
+}  // namespace headroom::model::reading

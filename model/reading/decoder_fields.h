@@ -4,9 +4,9 @@
 #include <cstdint>
 
 #include "model/decoder_spec.h"
-#include "model/families/field_reader.h"
+#include "model/reading/field_reader.h"
 
-namespace headroom::model::families {
+namespace headroom::model::reading {
 
 // Of the class of a model, for fields that its config.json may leave out; 0: it must not.
 struct DecoderDefaults {
@@ -27,4 +27,4 @@ DecoderSpec ReadDecoder(FieldReader& config, FieldReader& text, const DecoderDef
 // first_k_dense_replace, moe_layer_freq and the expert fields, checked against one another. `defaults` are the class's.
 Experts ReadExperts(FieldReader& text, int64_t layers, const Experts& defaults);
 
-}  // namespace headroom::model::families
+}  // namespace headroom::model::reading

@@ -4,12 +4,12 @@
 #include <string>
 #include <vector>
 
-#include "model/families/field_reader.h"
-#include "model/families/module_list.h"
 #include "model/packing.h"
+#include "model/reading/field_reader.h"
+#include "model/reading/module_list.h"
 #include "model/weight_format.h"
 
-namespace headroom::model::families {
+namespace headroom::model::reading {
 
 struct StoredFormat {
   WeightFormat format;
@@ -54,4 +54,4 @@ class Quantization {
   ModuleList ignored_;
 };
 
-}  // namespace headroom::model::families
+}  // namespace headroom::model::reading

@@ -1,4 +1,4 @@
-#include "model/families/glm_vision.h"
+#include "model/reading/glm_vision.h"
 
 #include <algorithm>
 #include <utility>
@@ -6,10 +6,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/arith.h"
-#include "model/families/limits.h"
-#include "model/families/tensor_builder.h"
+#include "model/reading/limits.h"
+#include "model/reading/tensor_builder.h"
 
-namespace headroom::model::families {
+namespace headroom::model::reading {
 namespace {
 
 constexpr int64_t kUsualSide = 1024;  // pixels of what EncoderShape calls an ordinary picture
@@ -136,4 +136,4 @@ void AddGlmVision(const FamilyInput& input, FieldReader& config, ModelSpec& spec
   spec.encoder = shape;
 }
 
-}  // namespace headroom::model::families
+}  // namespace headroom::model::reading

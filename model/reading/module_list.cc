@@ -1,4 +1,4 @@
-#include "model/families/module_list.h"
+#include "model/reading/module_list.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
@@ -8,7 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 
-namespace headroom::model::families {
+namespace headroom::model::reading {
 namespace {
 
 constexpr size_t kPatternBytesMax = 1000;
@@ -85,4 +85,4 @@ bool ModuleList::Names(const std::string& module) const {
   return std::any_of(patterns_.begin(), patterns_.end(), [&](const auto& pattern) { return pattern->Matches(module); });
 }
 
-}  // namespace headroom::model::families
+}  // namespace headroom::model::reading

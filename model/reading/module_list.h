@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-namespace headroom::model::families {
+namespace headroom::model::reading {
 
 // Whether entries mean a module ("model.layers.0.self_attn.q_proj"):
 //   "Linear"      every module that this is asked of is one
@@ -33,4 +33,4 @@ class ModuleList {
   std::vector<std::unique_ptr<Pattern>> patterns_;
 };
 
-}  // namespace headroom::model::families
+}  // namespace headroom::model::reading

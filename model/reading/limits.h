@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-namespace headroom::model::families {
+namespace headroom::model::reading {
 
 inline constexpr int64_t kWidthMax = 1 << 20;
 inline constexpr int64_t kMlpWidthMax = 1 << 22;
@@ -16,4 +16,4 @@ inline constexpr int64_t kPositionsMax = 1 << 24;
 inline constexpr int64_t kExpertsMax = 1 << 14;
 inline constexpr int64_t kSideMax = 1 << 14;  // pixels of a picture, frames of a piece of audio
 
-}  // namespace headroom::model::families
+}  // namespace headroom::model::reading

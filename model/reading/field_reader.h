@@ -11,7 +11,7 @@
 #include "absl/status/status.h"
 #include "model/json_fields.h"
 
-namespace headroom::model::families {
+namespace headroom::model::reading {
 
 class FieldReader {
  public:
@@ -61,4 +61,4 @@ class FieldReader {
   absl::Status status_;
 };
 
-}  // namespace headroom::model::families
+}  // namespace headroom::model::reading

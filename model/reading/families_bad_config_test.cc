@@ -11,11 +11,11 @@
 #include <sstream>
 
 #include "common/testing/paths.h"
-#include "model/families/registry.h"
-#include "model/families/testing/configs.h"
+#include "model/reading/registry.h"
+#include "model/reading/testing/configs.h"
 #include "model/spec.h"
 
-namespace headroom::model::families {
+namespace headroom::model::reading {
 namespace {
 
 using nlohmann::json;
@@ -292,4 +292,4 @@ TEST(BadConfigs, MutationsAreRefusedOrPlannable) {
 }
 
 }  // namespace
-}  // namespace headroom::model::families
+}  // namespace headroom::model::reading

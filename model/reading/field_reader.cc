@@ -1,4 +1,4 @@
-#include "model/families/field_reader.h"
+#include "model/reading/field_reader.h"
 
 #include <algorithm>
 #include <utility>
@@ -6,7 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/check.h"
 
-namespace headroom::model::families {
+namespace headroom::model::reading {
 namespace {
 
 JsonFields NoFields(const std::string& where) {
@@ -106,4 +106,4 @@ void FieldReader::Adopt(const absl::Status& status) {
   if (status_.ok()) status_ = status;
 }
 
-}  // namespace headroom::model::families
+}  // namespace headroom::model::reading

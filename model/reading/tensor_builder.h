@@ -7,11 +7,11 @@
 #include <utility>
 #include <vector>
 
-#include "model/families/quantization.h"
+#include "model/reading/quantization.h"
 #include "model/spec.h"
 #include "model/tensor_spec.h"
 
-namespace headroom::model::families {
+namespace headroom::model::reading {
 
 // {name in the checkpoint, rows (of a matrix) or elements (of a vector)}
 using Sources = std::vector<std::pair<std::string, int64_t>>;
@@ -63,4 +63,4 @@ struct DecoderNames {
 // Adds the tensors of spec.llm to spec.tensors, and to spec.assumed what was read of their formats.
 void AddDecoder(const DecoderNames& names, const Quantization& quantization, ModelSpec& spec);
 
-}  // namespace headroom::model::families
+}  // namespace headroom::model::reading
