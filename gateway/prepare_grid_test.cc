@@ -13,18 +13,16 @@
 namespace headroom::gateway {
 namespace {
 
-const std::string kGolden = SourceDir() + "/tests/golden/glm4v";
-
 std::string ReadFile(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   EXPECT_TRUE(file.good()) << path;
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-class PrepareGridTest : public ::testing::Test {
+class PrepareGridTest : public ::testing::TestWithParam<const char*> {
  protected:
   PrepareGridTest() {
-    auto loaded = ServedModel::Load(kGolden);
+    auto loaded = ServedModel::Load(golden_);
     EXPECT_TRUE(loaded.ok()) << loaded.status();
     model_ = *std::move(loaded);
   }
@@ -33,7 +31,7 @@ class PrepareGridTest : public ::testing::Test {
     v1::GenerateRequest request;
     v1::Message* message = request.add_messages();
     message->set_role("user");
-    message->add_content()->mutable_image()->set_data(ReadFile(kGolden + "/images/" + name + ".png"));
+    message->add_content()->mutable_image()->set_data(ReadFile(golden_ + "/images/" + name + ".png"));
     message->add_content()->set_text("What is it?");
     return request;
   }
@@ -42,34 +40,40 @@ class PrepareGridTest : public ::testing::Test {
     return Prepare(request, *model_, config_, limits_);
   }
 
+  const std::string golden_ = SourceDir() + "/tests/golden/" + GetParam();
   std::unique_ptr<ServedModel> model_;
   GatewaySection config_;
   ClusterLimits limits_{
       .block_size = 16, .max_model_len = 1000, .max_patches_per_step = 2048, .embedding_row_bytes = 144 * 2};
 };
 
-TEST_F(PrepareGridTest, RowsAndGridFollowFromTheHeader) {
-  for (const char* name : {"dot", "one", "small", "tall", "wide"}) {
-    const nlohmann::json expected = nlohmann::json::parse(ReadFile(kGolden + "/expected/" + name + ".json"));
+TEST_P(PrepareGridTest, RowsAndGridFollowFromTheHeader) {
+  const model::GridResize& resize = model_->config.resize;
+  for (const char* name : {"dot", "small", "tall", "wide"}) {
+    SCOPED_TRACE(name);
+    const nlohmann::json expected = nlohmann::json::parse(ReadFile(golden_ + "/expected/" + name + ".json"));
     const int64_t lines = expected["grid_thw"][0][1].get<int64_t>() / 2;
     const int64_t columns = expected["grid_thw"][0][2].get<int64_t>() / 2;
+    const int64_t begin = expected["image_bounds"][0][0].get<int64_t>();
+    const int64_t rows = expected["image_bounds"][0][1].get<int64_t>() - begin;
     const auto prepared = Run(Ask(name));
-    ASSERT_TRUE(prepared.ok()) << name << ": " << prepared.status();
+    ASSERT_TRUE(prepared.ok()) << prepared.status();
     ASSERT_EQ(prepared->spans.size(), 1u);
     const v1::EmbeddingSpan& span = prepared->spans[0];
-    EXPECT_EQ(span.rows(), lines * columns) << name;
-    EXPECT_EQ(span.columns(), columns) << name;
-    EXPECT_EQ(span.begin(), expected["image_bounds"][0][0].get<int64_t>() - (name == std::string("one") ? 6 : 0))
-        << name << ": a text stands before the picture in the golden case";
-    EXPECT_EQ(prepared->usage.image_tokens(), lines * columns);
+    EXPECT_EQ(span.rows(), rows);
+    EXPECT_EQ(span.columns(), columns + resize.line_rows);
+    EXPECT_EQ(span.rows(), lines * span.columns() + resize.end_rows);
+    const bool system = expected["messages"][0]["role"] == "system";
+    EXPECT_EQ(span.begin(), begin - (system ? 1 : 0)) << "a system message stands before it in the golden case";
+    EXPECT_EQ(prepared->usage.image_tokens(), rows);
     EXPECT_EQ(prepared->price.vision->patches, 4 * lines * columns);
     EXPECT_EQ(prepared->price.vision->embedding_bytes,
-              EmbeddingPages(lines * columns) * kEmbeddingPageRows * limits_.embedding_row_bytes);
+              EmbeddingPages(rows) * kEmbeddingPageRows * limits_.embedding_row_bytes);
   }
 }
 
 // A limit of slices says nothing about a picture that is never cut: it is the same picture, and the cache knows it.
-TEST_F(PrepareGridTest, SliceLimitsChangeNothing) {
+TEST_P(PrepareGridTest, SliceLimitsChangeNothing) {
   v1::GenerateRequest limited = Ask("wide");
   limited.set_max_slice_nums(1);
   const auto plain = Run(Ask("wide")), with_limit = Run(limited);
@@ -78,6 +82,9 @@ TEST_F(PrepareGridTest, SliceLimitsChangeNothing) {
   EXPECT_EQ(plain->images[0].cache_key(), with_limit->images[0].cache_key());
   EXPECT_EQ(with_limit->images[0].max_slice_nums(), 0);
 }
+
+INSTANTIATE_TEST_SUITE_P(Families, PrepareGridTest, ::testing::Values("glm4v", "hunyuan_vl"),
+                         [](const auto& test) { return std::string(test.param); });
 
 }  // namespace
 }  // namespace headroom::gateway

@@ -264,7 +264,7 @@ void Decoder::Embed(runtime::Step& step, const StepBatch& batch) {
   }
 }
 
-// x += attention(RoPE(norm(q)), RoPE(norm(k)), v)·Woᵀ; the norms of heads are Qwen3's
+// x += attention(RoPE(q), RoPE(k), v)·Woᵀ; heads pass a norm before they turn (Qwen3), behind it (HunyuanOCR) or none
 void Decoder::Attend(runtime::Step& step, const Layer& layer, int64_t index, int64_t rows, int64_t sequences,
                      int64_t fewest) {
   const float eps = static_cast<float>(config_.rms_norm_eps);
@@ -279,20 +279,24 @@ void Decoder::Attend(runtime::Step& step, const Layer& layer, int64_t index, int
 
   step.RmsNorm({.x = x, .gain = layer.input_norm, .eps = eps, .y = normed});
   step.Linear({.x = normed, .weight = layer.qkv, .bias = layer.qkv_bias, .y = qkv, .scratch = LinearScratch()});
-  if (config_.head_norm == model::HeadNorm::kBeforeRotation) {
-    step.RmsNorm({.x = q, .gain = layer.q_norm, .eps = eps, .groups = config_.heads, .y = q});
-    step.RmsNorm({.x = k, .gain = layer.k_norm, .eps = eps, .groups = config_.kv_heads, .y = k});
+  if (config_.head_norm == model::HeadNorm::kBeforeRotation) NormalizeHeads(step, layer, q, k);
+  runtime::RopeArgs rope{.q = q,
+                         .heads = config_.heads,
+                         .positions = positions,
+                         .inv_freq = inv_freq_,
+                         .sections = SectionsOf(config_.rope),
+                         .neighbours = config_.rope.neighbours};
+  runtime::PagedKvWriteArgs write{
+      .k = k, .v = v, .slots = worker::ArrayOf<int64_t>(workspace_, layout_.slots, rows), .kv = cache};
+  if (config_.head_norm == model::HeadNorm::kBehindRotation) {
+    rope.q = qkv.ColRange(0, QueryWidth(config_) + KeyWidth(config_));  // keys as well: nothing turns on the way
+    rope.heads += config_.kv_heads;
+    step.Rope(rope);
+    NormalizeHeads(step, layer, q, k);
+  } else {
+    write.rope = rope;
   }
-  step.PagedKvWrite({.k = k,
-                     .v = v,
-                     .slots = worker::ArrayOf<int64_t>(workspace_, layout_.slots, rows),
-                     .kv = cache,
-                     .rope = runtime::RopeArgs{.q = q,
-                                               .heads = config_.heads,
-                                               .positions = positions,
-                                               .inv_freq = inv_freq_,
-                                               .sections = SectionsOf(config_.rope),
-                                               .neighbours = config_.rope.neighbours}});
+  step.PagedKvWrite(write);
   step.PagedAttention(
       {.q = q,
        .sequences = worker::ArrayOf<runtime::PagedSequence>(workspace_, layout_.sequences, sequences),
@@ -305,6 +309,12 @@ void Decoder::Attend(runtime::Step& step, const Layer& layer, int64_t index, int
        .out = attended,
        .scratch = worker::BytesOf(workspace_, layout_.attention_scratch)});
   AddProduct(step, attended, layer.o, layer.o_bias, layer.attention_out_norm);
+}
+
+void Decoder::NormalizeHeads(runtime::Step& step, const Layer& layer, const Matrix& q, const Matrix& k) {
+  const float eps = static_cast<float>(config_.rms_norm_eps);
+  step.RmsNorm({.x = q, .gain = layer.q_norm, .eps = eps, .groups = config_.heads, .y = q});
+  step.RmsNorm({.x = k, .gain = layer.k_norm, .eps = eps, .groups = config_.kv_heads, .y = k});
 }
 
 // x += in·Wᵀ + b, or the norm of that

@@ -101,6 +101,7 @@ class Decoder {
   void Embed(runtime::Step& step, const StepBatch& batch);
   void Layers(runtime::Step& step, int64_t rows, int64_t sequences, int64_t fewest);
   void Attend(runtime::Step& step, const Layer& layer, int64_t index, int64_t rows, int64_t sequences, int64_t fewest);
+  void NormalizeHeads(runtime::Step& step, const Layer& layer, const runtime::Matrix& q, const runtime::Matrix& k);
   void AddProduct(runtime::Step& step, const runtime::Matrix& in, const runtime::ConstMatrix& weight,
                   const FloatArray& bias, const FloatArray& norm);
   void FeedForward(runtime::Step& step, const Layer& layer, int64_t rows);

@@ -569,6 +569,8 @@ TEST(CheckSequenceRequest, RefusesEverythingOutOfBounds) {
       {"overlap", [](auto& r) { r.runs[0].rows = 4; }},
       {"no grid", [](auto& r) { r.runs[1].columns = 3; }},
       {"columns below 0", [](auto& r) { r.runs[1].columns = -2; }},
+      {"no grid in a margin", [](auto& r) { r.runs[1].columns = r.runs[1].rows, r.runs[1].margin = 1; }},
+      {"all margin", [](auto& r) { r.runs[1].columns = 1, r.runs[1].margin = r.runs[1].rows; }},
       {"temperature", [](auto& r) { r.sampling.temperature = std::nanf(""); }},
       {"top_p", [](auto& r) { r.sampling.top_p = 0; }},
       {"top_k", [](auto& r) { r.sampling.top_k = -1; }},

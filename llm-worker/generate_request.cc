@@ -111,7 +111,7 @@ absl::Status CheckPrice(const v1::LlmGenerateRequest& request, const admission::
   return absl::OkStatus();
 }
 
-SequenceRequest ToSequence(const v1::LlmGenerateRequest& request) {
+SequenceRequest ToSequence(const v1::LlmGenerateRequest& request, const ModelLimits& limits) {
   SequenceRequest sequence;
   sequence.prompt_ids.assign(request.prompt_ids().begin(), request.prompt_ids().end());
   sequence.continued_ids.assign(request.continued_ids().begin(), request.continued_ids().end());
@@ -134,7 +134,11 @@ SequenceRequest ToSequence(const v1::LlmGenerateRequest& request) {
   if (request.has_logprobs()) sequence.logprobs = request.logprobs();
   if (request.has_prompt_logprobs()) sequence.prompt_logprobs = request.prompt_logprobs();
   for (const v1::EmbeddingSpan& span : request.spans()) {
-    sequence.runs.push_back({.begin = span.begin(), .rows = span.rows(), .data = {}, .columns = span.columns()});
+    sequence.runs.push_back({.begin = span.begin(),
+                             .rows = span.rows(),
+                             .data = {},
+                             .columns = span.columns(),
+                             .margin = limits.grid_margin});
   }
   return sequence;
 }

@@ -19,6 +19,6 @@ absl::Status CheckPrice(const v1::LlmGenerateRequest& request, const admission::
                         const LlmService::Options& options);
 
 // Without the data of its runs and without its constraint.
-SequenceRequest ToSequence(const v1::LlmGenerateRequest& request);
+SequenceRequest ToSequence(const v1::LlmGenerateRequest& request, const ModelLimits& limits);
 
 }  // namespace headroom::llm_worker

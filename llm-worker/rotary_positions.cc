@@ -5,6 +5,47 @@
 #include "common/check.h"
 
 namespace headroom::llm_worker {
+namespace {
+
+using Grids = std::span<const TokenGrid>;
+
+bool Holds(Grids::iterator grid, Grids grids, int64_t token) { return grid != grids.end() && token >= grid->begin; }
+
+void PlaceInSequence(const StepSequence& sequence, std::span<int32_t> positions) {
+  auto grid = sequence.grids.begin();
+  int64_t saved = 0;  // tokens less numbers, of the grids that are over
+  for (int64_t i = 0; i < sequence.rows; ++i) {
+    const int64_t token = sequence.cached + i;
+    for (; grid != sequence.grids.end() && token >= grid->begin + grid->tokens(); ++grid) {
+      saved += grid->tokens() - std::max(grid->rows, grid->cols);
+    }
+    const bool in_grid = Holds(grid, sequence.grids, token);
+    const int64_t inside = in_grid ? token - grid->begin : 0, first = token - inside - saved;
+    const auto at = static_cast<size_t>(3 * i);
+    positions[at] = static_cast<int32_t>(first);
+    positions[at + 1] = static_cast<int32_t>(first + (in_grid ? inside / grid->cols : 0));
+    positions[at + 2] = static_cast<int32_t>(first + (in_grid ? inside % grid->cols : 0));
+  }
+}
+
+// `own`: the token's number is an axis, too.
+void PlaceInPictures(const StepSequence& sequence, bool own, std::span<int32_t> positions) {
+  auto grid = sequence.grids.begin();
+  size_t next = 0;
+  for (int64_t i = 0; i < sequence.rows; ++i) {
+    const int64_t token = sequence.cached + i;
+    while (grid != sequence.grids.end() && token >= grid->begin + grid->tokens()) ++grid;
+    int64_t column = token, row = token, picture = token;
+    if (Holds(grid, sequence.grids, token)) {
+      const int64_t inside = token - grid->begin;
+      column = inside % grid->cols, row = inside / grid->cols, picture = grid - sequence.grids.begin();
+    }
+    if (own) positions[next++] = static_cast<int32_t>(token);
+    for (const int64_t place : {column, row, picture}) positions[next++] = static_cast<int32_t>(place);
+  }
+}
+
+}  // namespace
 
 absl::Status CheckGrids(std::span<const TokenGrid> grids) {
   int64_t end = 0;
@@ -18,25 +59,20 @@ absl::Status CheckGrids(std::span<const TokenGrid> grids) {
   return absl::OkStatus();
 }
 
-void PlacePositions(const StepSequence& sequence, int64_t axes, std::span<int32_t> positions) {
-  HEADROOM_CHECK(axes == 1 || axes == 3) << axes << " axes";
-  auto grid = sequence.grids.begin();
-  int64_t saved = 0;  // tokens less numbers, of the grids that are over
-  for (int64_t i = 0; i < sequence.rows; ++i) {
-    const int64_t token = sequence.cached + i;
-    const auto at = static_cast<size_t>(i * axes);
-    if (axes == 1) {
-      positions[at] = static_cast<int32_t>(token);
-      continue;
+void PlacePositions(const StepSequence& sequence, const model::Rope& rope, std::span<int32_t> positions) {
+  const int64_t axes = rope.axes();
+  const bool in_pictures = rope.kind == model::RopeAxes::kTokenColumnRowPicture;
+  if (axes == 1) {
+    for (int64_t i = 0; i < sequence.rows; ++i) {
+      positions[static_cast<size_t>(i)] = static_cast<int32_t>(sequence.cached + i);
     }
-    for (; grid != sequence.grids.end() && token >= grid->begin + grid->tokens(); ++grid) {
-      saved += grid->tokens() - std::max(grid->rows, grid->cols);
-    }
-    const bool in_grid = grid != sequence.grids.end() && token >= grid->begin;
-    const int64_t inside = in_grid ? token - grid->begin : 0, first = token - inside - saved;
-    positions[at] = static_cast<int32_t>(first);
-    positions[at + 1] = static_cast<int32_t>(first + (in_grid ? inside / grid->cols : 0));
-    positions[at + 2] = static_cast<int32_t>(first + (in_grid ? inside % grid->cols : 0));
+    return;
+  }
+  HEADROOM_CHECK(axes == 3 || (in_pictures && axes == 4)) << axes << " axes";
+  if (in_pictures) {
+    PlaceInPictures(sequence, axes == 4, positions);
+  } else {
+    PlaceInSequence(sequence, positions);
   }
 }
 

@@ -30,9 +30,11 @@ absl::Status CheckRuns(const SequenceRequest& request) {
       return absl::InvalidArgumentError(
           absl::StrCat("span at ", run.begin, " begins before ", end, ", the end of the span before it"));
     }
-    if (run.columns < 0 || (run.columns > 0 && run.rows % run.columns != 0)) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("span of ", run.rows, " rows at ", run.begin, ": no grid of ", run.columns, " columns"));
+    const int64_t on_grid = run.rows - 2 * run.margin;
+    if (run.columns < 0 || (run.columns > 0 && (on_grid < 1 || on_grid % run.columns != 0))) {
+      return absl::InvalidArgumentError(absl::StrCat("span of ", run.rows, " rows at ", run.begin, ": no grid of ",
+                                                     run.columns, " columns between ", run.margin, " and ", run.margin,
+                                                     " rows"));
     }
     end = run.begin + run.rows;
   }
@@ -117,8 +119,8 @@ std::unique_ptr<Sequence> Sequence::Create(SequenceRequest request, std::shared_
   for (const EmbeddingRun& run : request.runs) {
     group->image_tokens += run.rows;
     if (run.columns == 0) continue;
-    group->grids.push_back({.begin = run.begin,
-                            .rows = static_cast<int32_t>(run.rows / run.columns),
+    group->grids.push_back({.begin = run.begin + run.margin,
+                            .rows = static_cast<int32_t>((run.rows - 2 * run.margin) / run.columns),
                             .cols = static_cast<int32_t>(run.columns)});
   }
   const int32_t n = request.n;

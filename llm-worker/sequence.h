@@ -24,6 +24,7 @@ struct EmbeddingRun {
   int64_t rows = 0;
   std::string data;     // row-major [rows, hidden] in `EngineOptions::embedding_dtype`
   int64_t columns = 0;  // of the grid on which the rows lie; 0: on none
+  int64_t margin = 0;   // rows before that grid, and as many behind it
 };
 
 struct ContinuedChoice {
@@ -57,6 +58,7 @@ struct SequenceRequest {
 struct ModelLimits {
   int64_t vocab_size = 0;
   int64_t max_model_len = 0;
+  int64_t grid_margin = 0;  // EmbeddingRun::margin of every run
 };
 absl::Status CheckSequenceRequest(const SequenceRequest& request, const ModelLimits& limits);
 

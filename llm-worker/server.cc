@@ -73,7 +73,9 @@ LlmService::Options ServiceOptions(const ClusterConfig& config, const worker::Wo
   const memory::Plan& plan = device.plan();
   const model::ModelSpec& model = device.model();
   LlmService::Options options;
-  options.limits = {.vocab_size = model.llm.vocab_size, .max_model_len = plan.knobs.max_model_len};
+  options.limits = {.vocab_size = model.llm.vocab_size,
+                    .max_model_len = plan.knobs.max_model_len,
+                    .grid_margin = model.resize.end_rows / 2};
   options.block_size = plan.knobs.block_size;
   options.embedding = {
       .columns = model.Sees() ? model.llm.hidden_size : 0, .dtype = device.compute(), .model = device.fingerprint()};

@@ -123,7 +123,7 @@ class GenerateCall final : public grpc::ServerWriteReactor<v1::TokenEvent>,
   absl::Status Admit() {
     const LlmService::Options& options = service_.options_;
     HEADROOM_RETURN_IF_ERROR(CheckMessage(request_, options));
-    SequenceRequest sequence = ToSequence(request_);
+    SequenceRequest sequence = ToSequence(request_, options.limits);
     HEADROOM_RETURN_IF_ERROR(CheckSequenceRequest(sequence, options.limits));
     HEADROOM_ASSIGN_OR_RETURN(const admission::Grant grant, admission::FromProto(request_.grant()));
     if (const admission::Leg* leg = grant.Find(admission::Role::kLlm)) {

@@ -152,7 +152,7 @@ absl::Status StepInputs::Build(const StepBatch& batch) {
     sequences[n] = {.q_begin = s.first_row, .q_count = s.rows, .context_len = context};
     const std::span<int32_t> table = tables.subspan(n * table_size, static_cast<size_t>(kv_.BlocksFor(context)));
     std::copy_n(s.blocks.begin(), table.size(), table.begin());
-    PlacePositions(s, config_.rope.axes(), positions.subspan(static_cast<size_t>(s.first_row) * axes));
+    PlacePositions(s, config_.rope, positions.subspan(static_cast<size_t>(s.first_row) * axes));
     for (int64_t i = 0; i < s.rows; ++i) {
       const int64_t position = s.cached + i;
       const auto row = static_cast<size_t>(s.first_row + i);

@@ -196,6 +196,21 @@ TEST(StepLayouts, MergerAndExpertsHaveTheirBuffers) {
   ExpectDisjointPhases(v.buffers);
   ExpectListed(v.buffers, {v.merged, v.merger_hidden, v.merger_activated, v.embeddings});
 
+  // A merger with rows of its own: a line has a token at least, and each piece has two ends.
+  model::EncoderShape lines = encoder;
+  lines.merger_in = 100;
+  lines.line_rows = 1;
+  lines.end_rows = 2;
+  const auto with_lines = VisionStepLayout::Make(lines, {.patches = 1001, .pieces = 3, .compute = DType::kBF16});
+  ASSERT_TRUE(with_lines.ok()) << with_lines.status();
+  const VisionStepLayout& l = *with_lines;
+  EXPECT_EQ(l.embeddings.rows, 2 * 251 + 3 * 2);
+  EXPECT_EQ(l.row_index.bytes(), 4 * l.embeddings.rows);
+  EXPECT_LT(l.row_index.offset, l.not_finite.offset) << "moves with the step's inputs";
+  EXPECT_EQ(l.merger_rows.bytes(), (251 + 3) * 96 * 4);
+  ExpectDisjointPhases(l.buffers);
+  ExpectListed(l.buffers, {l.merged, l.merger_input, l.merger_hidden, l.merger_activated, l.merger_rows, l.embeddings});
+
   model::DecoderShape decoder = ShapeOf(GoldenConfig("llama").llm);
   decoder.router = 128;
   decoder.routed = 8 * decoder.hidden;
@@ -224,7 +239,7 @@ TEST(StepLayouts, RefuseAbsurdLimits) {
 }
 
 TEST(WeightLayout, LoadsTheGoldenCheckpoints) {
-  for (const char* name : {"minicpmv", "glm4v", "qwen2", "llama"}) {
+  for (const char* name : {"minicpmv", "glm4v", "hunyuan_vl", "qwen2", "llama"}) {
     const model::ModelSpec config = GoldenConfig(name);
     const auto checkpoint = model::Checkpoint::Open(Golden(name));
     ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();

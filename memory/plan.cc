@@ -42,9 +42,10 @@ int64_t StorePagesFor(const model::EncoderShape& encoder) {
                   encoder.pieces_max * EmbeddingPages(encoder.largest_rows));
 }
 
-// A piece never has fewer than about 0.6 of the usual patches, so this many pieces fill any step.
+// So many pieces fill any step. A slice never has fewer than about 0.6 of the usual patches.
 int64_t PiecesFor(const model::EncoderShape& encoder, int64_t patches) {
-  return std::max<int64_t>(1, patches / std::max<int64_t>(1, encoder.usual_patches / 2));
+  const int64_t smallest = encoder.smallest_patches > 0 ? encoder.smallest_patches : encoder.usual_patches / 2;
+  return std::max<int64_t>(1, patches / std::max<int64_t>(1, smallest));
 }
 
 // Largest value in [low, high] for which `holds`, or low - 1. `holds` must be true up to some point and false after it.

@@ -112,6 +112,11 @@ absl::StatusOr<VisionStepLayout> VisionStepLayout::Make(const model::EncoderShap
   if (shape.rotary_axes > 0) {
     layout.patch_places = place.Add("patch_places", patches, {"axes", shape.rotary_axes}, DType::kI32);
   }
+  // Each token could be a line of its own.
+  const bool adds_rows = shape.line_rows + shape.end_rows > 0;
+  const int64_t tokens = shape.merge > 0 ? CeilDiv(limits.patches, shape.merge) : 0;
+  const Side rows = adds_rows ? Side{"rows", tokens * (1 + shape.line_rows) + limits.pieces * shape.end_rows} : queries;
+  if (adds_rows) layout.row_index = place.Add("row_index", rows, one, DType::kI32);
   layout.tower_segments = place.Add("tower_segments", pieces, segment, DType::kI64);
   if (shape.merge == 0) {
     layout.patch_row = place.Add("patch_row", patches, one, DType::kI32);
@@ -141,6 +146,8 @@ absl::StatusOr<VisionStepLayout> VisionStepLayout::Make(const model::EncoderShap
     }
     layout.merger_hidden = place.Add("merger_hidden", queries, hidden, f32);
     layout.merger_activated = place.Add("merger_activated", queries, last, compute);
+    if (adds_rows)
+      layout.merger_rows = place.Add("merger_rows", {"tokens + added", q + VisionStepLayout::kAddedRows}, out, f32);
   } else {
     place.Phase(absl::StrCat("resampler of ", limits.pieces, " pieces (", q, " query rows)"));
     // Once keys_in and values_in are there, kv is free and the values take its place.
@@ -152,7 +159,7 @@ absl::StatusOr<VisionStepLayout> VisionStepLayout::Make(const model::EncoderShap
     layout.projected = place.Add("projected", queries, out, f32);
     layout.projected_normed = place.Add("projected_normed", queries, out, compute);
   }
-  layout.embeddings = place.Add("embeddings", queries, out, f32);
+  layout.embeddings = place.Add("embeddings", rows, out, f32);
   place.Scratch();
   layout.linear_scratch = place.AddScratch("linear_scratch", limits.linear_scratch_bytes);
   layout.attention_scratch = place.AddScratch("attention_scratch", limits.attention_scratch_bytes);

@@ -48,9 +48,10 @@ struct StepBuffers {
 using RowBucket = std::function<int64_t(int64_t rows)>;
 inline int64_t ExactRows(int64_t rows) { return rows; }
 
-// Vision tower, then what joins patches into tokens: a resampler, or (families that are plan only) a merger. The
-// members are the entries of `buffers` that the model code works with; shapes stand in step_layout.cc.
+// Vision tower, then what joins patches into tokens: a resampler or a merger. The members are the entries of `buffers`
+// that the model code works with; shapes stand in step_layout.cc.
 struct VisionStepLayout {
+  static constexpr int64_t kAddedRows = 3;  // kinds of rows that a merger adds: newline, begin, end
   struct Limits {
     int64_t patches = 0;  // most patches of a step, all pieces together
     int64_t pieces = 0;   // most pieces of a step
@@ -72,6 +73,7 @@ struct VisionStepLayout {
   StepBuffer position_weights;         // of several such rows
   StepBuffer patch_places;             // rotary positions: row and column of each patch in its piece
   StepBuffer patch_row, patch_column;  // resampler: the same
+  StepBuffer row_index;                // merger that adds rows: the row of merger_rows that each embedding is
   StepBuffer tower_segments, query_segments;
   StepBuffer pixels;  // as they come, where they are not computed with as they are
   // Of the step.
@@ -91,6 +93,7 @@ struct VisionStepLayout {
   StepBuffer merged;                           // joined patches
   StepBuffer merger_input;                     // of the products behind the convolution
   StepBuffer merger_hidden, merger_activated;  // between them; input of the last one
+  StepBuffer merger_rows;  // of tokens, behind them those that are added; empty: they are embeddings
   StepBuffer embeddings;
   StepBuffer linear_scratch, attention_scratch;
 };

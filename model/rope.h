@@ -34,14 +34,20 @@ struct RopeScaling {
   std::string text = {};  // of kOther: what the file says
 };
 
+// What the axes of a position are.
+enum class RopeAxes : uint8_t {
+  kSequenceRowColumn,     // mrope, GLM-4.1V: text behind a picture counts on from its longer side
+  kTokenColumnRowPicture  // xdrope, HunyuanOCR: the token's number, then places in the picture; three: without the first
+};
+
 struct Rope {
   double theta = 10000;
   RopeScaling scaling = {};
   double part = 1;          // of a head's elements that turn, from the first on
   bool neighbours = false;  // pairs are elements 2i and 2i + 1; else i and i + Dim/2
-  // Pairs that turn by each axis of a position, in order: sequence, row, column. Dim/2 together. Empty: positions are
-  // single numbers.
+  // Pairs that turn by each axis of a position, in order. Dim/2 together. Empty: positions are single numbers.
   std::vector<int64_t> sections = {};
+  RopeAxes kind = RopeAxes::kSequenceRowColumn;  // where there are sections
 
   int64_t Dim(int64_t head_dim) const;  // elements that turn; even
   int64_t axes() const { return sections.empty() ? 1 : static_cast<int64_t>(sections.size()); }

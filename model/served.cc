@@ -27,13 +27,15 @@ std::string Quoted(const std::string& text) { return absl::StrCat("\"", text, "\
 void CheckRope(const Rope& rope, int64_t head_dim, Reasons& reasons) {
   // Parts of a head that turn in halves would run, too; no family that is served has them.
   if (rope.part != 1 && !rope.neighbours) reasons.Add("partial_rotary_factor", absl::StrCat(rope.part), "1");
-  if (rope.axes() != 1 && rope.axes() != 3) {
-    reasons.Add("mrope_section", absl::StrCat(rope.axes(), " axes"), "3: sequence, row, column");
+  const bool pictures = rope.kind == RopeAxes::kTokenColumnRowPicture;
+  const char* const field = pictures ? "xdrope_section" : "mrope_section";
+  if (rope.axes() != 1 && rope.axes() != 3 && !(pictures && rope.axes() == 4)) {
+    reasons.Add(field, absl::StrCat(rope.axes(), " axes"),
+                pictures ? "3 or 4: token, column, row, picture" : "3: sequence, row, column");
   }
   const int64_t pairs = std::accumulate(rope.sections.begin(), rope.sections.end(), int64_t{0});
   if (rope.axes() > 1 && 2 * pairs != rope.Dim(head_dim)) {
-    reasons.Add("mrope_section", absl::StrCat(pairs, " pairs"),
-                absl::StrCat("the ", rope.Dim(head_dim) / 2, " that turn"));
+    reasons.Add(field, absl::StrCat(pairs, " pairs"), absl::StrCat("the ", rope.Dim(head_dim) / 2, " that turn"));
   }
   if (rope.scaling.type == RopeScaling::Type::kOther) {
     reasons.Add("rope_scaling", rope.scaling.text, "null, or the types linear, dynamic, llama3, yarn and longrope");
@@ -49,9 +51,17 @@ void CheckDecoder(const DecoderSpec& decoder, Reasons& reasons) {
                                  decoder.windowed_layers, " of ", decoder.layers,
                                  " layers (layer_types, use_sliding_window; only full attention)"));
   }
-  if (decoder.head_norm == HeadNorm::kBehindRotation)
-    reasons.AddText("norms of rotated queries and keys are not served");
   if (decoder.latent) reasons.AddText("attention through latent vectors is not served");
+}
+
+void CheckMerging(const MergingTower& tower, Reasons& reasons) {
+  const std::string activation = tower.gated ? "silu" : "gelu";
+  if (tower.activation != activation) {
+    reasons.Add("vision_config.hidden_act", Quoted(tower.activation), Quoted(activation));
+  }
+  if (tower.table == MergingTower::Table::kOther) {
+    reasons.AddText("config.json: vision_config.interpolate_mode: not supported (only \"bilinear\")");
+  }
 }
 
 void CheckFormats(const std::vector<TensorSpec>& tensors, Reasons& reasons) {
@@ -74,9 +84,7 @@ std::vector<std::string> WhyNotServed(const ModelSpec& spec) {
   if (spec.vision && spec.vision->activation != "gelu_pytorch_tanh") {
     reasons.Add("vision_config.hidden_act", Quoted(spec.vision->activation), "\"gelu_pytorch_tanh\"");
   }
-  if (spec.merging && spec.merging->activation != "silu") {
-    reasons.Add("vision_config.hidden_act", Quoted(spec.merging->activation), "\"silu\"");
-  }
+  if (spec.merging) CheckMerging(*spec.merging, reasons);
   if (spec.encoder && !spec.Sees()) {
     reasons.AddText(absl::StrCat("the encoder of ", spec.family, " is not served"));
   }

@@ -109,9 +109,10 @@ absl::Status CheckSizes(const ModelSpec& spec) {
                                  d.mlp_out, d.routed,       d.router,        d.vocab};
   if (spec.encoder) {
     const EncoderShape& e = *spec.encoder;
-    widths.insert(widths.end(), {e.patch_values, e.width, e.mlp_in, e.mlp_out, e.out, e.query_num, e.merge,
-                                 e.merger_hidden, e.merger_in, e.merger_out, e.usual_patches, e.largest_patches,
-                                 e.usual_rows, e.largest_rows, e.pieces_max});
+    widths.insert(widths.end(),
+                  {e.patch_values, e.width, e.mlp_in, e.mlp_out, e.out, e.query_num, e.merge, e.merger_hidden,
+                   e.merger_in, e.merger_out, e.line_rows, e.end_rows, e.smallest_patches, e.usual_patches,
+                   e.largest_patches, e.usual_rows, e.largest_rows, e.pieces_max});
   }
   for (const int64_t width : widths) {
     if (width >= 0 && width <= kShapeMax) continue;

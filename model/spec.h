@@ -46,21 +46,33 @@ struct ResamplerConfig {
   double layer_norm_eps = 1e-6;
 };
 
-// Gated blocks (RMS norm, no biases but qkv's, rotary positions of row and column) over all patches of a picture, then
-// a convolution that joins merge × merge of them and a gated MLP: GLM-4.1V. The blocks' MLP is as wide as the output.
+// Blocks over all patches of a picture, then a merger that joins merge × merge of them to a row for the decoder.
 struct MergingTower {
+  // How the position table is brought to a picture's grid.
+  enum class Table { kBicubic, kBilinear, kOther };
+  enum class Merger {
+    kGated,  // convolution, gated MLP (GLM-4.1V)
+    kLines,  // two convolutions, a product; rows of its own behind each line and around all (HunyuanOCR)
+  };
   int64_t hidden_size = 0;  // D
   int64_t layers = 0;
   int64_t heads = 0;
+  int64_t mlp = 0;  // F, of the blocks
   int64_t channels = 3;
-  int64_t position_side = 0;  // rows (and columns) of the position table, which is interpolated to the picture's grid
-  int64_t out = 0;            // E
-  int64_t merger_mlp = 0;     // M
+  int64_t position_side = 0;   // rows (and columns) of the position table
+  int64_t position_first = 0;  // rows before them, which nobody reads
+  int64_t out = 0;             // E
+  int64_t merger_mlp = 0;      // M, of kGated
   bool qkv_bias = false;
-  double rms_norm_eps = 1e-5;
-  double merger_norm_eps = 1e-5;  // of a layer norm; config.json does not say
+  double norm_eps = 1e-5;
+  double merger_norm_eps = 1e-5;  // of kGated's layer norm; config.json does not say
   double theta = 10000;
-  std::string activation = "silu";  // of both MLPs
+  Table table = Table::kBicubic;
+  Merger merger = Merger::kGated;
+  // GLM-4.1V's blocks: RMS norms, silu(gate) · up, queries and keys that turn by row and column, a norm behind the patch
+  // embedding and one behind the last block. Else HunyuanOCR's: layer norms, exact GELU, biases of all products.
+  bool gated = true;
+  std::string activation = "silu";
 
   int64_t head_dim() const { return hidden_size / heads; }
 };
@@ -73,18 +85,21 @@ struct EncoderShape {
   int64_t mlp_out = 0;  // input of fc2
   int64_t out = 0;      // hidden size of the decoder
   // What joins patches into tokens: query_num queries a piece (resampler), or merge patches a token (merger).
-  int64_t query_num = 0;        // resampler only
-  int64_t merge = 0;            // merger only: patches a token
-  int64_t merger_hidden = 0;    // merger only: elements a token between its products
-  int64_t merger_in = 0;        // merger only: input of its products behind the convolution; 0: there is none
-  int64_t merger_out = 0;       // merger only: input of its last product; 0: merger_hidden
-  int64_t position_taps = 1;    // rows of the position table that a patch's position is made of
-  int64_t rotary_axes = 0;      // numbers of a patch's rotary position; 0: it has none
-  int64_t usual_patches = 0;    // of a piece (resampler) or of an ordinary picture (merger)
-  int64_t largest_patches = 0;  // of the largest input that the preprocessor lets pass
-  int64_t usual_rows = 0;       // that come of such a piece or picture
-  int64_t largest_rows = 0;     // of the largest
-  int64_t pieces_max = 1;       // of one picture
+  int64_t query_num = 0;         // resampler only
+  int64_t merge = 0;             // merger only: patches a token
+  int64_t merger_hidden = 0;     // merger only: elements a token between its products
+  int64_t merger_in = 0;         // merger only: input of its products behind the convolution; 0: there is none
+  int64_t merger_out = 0;        // merger only: input of its last product; 0: merger_hidden
+  int64_t line_rows = 0;         // merger only: rows that it adds behind each line of tokens
+  int64_t end_rows = 0;          // merger only: and around the tokens of a picture
+  int64_t position_taps = 1;     // rows of the position table that a patch's position is made of
+  int64_t rotary_axes = 0;       // numbers of a patch's rotary position; 0: it has none
+  int64_t smallest_patches = 0;  // of a piece or picture, about; 0: half of the usual
+  int64_t usual_patches = 0;     // of a piece (resampler) or of an ordinary picture (merger)
+  int64_t largest_patches = 0;   // of the largest input that the preprocessor lets pass
+  int64_t usual_rows = 0;        // that come of such a piece or picture
+  int64_t largest_rows = 0;      // of the largest
+  int64_t pieces_max = 1;        // of one picture
 };
 
 // Sampling values of generation_config.json; absent there, or of no use (a line of the log says so) = absent here.
@@ -110,7 +125,7 @@ struct ModelSpec {
   std::array<double, 3> norm_mean = {0.5, 0.5, 0.5};
   std::array<double, 3> norm_std = {0.5, 0.5, 0.5};
   ImageMarkers markers;
-  // Set for GLM-4.1V, with resize, norm_mean, norm_std and image_token_id.
+  // Set for GLM-4.1V and HunyuanOCR, with resize, norm_mean, norm_std and image_token_id.
   std::optional<MergingTower> merging;
   GridResize resize;
   int64_t image_token_id = 0;  // that the chat template writes for a picture, and that stands for each of its rows

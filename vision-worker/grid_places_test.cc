@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <vector>
 
 namespace headroom::vision_worker {
@@ -49,6 +50,49 @@ TEST(GridPlacesTest, HalfwayBetweenRows) {
   const std::vector<float> of_row(weights.begin() + kBicubicTaps, weights.begin() + kBicubicTaps + 4);
   EXPECT_THAT(of_row, ElementsAre(FloatEq(-0.09375f * -0.09375f), FloatEq(-0.09375f * 0.59375f),
                                   FloatEq(-0.09375f * 0.59375f), FloatEq(-0.09375f * -0.09375f)));
+}
+
+// Three patches over a table of eight rows behind another: scale 8 / 3.1. The fourth side keeps its size.
+TEST(GridPlacesTest, BilinearAsIfASideWereATenthLonger) {
+  const model::PatchGrid grid{.rows = 3, .cols = 8};
+  std::vector<int32_t> places(2 * 24), index(24 * kBilinearTaps);
+  std::vector<float> weights(index.size());
+  GridPlaces(grid, 1, places);
+  BilinearTaps(grid, 8, 1, places, index, weights);
+  const double rows[] = {0.5 * 8 / 3.1 - 0.5, 1.5 * 8 / 3.1 - 0.5, 2.5 * 8 / 3.1 - 0.5};
+  for (int row = 0; row < 3; ++row) {
+    const int first = static_cast<int>(rows[row]);
+    for (int col = 0; col < 8; ++col) {
+      SCOPED_TRACE(row * 8 + col);
+      const auto at = static_cast<size_t>(row * 8 + col) * kBilinearTaps;
+      EXPECT_EQ(index[at], 1 + first * 8 + col);
+      EXPECT_EQ(index[at + 2], 1 + (first + 1) * 8 + col);
+      EXPECT_EQ(index[at + 1], 1 + first * 8 + std::min(col + 1, 7));
+      EXPECT_FLOAT_EQ(weights[at], static_cast<float>(1 - (rows[row] - first)));
+      EXPECT_FLOAT_EQ(weights[at + 2], static_cast<float>(rows[row] - first));
+      EXPECT_EQ(weights[at + 1], 0);
+      EXPECT_EQ(weights[at + 3], 0);
+    }
+  }
+}
+
+// A long side over a small table stays inside it, and the weights of a patch are one together.
+TEST(GridPlacesTest, BilinearStaysInTheTable) {
+  const model::PatchGrid grid{.rows = 2, .cols = 454};
+  std::vector<int32_t> places(2 * 908), index(908 * kBilinearTaps);
+  std::vector<float> weights(index.size());
+  GridPlaces(grid, 2, places);
+  BilinearTaps(grid, 8, 1, places, index, weights);
+  for (size_t patch = 0; patch < 908; ++patch) {
+    float sum = 0;
+    for (size_t i = patch * kBilinearTaps; i < (patch + 1) * kBilinearTaps; ++i) {
+      ASSERT_GE(index[i], 1);
+      ASSERT_LE(index[i], 64);
+      ASSERT_GE(weights[i], 0);
+      sum += weights[i];
+    }
+    EXPECT_FLOAT_EQ(sum, 1);
+  }
 }
 
 }  // namespace

@@ -13,23 +13,22 @@ namespace headroom::vision_worker {
 
 using runtime::LinearSpec;
 using runtime::Matrix;
+using Table = model::MergingTower::Table;
 
 std::vector<LinearSpec> MergingEncoder::LinearSpecs(const model::ModelSpec& config, DType compute, int64_t patches) {
   const model::MergingTower& t = *config.merging;
   const int64_t width = t.hidden_size, merge = int64_t{config.resize.merge} * config.resize.merge;
-  const int64_t tokens = std::max<int64_t>(1, patches / merge);
-  const auto product = [&](int64_t rows, int64_t n, int64_t k, bool bias, bool accumulate = false) {
-    return LinearSpec{.n = n, .k = k, .dtype = compute, .rows_max = rows, .bias = bias, .accumulate = accumulate};
+  const auto product = [&](int64_t n, int64_t k, bool bias, bool accumulate = false) {
+    return LinearSpec{.n = n, .k = k, .dtype = compute, .rows_max = patches, .bias = bias, .accumulate = accumulate};
   };
-  return {product(patches, width, config.resize.patch_values(), true),
-          product(patches, 3 * width, width, t.qkv_bias),
-          product(patches, width, width, false, true),
-          product(patches, 2 * t.out, width, false),
-          product(patches, width, t.out, false, true),
-          product(tokens, t.out, merge * width, true),
-          product(tokens, t.out, t.out, false),
-          product(tokens, 2 * t.merger_mlp, t.out, false),
-          product(tokens, t.out, t.merger_mlp, false)};
+  std::vector<LinearSpec> products = {product(width, config.resize.patch_values(), true),
+                                      product(3 * width, width, t.qkv_bias), product(width, width, !t.gated, true),
+                                      product(t.gated ? 2 * t.mlp : t.mlp, width, !t.gated),
+                                      product(width, t.mlp, !t.gated, true)};
+  for (const LinearSpec& p : MergerLinearSpecs(config, compute, std::max<int64_t>(1, patches / merge))) {
+    products.push_back(p);
+  }
+  return products;
 }
 
 MergingEncoder::MergingEncoder(runtime::Device& device, const model::ModelSpec& config, const memory::Plan& plan)
@@ -39,7 +38,8 @@ MergingEncoder::MergingEncoder(runtime::Device& device, const model::ModelSpec& 
       compute_(plan.compute),
       weights_(plan.weights),
       layout_(plan.vision_step),
-      inputs_(static_cast<size_t>(plan.vision_step.not_finite.offset)) {}
+      inputs_(static_cast<size_t>(plan.vision_step.not_finite.offset)),
+      places_(static_cast<size_t>(2 * plan.vision_step.limits.patches)) {}
 
 absl::StatusOr<std::unique_ptr<MergingEncoder>> MergingEncoder::Create(runtime::Device& device,
                                                                        const model::ModelSpec& config,
@@ -47,7 +47,7 @@ absl::StatusOr<std::unique_ptr<MergingEncoder>> MergingEncoder::Create(runtime::
   if (!config.merging.has_value()) return absl::InvalidArgumentError("the model has no tower with a merger");
   if (!plan.roles.vision) return absl::InvalidArgumentError("the plan of this device has no vision role");
   std::unique_ptr<MergingEncoder> encoder(new MergingEncoder(device, config, plan));
-  HEADROOM_RETURN_IF_ERROR(encoder->TakeMemory(arena));
+  HEADROOM_RETURN_IF_ERROR(encoder->TakeMemory(arena, config, plan));
   const memory::VisionStepLayout& step = plan.vision_step;
   for (const LinearSpec& product : LinearSpecs(config, plan.compute, step.limits.patches)) {
     HEADROOM_ASSIGN_OR_RETURN(const int64_t scratch, runtime::PrepareLinear(device, product));
@@ -58,7 +58,8 @@ absl::StatusOr<std::unique_ptr<MergingEncoder>> MergingEncoder::Create(runtime::
   return encoder;
 }
 
-absl::Status MergingEncoder::TakeMemory(memory::Arena& arena) {
+absl::Status MergingEncoder::TakeMemory(memory::Arena& arena, const model::ModelSpec& config,
+                                        const memory::Plan& plan) {
   using memory::Component;
   memory_ = &arena.memory();
   HEADROOM_ASSIGN_OR_RETURN(tower_memory_,
@@ -67,35 +68,32 @@ absl::Status MergingEncoder::TakeMemory(memory::Arena& arena) {
                             arena.Take(Component::kResamplerWeights, weights_.Bytes(model::WeightPart::kResampler)));
   HEADROOM_ASSIGN_OR_RETURN(workspace_, arena.Take(Component::kVisionWorkspace, layout_.buffers.bytes));
   NameWeights();
+  merger_ = CreateMerger(config, plan, merger_memory_, workspace_);
   return absl::OkStatus();
 }
 
 void MergingEncoder::NameWeights() {
-  const worker::WeightViews tower(weights_, tower_memory_), merger(weights_, merger_memory_);
-  const auto product = [](const worker::WeightViews& w, const std::string& name) {
-    return Product{w[name + ".weight"], w.OptionalVector(name + ".bias")};
+  const worker::WeightViews w(weights_, tower_memory_);
+  const auto norm = [&](const std::string& name) {
+    return Norm{w.OptionalVector(name + ".weight"), w.OptionalVector(name + ".bias")};
   };
-  patch_embedding_ = product(tower, "vision.patch_embedding");
-  patch_norm_ = tower.Vector("vision.patch_norm.weight");
-  position_embedding_ = tower["vision.position_embedding.weight"];
-  inv_freq_ = tower.Vector("vision.rope.inv_freq");
+  patch_embedding_ = ProductOf(w, "vision.patch_embedding");
+  position_embedding_ = w["vision.position_embedding.weight"];
+  if (config_.gated) {
+    patch_norm_ = norm("vision.patch_norm");
+    post_norm_ = norm("vision.post_norm");
+    inv_freq_ = w.Vector("vision.rope.inv_freq");
+  }
   layers_.reserve(static_cast<size_t>(config_.layers));
   for (int64_t i = 0; i < config_.layers; ++i) {
     const std::string prefix = absl::StrCat("vision.layers.", i, ".");
-    layers_.push_back({.norm1 = tower.Vector(prefix + "norm1.weight"),
-                       .qkv = product(tower, prefix + "qkv"),
-                       .out = product(tower, prefix + "out"),
-                       .norm2 = tower.Vector(prefix + "norm2.weight"),
-                       .gate_up = product(tower, prefix + "gate_up"),
-                       .down = product(tower, prefix + "down")});
+    layers_.push_back({.norm1 = norm(prefix + "norm1"),
+                       .qkv = ProductOf(w, prefix + "qkv"),
+                       .out = ProductOf(w, prefix + "out"),
+                       .norm2 = norm(prefix + "norm2"),
+                       .up = ProductOf(w, prefix + (config_.gated ? "gate_up" : "fc1")),
+                       .down = ProductOf(w, prefix + (config_.gated ? "down" : "fc2"))});
   }
-  post_norm_ = tower.Vector("vision.post_norm.weight");
-  merger_ = {.downsample = product(merger, "merger.downsample"),
-             .proj = product(merger, "merger.proj"),
-             .norm = merger.Vector("merger.norm.weight"),
-             .norm_bias = merger.Vector("merger.norm.bias"),
-             .gate_up = product(merger, "merger.gate_up"),
-             .down = product(merger, "merger.down")};
 }
 
 absl::Status MergingEncoder::Load(const model::Checkpoint& checkpoint, const memory::LoadProgress& progress) {
@@ -103,14 +101,15 @@ absl::Status MergingEncoder::Load(const model::Checkpoint& checkpoint, const mem
   HEADROOM_RETURN_IF_ERROR(weights_.Load(checkpoint, model::WeightPart::kResampler, *memory_, merger_memory_,
                                          memory::After(tower_memory_.bytes, progress)));
   // Rows turn the first half of the pairs and columns the second, by the same rates.
-  const int64_t rates = config_.head_dim() / 4;
+  const int64_t rates = config_.gated ? config_.head_dim() / 4 : 0;
   std::vector<float> inv_freq;
   for (int64_t i = 0; i < 2 * rates; ++i) {
     const float exponent = static_cast<float>(i % rates) / static_cast<float>(rates);
     inv_freq.push_back(1 / static_cast<float>(std::pow(config_.theta, static_cast<double>(exponent))));
   }
   runtime::Step step(device_);
-  step.Upload(std::as_bytes(std::span(inv_freq)), inv_freq_.data);
+  if (rates > 0) step.Upload(std::as_bytes(std::span(inv_freq)), inv_freq_.data);
+  merger_->Prepare(step);
   return step.End();
 }
 
@@ -123,20 +122,21 @@ absl::Status MergingEncoder::WarmUp() {
     Multiply(step, View(layout_.patch_matrix, rows), patch_embedding_, x);
     Multiply(step, normed, layer.qkv, View(layout_.qkv, rows));
     Multiply(step, View(layout_.attention, rows), layer.out, x, /*accumulate=*/true);
-    Multiply(step, normed, layer.gate_up, View(layout_.mlp_hidden, rows));
+    Multiply(step, normed, layer.up, View(layout_.mlp_hidden, rows));
     Multiply(step, View(layout_.mlp_activated, rows), layer.down, x, /*accumulate=*/true);
     HEADROOM_RETURN_IF_ERROR(step.End());
   }
-  for (const int64_t rows : runtime::LinearBuckets(device_.sizes(), RowsOf({1, static_cast<int>(max_patches())}))) {
-    const Matrix input = View(layout_.merger_input, rows), out = View(layout_.embeddings, rows);
+  const int64_t tokens = max_patches() / (int64_t{resize_.merge} * resize_.merge);
+  for (const int64_t rows : runtime::LinearBuckets(device_.sizes(), std::max<int64_t>(1, tokens))) {
     runtime::Step step(device_);
-    Multiply(step, View(layout_.merged, rows), merger_.downsample, out);
-    Multiply(step, input, merger_.proj, out);
-    Multiply(step, input, merger_.gate_up, View(layout_.merger_hidden, rows));
-    Multiply(step, View(layout_.merger_activated, rows), merger_.down, out);
+    merger_->MultiplyTokens(step, rows);
     HEADROOM_RETURN_IF_ERROR(step.End());
   }
   return absl::OkStatus();
+}
+
+int64_t MergingEncoder::PositionTaps() const {
+  return config_.table == Table::kBilinear ? kBilinearTaps : kBicubicTaps;
 }
 
 Matrix MergingEncoder::View(const memory::StepBuffer& buffer, int64_t rows) const {
@@ -180,9 +180,10 @@ absl::StatusOr<int64_t> MergingEncoder::BuildInputs(std::span<const PieceInput> 
   using runtime::AttentionSegment;
   int64_t patches = 0;
   for (const PieceInput& piece : pieces) patches += piece.grid.patches();
-  const auto places = worker::HostArrayOf<int32_t>(inputs_, layout_.patch_places, 2 * patches);
-  const auto index = worker::HostArrayOf<int32_t>(inputs_, layout_.position_index, kBicubicTaps * patches);
-  const auto weights = worker::HostArrayOf<float>(inputs_, layout_.position_weights, kBicubicTaps * patches);
+  const int64_t taps = PositionTaps();
+  const auto places = std::span(places_).first(static_cast<size_t>(2 * patches));
+  const auto index = worker::HostArrayOf<int32_t>(inputs_, layout_.position_index, taps * patches);
+  const auto weights = worker::HostArrayOf<float>(inputs_, layout_.position_weights, taps * patches);
   const auto segments =
       worker::HostArrayOf<AttentionSegment>(inputs_, layout_.tower_segments, static_cast<int64_t>(pieces.size()));
   int64_t begin = 0;
@@ -193,13 +194,22 @@ absl::StatusOr<int64_t> MergingEncoder::BuildInputs(std::span<const PieceInput> 
       return all.subspan(static_cast<size_t>(begin * each), static_cast<size_t>(count * each));
     };
     GridPlaces(grid, resize_.merge, part(places, 2));
-    BicubicTaps(grid, config_.position_side, part(places, 2), part(index, kBicubicTaps), part(weights, kBicubicTaps));
+    if (config_.table == Table::kBilinear) {
+      BilinearTaps(grid, config_.position_side, config_.position_first, part(places, 2), part(index, taps),
+                   part(weights, taps));
+    } else {
+      BicubicTaps(grid, config_.position_side, part(places, 2), part(index, taps), part(weights, taps));
+    }
     segments[i] = {.q_begin = begin, .q_count = count, .k_begin = begin, .k_count = count};
     begin += count;
   }
   HEADROOM_RETURN_IF_ERROR(runtime::CheckIndices(index, position_embedding_.rows));
   HEADROOM_RETURN_IF_ERROR(runtime::CheckPositions(places));
   HEADROOM_RETURN_IF_ERROR(runtime::CheckSegments(segments, patches, patches, patches));
+  if (config_.gated) {
+    std::ranges::copy(places, worker::HostArrayOf<int32_t>(inputs_, layout_.patch_places, 2 * patches).begin());
+  }
+  HEADROOM_RETURN_IF_ERROR(merger_->BuildInputs(pieces, inputs_));
   return patches;
 }
 
@@ -216,9 +226,11 @@ absl::StatusOr<std::vector<bool>> MergingEncoder::Encode(std::span<const PieceIn
     Attend(step, layer, static_cast<int64_t>(pieces.size()), x);
     FeedForward(step, layer, x);
   }
-  Normalize(step, post_norm_, x, x);
+  if (config_.gated) Normalize(step, post_norm_, x, x);
   if (!outputs.tower.empty()) step.Download(x.data, std::as_writable_bytes(outputs.tower));
-  HandOut(step, pieces, Merge(step, x), outputs, not_finite);
+  int64_t rows = 0;
+  for (const PieceInput& piece : pieces) rows += RowsOf(piece.grid);
+  HandOut(step, pieces, merger_->Run(step, x, rows), outputs, not_finite);
   HEADROOM_RETURN_IF_ERROR(step.End());
   std::vector<bool> finite;
   for (const int32_t found : not_finite) finite.push_back(found == 0);
@@ -239,7 +251,7 @@ void MergingEncoder::HandOut(runtime::Step& step, std::span<const PieceInput> pi
   if (!outputs.embeddings.empty()) step.Download(embeddings.data, std::as_writable_bytes(outputs.embeddings));
 }
 
-// x = RMSNorm(patches·Wᵀ + b) + position rows
+// x = patches·Wᵀ + b, or the norm of that, + position rows
 void MergingEncoder::Embed(runtime::Step& step, std::span<const PieceInput> pieces, const Matrix& x) {
   const Matrix matrix = View(layout_.patch_matrix, x.rows);
   const bool as_they_are = matrix.dtype == DType::kF32;
@@ -251,10 +263,11 @@ void MergingEncoder::Embed(runtime::Step& step, std::span<const PieceInput> piec
   }
   if (!as_they_are) step.Convert({.x = pixels, .y = matrix});
   Multiply(step, matrix, patch_embedding_, x);
-  Normalize(step, patch_norm_, x, x);
-  step.AddGathered({.index = worker::ArrayOf<int32_t>(workspace_, layout_.position_index, x.rows * kBicubicTaps),
-                    .taps = kBicubicTaps,
-                    .weights = worker::ArrayOf<float>(workspace_, layout_.position_weights, x.rows * kBicubicTaps),
+  if (config_.gated) Normalize(step, patch_norm_, x, x);
+  const int64_t taps = PositionTaps();
+  step.AddGathered({.index = worker::ArrayOf<int32_t>(workspace_, layout_.position_index, x.rows * taps),
+                    .taps = taps,
+                    .weights = worker::ArrayOf<float>(workspace_, layout_.position_weights, x.rows * taps),
                     .table = position_embedding_,
                     .y = x});
 }
@@ -267,11 +280,13 @@ void MergingEncoder::Attend(runtime::Step& step, const Layer& layer, int64_t pie
   const Matrix attended = View(layout_.attention, x.rows);
   Normalize(step, layer.norm1, x, normed);
   Multiply(step, normed, layer.qkv, qkv);
-  step.Rope({.q = qkv.ColRange(0, 2 * width),
-             .heads = 2 * config_.heads,
-             .positions = worker::ArrayOf<int32_t>(workspace_, layout_.patch_places, 2 * x.rows),
-             .inv_freq = inv_freq_,
-             .sections = {pairs, pairs}});
+  if (config_.gated) {
+    step.Rope({.q = qkv.ColRange(0, 2 * width),
+               .heads = 2 * config_.heads,
+               .positions = worker::ArrayOf<int32_t>(workspace_, layout_.patch_places, 2 * x.rows),
+               .inv_freq = inv_freq_,
+               .sections = {pairs, pairs}});
+  }
   step.Attention({.q = qkv.ColRange(0, width),
                   .k = qkv.ColRange(width, width),
                   .v = qkv.ColRange(2 * width, width),
@@ -284,50 +299,32 @@ void MergingEncoder::Attend(runtime::Step& step, const Layer& layer, int64_t pie
   Multiply(step, attended, layer.out, x, /*accumulate=*/true);
 }
 
-// x += (silu(gate) · up)·Wdownᵀ
+// x += (silu(gate) · up)·Wdownᵀ, or gelu(normed·Wupᵀ + b)·Wdownᵀ + b
 void MergingEncoder::FeedForward(runtime::Step& step, const Layer& layer, const Matrix& x) {
   const Matrix normed = View(layout_.normed, x.rows);
   const Matrix hidden = View(layout_.mlp_hidden, x.rows), activated = View(layout_.mlp_activated, x.rows);
   Normalize(step, layer.norm2, x, normed);
-  Multiply(step, normed, layer.gate_up, hidden);
-  step.SiluMul({.gate_up = hidden, .y = activated});
+  Multiply(step, normed, layer.up, hidden);
+  if (config_.gated) {
+    step.SiluMul({.gate_up = hidden, .y = activated});
+  } else {
+    step.GeluErf({.x = hidden, .y = activated});
+  }
   Multiply(step, activated, layer.down, x, /*accumulate=*/true);
 }
 
-// `embeddings` is the place of what comes before them, too.
-Matrix MergingEncoder::Merge(runtime::Step& step, const Matrix& x) {
-  const int64_t rows = x.rows / (int64_t{resize_.merge} * resize_.merge);
-  const Matrix merged = View(layout_.merged, rows), input = View(layout_.merger_input, rows);
-  const Matrix hidden = View(layout_.merger_hidden, rows), activated = View(layout_.merger_activated, rows);
-  const Matrix y = View(layout_.embeddings, rows);
-  step.JoinRows({.x = x, .y = merged});
-  Multiply(step, merged, merger_.downsample, y);
-  step.Convert({.x = y, .y = input});
-  Multiply(step, input, merger_.proj, y);
-  step.LayerNorm({.x = y,
-                  .gain = merger_.norm,
-                  .bias = merger_.norm_bias,
-                  .eps = static_cast<float>(config_.merger_norm_eps),
-                  .y = y});
-  step.GeluErf({.x = y, .y = input});
-  Multiply(step, input, merger_.gate_up, hidden);
-  step.SiluMul({.gate_up = hidden, .y = activated});
-  Multiply(step, activated, merger_.down, y);
-  return y;
-}
-
-void MergingEncoder::Normalize(runtime::Step& step, const FloatArray& gain, const Matrix& x, const Matrix& y) {
-  step.RmsNorm({.x = x, .gain = gain, .eps = static_cast<float>(config_.rms_norm_eps), .y = y});
+void MergingEncoder::Normalize(runtime::Step& step, const Norm& norm, const Matrix& x, const Matrix& y) {
+  const auto eps = static_cast<float>(config_.norm_eps);
+  if (config_.gated) {
+    step.RmsNorm({.x = x, .gain = norm.gain, .eps = eps, .y = y});
+  } else {
+    step.LayerNorm({.x = x, .gain = norm.gain, .bias = norm.bias, .eps = eps, .y = y});
+  }
 }
 
 void MergingEncoder::Multiply(runtime::Step& step, const Matrix& x, const Product& product, const Matrix& y,
                               bool accumulate) {
-  step.Linear({.x = x,
-               .weight = product.weight,
-               .bias = product.bias,
-               .y = y,
-               .accumulate = accumulate,
-               .scratch = worker::BytesOf(workspace_, layout_.linear_scratch)});
+  vision_worker::Multiply(step, x, product, y, worker::BytesOf(workspace_, layout_.linear_scratch), accumulate);
 }
 
 }  // namespace headroom::vision_worker

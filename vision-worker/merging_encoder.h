@@ -1,13 +1,16 @@
-// MergingEncoder: the tower and the merger of GLM-4.1V. Pictures in, one row of the language model's width out for each
-// merge × merge patches.
+// MergingEncoder: the towers of GLM-4.1V and HunyuanOCR, and a merger (vision-worker/merger.h). Pictures in, one row of
+// the language model's width out for each merge × merge patches, and those that the merger adds.
 //
-//   x = RMSNorm(patches·Wᵀ + b) + position rows, interpolated
-//   per layer:  q, k, v = RMSNorm1(x)·Wqkvᵀ;  q and k turn by row and column;  x += attention(q, k, v)·Woᵀ
-//               gate, up = RMSNorm2(x)·Wᵀ;  x += (silu(gate) · up)·Wdownᵀ
-//   z = joined RMSNorm(x)·Wdownsampleᵀ + b;  y = gelu(LN(z·Wprojᵀ))
-//   gate, up = y·Wᵀ;  rows = (silu(gate) · up)·Wdownᵀ
+//   GLM-4.1V:    x = RMSNorm(patches·Wᵀ + b) + position rows, interpolated
+//     per layer  q, k, v = RMSNorm1(x)·Wqkvᵀ;  q and k turn by row and column;  x += attention(q, k, v)·Woᵀ
+//                gate, up = RMSNorm2(x)·Wᵀ;  x += (silu(gate) · up)·Wdownᵀ
+//     rows       merger of RMSNorm(x)
+//   HunyuanOCR:  x = patches·Wᵀ + b + position rows, interpolated
+//     per layer  q, k, v = LN1(x)·Wqkvᵀ + b;  x += attention(q, k, v)·Woᵀ + b;  x += gelu(LN2(x)·W1ᵀ + b)·W2ᵀ + b
+//     rows       merger of x
 //
-// Pieces are packed as in Encoder; their patches come in blocks that become a row (vision-worker/grid_places.h).
+// Pieces are packed as in Encoder; their patches come in blocks that become a row (vision-worker/grid_places.h). To
+// attention without rotary positions their order is all the same.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +21,9 @@
 #include "runtime/matrix.h"
 #include "runtime/ops/linear.h"
 #include "runtime/step.h"
+#include "vision-worker/merger.h"
 #include "vision-worker/piece_encoder.h"
+#include "vision-worker/product.h"
 
 namespace headroom::vision_worker {
 
@@ -34,7 +39,7 @@ class MergingEncoder : public PieceEncoder {
 
   int64_t max_patches() const override { return layout_.limits.patches; }
   int64_t max_pieces() const override { return layout_.limits.pieces; }
-  int64_t RowsOf(const model::PatchGrid& grid) const override { return resize_.TokensOf(grid); }
+  int64_t RowsOf(const model::PatchGrid& grid) const override { return resize_.row_rule().Rows(grid); }
   int64_t tower_width() const override { return config_.hidden_size; }
   int64_t embedding_width() const override { return config_.out; }
 
@@ -43,37 +48,30 @@ class MergingEncoder : public PieceEncoder {
 
  private:
   using FloatArray = runtime::DeviceArray<const float>;
-  // y = x·Wᵀ (+ b)
-  struct Product {
-    runtime::ConstMatrix weight;
-    FloatArray bias;  // or null
+  struct Norm {
+    FloatArray gain, bias;  // of a layer norm; an RMS norm has no bias
   };
   struct Layer {
-    FloatArray norm1;
+    Norm norm1;
     Product qkv, out;
-    FloatArray norm2;
-    Product gate_up, down;
-  };
-  struct Merger {
-    Product downsample, proj;
-    FloatArray norm, norm_bias;
-    Product gate_up, down;
+    Norm norm2;
+    Product up, down;  // up: gate and up, where the MLP is gated
   };
 
   MergingEncoder(runtime::Device& device, const model::ModelSpec& config, const memory::Plan& plan);
-  absl::Status TakeMemory(memory::Arena& arena);
+  absl::Status TakeMemory(memory::Arena& arena, const model::ModelSpec& config, const memory::Plan& plan);
   void NameWeights();
   absl::Status CheckStep(std::span<const PieceInput> pieces, const EncodeOutputs& outputs) const;
   absl::StatusOr<int64_t> BuildInputs(std::span<const PieceInput> pieces);
   void Embed(runtime::Step& step, std::span<const PieceInput> pieces, const runtime::Matrix& x);
   void Attend(runtime::Step& step, const Layer& layer, int64_t pieces, const runtime::Matrix& x);
   void FeedForward(runtime::Step& step, const Layer& layer, const runtime::Matrix& x);
-  runtime::Matrix Merge(runtime::Step& step, const runtime::Matrix& x);
   void HandOut(runtime::Step& step, std::span<const PieceInput> pieces, const runtime::Matrix& embeddings,
                const EncodeOutputs& outputs, std::span<int32_t> not_finite);
-  void Normalize(runtime::Step& step, const FloatArray& gain, const runtime::Matrix& x, const runtime::Matrix& y);
+  void Normalize(runtime::Step& step, const Norm& norm, const runtime::Matrix& x, const runtime::Matrix& y);
   void Multiply(runtime::Step& step, const runtime::Matrix& x, const Product& product, const runtime::Matrix& y,
                 bool accumulate = false);
+  int64_t PositionTaps() const;  // rows of the position table a patch
   runtime::Matrix View(const memory::StepBuffer& buffer, int64_t rows) const;
 
   runtime::Device& device_;
@@ -85,11 +83,13 @@ class MergingEncoder : public PieceEncoder {
   memory::DeviceMemory* memory_ = nullptr;  // of the arena
   runtime::DeviceSpan tower_memory_, merger_memory_, workspace_;
   std::vector<std::byte> inputs_;  // of a step, as they lie at the start of the workspace
+  std::vector<int32_t> places_;    // (row, column) of the step's patches
   Product patch_embedding_{};
-  FloatArray patch_norm_, post_norm_, inv_freq_;
+  Norm patch_norm_{}, post_norm_{};
+  FloatArray inv_freq_;
   runtime::ConstMatrix position_embedding_;
   std::vector<Layer> layers_;
-  Merger merger_{};
+  std::unique_ptr<Merger> merger_;
 };
 
 }  // namespace headroom::vision_worker

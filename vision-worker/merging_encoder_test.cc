@@ -5,6 +5,9 @@
 #include <cmath>
 #include <memory>
 #include <random>
+#include <set>
+#include <string>
+#include <tuple>
 #include <vector>
 
 #include "common/testing/paths.h"
@@ -27,7 +30,8 @@ struct Piece {
   }
 };
 
-class MergingEncoderTest : public testing::TestWithParam<DType> {
+// Golden directory and compute type.
+class MergingEncoderTest : public testing::TestWithParam<std::tuple<const char*, DType>> {
  protected:
   void SetUp() override {
     random_.seed(seed_);
@@ -37,13 +41,13 @@ class MergingEncoderTest : public testing::TestWithParam<DType> {
   }
 
   absl::Status Load() {
-    const std::string directory = SourceDir() + "/tests/golden/glm4v";
+    const std::string directory = SourceDir() + "/tests/golden/" + std::get<0>(GetParam());
     HEADROOM_ASSIGN_OR_RETURN(config_, model::LoadModelSpec(directory));
     HEADROOM_ASSIGN_OR_RETURN(const model::Checkpoint checkpoint, model::Checkpoint::Open(directory));
     HEADROOM_ASSIGN_OR_RETURN(device_, runtime::CreateTestDevice({}));
     memory::PlanRequest request;
     request.device.memory_bytes = 128 << 20;
-    request.compute = GetParam();
+    request.compute = compute();
     request.roles = {.vision = true, .llm = false};
     request.knobs.max_patches_per_step = 512;  // for four pieces
     AddEncoderNeeds(device_->sizes(), config_, request.compute, request.kernels);
@@ -55,6 +59,8 @@ class MergingEncoderTest : public testing::TestWithParam<DType> {
     HEADROOM_RETURN_IF_ERROR(encoder_->Load(checkpoint));
     return encoder_->WarmUp();
   }
+
+  static DType compute() { return std::get<1>(GetParam()); }
 
   // Noise in the range of normalised pixels.
   Piece RandomPiece(int rows, int cols) {
@@ -81,21 +87,24 @@ TEST_P(MergingEncoderTest, APieceGetsTheSameNumbersAloneAndInCompany) {
   for (const auto& [rows, cols] : {std::pair{2, 2}, {2, 30}, {10, 6}, {24, 2}})
     pieces.push_back(RandomPiece(rows, cols));
   std::vector<PieceInput> inputs;
-  int64_t patches = 0;
+  int64_t patches = 0, rows = 0;
   for (const Piece& piece : pieces) {
     inputs.push_back(piece.Input());
     patches += piece.grid.patches();
+    rows += encoder_->RowsOf(piece.grid);
   }
   ASSERT_LE(patches, encoder_->max_patches());
   const int64_t width = encoder_->embedding_width();
-  std::vector<float> together(static_cast<size_t>(patches / 4 * width));
+  std::vector<float> together(static_cast<size_t>(rows * width));
   const auto finite = encoder_->Encode(inputs, {.embeddings = together});
   ASSERT_TRUE(finite.ok()) << finite.status();
   EXPECT_EQ(*finite, std::vector<bool>(pieces.size(), true));
   size_t begin = 0;
   for (size_t i = 0; i < pieces.size(); ++i) {
     SCOPED_TRACE(i);
-    ASSERT_EQ(encoder_->RowsOf(pieces[i].grid), pieces[i].grid.patches() / 4);
+    const model::PatchGrid& grid = pieces[i].grid;
+    const bool lines = config_.resize.line_rows > 0;
+    ASSERT_EQ(encoder_->RowsOf(grid), lines ? grid.rows / 2 * (grid.cols / 2 + 1) + 2 : grid.patches() / 4);
     std::vector<float> alone(static_cast<size_t>(encoder_->RowsOf(pieces[i].grid) * width));
     ASSERT_TRUE(encoder_->Encode({&inputs[i], 1}, {.embeddings = alone}).ok());
     double difference = 0, norm = 0;
@@ -103,9 +112,29 @@ TEST_P(MergingEncoderTest, APieceGetsTheSameNumbersAloneAndInCompany) {
       difference += std::pow(double{alone[j]} - together[begin + j], 2);
       norm += std::pow(double{alone[j]}, 2);
     }
-    EXPECT_LT(std::sqrt(difference / norm), GetParam() == DType::kF32 ? 1e-5 : 2e-2);
+    EXPECT_LT(std::sqrt(difference / norm), compute() == DType::kF32 ? 1e-5 : 2e-2);
     begin += alone.size();
   }
+}
+
+// Begin, a newline behind each line, end: at their places, whatever the pictures show.
+TEST_P(MergingEncoderTest, AddedRowsAreTheSameEverywhere) {
+  if (config_.resize.line_rows == 0) GTEST_SKIP() << "this merger adds none";
+  const std::vector<Piece> pieces = {RandomPiece(4, 6), RandomPiece(2, 2)};
+  const std::vector<PieceInput> inputs = {pieces[0].Input(), pieces[1].Input()};
+  const auto width = static_cast<size_t>(encoder_->embedding_width());
+  ASSERT_EQ(encoder_->RowsOf(pieces[0].grid), 2 * (3 + 1) + 2);
+  ASSERT_EQ(encoder_->RowsOf(pieces[1].grid), 1 * (1 + 1) + 2);
+  std::vector<float> rows(14 * width);
+  ASSERT_TRUE(encoder_->Encode(inputs, {.embeddings = rows}).ok());
+  const auto row = [&](size_t i) { return std::vector<float>(&rows[i * width], &rows[i * width] + width); };
+  EXPECT_EQ(row(0), row(10)) << "begin";
+  EXPECT_EQ(row(9), row(13)) << "end";
+  EXPECT_EQ(row(4), row(8)) << "newlines";
+  EXPECT_EQ(row(4), row(12)) << "newlines";
+  const std::set<std::vector<float>> different = {row(0), row(1), row(2), row(3), row(4),
+                                                  row(5), row(6), row(7), row(9), row(11)};
+  EXPECT_EQ(different.size(), 10u);
 }
 
 TEST_P(MergingEncoderTest, APieceThatIsNotFiniteIsTold) {
@@ -141,8 +170,12 @@ TEST_P(MergingEncoderTest, WhatDoesNotFitIsRefused) {
   EXPECT_EQ(code(input, {.store = std::span(store).first(1)}), kInvalid) << "no bytes";
 }
 
-INSTANTIATE_TEST_SUITE_P(Types, MergingEncoderTest, testing::Values(DType::kF32, DType::kBF16),
-                         [](const auto& test) { return std::string(DTypeName(test.param)); });
+INSTANTIATE_TEST_SUITE_P(Families, MergingEncoderTest,
+                         testing::Combine(testing::Values("glm4v", "hunyuan_vl"),
+                                          testing::Values(DType::kF32, DType::kBF16)),
+                         [](const auto& test) {
+                           return std::string(std::get<0>(test.param)) + "_" + DTypeName(std::get<1>(test.param));
+                         });
 
 }  // namespace
 }  // namespace headroom::vision_worker

@@ -36,12 +36,17 @@ const std::string kGolden = SourceDir() + "/tests/golden/minicpmv";
 // Grants everything at once; remembers what was asked and voided.
 class ScriptedScheduler : public v1::Scheduler::Service {
  public:
-  grpc::Status Reserve(grpc::ServerContext*, const v1::ReserveRequest* request,
+  grpc::Status Reserve(grpc::ServerContext* context, const v1::ReserveRequest* request,
                        v1::ReserveResponse* response) override {
-    std::lock_guard lock(mutex);
+    std::unique_lock lock(mutex);
     reserves.push_back(*request);
     if (!refuse.ok() && static_cast<int>(reserves.size()) <= refusals) return rpc::ToGrpc(refuse);
-    if (stop != nullptr) stop->request_stop();  // the answer is lost
+    if (stop != nullptr) {
+      stop->request_stop();  // the answer is lost
+      lock.unlock();
+      while (!context->IsCancelled()) std::this_thread::yield();
+      lock.lock();
+    }
     v1::Grant* grant = response->mutable_grant();
     grant->mutable_id()->set_high(7);
     grant->mutable_id()->set_low(reserves.size());

@@ -47,6 +47,9 @@ TEST(BadConfigs, EachIsRefusedByNameValueAndLimit) {
   const char *hunyuan = "HunYuanVLForConditionalGeneration", *llama = "LlamaForCausalLM";
   const char *mistral = "MistralForCausalLM", *qwen3 = "Qwen3ForCausalLM";
   const json sizes_list = {14, 16};
+  const auto xdrope = [](const std::vector<int>& sections) {
+    return json{{"type", "xdrope"}, {"alpha", 1000}, {"xdrope_section", sections}};
+  };
   const std::vector<BadField> rows = {
       {llama, "/hidden_size", -1, "config.json: hidden_size", "-1 is below the minimum of 2"},
       {llama, "/hidden_size", kTwoTo63, "hidden_size", "9223372036854775808 is above the limit of 1048576"},
@@ -85,6 +88,17 @@ TEST(BadConfigs, EachIsRefusedByNameValueAndLimit) {
       {glm, "/vision_config/image_size", 3, "vision_config.image_size", "3 is below the minimum of 14"},
       {hunyuan, "/vision_config/max_image_size", 1 << 20, "vision_config.max_image_size", "above the limit of 16384"},
       {hunyuan, "/vision_config/out_hidden_size", 64, "vision_config.out_hidden_size", "64 differs from"},
+      {hunyuan, "/vision_config/num_attention_heads", 5, "vision_config.hidden_size", "not a multiple of"},
+      {hunyuan, "/vision_config/num_channels", 1, "vision_config.num_channels", "1 is below the minimum of 3"},
+      {hunyuan, "/vision_config/rms_norm_eps", -1, "vision_config.rms_norm_eps", "-1 is not between 0 and 1"},
+      {hunyuan, "/image_token_id", -4, "image_token_id", "-4 is below the minimum of 0"},
+      {hunyuan, "/rope_scaling", {{"type", "xdrope"}, {"alpha", 1000}}, "xdrope_section", "0 numbers of 0 together"},
+      {hunyuan, "/rope_scaling", xdrope({4, 4, 4, 5}), "xdrope_section",
+       "4 numbers of 17 together, must be 3 or 4 of 16"},
+      {hunyuan, "/rope_scaling", xdrope({8, 8}), "xdrope_section", "2 numbers of 16 together"},
+      {hunyuan, "/rope_scaling", xdrope({4, 4, 4, 0}), "xdrope_section", "0 is below the minimum of 1"},
+      {hunyuan, "/rope_scaling", xdrope({4, 3, 3, 3, 3}), "xdrope_section", "has 5 entries"},
+      {hunyuan, "/rope_scaling", {{"type", "xdrope"}, {"xdrope_section", {8, 8, 8, 8}}}, "alpha", "is missing"},
       {hunyuan, "/head_dim", Missing(), "hidden_size", "and head_dim is missing"},
       {hunyuan, "/vocab_size", Missing(), "vocab_size", "is missing"},
       {asr, "/audio_config/intermediate_size", 200, "audio_config.intermediate_size", "200 is not a multiple of"},
@@ -133,6 +147,19 @@ TEST(BadConfigs, PreprocessorThatContradicts) {
       {R"({"image_std": [0.5, 0, 0.5]})", "image_std"},
       {R"({"size": 5})", "size: must be an object"},
       {R"({"size")", "preprocessor_config.json: is not valid JSON"}};
+  for (const auto& [preprocessor, message] : rows) {
+    EXPECT_THAT(std::string(CardFrom(config, preprocessor).status().message()), HasSubstr(message)) << preprocessor;
+  }
+}
+
+TEST(BadConfigs, HunyuanPreprocessorThatContradicts) {
+  const std::string config = CompleteConfig("HunYuanVLForConditionalGeneration").dump();
+  const std::pair<const char*, const char*> rows[] = {
+      {R"({"patch_size": 14})", "patch_size: 14 differs from vision_config's 16"},
+      {R"({"temporal_patch_size": 2})", "temporal_patch_size: 2 differs"},
+      {R"({"max_pixels": 0})", "preprocessor_config.json: max_pixels: 0 is below the minimum of 1"},
+      {R"({"min_pixels": 5000, "max_pixels": 4999})", "min_pixels: 5000 is above the limit of 4999"},
+      {R"({"size": {"shortest_edge": 9, "longest_edge": 8}})", "size.shortest_edge: 9 is above the limit of 8"}};
   for (const auto& [preprocessor, message] : rows) {
     EXPECT_THAT(std::string(CardFrom(config, preprocessor).status().message()), HasSubstr(message)) << preprocessor;
   }

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -136,7 +137,8 @@ TEST(Families, EncodersHaveTheirShapes) {
   EXPECT_EQ(hunyuan.largest_patches, 16'384);
   EXPECT_EQ(hunyuan.usual_patches, 4096);
   EXPECT_EQ(hunyuan.usual_rows, 32 * (32 + 1) + 2) << "a newline a line, begin and end";
-  EXPECT_EQ(hunyuan.largest_rows, 64 * (64 + 1) + 2);
+  EXPECT_EQ(hunyuan.largest_rows, 4916) << "a tall picture, whose lines are many";
+  EXPECT_EQ(hunyuan.patch_values, 3 * 16 * 16);
   const EncoderShape asr = *Load("glm-asr-nano-2512").encoder;
   EXPECT_EQ(asr.largest_patches / asr.merge, 375) << "tokens of 30 s";
   EXPECT_EQ(asr.usual_rows, 375);
@@ -174,6 +176,61 @@ TEST(Families, GlmTurnsByRowAndColumn) {
   for (const json& wrong : {json({2, 3, 4}), json({4, 4}), json({8, 0, 0}), json("all"), json({2, 2, 2, 2})}) {
     const auto card = with("rope_scaling", {{"rope_type", "default"}, {"mrope_section", wrong}});
     EXPECT_THAT(std::string(card.status().message()), HasSubstr("mrope_section")) << wrong;
+  }
+}
+
+TEST(Families, HunyuanTurnsByPicture) {
+  const auto with = [](const json& rope) {
+    json config = CompleteConfig("HunYuanVLForConditionalGeneration");
+    config["rope_scaling"] = rope;
+    return CardFrom(config);
+  };
+  const ModelSpec card = Load("hunyuan-ocr");
+  EXPECT_THAT(WhyNotServed(card), IsEmpty());
+  EXPECT_EQ(card.llm.rope.kind, RopeAxes::kTokenColumnRowPicture);
+  EXPECT_THAT(card.llm.rope.sections, ElementsAre(16, 16, 16, 16));
+  EXPECT_NEAR(card.llm.rope.theta, 1.116e7, 1e4) << "10000 · 1000^(128/126)";
+  EXPECT_EQ(card.llm.head_norm, HeadNorm::kBehindRotation);
+  EXPECT_EQ(card.resize.pixels_min, 262'144);
+  EXPECT_EQ(card.resize.pixels_max, 4'194'304);
+  EXPECT_THAT(card.assumed, Contains(HasSubstr("European Union")));
+
+  const auto three = with({{"type", "xdrope"}, {"alpha", 1000}, {"xdrope_section", {6, 5, 5}}});
+  ASSERT_TRUE(three.ok()) << three.status();
+  EXPECT_EQ(three->llm.rope.axes(), 3);
+  EXPECT_THAT(WhyNotServed(*three), IsEmpty());
+  const auto longer = with({{"type", "xdrope"}, {"alpha", 1}, {"factor", 2}, {"xdrope_section", {4, 4, 4, 4}}});
+  ASSERT_TRUE(longer.ok()) << longer.status();
+  EXPECT_THAT(WhyNotServed(*longer), ElementsAre(HasSubstr("rope_scaling: not supported")));
+  const auto text = with({{"type", "dynamic"}, {"alpha", 1000}});
+  ASSERT_TRUE(text.ok()) << text.status();
+  EXPECT_EQ(text->llm.rope.axes(), 1);
+  EXPECT_NEAR(text->llm.rope.theta, 10000 * std::pow(1000, 32.0 / 30), 1);
+}
+
+TEST(Families, HunyuansTowerIsNamedWhereItDiffers) {
+  json config = CompleteConfig("HunYuanVLForConditionalGeneration");
+  config["vision_config"]["interpolate_mode"] = "bicubic";
+  config["vision_config"]["hidden_act"] = "relu";
+  const auto card = CardFrom(config);
+  ASSERT_TRUE(card.ok()) << card.status();
+  EXPECT_THAT(WhyNotServed(*card), ElementsAre(HasSubstr("hidden_act: not supported: \"relu\" (only \"gelu\")"),
+                                               HasSubstr("interpolate_mode: not supported")));
+}
+
+// Older files of HunyuanOCR's processor have the bounds at the top, newer ones in `size`.
+TEST(Families, HunyuansPreprocessorBoundsThePicture) {
+  const json config = CompleteConfig("HunYuanVLForConditionalGeneration");
+  for (const char* preprocessor : {R"({"min_pixels": 9216, "max_pixels": 1048576})",
+                                   R"({"size": {"shortest_edge": 9216, "longest_edge": 1048576}})",
+                                   R"({"size": {"shortest_edge": 1, "longest_edge": 2}, "min_pixels": 9216,
+                                       "max_pixels": 1048576})"}) {
+    const auto card = CardFrom(config, preprocessor);
+    ASSERT_TRUE(card.ok()) << card.status();
+    EXPECT_EQ(card->resize.pixels_min, 9216) << preprocessor;
+    EXPECT_EQ(card->resize.pixels_max, 1'048'576) << preprocessor;
+    EXPECT_EQ(card->encoder->largest_patches, 4096);
+    EXPECT_THAT(card->assumed, Not(Contains(HasSubstr("longest_edge"))));
   }
 }
 

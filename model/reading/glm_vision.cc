@@ -1,11 +1,10 @@
 #include "model/reading/glm_vision.h"
 
 #include <algorithm>
-#include <utility>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/arith.h"
+#include "model/reading/grid_preprocessor.h"
 #include "model/reading/limits.h"
 #include "model/reading/tensor_builder.h"
 
@@ -13,29 +12,6 @@ namespace headroom::model::reading {
 namespace {
 
 constexpr int64_t kUsualSide = 1024;  // pixels of what EncoderShape calls an ordinary picture
-
-// Bounds are on frames x height x width, and one picture counts as one pair of frames.
-void ReadPreprocessor(const FamilyInput& input, FieldReader& config, ModelSpec& spec) {
-  GridResize& resize = spec.resize;
-  const int64_t patch = resize.patch_size, merge = resize.merge, frames = resize.frames;
-  FieldReader reader(input.preprocessor, "preprocessor_config.", spec.assumed);
-  FieldReader size = FieldReader::Object(reader, "size");
-  resize.pixels_max = size.IntOr("longest_edge", 1, int64_t{1} << 34, 11'760'000);
-  resize.pixels_min = size.Has("shortest_edge") ? size.Int("shortest_edge", 1, resize.pixels_max)
-                                                : std::min(resize.pixels_min, resize.pixels_max);
-  spec.norm_mean = {0.48145466, 0.4578275, 0.40821073};  // CLIP's, the class default
-  spec.norm_std = {0.26862954, 0.26130258, 0.27577711};
-  reader.Triple("image_mean", -1000, spec.norm_mean);
-  reader.Triple("image_std", 1e-6, spec.norm_std);
-  for (const auto& [name, value] :
-       {std::pair{"patch_size", patch}, {"merge_size", merge}, {"temporal_patch_size", frames}}) {
-    if (reader.Has(name) && reader.Int(name, 1, kSideMax) != value) {
-      reader.Fail(name, absl::StrCat(reader.fields().Print(name), " differs from vision_config's ", value));
-    }
-  }
-  reader.Adopt(size.status());
-  config.Adopt(reader.status());
-}
 
 }  // namespace
 
@@ -69,20 +45,21 @@ void AddGlmVision(const FamilyInput& input, FieldReader& config, ModelSpec& spec
   spec.merging = MergingTower{.hidden_size = width,
                               .layers = layers,
                               .heads = heads,
+                              .mlp = out,
                               .channels = channels,
                               .position_side = side,
                               .out = out,
                               .merger_mlp = merger_mlp,
                               .qkv_bias = bias,
-                              .rms_norm_eps = vision.Number("rms_norm_eps", 0, 1, 1e-5),
+                              .norm_eps = vision.Number("rms_norm_eps", 0, 1, 1e-5),
                               .activation = vision.String("hidden_act", "silu")};
   spec.resize.patch_size = static_cast<int>(patch);
   spec.resize.merge = static_cast<int>(merge);
   spec.resize.frames = static_cast<int>(frames);
   config.Adopt(vision.status());
   spec.image_token_id = config.IntOr("image_token_id", 0, int64_t{1} << 26, 151343);
-  ReadPreprocessor(input, config, spec);
-  const int64_t pixels = spec.resize.pixels_max;
+  // Bounds are on frames × height × width, and one picture counts as one pair of frames.
+  ReadGridPreprocessor(input, {.pixels_min = 112 * 112, .pixels_max = 11'760'000}, config, spec);
 
   const int64_t patch_values = channels * frames * patch * patch;
   TensorBuilder add(spec.tensors);
@@ -128,11 +105,12 @@ void AddGlmVision(const FamilyInput& input, FieldReader& config, ModelSpec& spec
   shape.merger_out = merger_mlp;
   shape.position_taps = 16;  // bicubic
   shape.rotary_axes = 2;
-  shape.largest_patches = std::max(shape.merge, pixels / frames / (patch * patch));
+  shape.largest_patches = spec.resize.TokensMax() * shape.merge;
   const int64_t usual_side = std::max<int64_t>(1, kUsualSide / (patch * merge)) * merge;
+  shape.smallest_patches = std::max(shape.merge, spec.resize.PatchesMin());
   shape.usual_patches = std::min(usual_side * usual_side, shape.largest_patches);
   shape.usual_rows = CeilDiv(shape.usual_patches, shape.merge);
-  shape.largest_rows = CeilDiv(shape.largest_patches, shape.merge);
+  shape.largest_rows = spec.resize.RowsMax();
   spec.encoder = shape;
 }
 

@@ -44,6 +44,8 @@ def decoder_shapes(config):
         shapes |= linear(layer + "self_attn.q_proj", heads * size, width, qkv_bias)
         shapes |= linear(layer + "self_attn.k_proj", kv, width, qkv_bias) | linear(layer + "self_attn.v_proj", kv, width, qkv_bias)
         shapes |= linear(layer + "self_attn.o_proj", width, heads * size, out_bias)
+        if architecture == "HunYuanVLForConditionalGeneration" and config["use_qk_norm"]:
+            shapes |= {layer + f"self_attn.{part}_layernorm.weight": (size,) for part in ("query", "key")}
         if architecture == "Qwen3ForCausalLM":
             shapes |= {layer + f"self_attn.{part}_norm.weight": (size,) for part in "qk"}
         if glm:

@@ -12,7 +12,8 @@ from PIL import Image
 
 import checkpoint
 from forward import Decoder, bf16, exact, head_size
-from glm4v import Glm4v, Text
+from glm4v import Glm4v, GridSight
+from hunyuan_vl import HunyuanVl
 from minicpmv import MiniCpmV
 from picture import as_seen, one_of, write_random
 from prompt import Words, random_text
@@ -22,7 +23,7 @@ from rope import random_scaling
 GENTLE = 0.009
 # What the published classes assume where config.json is silent.
 CLASS_DEFAULTS = {"rms_norm_eps": 1e-6, "rope_theta": 1e4, "tie_word_embeddings": False, "hidden_act": "silu"}
-SIGHTS = {"MiniCPMV": MiniCpmV, "Glm4vForConditionalGeneration": Glm4v}  # the others read text only
+SIGHTS = {"MiniCPMV": MiniCpmV, Glm4v.architecture: Glm4v, HunyuanVl.architecture: HunyuanVl}  # the others read text only
 TEXTS = ("Qwen2ForCausalLM", "LlamaForCausalLM", "Qwen3ForCausalLM", "MistralForCausalLM")
 TURNS = [architecture for pair in zip(itertools.cycle(SIGHTS), TEXTS) for architecture in pair]  # of seeds
 RATIO_MAX = 200  # of a picture's sides, for every family
@@ -49,7 +50,7 @@ def decoder_config(rng, architecture):
         config["hidden_size"] = int(one_of(rng, 128, 256, 384, 160, 192, 252, 320))  # the resampler has one head for each whole 128
         heads = int(one_of(rng, *[n for n in divisors(config["hidden_size"]) if n <= 24 and config["hidden_size"] // n % 2 == 0]))
         config |= {"num_attention_heads": heads, "num_key_value_heads": int(one_of(rng, *divisors(heads)))}
-    elif architecture == "Glm4vForConditionalGeneration":
+    elif architecture in SIGHTS:
         return config
     elif architecture == "Qwen2ForCausalLM":
         config["hidden_size"] = heads * size
@@ -83,7 +84,7 @@ class Model:
     def __init__(self, architecture, rng, folder):
         self.rng, self.folder, self.architecture = rng, folder, architecture
         self.sees = self.architecture in SIGHTS
-        family = "glm" if self.architecture == Glm4v.architecture else "chatml"
+        family = getattr(SIGHTS.get(self.architecture), "words", "chatml")
         if self.architecture == "LlamaForCausalLM" and rng.random() < 0.4:
             family = "llama3"
         self.words = Words(rng, self.sees, family)
@@ -99,18 +100,18 @@ class Model:
             tensors["vpm.embeddings.position_ids"] = ("I64", (1, 3), bytes(24))
         (folder / "expected").mkdir(parents=True)
         checkpoint.write_shards(rng, folder, tensors, int(rng.integers(1, 6)))
-        glm = family == "glm"
-        self.write("config.json", self.sight.nested(self.config, self.words) if glm else self.config)
+        grid = isinstance(self.sight, GridSight)
+        self.write("config.json", self.sight.nested(self.config, self.words) if grid else self.config)
         self.write("tokenizer.json", self.words.file)
         self.write("tokenizer_config.json", self.words.config())
         if rng.random() < 0.2:
             self.write("generation_config.json", {"do_sample": True, "temperature": 0.7, "eos_token_id": stops})
         if self.sees:
             (folder / "images").mkdir()
-            markers = self.words.markers if not glm and (self.words.markers["unk"] != "<unk>" or rng.random() < 0.8) else {}
+            markers = self.words.markers if not grid and (self.words.markers["unk"] != "<unk>" or rng.random() < 0.8) else {}
             self.write("preprocessor_config.json", {**self.sight.preprocessor, **markers})
         roundings = (exact, bf16)
-        self.decoders = {rounding: (Text if glm else Decoder)(self.config, self.weights, rounding) for rounding in roundings}
+        self.decoders = {rounding: (self.sight.decoder if grid else Decoder)(self.config, self.weights, rounding) for rounding in roundings}
         self.eyes = {rounding: self.sight.eyes(self.weights, rounding) for rounding in roundings} if self.sees else {}
 
     def write(self, name, value):

@@ -98,17 +98,23 @@ class Decoder(Layers):
         return self.w[self.prefix + "embed_tokens.weight"][ids]
 
     def rotate(self, x, places):
-        half = self.size // 2
         rates, factor = rates_and_factor(self.config, self.size)
         angles = places[:, :1].astype(F32) * rates.astype(F32)
-        cos, sin = self.r(factor * np.cos(angles).astype(np.float64)), self.r(factor * np.sin(angles).astype(np.float64))
+        return self.turn_halves(x, factor * np.cos(angles).astype(np.float64), factor * np.sin(angles).astype(np.float64))
+
+    def turn_halves(self, x, cos, sin):
+        half, cos, sin = self.size // 2, self.r(cos), self.r(sin)
         left, right = x[..., :half], x[..., half:]
         cross = np.concatenate([self.r(-right * sin), self.r(left * sin)], -1)
         return self.r(self.r(x * np.concatenate([cos, cos], -1)) + cross)
 
     def head_norm(self, x, name):
-        """Of Qwen3, over each head; of the others nothing."""
+        """Over each head, where the model has it."""
         return self.rms_norm(x, name, self.eps) if name + ".weight" in self.w else x
+
+    def turned(self, x, layer, part, places):
+        """Queries or keys, as the attention sees them."""
+        return self.rotate(self.head_norm(x, f"{layer}self_attn.{part}_norm"), places)
 
     def after_attention(self, y, layer):
         return y
@@ -121,8 +127,8 @@ class Decoder(Layers):
     def attention(self, y, layer, index, places):
         known = self.cache[index][0].shape[1]
         mask = np.arange(known + len(y)) <= np.arange(known, known + len(y))[:, None]
-        q = self.rotate(self.head_norm(heads(self.linear(y, layer + "self_attn.q_proj"), self.query_heads), layer + "self_attn.q_norm"), places)
-        k = self.rotate(self.head_norm(heads(self.linear(y, layer + "self_attn.k_proj"), self.kv_heads), layer + "self_attn.k_norm"), places)
+        q = self.turned(heads(self.linear(y, layer + "self_attn.q_proj"), self.query_heads), layer, "q", places)
+        k = self.turned(heads(self.linear(y, layer + "self_attn.k_proj"), self.kv_heads), layer, "k", places)
         v = heads(self.linear(y, layer + "self_attn.v_proj"), self.kv_heads)
         k, v = (np.concatenate(pair, 1) for pair in zip(self.cache[index], (k, v)))
         self.cache[index] = k, v
@@ -131,7 +137,7 @@ class Decoder(Layers):
     def extend(self, x, places=None):
         """Embeddings of the tokens that follow → logits after each of them. `places` [tokens, axes]; None: one after the other on every axis."""
         if places is None:
-            places = np.arange(self.next_place, self.next_place + len(x))[:, None].repeat(3, 1)
+            places = np.arange(self.next_place, self.next_place + len(x))[:, None].repeat(4, 1)
         self.next_place = int(places.max()) + 1
         for i in range(len(self.cache)):
             layer = f"{self.prefix}layers.{i}."

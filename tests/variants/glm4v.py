@@ -62,9 +62,9 @@ def vision_shapes(vision):
     return shapes | linear(top + "merger.down_proj", out, inner, False)
 
 
-def resized(width, height, factor, frames, least, most):
+def resized(width, height, factor, frames, least, most, enlarges=True):
     """(width, height): multiples of `factor`, frames · width · height within the bounds where that can be."""
-    if min(width, height) < factor:
+    if enlarges and min(width, height) < factor:
         scale = max(factor / width, factor / height)
         width, height = int(width * scale), int(height * scale)
     assert max(width, height) <= RATIO_MAX * min(width, height)
@@ -195,17 +195,14 @@ class Text(Decoder):
         return self.rms_norm(down, layer + "post_mlp_layernorm", self.eps)
 
 
-class Glm4v:
-    """How a model of this family is asked about pictures; the same methods as MiniCpmV."""
-    architecture = "Glm4vForConditionalGeneration"
+class GridSight:
+    """How a model is asked about pictures that are resized to one grid each; the same methods as MiniCpmV."""
     embeddings_name = "merger"
     parts_joined_by = ""
     large = False
 
-    def __init__(self, rng, config):
-        text_config(rng, config)
+    def __init__(self, rng, config, vision):
         self.config = config
-        vision = config["vision_config"] = vision_config(rng, config)
         self.merge, self.factor = vision["spatial_merge_size"], vision["patch_size"] * vision["spatial_merge_size"]
         self.frames = vision["temporal_patch_size"]
         self.least = self.frames * self.factor**2 * int(rng.integers(1, 5))
@@ -216,18 +213,8 @@ class Glm4v:
                              "image_mean": [round(float(x), 4) for x in rng.uniform(0.3, 0.6, 3)],
                              "image_std": [round(float(x), 4) for x in rng.uniform(0.2, 0.6, 3)]}
 
-    def shapes(self):
-        return vision_shapes(self.config["vision_config"])
-
-    def eyes(self, weights, rounding):
-        return Eyes(self.config, self.preprocessor, weights, rounding)
-
     def slice_limit(self, rng):
         return None
-
-    def cut(self, picture, limit):
-        size = resized(*picture.size, self.factor, self.frames, self.least, self.most)
-        return (size[0] // self.factor) * (size[1] // self.factor), [np.asarray(picture.resize(size, Image.BICUBIC))]
 
     def text(self, words, index, rows):
         return words.picture(None, None, rows)
@@ -243,6 +230,26 @@ class Glm4v:
 
     def stack(self, embeddings):
         return np.concatenate(embeddings)
+
+
+class Glm4v(GridSight):
+    architecture = "Glm4vForConditionalGeneration"
+    words, decoder = "glm", Text
+
+    def __init__(self, rng, config):
+        text_config(rng, config)
+        vision = config["vision_config"] = vision_config(rng, config)
+        super().__init__(rng, config, vision)
+
+    def shapes(self):
+        return vision_shapes(self.config["vision_config"])
+
+    def eyes(self, weights, rounding):
+        return Eyes(self.config, self.preprocessor, weights, rounding)
+
+    def cut(self, picture, limit):
+        size = resized(*picture.size, self.factor, self.frames, self.least, self.most)
+        return (size[0] // self.factor) * (size[1] // self.factor), [np.asarray(picture.resize(size, Image.BICUBIC))]
 
     def places(self, tokens, bounds, grids):
         """[tokens, 3]: sequence, row and column of each token of a prompt."""

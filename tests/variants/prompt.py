@@ -11,6 +11,9 @@ OTHER_MARKERS = {"unk": "<|pad|>", "im_start": "[IMG]", "im_end": "[/IMG]", "sli
                  "im_id_start": "[NO]", "im_id_end": "[/NO]"}
 CHAT_ML = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 GLM_MARKERS = {"unk": "<|image|>", "im_start": "<|begin_of_image|>", "im_end": "<|end_of_image|>"}
+HUNYUAN_MARKERS = {"unk": "<｜hy_place▁holder▁no▁102｜>", "im_start": "<｜hy_place▁holder▁no▁100｜>", "im_end": "<｜hy_place▁holder▁no▁101｜>"}
+HUNYUAN = ("<｜hy_begin▁of▁sentence｜>", "<｜hy_User｜>", "<｜hy_Assistant｜>", "<｜hy_place▁holder▁no▁2｜>", "<｜hy_place▁holder▁no▁3｜>")
+BEHIND = {"system": "<｜hy_place▁holder▁no▁3｜>", "user": "<｜hy_User｜>", "assistant": "<｜hy_Assistant｜>"}  # of Hunyuan's messages
 GLM = ("<|endoftext|>", "[gMASK]", "<sop>", "<|system|>", "<|user|>", "<|assistant|>", "<|observation|>")
 LLAMA_3 = ("<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>")
 PHRASES = ("What is it?", "the memory that a server promises", "Read the text, please.", "How many circles are there: 3, 14 or 159?", "line\nbreak",
@@ -29,10 +32,9 @@ class Words:
 
     def __init__(self, rng, vision, family):
         self.markers = dict(MARKERS if rng.random() < 0.7 else OTHER_MARKERS) if vision else {}
-        if family == "glm":
-            self.markers = GLM_MARKERS
+        self.markers = {"glm": GLM_MARKERS, "hunyuan": HUNYUAN_MARKERS}.get(family, self.markers)
         self.family = family
-        control = list({"llama3": LLAMA_3, "glm": GLM}.get(family, CHAT_ML))
+        control = list({"llama3": LLAMA_3, "glm": GLM, "hunyuan": HUNYUAN}.get(family, CHAT_ML))
         special = control + list(self.markers.values()) + [f"<|reserved_{i}|>" for i in range(int(rng.integers(4)))]
         self.file = self.make_file(rng, special)
         self.library = Tokenizer.from_str(json.dumps(self.file))
@@ -83,6 +85,8 @@ class Words:
     def stops(self):
         if self.family == "glm":
             return [self.id("<|endoftext|>"), self.id("<|user|>")]
+        if self.family == "hunyuan":
+            return [self.id("<｜hy_place▁holder▁no▁2｜>")]
         return [self.id("<|eot_id|>")] if self.family == "llama3" else [self.id("<|im_end|>"), self.id("<|endoftext|>")]
 
     def jinja(self):
@@ -90,6 +94,11 @@ class Words:
             return ("[gMASK]<sop>{% for m in messages %}<|{{ m.role }}|>\n{% if m.content is string %}{{ m.content }}{% else %}{% for part in m.content %}"
                     "{% if part.type == 'image' %}<|begin_of_image|><|image|><|end_of_image|>{% else %}{{ part.text }}{% endif %}{% endfor %}{% endif %}"
                     "{% endfor %}{% if add_generation_prompt %}<|assistant|>\n{% endif %}")
+        if self.family == "hunyuan":
+            return (HUNYUAN[0] + "{% for m in messages %}{% if m.content is string %}{{ m.content }}{% else %}{% for part in m.content %}"
+                    "{% if part.type == 'image' %}" + "".join(HUNYUAN_MARKERS[name] for name in ("im_start", "unk", "im_end")) +
+                    "{% else %}{{ part.text }}{% endif %}{% endfor %}{% endif %}" +
+                    "".join("{% if m.role == '" + role + "' %}" + mark + "{% endif %}" for role, mark in BEHIND.items()) + "{% endfor %}")
         if self.family == "llama3":
             return ("{% set loop_messages = messages %}{% for message in loop_messages %}{% set content = '<|start_header_id|>' + "
                     "message['role'] + '<|end_header_id|>\n\n'+ message['content'] | trim + '<|eot_id|>' %}{% if loop.index0 == 0 %}"
@@ -106,7 +115,7 @@ class Words:
                 "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}")
 
     def config(self):
-        bos = {"llama3": "<|begin_of_text|>", "glm": None}.get(self.family, "<|im_start|>")
+        bos = {"llama3": "<|begin_of_text|>", "glm": None, "hunyuan": HUNYUAN[0]}.get(self.family, "<|im_start|>")
         template = self.jinja()
         if self.named_templates:
             template = [{"name": "tool_use", "template": "{{ tools }}"}, {"name": "default", "template": template}]
@@ -116,6 +125,8 @@ class Words:
         """messages: [(role, text)]."""
         if self.family == "glm":
             return "[gMASK]<sop>" + "".join(f"<|{role}|>\n{text}" for role, text in messages) + "<|assistant|>\n"
+        if self.family == "hunyuan":
+            return HUNYUAN[0] + "".join(text + BEHIND[role] for role, text in messages)
         if self.family == "llama3":
             turns = "".join(f"<|start_header_id|>{role}<|end_header_id|>\n\n{text.strip()}<|eot_id|>" for role, text in messages)
             return f"<|begin_of_text|>{turns}<|start_header_id|>assistant<|end_header_id|>\n\n"

@@ -15,7 +15,7 @@ ISAS = ("avx2", "avx512", "avx512_bf16", "amx")
 WITHIN, PAST, CANNOT_RUN = 0, 1, 2
 # Steps that are much smaller than the prompt, and blocks of the least size.
 SMALL_STEPS = ("--max-num-batched-tokens=7", "--block-size=8", "--max-patches-per-step=1")
-SLICES, GRID = 0, 6  # seeds of directories with pictures: MiniCPM-V, GLM-4.1V
+SLICES, GRID, LINES = 0, 2, 12  # seeds of directories with pictures: MiniCPM-V, GLM-4.1V, HunyuanOCR
 
 
 def golden_check(folder, *arguments):
@@ -74,6 +74,11 @@ def other_sections(config):
     rope["mrope_section"] = rope["mrope_section"][1:] + rope["mrope_section"][:1]
 
 
+def other_places(config):
+    rope = config["rope_scaling"]
+    rope["xdrope_section"] = rope["xdrope_section"][1:] + rope["xdrope_section"][:1]
+
+
 SPOILS = {
     "prompt ids": lambda d: edit_json(d / "expected/case0.json", lambda case: case["prompt_ids"].__setitem__(-1, case["prompt_ids"][0])),
     "pixels": lambda d: edit_json(d / "expected/case0.json", lambda case: case["piece_sha256"].__setitem__(0, "0" * 64)),
@@ -90,6 +95,13 @@ GRID_SPOILS = {
     "norm epsilon": lambda d: edit_json(d / "config.json", lambda config: config["text_config"].update(rms_norm_eps=0.01)),
     "tower's epsilon": lambda d: edit_json(d / "config.json", lambda config: config["vision_config"].update(rms_norm_eps=0.1)),
     "bound of pixels": lambda d: edit_json(d / "preprocessor_config.json", lambda file: file["size"].update(longest_edge=file["size"]["shortest_edge"])),
+}
+LINES_SPOILS = {
+    "pixels": GRID_SPOILS["pixels"],
+    "sections": lambda d: edit_json(d / "config.json", other_places),
+    "alpha": lambda d: edit_json(d / "config.json", lambda config: config["rope_scaling"].update(alpha=7 * config["rope_scaling"]["alpha"])),
+    "norm epsilon": lambda d: edit_json(d / "config.json", lambda config: config.update(rms_norm_eps=0.01)),
+    "tower's epsilon": GRID_SPOILS["tower's epsilon"],
 }
 
 
@@ -110,6 +122,11 @@ def sound_grid(tmp_path_factory):
     return sound_directory(GRID, tmp_path_factory.mktemp("sound_grid") / "model")
 
 
+@pytest.fixture(scope="session")
+def sound_lines(tmp_path_factory):
+    return sound_directory(LINES, tmp_path_factory.mktemp("sound_lines") / "model")
+
+
 @pytest.mark.parametrize("spoil", SPOILS)
 def test_a_spoilt_directory_is_reported(spoil, sound, tmp_path):
     folder = shutil.copytree(sound, tmp_path / "model")
@@ -122,6 +139,14 @@ def test_a_spoilt_directory_is_reported(spoil, sound, tmp_path):
 def test_a_spoilt_directory_of_grids_is_reported(spoil, sound_grid, tmp_path):
     folder = shutil.copytree(sound_grid, tmp_path / "model")
     GRID_SPOILS[spoil](folder)
+    result = golden_check(folder)
+    assert result.returncode == PAST, output(result)
+
+
+@pytest.mark.parametrize("spoil", LINES_SPOILS)
+def test_a_spoilt_directory_of_lines_is_reported(spoil, sound_lines, tmp_path):
+    folder = shutil.copytree(sound_lines, tmp_path / "model")
+    LINES_SPOILS[spoil](folder)
     result = golden_check(folder)
     assert result.returncode == PAST, output(result)
 

@@ -86,6 +86,7 @@ class Checker {
  private:
   absl::Status CheckShapes() const;
   int64_t RowsOf(size_t piece) const;  // tokens
+  int64_t TowerPlace(int64_t piece, int64_t patch) const;
   absl::Status ReadPictures();
   absl::Status ComparePrompt(const PromptIds& prompt_ids);
   void ComparePixels();
@@ -109,6 +110,14 @@ class Checker {
   std::vector<float> tower_rows_;
   std::vector<float> embeddings_;  // [rows of all pieces, hidden]
 };
+
+// The golden data of HunyuanOCR count patches line by line, as its processor gives them; the tower takes blocks.
+int64_t Checker::TowerPlace(int64_t piece, int64_t patch) const {
+  const auto& merging = model_.config.merging;
+  if (!merging || merging->merger != model::MergingTower::Merger::kLines) return patch;
+  const int64_t cols = golden_.tgt_sizes[static_cast<size_t>(piece)][1];
+  return vision_worker::PlaceInBlocks(patch / cols, patch % cols, cols, model_.config.resize.merge);
+}
 
 int64_t Checker::RowsOf(size_t piece) const {
   const auto& [rows, cols] = golden_.tgt_sizes[piece];
@@ -276,7 +285,7 @@ absl::Status Checker::EncodeStep(size_t begin, size_t end) {
   for (size_t row = 0; row < golden_.vision_rows.size(); ++row) {
     const auto [piece, patch] = golden_.vision_rows[row];
     if (piece < static_cast<int64_t>(begin) || piece >= static_cast<int64_t>(end)) continue;
-    const float* const from = tap.data() + (first_patch[piece - begin] + patch) * width;
+    const float* const from = tap.data() + (first_patch[piece - begin] + TowerPlace(piece, patch)) * width;
     std::copy_n(from, width, tower_rows_.begin() + static_cast<int64_t>(row) * width);
   }
   return absl::OkStatus();
@@ -287,10 +296,11 @@ absl::Status Checker::Decode() {
   const int64_t tokens = static_cast<int64_t>(golden_.prompt_ids.size() + golden_.greedy_ids.size());
   std::vector<llm_worker::TokenGrid> grids;
   if (model_.config.merging) {
+    const model::GridResize& resize = model_.config.resize;
     for (size_t i = 0; i < golden_.image_bounds.size(); ++i) {
-      const int merge = model_.config.resize.merge;
-      grids.push_back({golden_.image_bounds[i][0], static_cast<int32_t>(golden_.tgt_sizes[i][0] / merge),
-                       static_cast<int32_t>(golden_.tgt_sizes[i][1] / merge)});
+      grids.push_back({golden_.image_bounds[i][0] + resize.end_rows / 2,
+                       static_cast<int32_t>(golden_.tgt_sizes[i][0] / resize.merge),
+                       static_cast<int32_t>(golden_.tgt_sizes[i][1] / resize.merge + resize.line_rows)});
     }
   }
   SequenceRun run(model_.decoder.get(), tokens, std::move(grids));

@@ -85,6 +85,11 @@ void WritePatchMatrix(const PiecePixels& piece, const PixelNorm& norm, float* ma
   });
 }
 
+int64_t PlaceInBlocks(int64_t row, int64_t col, int64_t cols, int64_t merge) {
+  const int64_t block = row / merge * (cols / merge) + col / merge;
+  return block * merge * merge + row % merge * merge + col % merge;
+}
+
 void WriteGridMatrix(const PiecePixels& piece, const PixelNorm& norm, const GridPatches& order, float* matrix) {
   float table[3][256];
   for (int channel = 0; channel < 3; ++channel) {
@@ -95,9 +100,7 @@ void WriteGridMatrix(const PiecePixels& piece, const PixelNorm& norm, const Grid
   }
   const int64_t side = piece.patch_size, plane = side * side, cols = piece.grid.cols, merge = order.merge;
   ForEachPixel(piece, [&](int64_t patch, int64_t y, int64_t x, const uint8_t* rgb) {
-    const int64_t row = patch / cols, col = patch % cols;
-    const int64_t block = row / merge * (cols / merge) + col / merge;
-    const int64_t place = block * merge * merge + row % merge * merge + col % merge;
+    const int64_t place = PlaceInBlocks(patch / cols, patch % cols, cols, merge);
     float* out = matrix + place * 3 * order.frames * plane + y * side + x;
     for (int channel = 0; channel < 3; ++channel) {
       for (int frame = 0; frame < order.frames; ++frame) {

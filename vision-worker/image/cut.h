@@ -40,6 +40,9 @@ struct GridPatches {
   int frames = 1;
 };
 
+// The place of the patch in `row` and `col` of a grid of `cols`, when its blocks of merge × merge follow one another.
+int64_t PlaceInBlocks(int64_t row, int64_t col, int64_t cols, int64_t merge);
+
 // Writes the normalised patches of a piece as a row-major matrix [patches, 3·frames·patch_size²], columns in the order
 // (channel, frame, y, x). The grid's sides are multiples of merge.
 void WriteGridMatrix(const PiecePixels& piece, const PixelNorm& norm, const GridPatches& order, float* matrix);

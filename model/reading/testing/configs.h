@@ -55,7 +55,8 @@ inline nlohmann::json CompleteConfig(const std::string& architecture) {
     config.update(json::parse(R"({"attention_bias": false, "use_qk_norm": true})"));
     config["vision_config"] = json::parse(R"({"hidden_size": 64, "intermediate_size": 200, "num_hidden_layers": 3,
         "num_attention_heads": 4, "patch_size": 16, "spatial_merge_size": 2, "num_channels": 3,
-        "max_image_size": 256, "max_vit_seq_len": 256})");
+        "max_image_size": 256})");
+    config["image_token_id"] = 900;
   } else {
     config.update(text);
     if (architecture == "LlamaForCausalLM" || architecture == "Qwen3ForCausalLM") config["attention_bias"] = false;
