@@ -1,7 +1,7 @@
-// Where the tokens of a sequence are, for rotary positions of one axis or several. Text counts on by one, the same on all
-// axes. A token of a grid, in row R and column C, is at
+// Where the tokens of a sequence are, for rotary positions of one axis or several. Text counts on by one, on all axes
+// alike. A token of a grid, in row R and column C, is at
 //
-//   (p, p + R, p + C) where the grid begins at number p; what follows it counts on from p + max(rows, columns) (GLM-4.1V)
+//   (p, p + R, p + C) where the grid begins at number p; what follows counts on from p + max(rows, columns) (GLM-4.1V)
 //   (its own number, C, R, number of the grid), or without the first; what follows counts on with it (HunyuanOCR)
 #pragma once
 

@@ -37,7 +37,7 @@ struct RopeScaling {
 // What the axes of a position are.
 enum class RopeAxes : uint8_t {
   kSequenceRowColumn,     // mrope, GLM-4.1V: text behind a picture counts on from its longer side
-  kTokenColumnRowPicture  // xdrope, HunyuanOCR: the token's number, then places in the picture; three: without the first
+  kTokenColumnRowPicture  // xdrope, HunyuanOCR: the token's number, then places in the picture; three: not the first
 };
 
 struct Rope {

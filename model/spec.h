@@ -69,8 +69,8 @@ struct MergingTower {
   double theta = 10000;
   Table table = Table::kBicubic;
   Merger merger = Merger::kGated;
-  // GLM-4.1V's blocks: RMS norms, silu(gate) · up, queries and keys that turn by row and column, a norm behind the patch
-  // embedding and one behind the last block. Else HunyuanOCR's: layer norms, exact GELU, biases of all products.
+  // GLM-4.1V's blocks: RMS norms, silu(gate) · up, queries and keys that turn by row and column, a norm behind the
+  // patch embedding and one behind the last block. Else HunyuanOCR's: layer norms, exact GELU, biases of all products.
   bool gated = true;
   std::string activation = "silu";
 

@@ -22,8 +22,8 @@ void GridPlaces(const model::PatchGrid& grid, int64_t merge, std::span<int32_t> 
 void BicubicTaps(const model::PatchGrid& grid, int64_t side, std::span<const int32_t> places, std::span<int32_t> index,
                  std::span<float> weights);
 
-// The same bilinearly, both [patches, 4], of a table that begins at row `first`. As HunyuanOCR's released code has it, n
-// patches lie over the table as if they were n + 0.1, but for a side of just as many as the table has.
+// The same bilinearly, both [patches, 4], of a table that begins at row `first`. As HunyuanOCR's released code has it,
+// n patches lie over the table as if they were n + 0.1, but for a side of just as many as the table has.
 void BilinearTaps(const model::PatchGrid& grid, int64_t side, int64_t first, std::span<const int32_t> places,
                   std::span<int32_t> index, std::span<float> weights);
 

@@ -31,8 +31,8 @@ class Merger {
   virtual void Prepare(runtime::Step&) {}
   // A step's inputs on the host, as they lie at the start of the workspace. Checks what it builds.
   virtual absl::Status BuildInputs(std::span<const PieceInput>, std::span<std::byte>) const { return absl::OkStatus(); }
-  // x: the patches of all pieces below one another, block by block, f32 [patches, D]; it may be overwritten. Returns f32
-  // [rows, E], `rows` of all pieces. The caller has checked that the step fits the layout.
+  // x: the patches of all pieces below one another, block by block, f32 [patches, D]; it may be overwritten. Returns
+  // f32 [rows, E], `rows` of all pieces. The caller has checked that the step fits the layout.
   virtual runtime::Matrix Run(runtime::Step& step, const runtime::Matrix& x, int64_t rows) = 0;
   // Products alone, over whatever lies in the workspace: those of so many tokens.
   virtual void MultiplyTokens(runtime::Step& step, int64_t tokens) = 0;

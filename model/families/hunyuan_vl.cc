@@ -1,5 +1,5 @@
-// HunyuanOCR (HunYuanVL, dense). Where the released code and transformers' own differ (sections of the rotation, scale of
-// the position table) this follows the released code.
+// HunyuanOCR (HunYuanVL, dense). Where the released code and transformers' own differ (sections of the rotation, scale
+// of the position table) this follows the released code.
 //
 //   vision.patch_embedding.weight [D, 3·P·P], .bias [D]       vision.position_embedding.weight [1 + side², D]
 //   vision.layers.N.norm1|norm2.weight|.bias [D]              vision.layers.N.qkv|out|fc1|fc2.weight, .bias

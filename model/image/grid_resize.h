@@ -1,5 +1,5 @@
-// Geometry of pictures that are resized as a whole to a grid of patches near their own size, as the published processors
-// of GLM-4.1V and HunyuanOCR do it ("smart resize"): one piece a picture, as many rows as its size says.
+// Geometry of pictures that are resized as a whole to a grid of patches near their own size, as the published
+// processors of GLM-4.1V and HunyuanOCR do it ("smart resize"): one piece a picture, as many rows as its size says.
 #pragma once
 
 #include <cstdint>
@@ -18,8 +18,8 @@ struct GridResize {
   int frames = 2;                         // of a patch: a picture fills them all with itself, 1 … 16
   int64_t pixels_min = 112 * 112;         // shortest_edge, 1 … pixels_max
   int64_t pixels_max = 28 * 28 * 15'000;  // longest_edge, up to 2^34
-  // A side shorter than a token is first enlarged to it, and the other with it (GLM-4.1V); else the bounds on pixels see
-  // to it that no side becomes 0 (HunyuanOCR).
+  // A side shorter than a token is first enlarged to it, and the other with it (GLM-4.1V); else the bounds on pixels
+  // see to it that no side becomes 0 (HunyuanOCR).
   bool enlarges = true;
   int line_rows = 0;  // for the llm, behind each line of tokens: 0 or 1
   int end_rows = 0;   // around all, half of them before: 0 or 2
