@@ -51,6 +51,7 @@ absl::StatusOr<ModelSpec> Read(const FamilyInput& input) {
   defaults.kv_heads = 2;
   defaults.vocab_size = 151552;
   defaults.positions = 32768;
+  defaults.rms_norm_eps = 1e-5;
   spec.llm = ReadDecoder(config, text, defaults);
   ReadRotation(text, spec.llm);
   spec.llm.qkv_bias = true;

@@ -22,6 +22,7 @@ absl::StatusOr<ModelSpec> Read(const FamilyInput& input) {
   defaults.head_dim = 128;
   defaults.vocab_size = 151424;
   defaults.positions = 65536;
+  defaults.rms_norm_eps = 1e-5;
   spec.llm = ReadDecoder(config, text, defaults);
   if (!text.Has("partial_rotary_factor") && spec.llm.rope.part == 1) spec.llm.rope.part = kGlmRotaryPart;
   spec.llm.qkv_bias = text.BoolOr("attention_bias", true);

@@ -161,6 +161,7 @@ absl::StatusOr<ModelSpec> Read(const FamilyInput& input) {
   // Published files hold the decoder's fields at the top, newer ones in text_config. The class has no defaults of use.
   FieldReader text = config.Has("text_config") ? FieldReader::Object(config, "text_config") : config;
   DecoderDefaults defaults;
+  defaults.rms_norm_eps = 1e-5;
   defaults.tied = true;
   spec.llm = ReadDecoder(config, text, defaults);
   spec.llm.qkv_bias = spec.llm.output_bias = text.BoolOr("attention_bias", false);

@@ -81,7 +81,7 @@ DecoderSpec ReadDecoder(FieldReader& config, FieldReader& text, const DecoderDef
   const bool latent = defaults.rope_dim > 0;
   decoder.kv_heads = latent ? decoder.heads : ReadKvHeads(text, decoder.heads, defaults.kv_heads);
   decoder.head_dim = latent ? defaults.rope_dim : ReadHeadDim(text, decoder.hidden_size, decoder.heads, defaults);
-  decoder.rms_norm_eps = text.Number("rms_norm_eps", 0, 1, decoder.rms_norm_eps);
+  decoder.rms_norm_eps = text.Number("rms_norm_eps", 0, 1, defaults.rms_norm_eps);
   decoder.max_position_embeddings = text.IntOr("max_position_embeddings", 1, kPositionsMax, defaults.positions);
   absl::StatusOr<Rope> rope = ParseRope(text.fields(), decoder.max_position_embeddings, decoder.head_dim);
   text.Adopt(rope.status());

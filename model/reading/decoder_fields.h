@@ -16,6 +16,7 @@ struct DecoderDefaults {
   bool head_dim_fixed = false;  // the class has one value whatever the width
   int64_t rope_dim = 0;         // latent attention: elements of a head that turn; there is no head_dim, nor KV heads
   int64_t positions = 2048;
+  double rms_norm_eps = 1e-6;
   bool tied = false;
 };
 

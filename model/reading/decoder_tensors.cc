@@ -10,13 +10,14 @@ namespace {
 
 void AddGroupedAttention(const DecoderSpec& decoder, const DecoderNames& names, TensorBuilder& add) {
   const int64_t q = decoder.heads * decoder.head_dim, kv = decoder.kv_heads * decoder.head_dim;
-  add.Product("qkv.weight",
-              {{"self_attn.q_proj.weight", q}, {"self_attn.k_proj.weight", kv}, {"self_attn.v_proj.weight", kv}},
-              decoder.hidden_size, TensorSplit::kRows, 2 * kv);
-  if (decoder.qkv_bias) {
-    add.Vector("qkv.bias",
-               {{"self_attn.q_proj.bias", q}, {"self_attn.k_proj.bias", kv}, {"self_attn.v_proj.bias", kv}});
-  }
+  const auto sources = [&](const char* end) {
+    return names.fused_qkv ? Sources{{absl::StrCat("self_attn.qkv_proj", end), q + 2 * kv}}
+                           : Sources{{absl::StrCat("self_attn.q_proj", end), q},
+                                     {absl::StrCat("self_attn.k_proj", end), kv},
+                                     {absl::StrCat("self_attn.v_proj", end), kv}};
+  };
+  add.Product("qkv.weight", sources(".weight"), decoder.hidden_size, TensorSplit::kRows, 2 * kv);
+  if (decoder.qkv_bias) add.Vector("qkv.bias", sources(".bias"));
   if (decoder.head_norm != HeadNorm::kNone) {
     add.Vector("q_norm.weight", names.q_norm + ".weight", decoder.head_dim);
     add.Vector("k_norm.weight", names.k_norm + ".weight", decoder.head_dim);
@@ -56,23 +57,23 @@ void AddMlp(const DecoderSpec& decoder, const DecoderNames& names, TensorBuilder
   if (decoder.mlp_bias) add.Vector("down.bias", "mlp.down_proj.bias", hidden);
 }
 
-void AddExperts(const DecoderSpec& decoder, TensorBuilder& add) {
+void AddExperts(const DecoderSpec& decoder, const ExpertNames& names, TensorBuilder& add) {
   const Experts& moe = *decoder.experts;
   const int64_t hidden = decoder.hidden_size, joint = moe.shared * moe.mlp;
-  add.Matrix("router.weight", {{"mlp.gate.weight", moe.experts}}, hidden);
-  add.Vector("router.correction_bias", "mlp.gate.e_score_correction_bias", moe.experts);
-  add.Product("experts.gate_up.weight",
-              {{"mlp.experts.*.gate_proj.weight", moe.mlp}, {"mlp.experts.*.up_proj.weight", moe.mlp}}, hidden,
+  const auto one = [&](const std::string& name) { return absl::StrCat(names.module, "experts.*.", name, ".weight"); };
+  add.Matrix("router.weight", {{names.module + "gate.weight", moe.experts}}, hidden);
+  if (names.correction_bias) {
+    add.Vector("router.correction_bias", names.module + "gate.e_score_correction_bias", moe.experts);
+  }
+  add.Product("experts.gate_up.weight", {{one(names.gate), moe.mlp}, {one(names.up), moe.mlp}}, hidden,
               TensorSplit::kExperts)
       .count = moe.experts;
-  add.Product("experts.down.weight", {{"mlp.experts.*.down_proj.weight", hidden}}, moe.mlp, TensorSplit::kExperts)
-      .count = moe.experts;
+  add.Product("experts.down.weight", {{one(names.down), hidden}}, moe.mlp, TensorSplit::kExperts).count = moe.experts;
   if (moe.shared == 0) return;
+  const std::string shared = names.module + "shared_experts.";
   add.Product("shared_expert.gate_up.weight",
-              {{"mlp.shared_experts.gate_proj.weight", joint}, {"mlp.shared_experts.up_proj.weight", joint}}, hidden,
-              TensorSplit::kRows);
-  add.Product("shared_expert.down.weight", {{"mlp.shared_experts.down_proj.weight", hidden}}, joint,
-              TensorSplit::kCols);
+              {{shared + "gate_proj.weight", joint}, {shared + "up_proj.weight", joint}}, hidden, TensorSplit::kRows);
+  add.Product("shared_expert.down.weight", {{shared + "down_proj.weight", hidden}}, joint, TensorSplit::kCols);
 }
 
 void AddLayer(const DecoderSpec& decoder, const DecoderNames& names, int64_t layer, TensorBuilder& add) {
@@ -90,7 +91,7 @@ void AddLayer(const DecoderSpec& decoder, const DecoderNames& names, int64_t lay
   if (decoder.sandwich_norms) add.Vector("attention_out_norm.weight", names.attention_out_norm + ".weight", hidden);
   add.Vector("post_norm.weight", "post_attention_layernorm.weight", hidden);
   if (decoder.experts && decoder.experts->In(layer)) {
-    AddExperts(decoder, add);
+    AddExperts(decoder, names.experts, add);
   } else {
     AddMlp(decoder, names, add);
   }

@@ -50,11 +50,20 @@ class TensorBuilder {
   std::string memory_, file_;
 };
 
+// What the tensors of experts are called: MODULE gate, MODULE experts.N.GATE|UP|DOWN, MODULE shared_experts.
+struct ExpertNames {
+  std::string module = "mlp.";
+  std::string gate = "gate_proj", up = "up_proj", down = "down_proj";
+  bool correction_bias = true;  // gate.e_score_correction_bias
+};
+
 // What the tensors of a decoder are called in the checkpoint.
 struct DecoderNames {
   std::string model = "model.";  // before embed_tokens, layers.N and norm
   std::string head = "lm_head";
+  bool fused_qkv = false;      // one self_attn.qkv_proj
   bool fused_gate_up = false;  // one mlp.gate_up_proj, gate first
+  ExpertNames experts = {};
   std::string q_norm = "self_attn.q_norm", k_norm = "self_attn.k_norm";
   // Of sandwich norms.
   std::string attention_out_norm = "post_self_attn_layernorm", mlp_out_norm = "post_mlp_layernorm";

@@ -25,6 +25,12 @@ MODELS = {
     # Full attention (sliding_window null), groups of three.
     "mistral": transformers.MistralConfig(hidden_size=192, intermediate_size=416, num_hidden_layers=3, num_attention_heads=6, num_key_value_heads=2,
                                           head_dim=32, rms_norm_eps=1e-5, rope_theta=100000.0, sliding_window=None, **COMMON),
+    # Half of a head turns, in neighbouring pairs; norms behind attention and MLP; gate and up in one matrix.
+    "glm4": transformers.Glm4Config(hidden_size=144, intermediate_size=320, num_hidden_layers=3, num_attention_heads=6, num_key_value_heads=2,
+                                    head_dim=48, rms_norm_eps=1e-5, pad_token_id=1203, **COMMON),
+    # Queries, keys and values in one matrix, gate and up in another.
+    "phi3": transformers.Phi3Config(hidden_size=160, intermediate_size=352, num_hidden_layers=3, num_attention_heads=5, num_key_value_heads=5,
+                                    rms_norm_eps=1e-5, pad_token_id=1203, bos_token_id=1, **COMMON),
 }
 
 

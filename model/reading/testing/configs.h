@@ -15,14 +15,19 @@ inline std::string CardPath(const std::string& name) { return SourceDir() + "/mo
 inline const char* const kPreprocessor = R"({"size": {"longest_edge": 1000000}})";
 
 inline const std::vector<std::string> kCompleteConfigs = {"DeepseekV3ForCausalLM",
+                                                          "Glm4ForCausalLM",
+                                                          "Glm4MoeForCausalLM",
                                                           "Glm4vForConditionalGeneration",
                                                           "Glm4vMoeForConditionalGeneration",
                                                           "GlmAsrForConditionalGeneration",
                                                           "HunYuanVLForConditionalGeneration",
                                                           "LlamaForCausalLM",
                                                           "MistralForCausalLM",
+                                                          "MixtralForCausalLM",
+                                                          "Phi3ForCausalLM",
                                                           "Qwen2ForCausalLM",
-                                                          "Qwen3ForCausalLM"};
+                                                          "Qwen3ForCausalLM",
+                                                          "Qwen3MoeForCausalLM"};
 
 inline nlohmann::json CompleteConfig(const std::string& architecture) {
   using nlohmann::json;
@@ -59,7 +64,17 @@ inline nlohmann::json CompleteConfig(const std::string& architecture) {
     config["image_token_id"] = 900;
   } else {
     config.update(text);
-    if (architecture == "LlamaForCausalLM" || architecture == "Qwen3ForCausalLM") config["attention_bias"] = false;
+    if (architecture == "Glm4MoeForCausalLM") {
+      config.update(experts);
+      config["use_qk_norm"] = true;
+    } else if (architecture == "Qwen3MoeForCausalLM") {
+      config.update(json::parse(R"({"num_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 64})"));
+    } else if (architecture == "MixtralForCausalLM") {
+      config.update(json::parse(R"({"num_local_experts": 8, "num_experts_per_tok": 2})"));
+    }
+    for (const char* biased : {"Glm4ForCausalLM", "LlamaForCausalLM", "Qwen3ForCausalLM", "Qwen3MoeForCausalLM"}) {
+      if (architecture == biased) config["attention_bias"] = false;
+    }
   }
   return config;
 }
