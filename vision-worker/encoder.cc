@@ -228,14 +228,7 @@ void Encoder::HandOut(runtime::Step& step, const Matrix& embeddings, const Encod
 // x = patches·Wᵀ + b + position rows
 void Encoder::Embed(runtime::Step& step, std::span<const PieceInput> pieces, const Matrix& x) {
   const Matrix matrix = View(layout_.patch_matrix, x.rows);
-  const bool as_they_are = matrix.dtype == DType::kF32;
-  const Matrix pixels = as_they_are ? matrix : View(layout_.pixels, x.rows);
-  int64_t begin = 0;
-  for (const PieceInput& piece : pieces) {
-    step.Upload(piece.patches.bytes(), pixels.RowRange(begin, piece.grid.patches()).data);
-    begin += piece.grid.patches();
-  }
-  if (!as_they_are) step.Convert({.x = pixels, .y = matrix});
+  UploadPatches(step, pieces, matrix, matrix.dtype == DType::kF32 ? matrix : View(layout_.pixels, x.rows));
   Multiply(step, matrix, patch_embedding_, x, /*accumulate=*/false);
   step.AddGathered({.index = worker::ArrayOf<int32_t>(workspace_, layout_.position_index, x.rows),
                     .table = position_embedding_,

@@ -254,14 +254,7 @@ void MergingEncoder::HandOut(runtime::Step& step, std::span<const PieceInput> pi
 // x = patches·Wᵀ + b, or the norm of that, + position rows
 void MergingEncoder::Embed(runtime::Step& step, std::span<const PieceInput> pieces, const Matrix& x) {
   const Matrix matrix = View(layout_.patch_matrix, x.rows);
-  const bool as_they_are = matrix.dtype == DType::kF32;
-  const Matrix pixels = as_they_are ? matrix : View(layout_.pixels, x.rows);
-  int64_t begin = 0;
-  for (const PieceInput& piece : pieces) {
-    step.Upload(piece.patches.bytes(), pixels.RowRange(begin, piece.grid.patches()).data);
-    begin += piece.grid.patches();
-  }
-  if (!as_they_are) step.Convert({.x = pixels, .y = matrix});
+  UploadPatches(step, pieces, matrix, matrix.dtype == DType::kF32 ? matrix : View(layout_.pixels, x.rows));
   Multiply(step, matrix, patch_embedding_, x);
   if (config_.gated) Normalize(step, patch_norm_, x, x);
   const int64_t taps = PositionTaps();

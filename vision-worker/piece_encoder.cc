@@ -47,6 +47,16 @@ void AddEncoderNeeds(runtime::KernelSizes& sizes, const model::ModelSpec& config
   };
 }
 
+void UploadPatches(runtime::Step& step, std::span<const PieceInput> pieces, const runtime::Matrix& matrix,
+                   const runtime::Matrix& pixels) {
+  int64_t begin = 0;
+  for (const PieceInput& piece : pieces) {
+    step.Upload(piece.patches.bytes(), pixels.RowRange(begin, piece.grid.patches()).data);
+    begin += piece.grid.patches();
+  }
+  if (matrix.dtype != pixels.dtype) step.Convert({.x = pixels, .y = matrix});
+}
+
 absl::Status CheckStore(const PieceEncoder& encoder, std::span<const PieceInput> pieces, const EncodeOutputs& outputs,
                         DType compute) {
   if (outputs.store.empty()) return absl::OkStatus();

@@ -77,6 +77,11 @@ absl::StatusOr<runtime::LinearNeeds> EncoderLinearNeeds(runtime::KernelSizes& si
 void AddEncoderNeeds(runtime::KernelSizes& sizes, const model::ModelSpec& config, DType compute,
                      memory::KernelNeeds& needs);
 
+// For encoders. The patches of all pieces, one below another, to `matrix`; by way of `pixels`, f32, where `matrix` has
+// another type, else that is `matrix` itself.
+void UploadPatches(runtime::Step& step, std::span<const PieceInput> pieces, const runtime::Matrix& matrix,
+                   const runtime::Matrix& pixels);
+
 // For encoders. INVALID_ARGUMENT when the runs of outputs.store are not whole rows, or not those of the pieces.
 absl::Status CheckStore(const PieceEncoder& encoder, std::span<const PieceInput> pieces, const EncodeOutputs& outputs,
                         DType compute);

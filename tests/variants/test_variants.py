@@ -114,45 +114,30 @@ def sound_directory(seed, folder):
 
 @pytest.fixture(scope="session")
 def sound(tmp_path_factory):
-    return sound_directory(SLICES, tmp_path_factory.mktemp("sound") / "model")
+    """Directories by seed, made once and not spoilt."""
+    made = {}
+
+    def of(seed):
+        if seed not in made:
+            made[seed] = sound_directory(seed, tmp_path_factory.mktemp("sound") / "model")
+        return made[seed]
+
+    return of
 
 
-@pytest.fixture(scope="session")
-def sound_grid(tmp_path_factory):
-    return sound_directory(GRID, tmp_path_factory.mktemp("sound_grid") / "model")
+SPOILT = [(seed, name, spoil) for seed, spoils in ((SLICES, SPOILS), (GRID, GRID_SPOILS), (LINES, LINES_SPOILS)) for name, spoil in spoils.items()]
 
 
-@pytest.fixture(scope="session")
-def sound_lines(tmp_path_factory):
-    return sound_directory(LINES, tmp_path_factory.mktemp("sound_lines") / "model")
-
-
-@pytest.mark.parametrize("spoil", SPOILS)
-def test_a_spoilt_directory_is_reported(spoil, sound, tmp_path):
-    folder = shutil.copytree(sound, tmp_path / "model")
-    SPOILS[spoil](folder)
+@pytest.mark.parametrize("seed_of, name, spoil", SPOILT, ids=[f"{seed}-{name}" for seed, name, _ in SPOILT])
+def test_a_spoilt_directory_is_reported(seed_of, name, spoil, sound, tmp_path):
+    folder = shutil.copytree(sound(seed_of), tmp_path / "model")
+    spoil(folder)
     result = golden_check(folder)
-    assert result.returncode == PAST, output(result)
-
-
-@pytest.mark.parametrize("spoil", GRID_SPOILS)
-def test_a_spoilt_directory_of_grids_is_reported(spoil, sound_grid, tmp_path):
-    folder = shutil.copytree(sound_grid, tmp_path / "model")
-    GRID_SPOILS[spoil](folder)
-    result = golden_check(folder)
-    assert result.returncode == PAST, output(result)
-
-
-@pytest.mark.parametrize("spoil", LINES_SPOILS)
-def test_a_spoilt_directory_of_lines_is_reported(spoil, sound_lines, tmp_path):
-    folder = shutil.copytree(sound_lines, tmp_path / "model")
-    LINES_SPOILS[spoil](folder)
-    result = golden_check(folder)
-    assert result.returncode == PAST, output(result)
+    assert result.returncode == PAST, f"{name}: {output(result)}"
 
 
 def test_a_directory_with_a_missing_tensor_cannot_be_run(sound, tmp_path):
-    folder = shutil.copytree(sound, tmp_path / "model")
+    folder = shutil.copytree(sound(SLICES), tmp_path / "model")
     edit_json(folder / "config.json", lambda config: config.update(num_hidden_layers=config["num_hidden_layers"] + 1))
     result = golden_check(folder)
     assert result.returncode == CANNOT_RUN, output(result)
